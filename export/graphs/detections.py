@@ -1,0 +1,69 @@
+"""The box head with static shapes: RoIs in, a fixed number of detections out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection import MaskRCNN
+
+from export.graphs.boxes import at_least, blank_past, clip, decode, gather_rows
+from export.graphs.proposals import INVALID
+
+MIN_SIDE_PX = 1e-2  # torchvision's RoIHeads.postprocess_detections
+# TensorRT's TopK takes at most 3840. A box is a candidate only above the score threshold, so at the usual
+# 0.05 an image would need hundreds of overlapping confident objects to have more.
+MAX_CANDIDATES = 3840
+
+
+class Detections(nn.Module):
+    """torchvision's RoIHeads.postprocess_detections, decoding only the candidates it can keep."""
+
+    def __init__(self, model: MaskRCNN) -> None:
+        super().__init__()
+        heads = model.roi_heads
+        self.box_head, self.box_predictor = heads.box_head, heads.box_predictor
+        self.delta_weights = heads.box_coder.weights
+        self.score_threshold, self.iou_threshold = heads.score_thresh, heads.nms_thresh
+        self.count = heads.detections_per_img
+
+    def forward(
+        self, pooled: Tensor, rois: Tensor, roi_counts: Tensor, image_sizes: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """pooled: (N·P, C, 7, 7); rois: (N, P, 4); roi_counts: (N,) int32; image_sizes: (N, 2).
+
+        Returns num_detections (N,) int32, boxes (N, D, 4), scores (N, D), labels (N, D) int32; label 0 is
+        the first class after the background.
+        """
+        logits, deltas = self.box_predictor(self.box_head(pooled))
+        classes = logits.shape[1]
+        foreground = classes - 1
+        per_image = rois.shape[1]
+        probabilities = functional.softmax(logits, dim=-1)[:, 1:]
+        probabilities = probabilities.reshape(-1, per_image, foreground)
+        real = torch.arange(per_image, device=rois.device, dtype=torch.int32)[None] < roi_counts[:, None]
+        candidates = torch.where(real[:, :, None], probabilities, INVALID).flatten(1)
+        scores, rows = torch.topk(candidates, min(MAX_CANDIDATES, per_image * foreground))
+        roi = rows // foreground
+        label = rows - roi * foreground
+        delta = gather_rows(deltas.reshape(-1, per_image * classes, 4), roi * classes + label + 1)
+        boxes = clip(decode(delta, gather_rows(rois, roi), self.delta_weights), image_sizes)
+        scores = torch.where(at_least(boxes, MIN_SIDE_PX), scores, INVALID)
+        kept_at_most = min(self.count, rows.shape[1])
+        keep, counts = torch.ops.maskrt.grouped_nms(
+            boxes,
+            scores,
+            label.to(torch.int32),
+            self.iou_threshold,
+            self.score_threshold,
+            kept_at_most,
+            foreground,
+        )
+        keep = keep.to(torch.int64)
+        missing = self.count - kept_at_most  # rows of the contract that this model can never fill
+        boxes = functional.pad(blank_past(gather_rows(boxes, keep), counts), (0, 0, 0, missing))
+        scores = functional.pad(blank_past(torch.gather(scores, 1, keep), counts), (0, missing))
+        labels = functional.pad(
+            blank_past(torch.gather(label.to(torch.int32), 1, keep), counts), (0, missing)
+        )
+        return counts, boxes, scores, labels

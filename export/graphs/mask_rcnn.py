@@ -1,0 +1,107 @@
+"""Mask R-CNN as one graph: canvas in, the contract's fixed-size outputs out.
+
+A re-expression of torchvision's MaskRCNN at inference with shapes that do not depend on the data.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import MaskRCNN
+from torchvision.ops import MultiScaleRoIAlign
+
+import export.operators  # noqa: F401  registers the torch operators
+from export.graphs.boxes import blank_past
+from export.graphs.canvas import NormaliseCanvas
+from export.graphs.detections import Detections
+from export.graphs.fold import fold_batch_norm
+from export.graphs.proposals import Proposals
+from runtime.errors import ExportError
+from training.models.mask_rcnn import FPN_STRIDES
+
+CANONICAL_SCALE_PX, CANONICAL_LEVEL = 224.0, 4  # arXiv:1612.03144, section 4.2
+
+
+class MaskRcnnGraph(nn.Module):
+    """The exported forward pass. `detections`: "fixed" runs the mask head on all D rows, "dynamic" on the
+    rows detected only, so that on a CPU its cost follows the number of objects."""
+
+    def __init__(self, model: MaskRCNN, *, detections: str) -> None:
+        super().__init__()
+        if detections not in ("fixed", "dynamic"):
+            raise ExportError(f"--detections is {detections!r}, expected 'fixed' or 'dynamic'.")
+        model = fold_batch_norm(model.eval())
+        self.dynamic_detections = detections == "dynamic"
+        self.canvas = NormaliseCanvas(model.transform.image_mean, model.transform.image_std)
+        self.backbone = model.backbone
+        self.proposals = Proposals(model)
+        self.detections = Detections(model)
+        self.mask_head = model.roi_heads.mask_head
+        self.mask_predictor = model.roi_heads.mask_predictor
+        self.box_pool, self.mask_pool = model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool
+
+    def forward(self, images: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """images: (N, H, W, 3) uint8 or float32; image_sizes: (N, 2). Returns the contract's outputs."""
+        canvas = self.canvas(images, image_sizes)
+        features = list(self.backbone(canvas).values())
+        rois, roi_counts = self.proposals(features, canvas, image_sizes)
+        numbered = image_index(rois)
+        pooled = pool(self.box_pool, rois.flatten(0, 1), numbered, features)
+        counts, boxes, scores, labels = self.detections(pooled, rois, roi_counts, image_sizes)
+        masks = self._masks(features, boxes, labels, counts)
+        return counts, boxes, scores, labels, masks
+
+    def _masks(self, features: list[Tensor], boxes: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+        """(N, D, M, M) probabilities, each for its detection's own class."""
+        numbered, flat_boxes, flat_labels = image_index(boxes), boxes.flatten(0, 1), labels.flatten()
+        if not self.dynamic_detections:
+            masks = self._mask_branch(features, flat_boxes, numbered, flat_labels)
+            return blank_past(masks.view(*boxes.shape[:2], -1), counts).view(
+                *boxes.shape[:2], *masks.shape[1:]
+            )
+        ranks = torch.arange(boxes.shape[1], device=boxes.device, dtype=torch.int32)
+        found = torch.nonzero((ranks[None] < counts[:, None]).flatten()).squeeze(1)
+        masks = self._mask_branch(
+            features,
+            flat_boxes.index_select(0, found),
+            numbered.index_select(0, found),
+            flat_labels.index_select(0, found),
+        )
+        rows = masks.new_zeros((boxes.shape[0] * boxes.shape[1], *masks.shape[1:]))
+        return rows.index_copy(0, found, masks).view(*boxes.shape[:2], *masks.shape[1:])
+
+    def _mask_branch(self, features: list[Tensor], boxes: Tensor, image: Tensor, labels: Tensor) -> Tensor:
+        """boxes (K, 4), image (K,) and labels (K,) int32 → (K, M, M)."""
+        maps = self.mask_head(pool(self.mask_pool, boxes, image, features))
+        maps = self.mask_predictor.relu(self.mask_predictor.conv5_mask(maps))
+        last = (
+            self.mask_predictor.mask_fcn_logits
+        )  # 1×1: per class one row of weights, of which one is needed
+        channel = labels.to(torch.int64) + 1
+        weights = last.weight.flatten(1).index_select(0, channel)
+        logits = torch.bmm(weights[:, None], maps.flatten(2)).squeeze(1)
+        logits = logits + last.bias.index_select(0, channel)[:, None]
+        return torch.sigmoid(logits).view(-1, *maps.shape[2:])
+
+
+def image_index(boxes: Tensor) -> Tensor:
+    """(N, R, 4) → (N·R,) int32: the image each flattened row belongs to."""
+    image = torch.arange(boxes.shape[0], device=boxes.device, dtype=torch.int32)
+    return image[:, None].expand(-1, boxes.shape[1]).reshape(-1)
+
+
+def pool(pooler: MultiScaleRoIAlign, rois: Tensor, image: Tensor, features: list[Tensor]) -> Tensor:
+    """torchvision's MultiScaleRoIAlign as one PyramidRoiAlign over P2–P5. rois: (R, 4)."""
+    height, width = pooler.output_size
+    return torch.ops.maskrt.pyramid_roi_align(
+        rois,
+        image,
+        features[: len(FPN_STRIDES)],
+        height,
+        width,
+        pooler.sampling_ratio,
+        False,
+        CANONICAL_SCALE_PX,
+        CANONICAL_LEVEL,
+        list(FPN_STRIDES),
+    )

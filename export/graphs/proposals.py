@@ -1,0 +1,84 @@
+"""The region proposal network with static shapes: FPN maps in, a fixed number of RoIs out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import MaskRCNN
+
+from export.graphs.boxes import at_least, blank_past, clip, decode, gather_rows
+
+INVALID = -1.0  # below any probability
+MIN_SIDE_PX = 1e-3  # torchvision's RegionProposalNetwork.min_size
+DELTA_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
+
+
+class Proposals(nn.Module):
+    """torchvision's RegionProposalNetwork at inference: what it keeps, in the order it keeps it.
+
+    The top k of each level is taken on the logits before anything is decoded, and anchors are worked out
+    for the kept positions only, from the shapes of the maps: nothing depends on one canvas size.
+    """
+
+    def __init__(self, model: MaskRCNN) -> None:
+        super().__init__()
+        self.head = model.rpn.head
+        self.cells = [cell.clone() for cell in model.rpn.anchor_generator.cell_anchors]  # (A, 4) a level
+        self.per_level = model.rpn._pre_nms_top_n["testing"]
+        self.count = model.rpn._post_nms_top_n["testing"]
+        self.iou_threshold = model.rpn.nms_thresh
+
+    def forward(self, features: list[Tensor], canvas: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """features: (N, C, H_l, W_l) a level; canvas: (N, 3, H, W), for its shape; image_sizes: (N, 2).
+
+        Returns rois (N, P, 4) float32, x1 y1 x2 y2 in canvas pixels, zero past the count, and counts
+        (N,) int32.
+        """
+        all_boxes, all_scores, all_levels = [], [], []
+        logits, deltas = self.head(features)
+        for level, (feature, logit, delta) in enumerate(zip(features, logits, deltas, strict=True)):
+            best, anchors, rows = self._top(level, feature, logit, canvas)
+            anchors_shape = (delta.shape[0], -1, 4)
+            delta = delta.permute(0, 2, 3, 1).reshape(anchors_shape)
+            boxes = clip(decode(gather_rows(delta, rows), anchors, DELTA_WEIGHTS), image_sizes)
+            valid = at_least(boxes, MIN_SIDE_PX) & (best > -torch.inf)
+            all_boxes.append(boxes)
+            all_scores.append(torch.where(valid, torch.sigmoid(best), INVALID))
+            all_levels.append(torch.full_like(rows, level, dtype=torch.int32))
+        boxes = torch.cat(all_boxes, dim=1)
+        keep, counts = torch.ops.maskrt.grouped_nms(
+            boxes,
+            torch.cat(all_scores, dim=1),
+            torch.cat(all_levels, dim=1),
+            self.iou_threshold,
+            INVALID,
+            min(self.count, boxes.shape[1]),
+            len(features),
+        )
+        return blank_past(gather_rows(boxes, keep.to(torch.int64)), counts), counts
+
+    def _top(
+        self, level: int, feature: Tensor, logit: Tensor, canvas: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The best positions of one level: logits (N, k), anchors (N, k, 4), rows (N, k) of the map."""
+        cell = self.cells[level].to(logit.device)
+        flat = logit.permute(0, 2, 3, 1).reshape(logit.shape[0], -1)  # (N, H·W·A), anchors fastest
+        if isinstance(flat.shape[1], int):
+            best, rows = torch.topk(flat, min(self.per_level, flat.shape[1]))
+        else:
+            # A level of unknown size may hold fewer than k: pad, so that k stays a constant.
+            padding = flat.new_full((flat.shape[0], self.per_level), -torch.inf)
+            best, rows = torch.topk(torch.cat([flat, padding], dim=1), self.per_level)
+            rows = torch.where(best > -torch.inf, rows, 0)
+        # torchvision's strides: the canvas over the map, rounded down. Not a power of two for P6 of 800 px.
+        stride_y = canvas.shape[2] // feature.shape[2]
+        stride_x = canvas.shape[3] // feature.shape[3]
+        cells_per_row = feature.shape[3] * cell.shape[0]
+        y = rows // cells_per_row
+        in_row = rows - y * cells_per_row
+        x = in_row // cell.shape[0]
+        kind = in_row - x * cell.shape[0]
+        shift_x, shift_y = (x * stride_x).to(cell.dtype), (y * stride_y).to(cell.dtype)
+        shifts = torch.stack([shift_x, shift_y, shift_x, shift_y], dim=-1)
+        shapes = torch.index_select(cell, 0, kind.reshape(-1)).view(*rows.shape, 4)
+        return best, shifts + shapes, rows

@@ -1,0 +1,155 @@
+"""`maskrt export`: a checkpoint as one ONNX file that describes itself."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import onnx
+import torch
+import typer
+
+from export.graphs.mask_rcnn import MaskRcnnGraph
+from export.operators import OPSET, TRANSLATIONS, attach_bodies
+from export.weights import load_checkpoint
+from runtime.cli import run, say
+from runtime.contract import INPUT_NAMES, METADATA_KEY, OUTPUT_NAMES, Contract
+from runtime.errors import ExportError
+from runtime.files import atomic_path
+from training.checkpoint import CANVAS_STRIDE, Checkpoint
+
+# Of the example input under dynamic shapes: sides that coincide with nothing else in the network, so that
+# the exporter cannot take one for a constant.
+EXAMPLE_BATCH, EXAMPLE_HEIGHT_PX, EXAMPLE_WIDTH_PX = 2, 10 * CANVAS_STRIDE, 14 * CANVAS_STRIDE
+
+
+def export_onnx(checkpoint: Checkpoint, contract: Contract) -> onnx.ModelProto:
+    """The checkpoint's inference graph under the contract's shapes, with weights, bodies and contract inside.
+
+    Raises ExportError where the finished file does not pass ONNX's checker.
+    """
+    graph = MaskRcnnGraph(checkpoint.build(), detections=contract.detections).eval()
+    canvas = contract.canvas
+    batch = contract.batch or EXAMPLE_BATCH
+    height, width = canvas.height_px or EXAMPLE_HEIGHT_PX, canvas.width_px or EXAMPLE_WIDTH_PX
+    images = torch.zeros((batch, height, width, 3), dtype=getattr(torch, canvas.dtype))
+    image_sizes = torch.tensor([[height, width]] * batch, dtype=torch.float32)
+    with _silence():
+        program = torch.onnx.export(
+            graph,
+            (images, image_sizes),
+            input_names=list(INPUT_NAMES),
+            output_names=list(OUTPUT_NAMES),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+            custom_translation_table=TRANSLATIONS,
+            dynamic_shapes=_dynamic_shapes(contract),
+        )
+    assert program is not None
+    model = program.model_proto
+    attach_bodies(model)
+    model.producer_name, model.producer_version = "maskrt", contract.toolkit_version
+    _forget_the_exporter(model)
+    model.metadata_props.add(key=METADATA_KEY, value=contract.to_json())
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"the exported graph is not valid ONNX: {error}") from error
+    return model
+
+
+def save_onnx(model: onnx.ModelProto, path: Path) -> None:
+    """Write the model atomically, as one file."""
+    with atomic_path(path) as temporary:
+        onnx.save_model(model, temporary)
+
+
+def _dynamic_shapes(contract: Contract) -> dict[str, Any] | None:
+    dim = torch.export.Dim
+    batch = {} if contract.batch else {0: dim("batch", min=1, max=256)}
+    # Sides are multiples of the stride by construction: said as a factor, the FPN's sums are provably alike.
+    sides = {
+        axis: CANVAS_STRIDE * dim(name, min=1, max=1024)
+        for axis, name, fixed in (
+            (1, "height_over_stride", contract.canvas.height_px),
+            (2, "width_over_stride", contract.canvas.width_px),
+        )
+        if fixed is None
+    }
+    return {"images": batch | sides, "image_sizes": batch} if batch or sides else None
+
+
+def _forget_the_exporter(model: onnx.ModelProto) -> None:
+    """Drop what the exporter noted of this machine (source paths, stack traces) on nodes and values."""
+    for holder in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info]:
+        del holder.metadata_props[:]
+        holder.doc_string = ""
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _silence() -> Any:
+    """Keep the exporter's progress and advice to its own developers off the user's terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def command(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint: maskrt's .pt or torchvision's state dict")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write")] = Path("model.onnx"),
+    height: Annotated[int | None, typer.Option(help="Canvas height in px, a multiple of 32")] = None,
+    width: Annotated[int | None, typer.Option(help="Canvas width in px, a multiple of 32")] = None,
+    batch: Annotated[int, typer.Option(help="Images per call")] = 1,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Any batch, height and width")] = False,
+    detections: Annotated[
+        str, typer.Option(help="Mask head on: 'fixed' rows (TensorRT) or the 'dynamic' number found (CPU)")
+    ] = "fixed",
+    dtype: Annotated[
+        str, typer.Option(help="Of the canvas: uint8, or float32 to match torchvision's resize")
+    ] = "uint8",
+    classes: Annotated[str | None, typer.Option(help="name1,name2,… for a checkpoint without names")] = None,
+) -> None:
+    """Turn a checkpoint into one ONNX file with its contract inside.
+
+    Runs on ONNX Runtime as it is (CPU or CUDA) and is what `maskrt build` takes.
+
+    Example: maskrt export best.pt -o model.onnx --height 800 --width 1088
+    """
+    loaded = load_checkpoint(checkpoint, classes.split(",") if classes else None)
+    if dtype not in ("uint8", "float32"):
+        raise ExportError(f"--dtype is {dtype!r}, expected uint8 or float32.")
+    if dynamic and (height or width):
+        raise ExportError("--dynamic leaves height and width open: give them, or --dynamic, not both.")
+    if not dynamic and not (height and width):
+        raise ExportError(
+            "the canvas size is open. Fix it, e.g. --height 800 --width 1088 (fastest, and what TensorRT "
+            "likes best), or export for any size with --dynamic."
+        )
+    contract = loaded.contract(
+        height_px=height, width_px=width, batch=None if dynamic else batch, dtype=dtype, detections=detections
+    )
+    save_onnx(export_onnx(loaded, contract), output)
+    size = "any size and batch" if dynamic else f"{batch} x {height} x {width}"
+    say(f"{output}: {output.stat().st_size / 1e6:.0f} MB, {size}, {len(loaded.classes)} classes, fp32")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command with `args` (default: those of the process)."""
+    run(command, "maskrt export", args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""torchvision's own Mask R-CNN checkpoints: `maskrcnn_resnet50_fpn`, `_v2`, and what was fine-tuned from them.
+
+A bare state dict does not say how it was built; its keys and shapes do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+
+from runtime.contract import Category
+from runtime.errors import CheckpointError
+from training.checkpoint import Checkpoint
+from training.models.mask_rcnn import V2, MaskRcnnConfig
+
+CLASS_LAYER = "roi_heads.box_predictor.cls_score.weight"
+MASK_LAYER = "roi_heads.mask_predictor.mask_fcn_logits.weight"
+# Residual blocks in layer3 by whether they are bottlenecks: arXiv:1512.03385, table 1.
+BACKBONES = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
+
+
+def is_torchvision(content: dict[str, Any]) -> bool:
+    """Whether these are the keys of torchvision's MaskRCNN."""
+    return CLASS_LAYER in content and MASK_LAYER in content and "backbone.body.conv1.weight" in content
+
+
+def from_torchvision(
+    state_dict: dict[str, Tensor], *, class_names: list[str] | None, sha256: str, source: str
+) -> Checkpoint:
+    """A checkpoint from a state dict whose keys `is_torchvision` recognised.
+
+    class_names: without background; may be left out for COCO's 91. Raises CheckpointError where they are
+    missing or the layout is unknown.
+    """
+    num_classes = state_dict[CLASS_LAYER].shape[0]
+    layer3 = {key.split(".")[3] for key in state_dict if key.startswith("backbone.body.layer3.")}
+    layout = (len(layer3), "backbone.body.layer3.0.conv3.weight" in state_dict)
+    if layout not in BACKBONES:
+        raise CheckpointError(
+            f"{source}: a backbone with {len(layer3)} blocks in layer3 is not supported yet."
+        )
+    second_version = "roi_heads.box_head.0.0.weight" in state_dict
+    base = V2 if second_version else MaskRcnnConfig()
+    trained_norm = "backbone.body.bn1.num_batches_tracked" in state_dict
+    config = dataclasses.replace(
+        base,
+        num_classes=num_classes,
+        backbone=BACKBONES[layout],
+        norm="bn" if trained_norm else "frozen_bn",
+        # torchvision sets the frozen norms' epsilon to 0 for the COCO weights of the first version.
+        frozen_bn_epsilon=base.frozen_bn_epsilon if trained_norm else 0.0,
+    )
+    return Checkpoint(
+        config=config,
+        classes=_classes(num_classes, class_names, source),
+        state_dict=state_dict,
+        provenance={"source": "torchvision state dict"},
+        sha256=sha256,
+    )
+
+
+def _classes(num_classes: int, names: list[str] | None, source: str) -> tuple[Category, ...]:
+    if names is None:
+        coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+        if num_classes != len(coco):
+            raise CheckpointError(
+                f"{source}: a state dict of {num_classes - 1} classes without names (only COCO's {len(coco) - 1} "
+                "are known by themselves). Name them: --classes name1,name2,…"
+            )
+        names = coco[1:]
+    return tuple(Category(id=i, name=name) for i, name in enumerate(names, start=1))

@@ -1,0 +1,86 @@
+"""maskrt: instance segmentation from a PyTorch checkpoint to NVIDIA hardware, and proof that it arrived.
+
+The umbrella command. Each verb is a program of its own in its stage; this file only hands over, and imports
+a stage when its verb is called, so that `maskrt --help` needs neither torch nor a GPU.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from runtime.predictor import load
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load", "main"]
+
+VERBS = {
+    "demo": ("training.demo", "Train, export, infer and check on synthetic images: start here."),
+    "train": ("training.train", "Train a model on your images."),
+    "export": ("export.to_onnx", "Turn a checkpoint into an ONNX file that describes itself."),
+    "infer": ("runtime.infer", "Run a model over images: overlays, COCO results, JSON lines."),
+    "evaluate": ("runtime.evaluate", "Measure COCO box and mask AP of a model."),
+    "parity": ("runtime.parity.compare", "Prove that a model file finds what its checkpoint finds."),
+    "bench": ("runtime.bench", "Compare the speed of models, interleaved in one run."),
+    "doctor": ("runtime.doctor", "Say what this machine has, what can run, and what is missing."),
+}
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
+)
+
+
+def _hand_over(verb: str, module: str, summary: str) -> None:
+    @app.command(
+        verb,
+        help=summary,
+        add_help_option=False,  # the stage's own --help answers
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def _(context: typer.Context) -> None:
+        _import(verb, module).main(context.args)
+
+
+def _import(verb: str, module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        stage = module.split(".")[0]
+        extra = {"training": "train", "export": "export", "calibration": "calibrate"}.get(stage, "cpu")
+        typer.echo(
+            f"maskrt {verb}: needs the package {error.name!r}, which is not installed here. "
+            f"Install it: pip install 'maskrt[{extra}]'",
+            err=True,
+        )
+        raise typer.Exit(2) from error
+
+
+for _verb, (_module, _summary) in VERBS.items():
+    _hand_over(_verb, _module, _summary)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the `maskrt` program."""
+    app(prog_name="maskrt")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":  # lazily, so that `import maskrt` stays as light as `maskrt --help`
+        from runtime.predictor import load
+
+        return load
+    raise AttributeError(f"module 'maskrt' has no attribute {name!r}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""COCO average precision, by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Any
+
+from runtime.errors import MissingDependencyError
+
+IOU_TYPES = {"box": "bbox", "mask": "segm"}
+# The first six of COCOeval.stats: over IoU 0.50:0.95, at 0.5, at 0.75, and by size of the object.
+STATISTICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+
+
+def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]) -> dict[str, float]:
+    """{"mask_ap": …, "mask_ap50": …, "box_ap": …}, each in 0–1, or -1 where the data has no such object.
+
+    ground_truth: a COCO dictionary; predictions: COCO results over the same image ids.
+    """
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError as error:
+        raise MissingDependencyError(
+            "COCO metrics need pycocotools. Install it: pip install 'maskrt[cpu]'"
+        ) from error
+    metrics: dict[str, float] = {}
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports by printing
+        truth = COCO()
+        truth.dataset = ground_truth
+        truth.createIndex()
+        detections = truth.loadRes(predictions) if predictions else None
+        for name, iou_type in IOU_TYPES.items():
+            if detections is None:
+                metrics.update({f"{name}_{statistic}": 0.0 for statistic in STATISTICS})
+                continue
+            evaluation = COCOeval(truth, detections, iou_type)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+            metrics.update(
+                {f"{name}_{s}": float(v) for s, v in zip(STATISTICS, evaluation.stats, strict=False)}
+            )
+    return metrics

@@ -1,0 +1,123 @@
+"""The contract: everything a later stage must know about a model, carried inside the model file.
+
+Written once at export into the ONNX `metadata_props`, read by every stage after it, so that nobody
+re-types a preprocessing constant. The only source of truth for how an image becomes a canvas and how
+the outputs are to be read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.errors import ContractError
+
+FORMAT_VERSION = 1
+METADATA_KEY = "maskrt.contract"
+
+IMAGES, IMAGE_SIZES = "images", "image_sizes"
+NUM_DETECTIONS, BOXES, SCORES, LABELS, MASKS = "num_detections", "boxes", "scores", "labels", "masks"
+INPUT_NAMES = (IMAGES, IMAGE_SIZES)
+OUTPUT_NAMES = (NUM_DETECTIONS, BOXES, SCORES, LABELS, MASKS)
+
+
+@dataclass(frozen=True)
+class Category:
+    """A class the model can find. `id` is the data set's own category id (COCO's are not consecutive)."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """How an image is laid on the model's input.
+
+    The image is scaled to `min_size_px` on its short side, or less where its long side would pass
+    `max_size_px`, placed at the top left, and padded at the right and bottom to a multiple of `stride`.
+    `height_px` and `width_px` fix the canvas (then the image is scaled to fit inside); both None means
+    any size. `dtype` is what the graph takes: uint8 or float32, RGB, 0 to 255 either way.
+    """
+
+    min_size_px: int
+    max_size_px: int
+    stride: int
+    height_px: int | None
+    width_px: int | None
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model file promises. Field by field: docs/architecture.md, "The contract"."""
+
+    task: str  # "instance"
+    family: str  # "mask_rcnn"
+    config: dict[str, Any]  # the family's own configuration, as trained
+    classes: tuple[Category, ...]  # outputs' label k is classes[k]; background has no entry
+    canvas: Canvas
+    batch: int | None  # None: any
+    mean: tuple[float, float, float]  # RGB, of pixels scaled to 0–1; applied inside the graph
+    std: tuple[float, float, float]
+    score_threshold: float  # detections at or below it were dropped inside the graph
+    nms_threshold: float
+    max_detections: int  # D, rows of every output
+    mask_size: int  # M, side of a mask in its own frame
+    mask_frame: str  # "box" (Mask R-CNN) or "image" (YOLACT)
+    mask_threshold: float  # a pixel belongs to the object above this probability
+    detections: str  # "fixed": the mask head runs D rows; "dynamic": only the rows detected
+    precision: str  # "fp32", "fp16", "int8"
+    toolkit_version: str
+    checkpoint_sha256: str
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """Serialise for `metadata_props` (keys sorted, so equal contracts are equal strings)."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Contract:
+        """Read back what `to_json` wrote; `source` (the file's name) goes into the error messages.
+
+        Raises ContractError for text that is no contract, a newer format version, or missing fields.
+        """
+        try:
+            fields = json.loads(text)
+            version = fields.pop("format_version")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ContractError(
+                f"{source}: its '{METADATA_KEY}' metadata is not a maskrt contract ({error}). "
+                f"Export the model again: maskrt export CHECKPOINT -o {source}"
+            ) from error
+        if version != FORMAT_VERSION:
+            raise ContractError(
+                f"{source}: contract format {version}, but this maskrt reads format {FORMAT_VERSION}. "
+                + (
+                    "Upgrade maskrt here, or export the model with the version installed here."
+                    if isinstance(version, int) and version > FORMAT_VERSION
+                    else f"Export the model again: maskrt export CHECKPOINT -o {source}"
+                )
+            )
+        expected = {field.name for field in dataclasses.fields(cls)} - {"format_version"}
+        if set(fields) != expected:
+            missing, unknown = sorted(expected - set(fields)), sorted(set(fields) - expected)
+            raise ContractError(
+                f"{source}: contract with missing fields {missing} and unknown fields {unknown}. "
+                f"Export the model again: maskrt export CHECKPOINT -o {source}"
+            )
+        return cls(
+            **{
+                **fields,
+                "classes": tuple(Category(**c) for c in fields["classes"]),
+                "canvas": Canvas(**fields["canvas"]),
+                "mean": tuple(fields["mean"]),
+                "std": tuple(fields["std"]),
+            }
+        )
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names by label."""
+        return [c.name for c in self.classes]

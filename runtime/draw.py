@@ -1,0 +1,60 @@
+"""Overlays: masks, contours, boxes and labels that can be read at any image size."""
+
+from __future__ import annotations
+
+import colorsys
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.results import Result
+
+GOLDEN_RATIO = 0.618033988749895  # steps of it spread hues as evenly as can be for any number of classes
+FILL_OPACITY = 0.45
+
+
+def class_colour(label: int) -> tuple[int, int, int]:
+    """RGB of a class: the same in every image and every run."""
+    r, g, b = colorsys.hsv_to_rgb((0.33 + label * GOLDEN_RATIO) % 1.0, 0.85, 1.0)
+    return round(r * 255), round(g * 255), round(b * 255)
+
+
+def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+    """A copy of `image` (H, W, 3) RGB with the result drawn in; line and text sizes follow the image's."""
+    canvas = image.copy()
+    scale = max(min(image.shape[:2]) / 600, 0.35)
+    thickness = max(1, round(1.5 * scale))
+    for label, crop in zip(result.labels, result.crops, strict=True):
+        colour = np.array(class_colour(int(label)), np.float32)
+        h, w = crop.bits.shape
+        if not crop.bits.any():
+            continue
+        region = canvas[crop.top : crop.top + h, crop.left : crop.left + w]
+        region[crop.bits] = (region[crop.bits] * (1 - FILL_OPACITY) + colour * FILL_OPACITY).astype(np.uint8)
+        contours, _ = cv2.findContours(
+            crop.bits.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(crop.left, crop.top)
+        )
+        cv2.drawContours(canvas, contours, -1, class_colour(int(label)), thickness, cv2.LINE_AA)
+    # Labels last and from the least certain up, so that no mask and no weaker label hides a strong one.
+    for i in reversed(range(len(result))):
+        _label(canvas, result, i, scale)
+    return canvas
+
+
+def _label(canvas: NDArray[np.uint8], result: Result, i: int, scale: float) -> None:
+    text = f"{result.names[i]} {result.scores[i]:.2f}"
+    font, size, weight = cv2.FONT_HERSHEY_SIMPLEX, 0.5 * scale, max(1, round(scale))
+    (width, height), descent = cv2.getTextSize(text, font, size, weight)
+    margin = max(1, round(2 * scale))
+    x = int(np.clip(result.boxes[i, 0], 0, max(canvas.shape[1] - width - 2 * margin, 0)))
+    box_height = height + descent + 2 * margin
+    y = int(result.boxes[i, 1]) - box_height
+    if y < 0:
+        y = int(np.clip(result.boxes[i, 1], 0, max(canvas.shape[0] - box_height, 0)))
+    colour = class_colour(int(result.labels[i]))
+    cv2.rectangle(canvas, (x, y), (x + width + 2 * margin, y + box_height), colour, cv2.FILLED)
+    # Rec. 601 luma decides whether black or white text is read more easily on the colour
+    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    ink = (0, 0, 0) if luma > 128 else (255, 255, 255)
+    cv2.putText(canvas, text, (x + margin, y + margin + height), font, size, ink, weight, cv2.LINE_AA)

@@ -1,0 +1,81 @@
+"""`maskrt evaluate`: COCO box and mask AP of a model on annotated images."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from runtime.cli import run, track
+from runtime.coco_metrics import STATISTICS, coco_metrics
+from runtime.errors import DataError
+from runtime.predictor import Predictor
+from runtime.session import open_session
+from runtime.siblings import load_dataset
+
+
+def evaluate(predictor: Predictor, dataset: Any) -> dict[str, float]:
+    """AP of a predictor over a dataset (training.data.Dataset): see `coco_metrics`.
+
+    Raises DataError where the model's classes are not the dataset's.
+    """
+    known = {c.id: c.name for c in predictor.session.contract.classes}
+    if wrong := [c for c in dataset.classes if known.get(c.id) != c.name]:
+        raise DataError(
+            f"{dataset.name}: its classes {[(c.id, c.name) for c in wrong[:5]]} are not among those of "
+            f"{predictor.session.name} ({list(known.items())[:5]}, …). Evaluate on data with the classes "
+            "that the model was trained for."
+        )
+    rows: list[dict[str, Any]] = []
+    for index in track(range(len(dataset)), "Evaluating"):
+        sample = dataset[index]
+        rows += predictor(sample.image())[0].to_coco(sample.image_id)
+    return coco_metrics(dataset.to_coco(), rows)
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="Model file: .onnx or a checkpoint (.pt)")],
+    data: Annotated[str, typer.Option(help="Annotation file, its folder, or synthetic[:COUNT[:SEED]]")],
+    format: Annotated[str, typer.Option(help="auto, coco, via or synthetic")] = "auto",
+    images: Annotated[Path | None, typer.Option(help="Folder of the images, if not beside DATA")] = None,
+    class_name: Annotated[
+        str, typer.Option(help="VIA without class attributes: the class's name")
+    ] = "object",
+    skip_bad: Annotated[bool, typer.Option(help="Drop malformed annotations instead of stopping")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout")] = False,
+) -> None:
+    """Measure COCO box and mask AP.
+
+    Example: maskrt evaluate model.onnx --data annotations/instances_val2017.json --images val2017
+    """
+    dataset = load_dataset(data, format=format, images_dir=images, skip_bad=skip_bad, class_name=class_name)
+    start = time.perf_counter()
+    metrics = evaluate(Predictor(open_session(model, device=device)), dataset)
+    if as_json:
+        print(json.dumps({"model": str(model), "data": data, "images": len(dataset), **metrics}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    took_s = time.perf_counter() - start
+    table = Table(title=f"{model} on {len(dataset)} images of {data} ({took_s:.0f} s)")
+    table.add_column("COCO metric")
+    for kind in ("mask", "box"):
+        table.add_column(kind, justify="right")
+    for statistic in STATISTICS:
+        values = (metrics[f"{kind}_{statistic}"] for kind in ("mask", "box"))
+        table.add_row(statistic, *("–" if v < 0 else f"{v:.4f}" for v in values))
+    Console().print(table)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command with `args` (default: those of the process)."""
+    run(command, "maskrt evaluate", args)
+
+
+if __name__ == "__main__":
+    main()

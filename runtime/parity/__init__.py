@@ -1,0 +1,1 @@
+"""Is the deployed model the model that was trained?"""

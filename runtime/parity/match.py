@@ -1,0 +1,95 @@
+"""Which detection of the candidate is which of the reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import MissingDependencyError
+from runtime.parity.tolerances import MATCH_IOU
+from runtime.results import MaskCrop, Result
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A matched instance: its rows on both sides, and how far they differ."""
+
+    reference: int
+    candidate: int
+    score_difference: float
+    box_difference_px: float  # largest of the four coordinates, in pixels of the canvas
+    mask_iou: float
+
+
+@dataclass(frozen=True)
+class Matching:
+    """All pairs of one image, the reference's rows that have none (missed) and the candidate's (extra)."""
+
+    pairs: tuple[Pair, ...]
+    missed: tuple[int, ...]
+    extra: tuple[int, ...]
+
+    @property
+    def same_order(self) -> bool:
+        """Whether the candidate lists the matched instances in the reference's order."""
+        rows = [pair.candidate for pair in sorted(self.pairs, key=lambda p: p.reference)]
+        return rows == sorted(rows)
+
+
+def match(reference: Result, candidate: Result) -> Matching:
+    """The assignment of greatest total overlap between instances of equal class (Hungarian method).
+
+    Overlap is box IoU, at least `MATCH_IOU`. Both results must be of the same canvas.
+    """
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise MissingDependencyError(
+            "matching instances needs scipy. Install it: pip install 'maskrt[cpu]'"
+        ) from error
+    overlap = box_iou(reference.boxes, candidate.boxes)
+    overlap[reference.labels[:, None] != candidate.labels[None]] = 0
+    overlap[overlap < MATCH_IOU] = 0
+    rows, columns = linear_sum_assignment(overlap, maximize=True)
+    pairs = tuple(
+        Pair(
+            reference=int(r),
+            candidate=int(c),
+            score_difference=abs(float(reference.scores[r]) - float(candidate.scores[c])),
+            box_difference_px=float(np.abs(reference.boxes[r] - candidate.boxes[c]).max()),
+            mask_iou=crop_iou(reference.crops[r], candidate.crops[c]),
+        )
+        for r, c in zip(rows, columns, strict=True)
+        if overlap[r, c] > 0
+    )
+    return Matching(
+        pairs=pairs,
+        missed=tuple(sorted(set(range(len(reference))) - {p.reference for p in pairs})),
+        extra=tuple(sorted(set(range(len(candidate))) - {p.candidate for p in pairs})),
+    )
+
+
+def box_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """IoU of each box of a (A, 4) with each of b (B, 4), x1 y1 x2 y2. Returns (A, B); 0 for empty boxes."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    intersection = np.prod(np.maximum(high - low, 0), axis=2)
+    area_a, area_b = (np.prod(x[:, 2:] - x[:, :2], axis=1) for x in (a, b))
+    union = area_a[:, None] + area_b[None] - intersection
+    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def crop_iou(a: MaskCrop, b: MaskCrop) -> float:
+    """IoU of two masks kept as crops; 1 where both are empty."""
+    top, left = min(a.top, b.top), min(a.left, b.left)
+    height = max(a.top + a.bits.shape[0], b.top + b.bits.shape[0]) - top
+    width = max(a.left + a.bits.shape[1], b.left + b.bits.shape[1]) - left
+    full = np.zeros((2, height, width), dtype=bool)
+    for plane, crop in zip(full, (a, b), strict=True):
+        h, w = crop.bits.shape
+        plane[crop.top - top : crop.top - top + h, crop.left - left : crop.left - left + w] = crop.bits
+    union = np.count_nonzero(full[0] | full[1])
+    return np.count_nonzero(full[0] & full[1]) / union if union else 1.0

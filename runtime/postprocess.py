@@ -1,0 +1,63 @@
+"""From a model's outputs to results in the original image's pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.contract import Contract
+from runtime.preprocess import Batch
+from runtime.results import MaskCrop, Result
+from runtime.session import Outputs
+
+
+def postprocess(
+    outputs: Outputs, batch: Batch, contract: Contract, *, min_score: float = 0.0
+) -> list[Result]:
+    """One Result per image of the batch, with the detections whose score is above `min_score`."""
+    results = []
+    for row, (height, width) in enumerate(batch.original_sizes):
+        count = int(outputs.num_detections[row])
+        keep = np.flatnonzero(outputs.scores[row, :count] > min_score)
+        # torchvision's resize_boxes: a ratio a side, in float32
+        ratio = np.array([height, width], np.float32) / batch.image_sizes[row]
+        boxes = outputs.boxes[row, keep] * ratio[[1, 0, 1, 0]]
+        results.append(
+            Result(
+                height_px=height,
+                width_px=width,
+                boxes=boxes,
+                scores=outputs.scores[row, keep],
+                labels=outputs.labels[row, keep],
+                classes=contract.classes,
+                crops=tuple(
+                    paste_mask(mask, box, height, width, contract.mask_threshold)
+                    for mask, box in zip(outputs.masks[row, keep], boxes, strict=True)
+                ),
+            )
+        )
+    return results
+
+
+def paste_mask(
+    mask: NDArray[np.float32], box: NDArray[np.float32], height: int, width: int, threshold: float
+) -> MaskCrop:
+    """Resample a mask (M, M) from its box to pixels, as torchvision's `paste_masks_in_image` does.
+
+    The mask gets a border of one zero cell and the box grows alike, so that the object may reach the edge
+    of its box; the grown box is truncated to whole pixels, both ends included; resampling is bilinear with
+    half-pixel centres. box: x1 y1 x2 y2 in pixels of the (height, width) image. Returns the part inside.
+    """
+    side = mask.shape[0]
+    grow = np.float32(side + 2) / np.float32(side)
+    centre = (box[2:] + box[:2]) * np.float32(0.5)
+    half = (box[2:] - box[:2]) * np.float32(0.5) * grow
+    x1, y1 = (int(v) for v in centre - half)  # towards zero, as a cast to integer does
+    x2, y2 = (int(v) for v in centre + half)
+    size = (max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1))
+    pixels = cv2.resize(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), size)
+    left, top = max(x1, 0), max(y1, 0)
+    right, bottom = min(x2 + 1, width), min(y2 + 1, height)
+    bits = pixels[top - y1 : max(bottom - y1, 0), left - x1 : max(right - x1, 0)] > threshold
+    return MaskCrop(top=top, left=left, bits=bits)

@@ -1,0 +1,110 @@
+"""From a decoded image to the canvas that the model takes. The one preprocessing in the project.
+
+Inference, calibration, evaluation, parity and training all call it, so they cannot differ.
+Normalisation is not here: it is inside the exported graph.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.contract import Canvas
+from runtime.errors import ImageError, ModelError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images on one canvas.
+
+    images: (N, H, W, 3) uint8 or float32, RGB 0–255. image_sizes: (N, 2) float32, height and width of
+    the valid area in canvas pixels. original_sizes: per image, (height, width) before resizing.
+    """
+
+    images: NDArray
+    image_sizes: NDArray[np.float32]
+    original_sizes: tuple[tuple[int, int], ...]
+
+
+def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
+    """(height, width) of an image of the given size once laid on the canvas.
+
+    The rule is torchvision's GeneralizedRCNNTransform: one scale for both sides, results rounded down.
+    """
+    scale = min(
+        canvas.min_size_px / min(height, width),
+        canvas.max_size_px / max(height, width),
+    )
+    if canvas.height_px is not None and canvas.width_px is not None:
+        scale = min(scale, canvas.height_px / height, canvas.width_px / width)
+    return max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
+
+
+def resize(image: NDArray[np.uint8], size: tuple[int, int], dtype: str) -> NDArray:
+    """Bilinear without antialiasing, half-pixel centres (torch's `align_corners=False`).
+
+    image: (H, W, 3) uint8; size: (height, width). "uint8" is OpenCV's fixed-point resize, within one
+    grey level of torch's. "float32" reproduces torch's arithmetic, source coordinates in float32
+    included, and so its result to the last bits; it costs several times as much.
+    """
+    height, width = size
+    if dtype == "uint8":
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    rows_low, rows_high, rows_weight = _source_positions(image.shape[0], height)
+    cols_low, cols_high, cols_weight = _source_positions(image.shape[1], width)
+    wx = cols_weight[None, :, None]
+    wy = rows_weight[:, None, None]
+
+    def along_width(rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        line = image[rows]
+        return (1 - wx) * line[:, cols_low].astype(np.float32) + wx * line[:, cols_high].astype(np.float32)
+
+    return (1 - wy) * along_width(rows_low) + wy * along_width(rows_high)
+
+
+def _source_positions(
+    source: int, target: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    scale = np.float32(source) / np.float32(target)
+    position = scale * (np.arange(target, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
+    position = np.maximum(position, np.float32(0))
+    low = position.astype(np.intp)
+    return low, np.minimum(low + 1, source - 1), position - low.astype(np.float32)
+
+
+def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas) -> Batch:
+    """Lay RGB images on one canvas, large enough for all of them where the canvas is not fixed.
+
+    images: each (H, W, 3) uint8, RGB. Raises ImageError for any other array.
+    """
+    for image in images:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+            raise ImageError(
+                f"image array is {image.dtype} {image.shape}, expected uint8 (H, W, 3) in RGB order. "
+                "Read files with runtime.sources.read_image, which gives that."
+            )
+    sizes = [resized_size(image.shape[0], image.shape[1], canvas) for image in images]
+    if canvas.height_px is None or canvas.width_px is None:
+        height = round_up(max(h for h, _ in sizes), canvas.stride)
+        width = round_up(max(w for _, w in sizes), canvas.stride)
+    else:
+        height, width = canvas.height_px, canvas.width_px
+    if canvas.dtype not in ("uint8", "float32"):
+        raise ModelError(f"canvas dtype is {canvas.dtype!r}, expected 'uint8' or 'float32'.")
+    out = np.zeros((len(images), height, width, 3), dtype=canvas.dtype)
+    for row, image, (h, w) in zip(out, images, sizes, strict=True):
+        row[:h, :w] = resize(image, (h, w), canvas.dtype)
+    return Batch(
+        images=out,
+        image_sizes=np.array(sizes, dtype=np.float32),
+        original_sizes=tuple((image.shape[0], image.shape[1]) for image in images),
+    )
+
+
+def round_up(value: int, multiple: int) -> int:
+    """Smallest multiple of `multiple` that is not below `value`."""
+    return -(-value // multiple) * multiple

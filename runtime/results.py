@@ -1,0 +1,91 @@
+"""What was found in one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.contract import Category
+from runtime.rle import encode_crop
+
+
+@dataclass(frozen=True)
+class MaskCrop:
+    """A binary mask kept as the part inside its box: `bits` (h, w) at row `top`, column `left`."""
+
+    top: int
+    left: int
+    bits: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Detections of one image, by descending score, in pixels of the original image.
+
+    boxes (D, 4) float32, x1 y1 x2 y2; scores (D,) float32; labels (D,) int32, index into `classes`;
+    crops: a mask each, pasted into the full image by `masks` when asked for.
+    """
+
+    height_px: int
+    width_px: int
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    classes: tuple[Category, ...]
+    crops: tuple[MaskCrop, ...]
+
+    def __post_init__(self) -> None:
+        count = len(self.scores)
+        if self.boxes.shape != (count, 4) or self.labels.shape != (count,) or len(self.crops) != count:
+            raise ValueError(
+                f"boxes {self.boxes.shape}, labels {self.labels.shape}, {len(self.crops)} masks "
+                f"for {count} scores"
+            )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def names(self) -> list[str]:
+        """Class name of each detection."""
+        return [self.classes[label].name for label in self.labels]
+
+    @property
+    def masks(self) -> NDArray[np.bool_]:
+        """(D, H, W) bool, made anew at each call: H·W bytes a detection."""
+        full = np.zeros((len(self), self.height_px, self.width_px), dtype=bool)
+        for mask, crop in zip(full, self.crops, strict=True):
+            h, w = crop.bits.shape
+            mask[crop.top : crop.top + h, crop.left : crop.left + w] = crop.bits
+        return full
+
+    def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
+        """COCO results: original category ids, boxes as x y width height, masks as compressed RLE."""
+        rows = []
+        for box, score, label, crop in zip(self.boxes, self.scores, self.labels, self.crops, strict=True):
+            x1, y1, x2, y2 = (float(v) for v in box)
+            rows.append(
+                {
+                    "image_id": image_id,
+                    "category_id": self.classes[label].id,
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "score": float(score),
+                    "segmentation": encode_crop(
+                        crop.bits, crop.top, crop.left, self.height_px, self.width_px
+                    ),
+                }
+            )
+        return rows
+
+    def to_supervision(self) -> dict[str, Any]:
+        """Keyword arguments of `supervision.Detections`: `sv.Detections(**result.to_supervision())`."""
+        return {
+            "xyxy": self.boxes,
+            "mask": self.masks,
+            "confidence": self.scores,
+            "class_id": self.labels.astype(int),
+            "data": {"class_name": np.array(self.names, dtype=str)},
+        }

@@ -1,0 +1,86 @@
+"""The protocol every backend follows: a canvas in, the contract's fixed-size outputs out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.contract import Contract
+from runtime.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says of a batch, as in the contract; rows past num_detections are zero.
+
+    num_detections (N,) int32; boxes (N, D, 4) float32, x1 y1 x2 y2 in canvas pixels; scores (N, D) float32,
+    descending; labels (N, D) int32, index into the contract's classes; masks (N, D, M, M) float32.
+    """
+
+    num_detections: NDArray[np.int32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    masks: NDArray[np.float32]
+
+
+class Session(ABC):
+    """A loaded model. Backends implement `_run`; callers use `infer`, which checks first."""
+
+    contract: Contract
+    name: str  # the model file, for messages
+
+    def infer(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
+        """Run a batch: images (N, H, W, 3) of the contract's dtype, image_sizes (N, 2) float32.
+
+        Raises ModelError where the arrays are not what the contract says.
+        """
+        canvas = self.contract.canvas
+        if images.dtype != canvas.dtype or images.ndim != 4 or images.shape[3] != 3:
+            raise ModelError(
+                f"{self.name}: input 'images' is {images.dtype} {images.shape}, the model takes "
+                f"{canvas.dtype} (N, H, W, 3). runtime.preprocess.preprocess makes it from an image."
+            )
+        batch, height, width = images.shape[:3]
+        fixed = (self.contract.batch, canvas.height_px, canvas.width_px)
+        if any(f is not None and f != got for f, got in zip(fixed, (batch, height, width), strict=True)):
+            raise ModelError(
+                f"{self.name}: input 'images' is (N, H, W) = {(batch, height, width)}, the model is fixed to "
+                f"{fixed}. For any size: maskrt export CHECKPOINT --dynamic"
+            )
+        if height % canvas.stride or width % canvas.stride:
+            raise ModelError(
+                f"{self.name}: canvas {height}x{width} is no multiple of {canvas.stride}; pad it with zeros."
+            )
+        if image_sizes.dtype != np.float32 or image_sizes.shape != (batch, 2):
+            raise ModelError(
+                f"{self.name}: input 'image_sizes' is {image_sizes.dtype} {image_sizes.shape}, "
+                f"expected float32 {(batch, 2)}: (height, width) per image."
+            )
+        return self._run(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
+
+    @abstractmethod
+    def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs: ...
+
+
+def open_session(path: str | Path, *, device: str = "cpu") -> Session:
+    """Load a model file: `.onnx` on ONNX Runtime, `.pt`/`.pth` on PyTorch. device: "cpu" or "cuda".
+
+    Raises ModelError or ContractError where the file is none that this maskrt can run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file. Make one: maskrt export CHECKPOINT -o {path}")
+    if path.suffix == ".onnx":
+        from runtime.ort_session import OrtSession
+
+        return OrtSession(path, device=device)
+    if path.suffix in (".pt", ".pth"):
+        from runtime.siblings import load_reference
+
+        return load_reference(path, device=device)
+    raise ModelError(f"{path}: the name ends in {path.suffix!r}, expected .onnx, .pt or .pth.")

@@ -1,0 +1,36 @@
+"""The one door from the runtime to the other stages, opened only when asked for.
+
+The runtime works without them (on a Jetson they are not installed); the PyTorch reference and the readers
+of annotated data are reached through here, lazily.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import MissingDependencyError
+from runtime.session import Session
+
+
+def load_reference(path: str | Path, *, device: str = "cpu") -> Session:
+    """The PyTorch reference of a checkpoint (export.reference.TorchSession)."""
+    return _sibling("export.reference", f"running the checkpoint {path}", "export").TorchSession(
+        Path(path), device=device
+    )
+
+
+def load_dataset(spec: str, **options: Any) -> Any:
+    """An annotated dataset (training.data.load_dataset)."""
+    return _sibling("training.data", f"reading the dataset {spec}", "train").load_dataset(spec, **options)
+
+
+def _sibling(module: str, purpose: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{purpose} needs the package {error.name!r}, which is not installed here. "
+            f"Install it: pip install 'maskrt[{extra}]'"
+        ) from error

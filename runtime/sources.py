@@ -1,0 +1,85 @@
+"""Where images come from: files, folders and globs."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import ImageError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+_JPEG_START = b"\xff\xd8"
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in entropy-coded data 0xFF is followed by 0 or RSTn
+
+
+def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Decode an image file to (H, W, 3) uint8, RGB, upright (EXIF orientation applied).
+
+    16 bits a channel are scaled to 8, grey is repeated, alpha is dropped, CMYK converted.
+    Raises ImageError, naming the file, for anything that is not a whole image.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}).") from error
+    if not data:
+        raise ImageError(f"{path}: the file is empty (0 bytes).")
+    if data.startswith(_JPEG_START) and not _jpeg_is_whole(data):
+        raise ImageError(f"{path}: a JPEG cut off after {len(data)} bytes. Copy the file again.")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise ImageError(f"{path}: cannot be decoded ({error.err}).") from error
+    if image is None:
+        raise ImageError(
+            f"{path}: not an image that can be decoded (it begins with {data[:8]!r}); "
+            f"expected one of {', '.join(IMAGE_SUFFIXES)}."
+        )
+    return np.ascontiguousarray(image[:, :, ::-1])
+
+
+def find_images(inputs: list[str]) -> list[Path]:
+    """Image files named by `inputs`: files (whatever their suffix), folders (recursively) and globs.
+
+    Sorted within each input, each file once. Raises ImageError where an input names nothing.
+    """
+    found: dict[Path, None] = {}
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            if not files:
+                raise ImageError(
+                    f"{path}: a folder with no images (looked for {', '.join(IMAGE_SUFFIXES)}, subfolders too)."
+                )
+        elif path.exists():
+            files = [path]
+        else:
+            files = sorted(Path(match) for match in glob.glob(text, recursive=True))
+            files = [f for f in files if f.is_file()]
+            if not files:
+                raise ImageError(f"{text}: no such file, folder, or glob with a match.")
+        found.update(dict.fromkeys(files))
+    return list(found)
+
+
+def _jpeg_is_whole(data: bytes) -> bool:
+    """Whether the end-of-image marker is there. OpenCV fills a cut-off JPEG with grey and says nothing."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xD9:
+            return True
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == 0xDA:  # start of scan: entropy-coded data follows, up to the next marker
+            found = _JPEG_MARKER.search(data, position)
+            if found is None:
+                return False
+            position = found.start()
+    return position + 2 <= len(data) and data[position : position + 2] == b"\xff\xd9"

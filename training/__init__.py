@@ -1,0 +1,1 @@
+"""From annotated images to a checkpoint: datasets, models, and the training loop."""

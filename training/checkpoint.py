@@ -1,0 +1,190 @@
+"""maskrt's checkpoint: weights with everything needed to build, run and export the model.
+
+A dictionary {format, family, config, classes, state_dict, metrics, provenance} of plain values and tensors,
+so that it loads with `weights_only=True` and cannot run code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import MaskRCNN
+
+from runtime.contract import Canvas, Category, Contract
+from runtime.errors import CheckpointError, ExportError
+from runtime.files import atomic_path
+from training.models import MaskRcnnConfig, build_mask_rcnn
+
+FORMAT_VERSION = 1
+CANVAS_STRIDE = 32  # of C5: the FPN's up-sampled maps fit their neighbours on multiples of it
+MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model. `classes[k]` is the network's class k + 1; `metrics` are those of the validation set."""
+
+    config: MaskRcnnConfig
+    classes: tuple[Category, ...]
+    state_dict: dict[str, Tensor]
+    metrics: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    family: str = "mask_rcnn"
+    sha256: str = ""  # of the file it was read from
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.config.num_classes - 1:
+            raise CheckpointError(
+                f"checkpoint has names for {len(self.classes)} classes, but its network tells "
+                f"{self.config.num_classes - 1} apart. Give one name a class: --classes name1,name2,…"
+            )
+
+    def build(self) -> MaskRCNN:
+        """The network with these weights, in eval mode.
+
+        Raises CheckpointError where keys or shapes do not fit, or a weight is not finite.
+        """
+        model = build_mask_rcnn(self.config)
+        try:
+            model.load_state_dict(self.state_dict)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the weights do not fit the {self.config.backbone} {self.family} of the checkpoint: {error}"
+            ) from error
+        for name, tensor in self.state_dict.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                bad = int((~torch.isfinite(tensor)).sum())
+                raise CheckpointError(
+                    f"weight '{name}': {bad} of {tensor.numel()} values are NaN or infinite. The training "
+                    "diverged: use an earlier checkpoint, or train again with a lower --lr."
+                )
+        return model.eval()
+
+    def contract(
+        self,
+        *,
+        height_px: int | None = None,
+        width_px: int | None = None,
+        batch: int | None = None,
+        dtype: str = "uint8",
+        detections: str = "fixed",
+    ) -> Contract:
+        """What a file exported from this checkpoint promises. A size of None means any.
+
+        Raises ExportError for a canvas that is no multiple of the stride.
+        """
+        if any(side is not None and (side <= 0 or side % CANVAS_STRIDE) for side in (height_px, width_px)):
+            raise ExportError(
+                f"canvas {height_px}x{width_px}: both sides must be positive multiples of {CANVAS_STRIDE}. "
+                f"Try --height {_nearest(height_px)} --width {_nearest(width_px)}"
+            )
+        from maskrt import __version__
+
+        return Contract(
+            task="instance",
+            family=self.family,
+            config=self.config.to_dict(),
+            classes=self.classes,
+            canvas=Canvas(
+                min_size_px=self.config.min_size_px,
+                max_size_px=self.config.max_size_px,
+                stride=CANVAS_STRIDE,
+                height_px=height_px,
+                width_px=width_px,
+                dtype=dtype,
+            ),
+            batch=batch,
+            mean=self.config.mean,
+            std=self.config.std,
+            score_threshold=self.config.score_threshold,
+            nms_threshold=self.config.nms,
+            max_detections=self.config.max_detections,
+            mask_size=2 * self.config.mask_roi_size,
+            mask_frame="box",
+            mask_threshold=MASK_THRESHOLD,
+            detections=detections,
+            precision="fp32",
+            toolkit_version=__version__,
+            checkpoint_sha256=self.sha256,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the checkpoint atomically."""
+        with atomic_path(path) as temporary:
+            torch.save(
+                {
+                    "format": FORMAT_VERSION,
+                    "family": self.family,
+                    "config": self.config.to_dict(),
+                    "classes": [dataclasses.asdict(c) for c in self.classes],
+                    "state_dict": self.state_dict,
+                    "metrics": self.metrics,
+                    "provenance": self.provenance,
+                },
+                temporary,
+            )
+
+
+def read_weights_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
+    """The dictionary in a PyTorch file, and the file's SHA-256.
+
+    Raises CheckpointError for a missing, empty, truncated or foreign file, or one that holds code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such checkpoint. Make one: maskrt train --data DATA -o {path.parent}"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(
+            f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size} bytes; {reason}). "
+            "Truncated files end like this: copy it again, or use the other of best.pt and last.pt."
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a dictionary of weights.")
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256") if hasattr(hashlib, "file_digest") else None
+        sha256 = digest.hexdigest() if digest else hashlib.sha256(stream.read()).hexdigest()
+    return content, sha256
+
+
+def parse_checkpoint(content: dict[str, Any], sha256: str, source: str) -> Checkpoint:
+    """A maskrt checkpoint from the dictionary of its file; `source` names it in messages."""
+    if content["format"] != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{source}: checkpoint format {content['format']}, this maskrt reads {FORMAT_VERSION}. Upgrade maskrt."
+        )
+    try:
+        return Checkpoint(
+            config=MaskRcnnConfig.from_dict(content["config"]),
+            classes=tuple(Category(**c) for c in content["classes"]),
+            state_dict=content["state_dict"],
+            metrics=content["metrics"],
+            provenance=content["provenance"],
+            family=content["family"],
+            sha256=sha256,
+        )
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{source}: not a maskrt checkpoint: {error!r} is missing or malformed."
+        ) from error
+
+
+def is_maskrt_checkpoint(content: dict[str, Any]) -> bool:
+    """Whether the dictionary is of our own format (else it may be a foreign file of weights)."""
+    return {"format", "family", "config", "state_dict"} <= content.keys()
+
+
+def _nearest(side: int | None) -> int:
+    return max(CANVAS_STRIDE, round((side or 0) / CANVAS_STRIDE) * CANVAS_STRIDE)

@@ -1,0 +1,5 @@
+"""Model families: a file a family. `build_model` turns a family's configuration into its network."""
+
+from training.models.mask_rcnn import MaskRcnnConfig, build_mask_rcnn
+
+__all__ = ["MaskRcnnConfig", "build_mask_rcnn"]

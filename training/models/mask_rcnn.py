@@ -1,0 +1,184 @@
+"""Mask R-CNN (arXiv:1703.06870) on a ResNet-FPN, from torchvision's building blocks.
+
+Every hyper-parameter of the detector is in `MaskRcnnConfig`; its defaults are torchvision's
+`maskrcnn_resnet50_fpn`, whose checkpoints load unchanged and give bit-identical results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torchvision.models import resnet
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+
+from runtime.errors import CheckpointError
+
+BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
+NORMS = ("frozen_bn", "bn", "gn")
+GROUP_NORM_GROUPS = 32  # Group Normalization, arXiv:1803.08494, section 4.1
+FPN_CHANNELS = 256
+FPN_STRIDES = (4, 8, 16, 32)  # P2–P5, the levels RoIs are pooled from; P6 serves the RPN alone
+
+
+@dataclass(frozen=True)
+class MaskRcnnConfig:
+    """Every hyper-parameter of the detector. Sizes in pixels of the canvas, thresholds as IoU or score."""
+
+    num_classes: int = 91  # with background, which is class 0 inside the network
+    backbone: str = "resnet50"
+    norm: str = "frozen_bn"  # of the backbone: "frozen_bn" with ImageNet weights; "bn" or "gn" from scratch
+    frozen_bn_epsilon: float = 1e-5
+    fpn_norm: bool = False  # batch norm in the FPN, as in torchvision's _v2
+    # Image
+    min_size_px: int = 800
+    max_size_px: int = 1333
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    # Region proposal network (arXiv:1506.01497)
+    anchor_sizes_px: tuple[tuple[int, ...], ...] = ((32,), (64,), (128,), (256,), (512,))  # a tuple a level
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
+    rpn_convs: int = 1
+    rpn_pre_nms_train: int = 2000  # per level
+    rpn_pre_nms_test: int = 1000
+    rpn_post_nms_train: int = 2000  # per image
+    rpn_post_nms_test: int = 1000
+    rpn_nms: float = 0.7
+    rpn_foreground_iou: float = 0.7
+    rpn_background_iou: float = 0.3
+    rpn_samples: int = 256
+    rpn_positive_fraction: float = 0.5
+    # Box head (Fast R-CNN, arXiv:1504.08083)
+    box_head: str = (
+        "mlp"  # "mlp": two fully connected layers; "conv": four convolutions with BN and one layer
+    )
+    box_roi_size: int = 7
+    box_foreground_iou: float = 0.5
+    box_background_iou: float = 0.5
+    box_samples: int = 512
+    box_positive_fraction: float = 0.25
+    box_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh
+    score_threshold: float = 0.05
+    nms: float = 0.5
+    max_detections: int = 100
+    # Mask head
+    mask_convs: tuple[int, ...] = (256, 256, 256, 256)
+    mask_norm: bool = False  # batch norm in the mask head, as in torchvision's _v2
+    mask_roi_size: int = 14
+    # RoIAlign
+    sampling_ratio: int = 2
+
+    def __post_init__(self) -> None:
+        for name, got, allowed in (
+            ("backbone", self.backbone, BACKBONES),
+            ("norm", self.norm, NORMS),
+            ("box_head", self.box_head, ("mlp", "conv")),
+        ):
+            if got not in allowed:
+                raise CheckpointError(f"model configuration: {name} is {got!r}, expected one of {allowed}.")
+        if self.num_classes < 2:
+            raise CheckpointError(
+                f"model configuration: num_classes is {self.num_classes}, expected at least 2 "
+                "(background and one class)."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored in checkpoints and contracts."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> MaskRcnnConfig:
+        """Read back `to_dict`, from JSON too. Raises CheckpointError on unknown keys."""
+        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise CheckpointError(
+                f"model configuration has unknown fields {unknown}: it was written by a newer maskrt. "
+                "Upgrade maskrt, or train again with this version."
+            )
+        return cls(**{key: _as_tuple(value) for key, value in values.items()})
+
+
+#: torchvision's maskrcnn_resnet50_fpn_v2 (arXiv:2111.11429).
+V2 = MaskRcnnConfig(norm="bn", fpn_norm=True, rpn_convs=2, box_head="conv", mask_norm=True)
+
+
+def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
+    """The network, randomly initialised.
+
+    In training mode it takes images (list of (3, H, W) float32 in 0–1) and targets and gives the losses:
+    L = L_cls + L_box + L_mask of the paper (section 3) plus the RPN's two.
+    """
+    body = getattr(resnet, config.backbone)(weights=None, norm_layer=_norm_layer(config))
+    width = body.inplanes  # channels of C5
+    backbone = BackboneWithFPN(
+        body,
+        return_layers={"layer1": "0", "layer2": "1", "layer3": "2", "layer4": "3"},
+        in_channels_list=[width // 8, width // 4, width // 2, width],
+        out_channels=FPN_CHANNELS,
+        norm_layer=nn.BatchNorm2d if config.fpn_norm else None,
+    )
+    anchors = AnchorGenerator(
+        config.anchor_sizes_px, (tuple(config.anchor_ratios),) * len(config.anchor_sizes_px)
+    )
+    roi = config.box_roi_size
+    box_head: nn.Module
+    if config.box_head == "conv":
+        box_head = FastRCNNConvFCHead((FPN_CHANNELS, roi, roi), [256] * 4, [1024], norm_layer=nn.BatchNorm2d)
+    else:
+        box_head = TwoMLPHead(FPN_CHANNELS * roi**2, 1024)
+    pooled_levels = ["0", "1", "2", "3"]
+    return MaskRCNN(
+        backbone,
+        num_classes=config.num_classes,
+        min_size=config.min_size_px,
+        max_size=config.max_size_px,
+        image_mean=list(config.mean),
+        image_std=list(config.std),
+        rpn_anchor_generator=anchors,
+        rpn_head=RPNHead(FPN_CHANNELS, anchors.num_anchors_per_location()[0], conv_depth=config.rpn_convs),
+        rpn_pre_nms_top_n_train=config.rpn_pre_nms_train,
+        rpn_pre_nms_top_n_test=config.rpn_pre_nms_test,
+        rpn_post_nms_top_n_train=config.rpn_post_nms_train,
+        rpn_post_nms_top_n_test=config.rpn_post_nms_test,
+        rpn_nms_thresh=config.rpn_nms,
+        rpn_fg_iou_thresh=config.rpn_foreground_iou,
+        rpn_bg_iou_thresh=config.rpn_background_iou,
+        rpn_batch_size_per_image=config.rpn_samples,
+        rpn_positive_fraction=config.rpn_positive_fraction,
+        box_roi_pool=MultiScaleRoIAlign(pooled_levels, roi, config.sampling_ratio),
+        box_head=box_head,
+        box_score_thresh=config.score_threshold,
+        box_nms_thresh=config.nms,
+        box_detections_per_img=config.max_detections,
+        box_fg_iou_thresh=config.box_foreground_iou,
+        box_bg_iou_thresh=config.box_background_iou,
+        box_batch_size_per_image=config.box_samples,
+        box_positive_fraction=config.box_positive_fraction,
+        bbox_reg_weights=config.box_weights,
+        mask_roi_pool=MultiScaleRoIAlign(pooled_levels, config.mask_roi_size, config.sampling_ratio),
+        mask_head=MaskRCNNHeads(
+            FPN_CHANNELS, list(config.mask_convs), 1, norm_layer=nn.BatchNorm2d if config.mask_norm else None
+        ),
+    )
+
+
+def _norm_layer(config: MaskRcnnConfig) -> Callable[[int], nn.Module]:
+    if config.norm == "gn":
+        return lambda channels: nn.GroupNorm(GROUP_NORM_GROUPS, channels)
+    if config.norm == "bn":
+        return nn.BatchNorm2d
+    return partial(FrozenBatchNorm2d, eps=config.frozen_bn_epsilon)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(v) for v in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,70 @@
+"""Random weights under which a network behaves as if trained: many confident, varied detections.
+
+Freshly initialised, a detector finds nothing and its activations may overflow, so neither exactness nor
+speed of a graph can be judged on it. Here every norm gets the statistics of its own input and every
+prediction layer is centred and scaled. For tests and benchmarks, where no download is possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import MaskRCNN
+from torchvision.ops import FrozenBatchNorm2d
+
+# Standard deviations of the outputs, chosen so that a COCO-like image gets tens of detections.
+OBJECTNESS_STD, PROPOSAL_DELTA_STD, CLASS_STD, BOX_DELTA_STD, MASK_STD = 2.0, 0.3, 3.0, 1.0, 3.0
+
+
+@torch.no_grad()
+def randomise(model: MaskRCNN, images: list[Tensor], seed: int = 0) -> MaskRCNN:
+    """Give `model`, in place, lively random weights, adapted to `images` ((3, H, W) float32 in 0–1)."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            fan_in = module.weight[0].numel()
+            module.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
+            if module.bias is not None:
+                module.bias.zero_()
+    rpn, heads = model.rpn.head, model.roi_heads
+    targets = {
+        rpn.cls_logits: OBJECTNESS_STD,
+        rpn.bbox_pred: PROPOSAL_DELTA_STD,
+        heads.box_predictor.cls_score: CLASS_STD,
+        heads.box_predictor.bbox_pred: BOX_DELTA_STD,
+        heads.mask_predictor.mask_fcn_logits: MASK_STD,
+    }
+    hooks = [module.register_forward_hook(_adapt_output(std)) for module, std in targets.items()]
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
+            hooks.append(module.register_forward_pre_hook(_adapt_norm))
+    try:
+        model.eval()(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return model
+
+
+def _adapt_norm(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    module.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
+    module.running_var.copy_(inputs[0].var(dim=(0, 2, 3)) + 1e-3)
+
+
+def _adapt_output(std: float) -> Callable[..., Tensor | None]:
+    adapted = False
+
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        nonlocal adapted
+        if adapted or output.numel() == 0:  # an RPN head runs once a level; the first, largest, decides
+            return None
+        adapted = True
+        channels = [d for d in range(output.dim()) if d != 1]
+        mean, scale = output.mean(dim=channels), std / output.std()
+        module.weight.mul_(scale)
+        module.bias.copy_(-mean * scale)
+        return module(*inputs)
+
+    return hook
