@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load", "main"]
 
 VERBS = {
-    "demo": ("training.demo", "Train, export, infer and check on synthetic images: start here."),
+    "demo": ("export.demo", "Train, export, infer and check on synthetic images: start here."),
     "train": ("training.train", "Train a model on your images."),
     "export": ("export.to_onnx", "Turn a checkpoint into an ONNX file that describes itself."),
     "infer": ("runtime.infer", "Run a model over images: overlays, COCO results, JSON lines."),

@@ -8,6 +8,7 @@ dispatches on the op type alone and ignores the domain: the names must be unlike
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import onnx
@@ -375,7 +376,7 @@ def _floor_divide_node(dividend: Any, divisor: Any) -> Any:
 
 
 #: For `torch.onnx.export(custom_translation_table=...)`.
-TRANSLATIONS = {
+TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.maskrt.pyramid_roi_align.default: _pyramid_roi_align_node,
     torch.ops.maskrt.grouped_nms.default: _grouped_nms_node,
     torch.ops.aten.floor_divide.default: _floor_divide_node,

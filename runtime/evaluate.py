@@ -12,6 +12,7 @@ import typer
 from runtime.cli import run, track
 from runtime.coco_metrics import STATISTICS, coco_metrics
 from runtime.errors import DataError
+from runtime.files import write_text
 from runtime.predictor import Predictor
 from runtime.session import open_session
 from runtime.siblings import load_dataset
@@ -44,19 +45,31 @@ def command(
     class_name: Annotated[
         str, typer.Option(help="VIA without class attributes: the class's name")
     ] = "object",
+    class_attribute: Annotated[str | None, typer.Option(help="VIA region attribute with the class")] = None,
     skip_bad: Annotated[bool, typer.Option(help="Drop malformed annotations instead of stopping")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the metrics (JSON)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout")] = False,
 ) -> None:
     """Measure COCO box and mask AP.
 
     Example: maskrt evaluate model.onnx --data annotations/instances_val2017.json --images val2017
     """
-    dataset = load_dataset(data, format=format, images_dir=images, skip_bad=skip_bad, class_name=class_name)
+    dataset = load_dataset(
+        data,
+        format=format,
+        images_dir=images,
+        skip_bad=skip_bad,
+        class_name=class_name,
+        class_attribute=class_attribute,
+    )
     start = time.perf_counter()
     metrics = evaluate(Predictor(open_session(model, device=device)), dataset)
+    text = json.dumps({"model": str(model), "data": data, "images": len(dataset), **metrics})
+    if output:
+        write_text(output, text)
     if as_json:
-        print(json.dumps({"model": str(model), "data": data, "images": len(dataset), **metrics}))
+        print(text)
         return
     from rich.console import Console
     from rich.table import Table

@@ -25,8 +25,11 @@ def encode_crop(crop: NDArray[np.bool_], top: int, left: int, height: int, width
     offset = (columns + left) * height + top
     starts, ends = starts + offset, ends + offset
     # A run that reaches the image's bottom goes on at the top of the next column.
-    joined = starts[1:] == ends[:-1]
-    starts, ends = starts[np.r_[True, ~joined][: len(starts)]], ends[np.r_[~joined, True][-len(ends) :]]
+    apart = starts[1:] != ends[:-1]
+    starts, ends = (
+        np.concatenate([starts[:1], starts[1:][apart]]),
+        np.concatenate([ends[:-1][apart], ends[-1:]]),
+    )
     edges = np.stack([starts, ends], axis=1).ravel()
     runs = np.diff(np.concatenate([[0], edges, [height * width]]))
     if len(edges) and edges[-1] == height * width:

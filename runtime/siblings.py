@@ -15,8 +15,8 @@ from runtime.session import Session
 
 
 def load_reference(path: str | Path, *, device: str = "cpu") -> Session:
-    """The PyTorch reference of a checkpoint (export.reference.TorchSession)."""
-    return _sibling("export.reference", f"running the checkpoint {path}", "export").TorchSession(
+    """The PyTorch reference of a checkpoint (export.reference.open_reference)."""
+    return _sibling("export.reference", f"running the checkpoint {path}", "export").open_reference(
         Path(path), device=device
     )
 

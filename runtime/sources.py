@@ -56,7 +56,7 @@ def find_images(inputs: list[str]) -> list[Path]:
             files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not files:
                 raise ImageError(
-                    f"{path}: a folder with no images (looked for {', '.join(IMAGE_SUFFIXES)}, subfolders too)."
+                    f"{path}: a folder with no images (looked for {', '.join(IMAGE_SUFFIXES)}, deeply)."
                 )
         elif path.exists():
             files = [path]

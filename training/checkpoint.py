@@ -30,7 +30,7 @@ MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model. `classes[k]` is the network's class k + 1; `metrics` are those of the validation set."""
+    """A trained model. `classes[k]` is the network's class k + 1; `metrics` are of the validation set."""
 
     config: MaskRcnnConfig
     classes: tuple[Category, ...]
@@ -163,7 +163,8 @@ def parse_checkpoint(content: dict[str, Any], sha256: str, source: str) -> Check
     """A maskrt checkpoint from the dictionary of its file; `source` names it in messages."""
     if content["format"] != FORMAT_VERSION:
         raise CheckpointError(
-            f"{source}: checkpoint format {content['format']}, this maskrt reads {FORMAT_VERSION}. Upgrade maskrt."
+            f"{source}: checkpoint format {content['format']}, this maskrt reads {FORMAT_VERSION}. "
+            "Upgrade maskrt."
         )
     try:
         return Checkpoint(

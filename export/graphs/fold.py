@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
+from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.ops import FrozenBatchNorm2d
@@ -19,7 +20,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model)
     for parent in model.modules():
         children = list(parent.named_children())
-        for (_, conv), (name, norm) in zip(children, children[1:], strict=False):
+        for (_, conv), (name, norm) in pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d | FrozenBatchNorm2d):
                 _fold(conv, norm)
                 setattr(parent, name, nn.Identity())
@@ -27,7 +28,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
 
 def _fold(conv: nn.Conv2d, norm: nn.BatchNorm2d | FrozenBatchNorm2d) -> None:
-    def double(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    def double(tensor: Any) -> Any:
         return None if tensor is None else tensor.detach().double()  # rounds once, at the end
 
     weight, bias = fuse_conv_bn_weights(

@@ -1,4 +1,4 @@
-"""torchvision's own Mask R-CNN checkpoints: `maskrcnn_resnet50_fpn`, `_v2`, and what was fine-tuned from them.
+"""torchvision's own Mask R-CNN checkpoints: `maskrcnn_resnet50_fpn`, `_v2`, and fine-tuned ones.
 
 A bare state dict does not say how it was built; its keys and shapes do.
 """
@@ -67,8 +67,8 @@ def _classes(num_classes: int, names: list[str] | None, source: str) -> tuple[Ca
         coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
         if num_classes != len(coco):
             raise CheckpointError(
-                f"{source}: a state dict of {num_classes - 1} classes without names (only COCO's {len(coco) - 1} "
-                "are known by themselves). Name them: --classes name1,name2,…"
+                f"{source}: a state dict of {num_classes - 1} classes without names (only those of COCO's "
+                f"{len(coco) - 1} are known by themselves). Name them: --classes name1,name2,…"
             )
         names = coco[1:]
     return tuple(Category(id=i, name=name) for i, name in enumerate(names, start=1))

@@ -47,7 +47,7 @@ def tolerance_for(reference: Session, candidate: Session) -> Tolerance:
         if getattr(ours, field) != getattr(theirs, field):
             raise ParityError(
                 f"{candidate.name} and {reference.name} are not the same model: {field} is "
-                f"{getattr(ours, field)} and {getattr(theirs, field)}. Compare a model with its own checkpoint."
+                f"{getattr(ours, field)} and {getattr(theirs, field)}. Compare a model with its checkpoint."
             )
     return BY_PRECISION[ours.precision]
 

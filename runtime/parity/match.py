@@ -31,11 +31,17 @@ class Matching:
     missed: tuple[int, ...]
     extra: tuple[int, ...]
 
-    @property
-    def same_order(self) -> bool:
-        """Whether the candidate lists the matched instances in the reference's order."""
-        rows = [pair.candidate for pair in sorted(self.pairs, key=lambda p: p.reference)]
-        return rows == sorted(rows)
+    def same_order(self, scores: NDArray[np.float32], tie: float) -> bool:
+        """Whether the candidate lists the matched instances in the reference's order.
+
+        scores: the reference's. Two of them closer than `tie` are in no order that could be kept.
+        """
+        lowest = np.inf
+        for pair in sorted(self.pairs, key=lambda pair: pair.candidate):
+            if scores[pair.reference] > lowest + tie:
+                return False
+            lowest = min(lowest, float(scores[pair.reference]))
+        return True
 
 
 def match(reference: Result, candidate: Result) -> Matching:

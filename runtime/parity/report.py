@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.parity.match import Matching
 from runtime.parity.tolerances import Tolerance
@@ -18,7 +19,9 @@ class Report:
     tolerance: Tolerance
     images: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, name: str, matching: Matching, reference_scores: Any, candidate_scores: Any) -> None:
+    def add(
+        self, name: str, matching: Matching, reference_scores: NDArray, candidate_scores: NDArray
+    ) -> None:
         """Record one image's matching."""
         self.images.append(
             {
@@ -26,7 +29,7 @@ class Report:
                 "instances": len(matching.pairs) + len(matching.missed),
                 "missed_scores": [float(reference_scores[i]) for i in matching.missed],
                 "extra_scores": [float(candidate_scores[i]) for i in matching.extra],
-                "same_order": matching.same_order,
+                "same_order": matching.same_order(reference_scores, self.tolerance.score),
                 "score_differences": [p.score_difference for p in matching.pairs],
                 "box_differences_px": [p.box_difference_px for p in matching.pairs],
                 "mask_ious": [p.mask_iou for p in matching.pairs],

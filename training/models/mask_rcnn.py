@@ -18,7 +18,7 @@ from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
@@ -137,7 +137,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
     else:
         box_head = TwoMLPHead(FPN_CHANNELS * roi**2, 1024)
     pooled_levels = ["0", "1", "2", "3"]
-    return MaskRCNN(
+    model = MaskRCNN(
         backbone,
         num_classes=config.num_classes,
         min_size=config.min_size_px,
@@ -170,6 +170,10 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
             FPN_CHANNELS, list(config.mask_convs), 1, norm_layer=nn.BatchNorm2d if config.mask_norm else None
         ),
     )
+    # torchvision's own predictor takes 256 channels whatever the mask head gives.
+    width = config.mask_convs[-1]
+    model.roi_heads.mask_predictor = MaskRCNNPredictor(width, width, config.num_classes)
+    return model
 
 
 def _norm_layer(config: MaskRcnnConfig) -> Callable[[int], nn.Module]:

@@ -8,6 +8,7 @@ prediction layer is centred and scaled. For tests and benchmarks, where no downl
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,8 @@ def randomise(model: MaskRCNN, images: list[Tensor], seed: int = 0) -> MaskRCNN:
             module.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
-    rpn, heads = model.rpn.head, model.roi_heads
+    rpn: Any = model.rpn.head
+    heads: Any = model.roi_heads
     targets = {
         rpn.cls_logits: OBJECTNESS_STD,
         rpn.bbox_pred: PROPOSAL_DELTA_STD,
@@ -48,7 +50,7 @@ def randomise(model: MaskRCNN, images: list[Tensor], seed: int = 0) -> MaskRCNN:
     return model
 
 
-def _adapt_norm(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _adapt_norm(module: Any, inputs: tuple[Tensor, ...]) -> None:
     module.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
     module.running_var.copy_(inputs[0].var(dim=(0, 2, 3)) + 1e-3)
 
@@ -56,7 +58,7 @@ def _adapt_norm(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
 def _adapt_output(std: float) -> Callable[..., Tensor | None]:
     adapted = False
 
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+    def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         nonlocal adapted
         if adapted or output.numel() == 0:  # an RPN head runs once a level; the first, largest, decides
             return None

@@ -1,0 +1,35 @@
+# Every target sets itself up: the first one to run makes .venv from requirements.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-full lint bench clean
+
+demo: $(READY)
+	$(BIN)/maskrt demo
+
+test: $(READY)
+	$(BIN)/pytest -m "not full and not gpu"
+
+test-full: $(READY)
+	$(BIN)/pytest -m "not gpu" --timeout 3600
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.mask_rcnn
+
+clean:
+	rm -rf $(VENV) out build *.egg-info
+
+# Idempotent: rebuilt only when what is to be installed changes; the stamp is written last.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else f"maskrt needs Python 3.10 to 3.13, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	touch $(READY)

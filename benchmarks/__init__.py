@@ -1,0 +1,1 @@
+"""Benchmarks: one command each, results compared within one run."""

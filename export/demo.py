@@ -1,0 +1,98 @@
+"""`maskrt demo`: the whole way on synthetic images, in minutes, without a GPU or a download.
+
+It types the commands a user would, so what it prints can be repeated by hand.
+"""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from runtime.cli import run, say
+from runtime.errors import MaskrtError
+from runtime.sinks import write_png
+from runtime.sources import read_image
+from training.data import load_dataset
+
+HEIGHT_PX, WIDTH_PX = 256, 320
+TRAIN, VALIDATION, IMAGES = "synthetic:320:0", "synthetic:40:1", "synthetic:12:2"
+PROGRAMS = {
+    "train": "training.train",
+    "export": "export.to_onnx",
+    "infer": "runtime.infer",
+    "evaluate": "runtime.evaluate",
+    "parity": "runtime.parity.compare",
+}
+
+
+def command(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all of it")] = Path("out/demo"),
+    epochs: Annotated[int, typer.Option(help="Fewer is quicker and worse")] = 2,
+) -> None:
+    """Train, export, run and check a Mask R-CNN on synthetic images.
+
+    Leaves model.onnx, predictions.json, overlay.png, metrics.json and parity.json in OUTPUT.
+
+    Example: maskrt demo
+    """
+    start = time.perf_counter()
+    images = output / "images"
+    write_images(images)
+    checkpoint, model = output / "train" / "best.pt", output / "model.onnx"
+    size = f"--set min_size_px={HEIGHT_PX} --set max_size_px={WIDTH_PX}"
+    for line in (
+        f"train --data {TRAIN} --val {VALIDATION} -o {_quote(output / 'train')} --epochs {epochs} {size}",
+        f"export {_quote(checkpoint)} -o {_quote(model)} --height {HEIGHT_PX} --width {WIDTH_PX} "
+        "--detections dynamic",
+        f"infer {_quote(model)} {_quote(images)} -o {_quote(output)}",
+        f"evaluate {_quote(model)} --data {VALIDATION} -o {_quote(output / 'metrics.json')}",
+        f"parity {_quote(checkpoint)} {_quote(model)} {_quote(images)} -o {_quote(output / 'parity.json')}",
+    ):
+        _type(line)
+    overlays = [read_image(path) for path in sorted((output / "overlays").glob("*.png"))]
+    write_png(output / "overlay.png", contact_sheet(overlays, columns=4))
+    say(f"\n{time.perf_counter() - start:.0f} s. Look at {output / 'overlay.png'}, then try your own images:")
+    say("  maskrt train --help")
+
+
+def write_images(folder: Path) -> None:
+    """Write the demo's images, which training has not seen, as PNG files."""
+    dataset = load_dataset(IMAGES)
+    for index in range(len(dataset)):
+        write_png(folder / f"{index:03d}.png", dataset[index].image())
+
+
+def contact_sheet(images: list[np.ndarray], columns: int) -> np.ndarray:
+    """Equally large (H, W, 3) images in rows of `columns`, the last row filled up with black."""
+    blank = [np.zeros_like(images[0])] * (-len(images) % columns)
+    tiles = images + blank
+    return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
+
+
+def _type(line: str) -> None:
+    say(f"\n$ maskrt {line}")
+    verb, *args = shlex.split(line)
+    try:
+        importlib.import_module(PROGRAMS[verb]).main(args)
+    except SystemExit as finished:  # every program ends so, with its exit code
+        if finished.code:
+            raise MaskrtError(f"`maskrt {line}` ended with exit code {finished.code}.") from finished
+
+
+def _quote(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command with `args` (default: those of the process)."""
+    run(command, "maskrt demo", args)
+
+
+if __name__ == "__main__":
+    main()

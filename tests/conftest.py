@@ -1,0 +1,44 @@
+"""What the tests share: real data, and models that are made once a session or once a machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before torch starts its threads: test processes share the machine, and spinning at barriers starves others.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import pytest
+
+from tests.models import lively_checkpoint
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real images and annotations."""
+    folder = Path(os.environ.get("MASKRT_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set MASKRT_DATA to a folder with droplets/ and coco-mini/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """R18-FPN of 90 classes with lively random weights."""
+    path = tmp_path_factory.mktemp("random") / "resnet18.pt"
+    lively_checkpoint("resnet18").save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def random_onnx(random_checkpoint: Path) -> Path:
+    """The same, exported for any size and batch."""
+    from export.to_onnx import export_onnx, save_onnx
+    from export.weights import load_checkpoint
+
+    path = random_checkpoint.with_name("resnet18.onnx")
+    checkpoint = load_checkpoint(random_checkpoint)
+    save_onnx(export_onnx(checkpoint, checkpoint.contract(detections="dynamic")), path)
+    return path

@@ -1,0 +1,117 @@
+"""FP32 parity of the exported file with torchvision's eager model, over all real images and many canvases."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.reference import open_reference
+from export.to_onnx import export_onnx, save_onnx
+from export.weights import load_checkpoint
+from runtime.ort_session import OrtSession
+from runtime.parity.compare import compare, tolerance_for
+from runtime.parity.match import match
+from runtime.parity.report import Report
+from runtime.parity.tolerances import FP32
+from runtime.postprocess import postprocess
+from runtime.preprocess import Batch, preprocess
+from runtime.session import Session
+from runtime.sources import find_images, read_image
+
+pytestmark = pytest.mark.full
+
+CANVASES = [(320, 448), (512, 512), (800, 1088), (1088, 800), (832, 1344)]
+
+
+def images_of(data_dir: Path) -> list[Path]:
+    """The images that the annotations of both validation sets name."""
+    import json
+
+    coco = json.loads((data_dir / "coco-mini/annotations/instances_val2017.json").read_text())["images"]
+    named = [data_dir / "coco-mini/val2017" / image["file_name"] for image in coco]
+    return named + find_images([str(data_dir / "droplets/val")])
+
+
+def opened(checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
+    checkpoint = load_checkpoint(checkpoint_path)
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    save_onnx(export_onnx(checkpoint, checkpoint.contract(detections="dynamic")), path)
+    return open_reference(checkpoint_path), OrtSession(path)
+
+
+@pytest.fixture(scope="module")
+def resnet50(lively_resnet50: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
+    return opened(lively_resnet50, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def resnet18(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
+    return opened(random_checkpoint, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def trained(droplets_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
+    return opened(droplets_checkpoint, tmp_path_factory)
+
+
+def assert_parity(pair: tuple[Session, Session], images: list[Path]) -> None:
+    report = Report(tolerance_for(*pair))
+    for path in images:
+        compare(*pair, path.name, read_image(path), report)
+    print(report.to_dict()["summary"])
+    assert report.failures == []
+
+
+@pytest.mark.parametrize("model", ["resnet50", "resnet18", "trained"])
+def test_every_real_image(model: str, data_dir: Path, request: pytest.FixtureRequest) -> None:
+    assert_parity(request.getfixturevalue(model), images_of(data_dir))
+
+
+@pytest.mark.parametrize("canvas", CANVASES, ids=lambda c: f"{c[0]}x{c[1]}")
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_canvas_and_batch(canvas: tuple[int, int], batch: int, data_dir: Path, resnet50) -> None:
+    _, candidate = resnet50
+    images = [read_image(p) for p in images_of(data_dir)[5 * batch : 6 * batch]]
+    fixed = dataclasses.replace(candidate.contract.canvas, height_px=canvas[0], width_px=canvas[1])
+    laid = preprocess(images, fixed)
+    sizes = tuple((int(h), int(w)) for h, w in laid.image_sizes)
+    on_canvas = Batch(laid.images, laid.image_sizes, sizes)
+    expected, actual = (
+        postprocess(s.infer(laid.images, laid.image_sizes), on_canvas, candidate.contract) for s in resnet50
+    )
+    report = Report(FP32)
+    for one, other in zip(expected, actual, strict=True):
+        report.add(str(canvas), match(one, other), one.scores, other.scores)
+    assert report.failures == []
+
+
+def test_an_image_with_more_than_a_hundred_objects(trained: tuple[Session, Session], data_dir: Path) -> None:
+    frame = read_image(data_dir / "droplets/val/video7image100.jpg")
+    crowd = np.tile(frame[::2, ::2], (3, 3, 1))
+    report = Report(FP32)
+    compare(*trained, "crowd", crowd, report)
+    assert report.failures == []
+    assert report.to_dict()["summary"]["instances"] == 100, "all rows of the output are taken"
+
+
+def test_a_blank_image_has_nothing_on_it(trained: tuple[Session, Session]) -> None:
+    for session in trained:
+        outputs = session.infer(np.full((1, 384, 704, 3), 127, np.uint8), np.array([[384, 704]], np.float32))
+        assert outputs.num_detections.tolist() == [0]
+
+
+def test_exporting_resnet50_takes_under_a_minute_and_3_gb(lively_resnet50: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model.onnx"
+    start = time.perf_counter()
+    line = [sys.executable, "-m", "export.to_onnx", str(lively_resnet50), "-o", str(out)]
+    subprocess.run([*line, "--height", "800", "--width", "1088"], check=True)
+    peak_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    print(f"{time.perf_counter() - start:.0f} s, {peak_bytes / 1e9:.2f} GB")
+    assert peak_bytes < 3e9

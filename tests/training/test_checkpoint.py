@@ -1,0 +1,105 @@
+"""Checkpoints: whole, plain, and refused by name when they are not."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from export.weights import load_checkpoint
+from runtime.contract import Category
+from runtime.errors import CheckpointError, ExportError
+from training.checkpoint import FORMAT_VERSION, Checkpoint
+from training.models import MaskRcnnConfig
+
+
+def test_a_checkpoint_survives_its_file(random_checkpoint: Path, tmp_path: Path) -> None:
+    first = load_checkpoint(random_checkpoint)
+    copy = dataclasses.replace(first, metrics={"mask_ap": 0.5}, provenance={"data": "x"})
+    copy.save(tmp_path / "copy.pt")
+    again = load_checkpoint(tmp_path / "copy.pt")
+    assert (again.config, again.classes, again.metrics) == (first.config, first.classes, {"mask_ap": 0.5})
+    assert all(torch.equal(again.state_dict[k], v) for k, v in first.state_dict.items())
+    assert len(again.sha256) == 64
+    assert again.sha256 != first.sha256
+
+
+@pytest.mark.parametrize("length", [0, 10, 5_000, 1_000_000])
+def test_a_truncated_checkpoint_is_named(length: int, random_checkpoint: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(random_checkpoint.read_bytes()[:length])
+    with pytest.raises(
+        CheckpointError, match=rf"cut\.pt: not a readable PyTorch checkpoint \({length} bytes"
+    ):
+        load_checkpoint(cut)
+
+
+class Payload:
+    def __reduce__(self):
+        return (print, ("code ran",))
+
+
+def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"format": 1, "payload": Payload()}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match=r"evil\.pt: not a readable PyTorch checkpoint"):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_other_files_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.pt: no such checkpoint.*maskrt train"):
+        load_checkpoint(tmp_path / "none.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(CheckpointError, match="holds a list"):
+        load_checkpoint(tmp_path / "list.pt")
+    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "foreign.pt")
+    with pytest.raises(
+        CheckpointError, match=r"neither a maskrt checkpoint nor .*torchvision.*'conv\.weight'"
+    ):
+        load_checkpoint(tmp_path / "foreign.pt")
+
+
+def rewrite(source: Path, target: Path, **changes: object) -> Path:
+    torch.save(torch.load(source, weights_only=True) | changes, target)
+    return target
+
+
+def test_a_newer_format_is_refused(random_checkpoint: Path, tmp_path: Path) -> None:
+    newer = rewrite(random_checkpoint, tmp_path / "newer.pt", format=FORMAT_VERSION + 1)
+    with pytest.raises(CheckpointError, match=r"newer\.pt: checkpoint format 2, .*Upgrade maskrt"):
+        load_checkpoint(newer)
+
+
+def test_missing_class_names_are_asked_for(random_checkpoint: Path, tmp_path: Path) -> None:
+    nameless = rewrite(random_checkpoint, tmp_path / "nameless.pt", classes=[])
+    with pytest.raises(CheckpointError, match="names for 0 classes, but its network tells 90 apart"):
+        load_checkpoint(nameless)
+
+
+def test_weights_of_another_network_are_refused(random_checkpoint: Path) -> None:
+    checkpoint = load_checkpoint(random_checkpoint)
+    other = dataclasses.replace(checkpoint.config, backbone="resnet34")
+    with pytest.raises(CheckpointError, match="do not fit the resnet34"):
+        dataclasses.replace(checkpoint, config=other).build()
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, random_checkpoint: Path) -> None:
+    checkpoint = load_checkpoint(random_checkpoint)
+    broken = dataclasses.replace(checkpoint, metrics={"unpicklable": lambda: None})  # type: ignore[dict-item]
+    with pytest.raises(Exception, match="pickle"):
+        broken.save(tmp_path / "half.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_contract_refuses_a_canvas_off_the_stride(random_checkpoint: Path) -> None:
+    with pytest.raises(ExportError, match="Try --height 800 --width 1088"):
+        load_checkpoint(random_checkpoint).contract(height_px=790, width_px=1080)
+
+
+def test_every_class_needs_a_name() -> None:
+    with pytest.raises(CheckpointError, match="names for 1 classes"):
+        Checkpoint(MaskRcnnConfig(num_classes=3), (Category(1, "a"),), {})

@@ -1,0 +1,104 @@
+"""The model is torchvision's Mask R-CNN, and its checkpoints load unchanged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
+from torchvision.ops import FrozenBatchNorm2d
+from torchvision.ops.misc import FrozenBatchNorm2d as Frozen
+
+from export.weights import load_checkpoint
+from runtime.errors import CheckpointError
+from training.models import MaskRcnnConfig, build_mask_rcnn
+from training.models.random_weights import randomise
+
+SIZE = {"min_size": 128, "max_size": 160}
+
+
+def image() -> Tensor:
+    return torch.rand(3, 100, 140, generator=torch.Generator().manual_seed(0))
+
+
+def freeze(model: nn.Module) -> nn.Module:
+    """torchvision's model as it is with COCO weights: frozen norms, epsilon 0."""
+    for parent in model.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                frozen = Frozen(child.num_features, eps=0.0)
+                frozen.load_state_dict({k: v for k, v in child.state_dict().items() if "num_" not in k})
+                setattr(parent, name, frozen)
+    return model
+
+
+BUILDERS = {
+    "v1": lambda: maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, **SIZE),
+    "v1 with COCO's frozen norms": lambda: freeze(
+        maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, **SIZE)
+    ),
+    "v2": lambda: maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **SIZE),
+}
+
+
+@pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS.keys())
+def test_a_torchvision_checkpoint_gives_bit_identical_results(build, tmp_path: Path) -> None:
+    theirs = randomise(build(), [image()]).eval()
+    torch.save(theirs.state_dict(), tmp_path / "torchvision.pth")
+    checkpoint = load_checkpoint(tmp_path / "torchvision.pth")
+    assert checkpoint.classes[0].name == "person"
+    assert checkpoint.classes[-1].id == 90
+    ours = checkpoint.build()
+    ours.transform.min_size, ours.transform.max_size = (SIZE["min_size"],), SIZE["max_size"]
+    with torch.no_grad():
+        expected, actual = theirs([image()])[0], ours([image()])[0]
+    assert len(expected["scores"]) > 10
+    for name, value in expected.items():
+        assert torch.equal(actual[name], value), name
+
+
+def test_a_fine_tuned_checkpoint_needs_its_class_names(tmp_path: Path) -> None:
+    model = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=3)
+    torch.save(model.state_dict(), tmp_path / "mine.pth")
+    with pytest.raises(CheckpointError, match="--classes name1,name2"):
+        load_checkpoint(tmp_path / "mine.pth")
+    with pytest.raises(CheckpointError, match="names for 1 classes, but its network tells 2 apart"):
+        load_checkpoint(tmp_path / "mine.pth", ["cat"])
+    assert [c.name for c in load_checkpoint(tmp_path / "mine.pth", ["cat", "dog"]).classes] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "resnet34", "resnet50", "resnet101"])
+def test_the_backbone_is_known_from_the_keys(backbone: str, tmp_path: Path) -> None:
+    model = build_mask_rcnn(MaskRcnnConfig(backbone=backbone))
+    torch.save(model.state_dict(), tmp_path / "bare.pth")
+    assert load_checkpoint(tmp_path / "bare.pth").config.backbone == backbone
+
+
+@pytest.mark.parametrize(
+    ("norm", "kind"), [("frozen_bn", FrozenBatchNorm2d), ("bn", nn.BatchNorm2d), ("gn", nn.GroupNorm)]
+)
+def test_the_norm_is_the_configured_one(norm: str, kind: type[nn.Module]) -> None:
+    model = build_mask_rcnn(MaskRcnnConfig(backbone="resnet18", norm=norm))
+    assert isinstance(model.backbone.body["bn1"], kind)
+
+
+def test_the_configuration_survives_json() -> None:
+    config = MaskRcnnConfig(backbone="resnet34", anchor_sizes_px=((16,), (32,), (64,), (128,), (256,)))
+    assert MaskRcnnConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"backbone": "vgg16"}, "backbone is 'vgg16', expected one of"),
+        ({"norm": "ln"}, "norm is 'ln'"),
+        ({"num_classes": 1}, "num_classes is 1, expected at least 2"),
+        ({"rotation": 3}, "unknown fields .*'rotation'"),
+    ],
+)
+def test_a_configuration_that_cannot_be_built_is_refused(values: dict, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        MaskRcnnConfig.from_dict(values)

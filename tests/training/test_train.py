@@ -1,0 +1,214 @@
+"""`maskrt train`: it repeats itself, goes on after a kill, and stops before the first step on bad data."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from runtime.errors import MaskrtError
+from training import train as train_module
+from training.checkpoint import parse_checkpoint, read_weights_file
+from training.config import SMALL, override
+from training.fit import lr_factor
+
+TINY = [
+    "--set",
+    "min_size_px=64",
+    "--set",
+    "max_size_px=80",
+    "--set",
+    "box_samples=16",
+    "--set",
+    "mask_convs=16",
+    "--set",
+    "rpn_samples=16",
+    "--set",
+    "rpn_post_nms_train=50",
+    "--set",
+    "rpn_post_nms_test=50",
+    "--set",
+    "precision=32-true",
+]
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        train_module.main([*arguments])
+    return int(stopped.value.code or 0)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return parse_checkpoint(*read_weights_file(path), str(path)).state_dict
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("run")
+    arguments = ["--data", "synthetic:6", "--val", "synthetic:3:1", "-o", str(output), "--epochs", "3", *TINY]
+    assert run(*arguments) == 0
+    return output
+
+
+def test_a_run_leaves_checkpoints_logs_and_pictures(finished: Path) -> None:
+    for name in ("best.pt", "last.pt", "last.ckpt", "curves.png", "predictions.png", "metrics.json"):
+        assert (finished / name).stat().st_size > 0, name
+    assert list((finished / "tensorboard").glob("events*"))
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert {"mask_ap", "mask_ap50", "box_ap75"} <= metrics.keys()
+    checkpoint = parse_checkpoint(*read_weights_file(finished / "last.pt"), "last.pt")
+    assert [c.name for c in checkpoint.classes] == ["disc", "square", "triangle", "star"]
+    assert checkpoint.provenance["epoch"] == 3
+
+
+def test_all_five_losses_and_the_learning_rate_are_logged(finished: Path) -> None:
+    with (finished / "csv" / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    for name in ("classifier", "box_reg", "mask", "objectness", "rpn_box_reg"):
+        assert sum(bool(row[f"train/loss_{name}"]) for row in rows) == 9, name
+    assert sum(bool(row["lr-AdamW"]) for row in rows) >= 9
+    assert sum(bool(row["val/mask_ap"]) for row in rows) == 3, "AP after each epoch"
+
+
+def test_the_same_seed_gives_the_same_weights(finished: Path, tmp_path: Path) -> None:
+    arguments = ["--data", "synthetic:6", "--val", "synthetic:3:1", "--epochs", "3", *TINY]
+    assert run(*arguments, "-o", str(tmp_path / "again")) == 0
+    assert run(*arguments, "-o", str(tmp_path / "other"), "--seed", "1") == 0
+    first, again, other = (weights(p / "last.pt") for p in (finished, tmp_path / "again", tmp_path / "other"))
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not all(torch.equal(first[k], other[k]) for k in first)
+
+
+def test_a_killed_run_resumes_without_losing_an_epoch(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = train_module.DetectorModule.training_step
+
+    def killed(self, batch, index):
+        if self.current_epoch == 2 and index == 1:
+            raise RuntimeError("killed")
+        return step(self, batch, index)
+
+    arguments = [
+        "--data",
+        "synthetic:6",
+        "--val",
+        "synthetic:3:1",
+        "-o",
+        str(tmp_path),
+        "--epochs",
+        "3",
+        *TINY,
+    ]
+    monkeypatch.setattr(train_module.DetectorModule, "training_step", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        train_module.main(arguments)
+    monkeypatch.undo()
+    assert parse_checkpoint(*read_weights_file(tmp_path / "last.pt"), "").provenance["epoch"] == 2
+    assert run(*arguments, "--resume") == 0
+    checkpoint = parse_checkpoint(*read_weights_file(tmp_path / "last.pt"), "")
+    assert checkpoint.provenance["epoch"] == 3
+    assert checkpoint.state_dict.keys() == weights(finished / "last.pt").keys()
+
+
+def test_resuming_from_nothing_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--data", "synthetic:2", "-o", str(tmp_path), "--resume") == 2
+    assert "nothing to resume from. Start afresh" in capsys.readouterr().err
+
+
+def coco(tmp_path: Path, segmentation: list) -> Path:
+    from runtime.sinks import write_png
+    from tests.models import scene
+
+    write_png(tmp_path / "a.png", scene(0))
+    annotation = {
+        "id": 7,
+        "image_id": 1,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [10, 10, 50, 50],
+        "area": 2500,
+    }
+    good = annotation | {"id": 8, "segmentation": [[10, 10, 60, 10, 60, 60, 10, 60]]}
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 320, "height": 256}],
+        "annotations": [annotation | {"segmentation": segmentation}, good],
+        "categories": [{"id": 1, "name": "thing"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    return tmp_path / "a.json"
+
+
+def test_bad_annotations_stop_training_before_its_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = coco(tmp_path, [[10, 10, 20, 20]])
+    assert run("--data", str(data), "-o", str(tmp_path / "run"), "--epochs", "1", *TINY) == 2
+    message = capsys.readouterr().err
+    assert "a.json" in message
+    assert "annotation 7" in message
+    assert "--skip-bad" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_skip_bad_trains_on_the_rest_and_counts_what_it_dropped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = coco(tmp_path, [[10, 10, 20, 20]])
+    arguments = ["--data", str(data), "-o", str(tmp_path / "run"), "--epochs", "1", "--skip-bad", *TINY]
+    assert run(*arguments) == 0
+    assert "left out: 1 " in capsys.readouterr().err
+    assert (tmp_path / "run" / "best.pt").exists()
+
+
+def test_other_classes_in_the_validation_set_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = coco(tmp_path, [[10, 10, 60, 10, 60, 60, 10, 60]])
+    assert run("--data", str(data), "--val", "synthetic:2", "-o", str(tmp_path / "run"), *TINY) == 2
+    assert "must have the same classes" in capsys.readouterr().err
+
+
+def test_a_diverging_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", "synthetic:8", "-o", str(tmp_path), "--epochs", "4", *TINY, "--set", "clip=0"]
+    assert run(*arguments, "--lr", "1e30", "--set", "warmup_iterations=1") == 2
+    assert "training diverged" in capsys.readouterr().err
+
+
+def test_the_learning_rate_warms_up_and_decays() -> None:
+    config = override(SMALL[1], {"warmup_iterations": "10", "schedule": "step"})
+    factors = [lr_factor(step, 90, config) for step in range(90)]
+    assert factors[0] == pytest.approx(1e-3)
+    assert factors[10] == factors[59] == 1
+    assert factors[60] == pytest.approx(0.1)
+    assert factors[80] == pytest.approx(0.01)
+    cosine = override(config, {"schedule": "cosine"})
+    assert lr_factor(45, 90, cosine) == pytest.approx(0.5)
+    assert lr_factor(90, 90, cosine) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("colour=1", "--set colour: no such setting"),
+        ("min_size_px=big", "--set min_size_px=big: expected int"),
+        ("fpn_norm=1", "expected bool"),
+        ("min_size_px", "expected KEY=VALUE"),
+        ("optimizer=adam", "optimizer is 'adam', expected one of"),
+        ("augment=strong", "augment is 'strong', expected one of"),
+    ],
+)
+def test_a_wrong_setting_is_named(setting: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--data", "synthetic:2", "--set", setting) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_settings_are_typed() -> None:
+    model = override(SMALL[0], {"mask_convs": "64,64", "rpn_nms": "1", "fpn_norm": "True"})
+    assert (model.mask_convs, model.rpn_nms, model.fpn_norm) == ((64, 64), 1.0, True)
+    assert override(SMALL[0], {"mask_convs": "64"}).mask_convs == (64,)
+    with pytest.raises(MaskrtError, match="no such setting"):
+        override(SMALL[0], {"x": "1"})

@@ -1,0 +1,9 @@
+"""Dataset readers: COCO, VGG Image Annotator, and scenes made on the fly. All give the one `Sample` type.
+
+Needs numpy, OpenCV, Pillow and pycocotools, never torch: `maskrt evaluate` reads datasets too.
+"""
+
+from training.data.load import FORMATS, load_dataset
+from training.data.sample import Dataset, Instance, Sample
+
+__all__ = ["FORMATS", "Dataset", "Instance", "Sample", "load_dataset"]

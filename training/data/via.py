@@ -1,0 +1,145 @@
+"""VGG Image Annotator files (https://www.robots.ox.ac.uk/~vgg/software/via/), versions 1 and 2.
+
+Annotation exports, as of Matterport's balloon example, and project files. Regions may be a list or,
+as VIA 1 wrote them, an object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from runtime.contract import Category
+from runtime.errors import DataError
+from runtime.sources import read_image
+from training.data import checks, files, masks
+from training.data.checks import field
+from training.data.problems import Flaw, Problems
+from training.data.sample import Dataset, Instance, Sample
+from training.data.via_classes import class_attribute_of, region_class
+from training.data.via_shapes import shape_rle
+
+PROJECT_KEY = "_via_img_metadata"
+
+
+def read_via(
+    annotation_file: Path,
+    images_dir: Path | None,
+    skip_bad: bool,
+    class_name: str,
+    class_attribute: str | None,
+) -> Dataset:
+    """Read a VIA annotation export or VIA 2 project file. See `via_dataset`."""
+    document = files.read_json(annotation_file)
+    return via_dataset(document, annotation_file, images_dir, skip_bad, class_name, class_attribute)
+
+
+def is_via(document: Any) -> bool:
+    """Whether a JSON document is a VIA 1 or 2 file."""
+    return isinstance(document, dict) and (
+        isinstance(document.get(PROJECT_KEY), dict)
+        or any(isinstance(e, dict) and {"filename", "regions"} <= e.keys() for e in document.values())
+    )
+
+
+def via_dataset(
+    document: Any,
+    annotation_file: Path,
+    images_dir: Path | None,
+    skip_bad: bool,
+    class_name: str,
+    class_attribute: str | None,
+) -> Dataset:
+    """A dataset out of a parsed VIA file.
+
+    Classes are the values of the region attribute `class_attribute` (None: found out), sorted by name,
+    with ids from 1; where no region has an attribute, all are of the one class `class_name`. Boxes and
+    areas are those of the masks. Images without a region are left out, because VIA lists every image that
+    was opened in it, and counted in `dropped`. Where `images_dir` is None, images are looked for beside
+    the file and in images/.
+    """
+    if not is_via(document):
+        raise DataError(
+            f"{annotation_file}: not a VIA 1 or 2 file, expected an object of entries with 'filename' and "
+            "'regions'. Let maskrt look at the content: --format auto"
+        )
+    problems = Problems(annotation_file)
+    entries = _entries(document.get(PROJECT_KEY, document), problems)
+    annotated = [entry for entry in entries if entry.regions]
+    here = annotation_file.parent
+    folder = files.find_images_dir(
+        annotation_file, images_dir, [here, here / "images"], [entry.name for entry in entries]
+    )
+    attribute = class_attribute or class_attribute_of(
+        [region for entry in annotated for region in entry.regions.values()], annotation_file
+    )
+
+    images: list[tuple[_Entry, tuple[int, int], list[_Region]]] = []
+    for entry in annotated:
+        size = None
+        with problems.noting(entry.name):
+            size = checks.image_size(folder / entry.name)
+        if size is None:
+            problems.on_dropped_image += len(entry.regions)
+            continue
+        regions: list[_Region] = []
+        for key, region in entry.regions.items():
+            with problems.noting(entry.name, key):
+                rle = shape_rle(field(region, "shape_attributes", dict), size)
+                name = class_name if attribute is None else region_class(region, attribute)
+                regions.append(_Region(f"{entry.name}#{key}", name, rle, masks.checked_area(rle)))
+        images.append((entry, size, regions))
+
+    dropped = problems.settle(skip_bad)
+    if len(annotated) < len(entries):
+        dropped["image_without_regions"] = len(entries) - len(annotated)
+    names = sorted({region.class_name for _, _, regions in images for region in regions})
+    samples = [
+        Sample(
+            image_id=entry.image_id,
+            source=entry.name,
+            height_px=size[0],
+            width_px=size[1],
+            instances=tuple(
+                Instance(
+                    r.id, names.index(r.class_name), r.rle, masks.tight_box(r.rle), r.area_px, is_crowd=False
+                )
+                for r in regions
+            ),
+            read=partial(read_image, folder / entry.name),
+        )
+        for entry, size, regions in images
+    ]
+    files.require_annotations(annotation_file, samples, dropped)
+    classes = tuple(Category(number, name) for number, name in enumerate(names, start=1))
+    return Dataset(f"{here.name}/{annotation_file.name}", classes, samples, dropped)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    image_id: int
+    name: str
+    regions: dict[Any, Any]  # by number
+
+
+@dataclass(frozen=True)
+class _Region:
+    id: str
+    class_name: str
+    rle: masks.Rle
+    area_px: float
+
+
+def _entries(records: dict[str, Any], problems: Problems) -> list[_Entry]:
+    entries = []
+    for image_id, (key, record) in enumerate(records.items(), start=1):
+        with problems.noting(key):
+            regions = field(record, "regions", object)
+            if isinstance(regions, list):
+                regions = dict(enumerate(regions))
+            if not isinstance(regions, dict):
+                raise Flaw("malformed", f"'regions' is {checks.brief(regions)}, expected a list or an object")
+            entries.append(_Entry(image_id, field(record, "filename", str), regions))
+    return entries

@@ -1,0 +1,57 @@
+"""The PyTorch reference: torchvision's own eager model, on a canvas, behind the Session protocol.
+
+Used by validation, evaluation and parity. It takes the same canvas as an exported model, so torchvision's
+transform is bypassed: padding is part of the computation, and a reference padded otherwise is another one.
+Normalisation is written here anew, not shared with the exported graph: one mistake cannot hide in both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection.image_list import ImageList
+from torchvision.transforms.v2.functional import normalize
+
+from runtime.contract import Contract
+from runtime.session import Outputs, Session
+
+
+class EagerSession(Session):
+    """A model in eval mode, at any canvas size and batch."""
+
+    def __init__(self, model: MaskRCNN, contract: Contract, *, name: str, device: str = "cpu") -> None:
+        self.contract, self.name = contract, name
+        self._model, self._device = model.to(device), device
+
+    def infer(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
+        """As every session's, but uint8 and float32 canvases both, whichever the contract says."""
+        return super().infer(images.astype(self.contract.canvas.dtype, copy=False), image_sizes)
+
+    @torch.inference_mode()
+    def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
+        pixels = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float() / 255
+        canvas = normalize(pixels, list(self.contract.mean), list(self.contract.std))
+        sizes = [(int(h), int(w)) for h, w in image_sizes]
+        for image, (h, w) in zip(canvas, sizes, strict=True):
+            image[:, h:] = 0
+            image[:, :, w:] = 0
+        features = self._model.backbone(canvas)
+        proposals, _ = self._model.rpn(ImageList(canvas, sizes), features)
+        found, _ = self._model.roi_heads(features, proposals, sizes)
+        batch, rows, side = len(images), self.contract.max_detections, self.contract.mask_size
+        outputs = Outputs(
+            num_detections=np.array([len(f["scores"]) for f in found], np.int32),
+            boxes=np.zeros((batch, rows, 4), np.float32),
+            scores=np.zeros((batch, rows), np.float32),
+            labels=np.zeros((batch, rows), np.int32),
+            masks=np.zeros((batch, rows, side, side), np.float32),
+        )
+        for i, one in enumerate(found):
+            count = len(one["scores"])
+            outputs.boxes[i, :count] = one["boxes"].cpu().numpy()
+            outputs.scores[i, :count] = one["scores"].cpu().numpy()
+            outputs.labels[i, :count] = one["labels"].cpu().numpy() - 1
+            outputs.masks[i, :count] = one["masks"][:, 0].cpu().numpy()
+        return outputs

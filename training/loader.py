@@ -1,0 +1,83 @@
+"""Samples as the network's training input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision import tv_tensors
+
+import training.data as data
+from runtime.contract import Canvas
+from runtime.preprocess import resize, resized_size
+from training.augment import augmentation
+
+MIN_OBJECT_PX = 1  # an object that shrank below a pixel has no box to learn
+
+
+class TrainingImages(Dataset):
+    """Images and targets for torchvision's detectors, resized as at inference and augmented.
+
+    Masks are resized one by one before anything else: thirty of them at 1920×1080 are 60 MB, and nothing of
+    that resolution reaches the network. Crowd regions are left out, as in every Mask R-CNN.
+    """
+
+    def __init__(self, dataset: data.Dataset, canvas: Canvas, augment: str) -> None:
+        self.dataset, self.canvas = dataset, canvas
+        self.augment = augmentation(augment)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """(3, h, w) float32 in 0–1; boxes (G, 4), labels (G,) from 1, masks (G, h, w) uint8."""
+        sample = self.dataset[index]
+        height, width = size = resized_size(sample.height_px, sample.width_px, self.canvas)
+        image = resize(sample.image(), size, "uint8")
+        scale = np.array([width / sample.width_px, height / sample.height_px] * 2, np.float32)
+        boxes = np.array([i.box for i in sample.instances], np.float32).reshape(-1, 4) * scale
+        masks = sample.masks(size)
+        keep = np.array([not i.is_crowd for i in sample.instances], bool)
+        keep &= masks.any(axis=(1, 2)) & (
+            (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= MIN_OBJECT_PX
+        )
+        labels = np.array([i.label + 1 for i in sample.instances], np.int64)
+        target = {
+            "boxes": tv_tensors.BoundingBoxes(boxes[keep], format="XYXY", canvas_size=size),
+            "masks": tv_tensors.Mask(torch.from_numpy(masks[keep].astype(np.uint8))),
+            "labels": torch.from_numpy(labels[keep]),
+        }
+        pixels, target = self.augment(tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)), target)
+        return pixels.as_subclass(Tensor), {k: v.as_subclass(Tensor) for k, v in target.items()}
+
+
+def training_loader(
+    dataset: data.Dataset, canvas: Canvas, *, augment: str, batch: int, workers: int, seed: int
+) -> DataLoader[Any]:
+    """Shuffled batches; the order and the augmentation follow from the seed."""
+    return DataLoader(
+        TrainingImages(dataset, canvas, augment),
+        batch_size=batch,
+        shuffle=True,
+        drop_last=len(dataset) >= batch,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        # A forked worker inherits the locks of OpenCV's threads, and can wait for them for ever.
+        multiprocessing_context="forkserver" if workers else None,
+        collate_fn=_collate,
+        worker_init_fn=_start_worker,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def _collate(samples: list[Any]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    images, targets = zip(*samples, strict=True)
+    return list(images), list(targets)
+
+
+def _start_worker(index: int) -> None:
+    cv2.setNumThreads(1)  # the cores belong to the network

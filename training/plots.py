@@ -1,0 +1,85 @@
+"""Pictures of a training run: its curves, and its predictions beside the ground truth."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import training.data as data
+from runtime.draw import draw
+from runtime.files import atomic_path
+from runtime.predictor import Predictor
+from runtime.results import MaskCrop, Result
+from runtime.sinks import write_png
+
+TILE_WIDTH_PX = 640
+LOSSES = ("loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness", "loss_rpn_box_reg")
+
+
+def plot_curves(metrics_csv: Path, output: Path) -> None:
+    """Losses and learning rate by iteration, AP by epoch's last iteration, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with metrics_csv.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+
+    def series(name: str) -> tuple[list[int], list[float]]:
+        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+        return [p[0] for p in points], [p[1] for p in points]
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    for name in LOSSES:
+        left.plot(*series(f"train/{name}"), label=name.removeprefix("loss_"), linewidth=1)
+    left.plot(*series("train/loss"), label="total", color="black", linewidth=1.5)
+    left.set(xlabel="iteration", ylabel="loss", yscale="log", title="Training loss")
+    left.legend(fontsize=8)
+    for name in ("mask_ap", "mask_ap50", "mask_ap75", "box_ap"):
+        right.plot(*series(f"val/{name}"), label=name, marker="o")
+    right.set(xlabel="iteration", ylabel="COCO AP", ylim=(0, 1), title="Validation")
+    right.grid(alpha=0.3)
+    right.legend(fontsize=8)
+    with atomic_path(output) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
+
+
+def ground_truth(sample: data.Sample, dataset: data.Dataset) -> Result:
+    """The annotations of a sample as if they were detections of score 1."""
+    instances = sample.instances
+    masks = sample.masks()
+    return Result(
+        height_px=sample.height_px,
+        width_px=sample.width_px,
+        boxes=np.array([i.box for i in instances], np.float32).reshape(-1, 4),
+        scores=np.ones(len(instances), np.float32),
+        labels=np.array([i.label for i in instances], np.int32),
+        classes=dataset.classes,
+        crops=tuple(MaskCrop(0, 0, mask) for mask in masks),
+    )
+
+
+def plot_predictions(
+    predictor: Predictor, dataset: data.Dataset, output: Path, *, count: int = 4, min_score: float = 0.5
+) -> None:
+    """A PNG of a few images: ground truth in the left column, predictions in the right."""
+    rows = []
+    for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
+        sample = dataset[int(index)]
+        image = sample.image()
+        truth = draw(image, ground_truth(sample, dataset))
+        found = draw(image, predictor(image, min_score=min_score)[0])
+        rows.append(np.hstack([_tile(truth), _tile(found)]))
+    write_png(output, np.vstack(rows))
+
+
+def _tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height = round(image.shape[0] * TILE_WIDTH_PX / image.shape[1])
+    tile = cv2.resize(image, (TILE_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
+    return np.pad(tile, ((2, 2), (2, 2), (0, 0)), constant_values=255)

@@ -1,0 +1,192 @@
+"""`maskrt train`: from annotated images to a checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import lightning
+import torch
+import typer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+import training.data as data
+from runtime.cli import run, say
+from runtime.errors import CheckpointError, DataError, MaskrtError
+from runtime.files import write_text
+from runtime.predictor import Predictor
+from training.checkpoint import Checkpoint
+from training.config import PRESETS, TrainConfig, override
+from training.eager import EagerSession
+from training.fit import DetectorModule, SaveCheckpoints
+from training.loader import training_loader
+from training.models import MaskRcnnConfig, build_mask_rcnn
+from training.plots import plot_curves, plot_predictions
+from training.pretrained import load_backbone
+from training.progress import LossBar
+
+
+def train(
+    dataset: data.Dataset,
+    validation: data.Dataset | None,
+    model_config: MaskRcnnConfig,
+    config: TrainConfig,
+    output: Path,
+    *,
+    backbone_weights: str | None = None,
+    resume: bool = False,
+    provenance: dict[str, Any] | None = None,
+) -> Checkpoint:
+    """Train, leaving best.pt, last.pt, metrics.csv, TensorBoard logs and two PNGs in `output`.
+
+    resume: go on from the last finished epoch in `output`. Raises CheckpointError where there is none,
+    DataError where the validation set has other classes.
+    """
+    if validation is not None and validation.classes != dataset.classes:
+        raise DataError(
+            f"{validation.name}: classes {_names(validation)}, but {dataset.name} has {_names(dataset)}. "
+            "Training and validation data must have the same classes."
+        )
+    last = output / "last.ckpt"
+    if resume and not last.is_file():
+        raise CheckpointError(f"{last}: nothing to resume from. Start afresh: leave out --resume.")
+    _quiet()
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    model_config = dataclasses.replace(model_config, num_classes=len(dataset.classes) + 1)
+    model = build_mask_rcnn(model_config)
+    if backbone_weights and not resume:
+        load_backbone(model, model_config, backbone_weights)
+    template = Checkpoint(
+        config=model_config,
+        classes=dataset.classes,
+        state_dict={},
+        provenance={"train_config": dataclasses.asdict(config), **(provenance or {})},
+    )
+    contract = template.contract()
+    module = DetectorModule(model, config, contract, validation)
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=config.epochs,
+        precision=config.precision,  # type: ignore[arg-type]
+        gradient_clip_val=config.clip or None,
+        deterministic="warn",  # CUDA has no deterministic RoIAlign backward; all else is held to it
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+        logger=[
+            CSVLogger(output, name="", version="csv"),
+            TensorBoardLogger(output, name="", version="tensorboard"),
+        ],
+        callbacks=[
+            LossBar(),
+            LearningRateMonitor("step"),
+            SaveCheckpoints(output, template),
+            ModelCheckpoint(output, save_last=True, save_top_k=0, enable_version_counter=False),
+        ],
+    )
+    loader = training_loader(
+        dataset,
+        contract.canvas,
+        augment=config.augment,
+        batch=config.batch,
+        workers=config.workers,
+        seed=config.seed,
+    )
+    try:
+        trainer.fit(module, loader, ckpt_path=str(last) if resume else None)
+    except FloatingPointError as error:
+        raise MaskrtError(f"training diverged: {error}. Lower --lr or set --set clip=1.") from error
+    plot_curves(output / "csv" / "metrics.csv", output / "curves.png")
+    session = EagerSession(model.eval().cpu(), contract, name="model")
+    plot_predictions(Predictor(session), validation or dataset, output / "predictions.png")
+    write_text(output / "metrics.json", json.dumps(module.metrics, indent=1))
+    return dataclasses.replace(template, state_dict=model.state_dict(), metrics=module.metrics)
+
+
+def _names(dataset: data.Dataset) -> list[str]:
+    return [c.name for c in dataset.classes]
+
+
+def _quiet() -> None:
+    """Keep Lightning's advertising and advice to developers off the user's terminal."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="torch")
+
+
+def command(
+    data_spec: Annotated[str, typer.Option("--data", help="Annotations, or synthetic[:COUNT[:SEED]]")],
+    val: Annotated[str | None, typer.Option(help="Validation data, in the same form")] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run")] = Path("out/train"),
+    preset: Annotated[str, typer.Option(help="small (from scratch, minutes) or paper")] = "small",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images per step")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same run")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE of the model or the run; repeatable")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="'imagenet' (downloads) or a ResNet's .pth")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch")] = False,
+    format: Annotated[str, typer.Option(help="auto, coco, via or synthetic")] = "auto",
+    images: Annotated[Path | None, typer.Option(help="Folder of DATA's images")] = None,
+    val_images: Annotated[Path | None, typer.Option(help="Folder of VAL's images")] = None,
+    class_name: Annotated[str, typer.Option(help="Name of the one class of a VIA file")] = "object",
+    class_attribute: Annotated[str | None, typer.Option(help="VIA region attribute with the class")] = None,
+    skip_bad: Annotated[bool, typer.Option(help="Drop malformed annotations")] = False,
+) -> None:
+    """Train Mask R-CNN on annotated images.
+
+    Every setting: docs/training.md. Example: maskrt train --data data/train --val data/val -o out/mine
+    """
+    if preset not in PRESETS:
+        raise MaskrtError(f"--preset {preset}: expected one of {', '.join(PRESETS)}.")
+    model_config, config = PRESETS[preset]
+    chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
+    config = dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})
+    for text in settings or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise MaskrtError(f"--set {text}: expected KEY=VALUE, e.g. --set min_size_px=512")
+        if name in {f.name for f in dataclasses.fields(config)}:
+            config = override(config, {name: value})
+        else:
+            model_config = override(model_config, {name: value})
+    options: dict[str, Any] = {"format": format, "skip_bad": skip_bad}
+    options |= {"class_name": class_name, "class_attribute": class_attribute}
+    dataset = data.load_dataset(data_spec, images_dir=images, **options)
+    validation = data.load_dataset(val, images_dir=val_images, **options) if val else None
+    for each in filter(None, (dataset, validation)):
+        dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in each.dropped.items())
+        left_out = f"; left out: {dropped}" if dropped else ""
+        say(f"{each.name}: {len(each)} images, classes {', '.join(_names(each))}{left_out}")
+    done = train(
+        dataset,
+        validation,
+        model_config,
+        config,
+        output,
+        backbone_weights=backbone,
+        resume=resume,
+        provenance={"data": data_spec, "validation": val, "torch": torch.__version__},
+    )
+    if done.metrics:
+        ap, ap50 = done.metrics["mask_ap"], done.metrics["mask_ap50"]
+        say(f"after the last epoch: mask AP {ap:.3f}, AP50 {ap50:.3f}")
+    say(f"checkpoints best.pt and last.pt, curves.png and predictions.png in {output}")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command with `args` (default: those of the process)."""
+    run(command, "maskrt train", args)
+
+
+if __name__ == "__main__":
+    main()
