@@ -20,8 +20,9 @@ from runtime.sinks import write_png
 from runtime.sources import read_image
 from training.data import load_dataset
 
-HEIGHT_PX, WIDTH_PX = 256, 320
-TRAIN, VALIDATION, IMAGES = "synthetic:320:0", "synthetic:40:1", "synthetic:12:2"
+# The pictures are 256×320; at 192×240 a step takes half as long and the objects are still large enough.
+HEIGHT_PX, WIDTH_PX = 192, 256
+TRAIN, VALIDATION, IMAGES = "synthetic:280:0", "synthetic:40:1", "synthetic:12:2"
 PROGRAMS = {
     "train": "training.train",
     "export": "export.to_onnx",
@@ -45,9 +46,9 @@ def command(
     images = output / "images"
     write_images(images)
     checkpoint, model = output / "train" / "best.pt", output / "model.onnx"
-    size = f"--set min_size_px={HEIGHT_PX} --set max_size_px={WIDTH_PX}"
+    settings = f"--batch 4 --lr 8e-4 --set min_size_px={HEIGHT_PX} --set max_size_px={WIDTH_PX}"
     for line in (
-        f"train --data {TRAIN} --val {VALIDATION} -o {_quote(output / 'train')} --epochs {epochs} {size}",
+        f"train --data {TRAIN} --val {VALIDATION} -o {_quote(output / 'train')} --epochs {epochs} {settings}",
         f"export {_quote(checkpoint)} -o {_quote(model)} --height {HEIGHT_PX} --width {WIDTH_PX} "
         "--detections dynamic",
         f"infer {_quote(model)} {_quote(images)} -o {_quote(output)}",

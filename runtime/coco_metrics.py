@@ -30,11 +30,8 @@ def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]
         truth = COCO()
         truth.dataset = ground_truth
         truth.createIndex()
-        detections = truth.loadRes(predictions) if predictions else None
+        detections = truth.loadRes([dict(row) for row in predictions]) if predictions else _nothing(truth)
         for name, iou_type in IOU_TYPES.items():
-            if detections is None:
-                metrics.update({f"{name}_{statistic}": 0.0 for statistic in STATISTICS})
-                continue
             evaluation = COCOeval(truth, detections, iou_type)
             evaluation.evaluate()
             evaluation.accumulate()
@@ -43,3 +40,13 @@ def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]
                 {f"{name}_{s}": float(v) for s, v in zip(STATISTICS, evaluation.stats, strict=False)}
             )
     return metrics
+
+
+def _nothing(truth: Any) -> Any:
+    """No detections: pycocotools' loadRes does not take an empty list."""
+    from pycocotools.coco import COCO
+
+    empty = COCO()
+    empty.dataset = {**truth.dataset, "annotations": []}
+    empty.createIndex()
+    return empty

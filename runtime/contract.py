@@ -107,15 +107,21 @@ class Contract:
                 f"{source}: contract with missing fields {missing} and unknown fields {unknown}. "
                 f"Export the model again: maskrt export CHECKPOINT -o {source}"
             )
-        return cls(
-            **{
-                **fields,
-                "classes": tuple(Category(**c) for c in fields["classes"]),
-                "canvas": Canvas(**fields["canvas"]),
-                "mean": tuple(fields["mean"]),
-                "std": tuple(fields["std"]),
-            }
-        )
+        read = {
+            "classes": lambda value: tuple(Category(**c) for c in value),
+            "canvas": lambda value: Canvas(**value),
+            "mean": tuple,
+            "std": tuple,
+        }
+        for name, convert in read.items():
+            try:
+                fields[name] = convert(fields[name])
+            except TypeError as error:
+                raise ContractError(
+                    f"{source}: contract with a malformed field '{name}' ({error}). "
+                    f"Export the model again: maskrt export CHECKPOINT -o {source}"
+                ) from error
+        return cls(**fields)
 
     @property
     def class_names(self) -> list[str]:

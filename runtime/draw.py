@@ -1,4 +1,4 @@
-"""Overlays: masks, contours, boxes and labels that can be read at any image size."""
+"""Overlays: masks, contours and labels that can be read at any image size."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
 
 
 def _label(canvas: NDArray[np.uint8], result: Result, i: int, scale: float) -> None:
-    text = f"{result.names[i]} {result.scores[i]:.2f}"
+    text = f"{result.names[i]} {result.scores[i]:.0%}"
     font, size, weight = cv2.FONT_HERSHEY_SIMPLEX, 0.5 * scale, max(1, round(scale))
     (width, height), descent = cv2.getTextSize(text, font, size, weight)
     margin = max(1, round(2 * scale))

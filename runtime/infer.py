@@ -25,7 +25,7 @@ from runtime.cli import run, say, track
 from runtime.errors import EXIT_PARTIAL, ImageError
 from runtime.predictor import Predictor
 from runtime.session import open_session
-from runtime.sinks import CocoSink, JsonLinesSink, OverlaySink, Sink
+from runtime.sinks import CocoSink, JsonLinesSink, OverlaySink, Sink, image_ids
 from runtime.sources import find_images, read_image
 
 
@@ -49,9 +49,10 @@ def command(
     """
     paths = find_images(inputs)
     predictor = Predictor(open_session(model, device=device))
+    ids = image_ids(paths)
     sinks: list[Sink] = [
-        CocoSink(output / "predictions.json"),
-        JsonLinesSink(output / "results.jsonl"),
+        CocoSink(output / "predictions.json", ids),
+        JsonLinesSink(output / "results.jsonl", ids),
     ]
     if overlays:
         sinks.append(OverlaySink(output / "overlays", paths))

@@ -53,9 +53,18 @@ class OrtSession(Session):
                 f"Only files made by maskrt can be run: maskrt export CHECKPOINT -o {path}"
             )
         self.contract = Contract.from_json(metadata[METADATA_KEY], str(path))
-        inputs = tuple(i.name for i in self._session.get_inputs())
-        if inputs != INPUT_NAMES:
-            raise ContractError(f"{path}: inputs are {inputs}, expected {INPUT_NAMES}. Export it again.")
+        for kind, nodes, expected in (
+            ("inputs", self._session.get_inputs(), INPUT_NAMES),
+            ("outputs", self._session.get_outputs(), OUTPUT_NAMES),
+        ):
+            names = tuple(node.name for node in nodes)
+            if names != expected:
+                raise ContractError(f"{path}: {kind} are {names}, expected {expected}. Export it again.")
+        if self.contract.task != "instance":
+            raise ModelError(
+                f"{path}: a model for the task {self.contract.task!r}; this maskrt runs 'instance' models. "
+                "Upgrade maskrt here."
+            )
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))

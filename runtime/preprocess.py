@@ -39,8 +39,11 @@ def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
         canvas.min_size_px / min(height, width),
         canvas.max_size_px / max(height, width),
     )
-    if canvas.height_px is not None and canvas.width_px is not None:
-        scale = min(scale, canvas.height_px / height, canvas.width_px / width)
+    size = max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
+    fixed = canvas.height_px, canvas.width_px
+    if fixed[0] is None or fixed[1] is None or (size[0] <= fixed[0] and size[1] <= fixed[1]):
+        return size
+    scale = min(scale, fixed[0] / height, fixed[1] / width)
     return max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
 
 

@@ -39,6 +39,18 @@ class Session(ABC):
 
         Raises ModelError where the arrays are not what the contract says.
         """
+        self.check(images, image_sizes)
+        outputs = self._run(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
+        for name in ("boxes", "scores"):
+            if np.isnan(getattr(outputs, name)).any():
+                raise ModelError(
+                    f"{self.name}: output '{name}' holds NaN. Its weights or its precision are broken: "
+                    "export it again in fp32, from a checkpoint without NaN."
+                )
+        return outputs
+
+    def check(self, images: NDArray, image_sizes: NDArray[np.float32]) -> None:
+        """Raise ModelError where the arrays are not what the contract says."""
         canvas = self.contract.canvas
         if images.dtype != canvas.dtype or images.ndim != 4 or images.shape[3] != 3:
             raise ModelError(
@@ -61,7 +73,6 @@ class Session(ABC):
                 f"{self.name}: input 'image_sizes' is {image_sizes.dtype} {image_sizes.shape}, "
                 f"expected float32 {(batch, 2)}: (height, width) per image."
             )
-        return self._run(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
 
     @abstractmethod
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs: ...
@@ -74,7 +85,12 @@ def open_session(path: str | Path, *, device: str = "cpu") -> Session:
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(f"{path}: no such model file. Make one: maskrt export CHECKPOINT -o {path}")
+        make = (
+            f"maskrt train --data DATA -o {path.parent}"
+            if path.suffix in (".pt", ".pth")
+            else f"maskrt export CHECKPOINT -o {path}"
+        )
+        raise ModelError(f"{path}: no such model file. Make one: {make}")
     if path.suffix == ".onnx":
         from runtime.ort_session import OrtSession
 

@@ -40,16 +40,15 @@ class OverlaySink:
         self.folder = folder
         self.root = Path(os.path.commonpath([p.absolute().parent for p in paths]))
         stems = [self._relative(p).with_suffix("") for p in paths]
-        self._ambiguous = {stem for stem in stems if stems.count(stem) > 1} if len(stems) < 10_000 else set()
+        self._by_stem = len(set(stems)) == len(stems)
 
     def _relative(self, path: Path) -> Path:
         return path.absolute().relative_to(self.root)
 
     def target(self, path: Path) -> Path:
-        """Where the overlay of an input goes: its stem, or its whole name where two share a stem."""
+        """Where the overlay of an input goes: its stem, or its whole name where any two share a stem."""
         relative = self._relative(path)
-        stem = relative.with_suffix("")
-        return self.folder / (f"{relative}.png" if stem in self._ambiguous else f"{stem}.png")
+        return self.folder / f"{relative.with_suffix('') if self._by_stem else relative}.png"
 
     def add(self, path: Path, image: NDArray[np.uint8], result: Result) -> None:
         """Draw and write one image."""
@@ -64,16 +63,22 @@ def image_id(path: Path) -> int | str:
     return int(path.stem) if path.stem.isdecimal() else path.stem
 
 
+def image_ids(paths: list[Path]) -> dict[Path, int | str]:
+    """COCO's image ids of a batch: by `image_id`, or the paths themselves where two would share one."""
+    ids = {path: image_id(path) for path in paths}
+    return ids if len(set(ids.values())) == len(ids) else {path: str(path) for path in paths}
+
+
 class CocoSink:
     """All detections as one COCO results file, written when closed."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, ids: dict[Path, int | str]) -> None:
+        self.file, self.ids = file, ids
         self.rows: list[dict[str, Any]] = []
 
     def add(self, path: Path, image: NDArray[np.uint8], result: Result) -> None:
         """Keep one image's detections."""
-        self.rows += result.to_coco(image_id(path))
+        self.rows += result.to_coco(self.ids[path])
 
     def close(self) -> None:
         """Write the file."""
@@ -83,15 +88,21 @@ class CocoSink:
 class JsonLinesSink:
     """One line per image: file, size and detections; complete lines at any moment."""
 
-    def __init__(self, file: Path) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = file.open("w", encoding="utf-8")
+    def __init__(self, file: Path, ids: dict[Path, int | str]) -> None:
+        self.ids = ids
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = file.open("w", encoding="utf-8")
+        except OSError as error:
+            raise MaskrtError(
+                f"{file}: cannot be written ({error.strerror}). Choose another output."
+            ) from error
 
     def add(self, path: Path, image: NDArray[np.uint8], result: Result) -> None:
         """Write one line."""
         detections = [
             {**row, "name": name}
-            for row, name in zip(result.to_coco(image_id(path)), result.names, strict=True)
+            for row, name in zip(result.to_coco(self.ids[path]), result.names, strict=True)
         ]
         line = {
             "file": str(path),

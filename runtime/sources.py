@@ -15,6 +15,8 @@ from runtime.errors import ImageError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 _JPEG_START = b"\xff\xd8"
+_KNOWN_STARTS = (_JPEG_START, b"\x89PNG\r\n", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it would log is raised instead
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in entropy-coded data 0xFF is followed by 0 or RSTn
 
 
@@ -29,13 +31,19 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}).") from error
     if not data:
-        raise ImageError(f"{path}: the file is empty (0 bytes).")
+        raise ImageError(f"{path}: the file is empty (0 bytes). Copy the file again.")
     if data.startswith(_JPEG_START) and not _jpeg_is_whole(data):
         raise ImageError(f"{path}: a JPEG cut off after {len(data)} bytes. Copy the file again.")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
-        raise ImageError(f"{path}: cannot be decoded ({error.err}).") from error
+        reason = "too large" if "MAX_IMAGE" in error.err else f"cannot be decoded ({error.err})"
+        raise ImageError(f"{path}: {reason}. Scale it down, or save it as PNG or JPEG.") from error
+    if image is None and data.startswith(_KNOWN_STARTS):
+        raise ImageError(
+            f"{path}: a damaged or cut-off image of {len(data)} bytes, or a variant that cannot be decoded. "
+            "Copy the file again, or save it as PNG or JPEG."
+        )
     if image is None:
         raise ImageError(
             f"{path}: not an image that can be decoded (it begins with {data[:8]!r}); "
@@ -49,7 +57,7 @@ def find_images(inputs: list[str]) -> list[Path]:
 
     Sorted within each input, each file once. Raises ImageError where an input names nothing.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}  # by the file itself, so that two ways to write its name are one
     for text in inputs:
         path = Path(text)
         if path.is_dir():
@@ -65,8 +73,9 @@ def find_images(inputs: list[str]) -> list[Path]:
             files = [f for f in files if f.is_file()]
             if not files:
                 raise ImageError(f"{text}: no such file, folder, or glob with a match.")
-        found.update(dict.fromkeys(files))
-    return list(found)
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
@@ -74,6 +83,9 @@ def _jpeg_is_whole(data: bytes) -> bool:
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte, of which any number may precede a marker (ITU-T T.81, B.1.1.2)
+            position += 1
+            continue
         if marker == 0xD9:
             return True
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")

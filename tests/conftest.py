@@ -26,9 +26,9 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """R18-FPN of 90 classes with lively random weights."""
+    """R18-FPN of 90 classes with lively random weights, on small canvases with few proposals: it is quick."""
     path = tmp_path_factory.mktemp("random") / "resnet18.pt"
-    lively_checkpoint("resnet18").save(path)
+    lively_checkpoint("resnet18", min_size_px=256, max_size_px=448, rpn_post_nms_test=200).save(path)
     return path
 
 

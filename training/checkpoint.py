@@ -147,6 +147,8 @@ def read_weights_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):  # torch's own advice is to load it regardless
+            reason = "no PyTorch file, or one with other objects in it than tensors and plain values"
         raise CheckpointError(
             f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size} bytes; {reason}). "
             "Truncated files end like this: copy it again, or use the other of best.pt and last.pt."

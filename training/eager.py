@@ -7,6 +7,8 @@ Normalisation is written here anew, not shared with the exported graph: one mist
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,16 +24,17 @@ class EagerSession(Session):
     """A model in eval mode, at any canvas size and batch."""
 
     def __init__(self, model: MaskRCNN, contract: Contract, *, name: str, device: str = "cpu") -> None:
-        self.contract, self.name = contract, name
+        canvas = dataclasses.replace(contract.canvas, dtype="float32")
+        self.contract, self.name = dataclasses.replace(contract, canvas=canvas), name
         self._model, self._device = model.to(device), device
 
     def infer(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
-        """As every session's, but uint8 and float32 canvases both, whichever the contract says."""
-        return super().infer(images.astype(self.contract.canvas.dtype, copy=False), image_sizes)
+        """As every session's, but takes a uint8 canvas too: the values are the same."""
+        return super().infer(images.astype(np.float32, copy=False), image_sizes)
 
     @torch.inference_mode()
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
-        pixels = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float() / 255
+        pixels = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2) / 255
         canvas = normalize(pixels, list(self.contract.mean), list(self.contract.std))
         sizes = [(int(h), int(w)) for h, w in image_sizes]
         for image, (h, w) in zip(canvas, sizes, strict=True):

@@ -49,6 +49,7 @@ def from_torchvision(
         base,
         num_classes=num_classes,
         backbone=BACKBONES[layout],
+        fpn_channels=state_dict["backbone.fpn.layer_blocks.0.0.weight"].shape[0],
         norm="bn" if trained_norm else "frozen_bn",
         # torchvision sets the frozen norms' epsilon to 0 for the COCO weights of the first version.
         frozen_bn_epsilon=base.frozen_bn_epsilon if trained_norm else 0.0,

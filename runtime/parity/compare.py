@@ -49,6 +49,11 @@ def tolerance_for(reference: Session, candidate: Session) -> Tolerance:
                 f"{candidate.name} and {reference.name} are not the same model: {field} is "
                 f"{getattr(ours, field)} and {getattr(theirs, field)}. Compare a model with its checkpoint."
             )
+    if ours.precision not in BY_PRECISION:
+        raise ParityError(
+            f"{candidate.name}: no tolerances are known for precision {ours.precision!r}, "
+            f"only for {', '.join(BY_PRECISION)}. Export it in one of these."
+        )
     return BY_PRECISION[ours.precision]
 
 
@@ -109,7 +114,11 @@ def _print_table(report: Report) -> None:
         ("mask IoU", "mask_iou", "min", f"≥ {limit.mask_iou:g}"),
     ):
         spread = summary[key]
-        values = ("–", "–") if spread is None else (f"{spread['median']:.3g}", f"{spread[worst]:.3g}")
+        values = (
+            ("–", "–")
+            if spread is None
+            else tuple("NaN" if spread[k] is None else f"{spread[k]:.3g}" for k in ("median", worst))
+        )
         table.add_row(label, *values, allowed)
     table.add_row("missed", "", str(summary["missed"]), "0")
     table.add_row("extra", "", str(summary["extra"]), "0")

@@ -51,16 +51,16 @@ class Report:
                 failures.append(f"{name}: {len(image['extra_scores'])} instances the reference has not")
             if not image["same_order"]:
                 failures.append(f"{name}: the same instances in another order")
-            worst = max(image["score_differences"], default=0)
+            worst = _worst(image["score_differences"], 0)
             if not worst <= limit.score:
                 failures.append(f"{name}: score differs by {worst:.2g}, allowed {limit.score:g}")
-            worst = max(image["box_differences_px"], default=0)
+            worst = _worst(image["box_differences_px"], 0)
             if not worst <= limit.box_px:
                 failures.append(f"{name}: box differs by {worst:.2g} px, allowed {limit.box_px:g} px")
-            worst = min(image["mask_ious"], default=1)
+            worst = -_worst([-iou for iou in image["mask_ious"]], -1)
             if not worst >= limit.mask_iou:
                 failures.append(f"{name}: mask IoU {worst:.4f}, at least {limit.mask_iou:g} expected")
-        if self.images and not any(image["instances"] for image in self.images):
+        if not any(image["instances"] for image in self.images):
             failures.append("the reference found nothing in any image, so nothing was compared")
         return failures
 
@@ -80,12 +80,25 @@ class Report:
                 "box_difference_px": _spread(self._all("box_differences_px")),
                 "mask_iou": _spread(self._all("mask_ious")),
             },
-            "per_image": self.images,
+            "per_image": [{k: _jsonable(v) for k, v in image.items()} for image in self.images],
         }
+
+
+def _worst(values: list[float], default: float) -> float:
+    """The largest, or NaN where any is (Python's max keeps or drops a NaN depending on its place)."""
+    return float(np.max(values)) if values else default
 
 
 def _spread(values: list[float]) -> dict[str, float] | None:
     if not values:
         return None
     low, median, high = np.quantile(values, [0, 0.5, 1])
-    return {"min": float(low), "median": float(median), "max": float(high), "mean": float(np.mean(values))}
+    spread = {"min": float(low), "median": float(median), "max": float(high), "mean": float(np.mean(values))}
+    return {key: _jsonable(value) for key, value in spread.items()}
+
+
+def _jsonable(value: Any) -> Any:
+    """JSON has no NaN: None in its place."""
+    if isinstance(value, list):
+        return [_jsonable(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -40,7 +40,15 @@ def droplets_checkpoint(data_dir: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def lively_resnet50(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """R50-FPN of 90 classes with lively random weights."""
+    """R50-FPN of 90 classes with lively random weights and torchvision's own settings."""
     path = tmp_path_factory.mktemp("r50") / "resnet50.pt"
     lively_checkpoint("resnet50").save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def lively_resnet18(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with R18-FPN."""
+    path = tmp_path_factory.mktemp("r18") / "resnet18.pt"
+    lively_checkpoint("resnet18").save(path)
     return path

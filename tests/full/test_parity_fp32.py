@@ -52,8 +52,8 @@ def resnet50(lively_resnet50: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def resnet18(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
-    return opened(random_checkpoint, tmp_path_factory)
+def resnet18(lively_resnet18: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
+    return opened(lively_resnet18, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

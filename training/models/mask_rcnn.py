@@ -27,7 +27,6 @@ from runtime.errors import CheckpointError
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
 NORMS = ("frozen_bn", "bn", "gn")
 GROUP_NORM_GROUPS = 32  # Group Normalization, arXiv:1803.08494, section 4.1
-FPN_CHANNELS = 256
 FPN_STRIDES = (4, 8, 16, 32)  # P2–P5, the levels RoIs are pooled from; P6 serves the RPN alone
 
 
@@ -39,6 +38,7 @@ class MaskRcnnConfig:
     backbone: str = "resnet50"
     norm: str = "frozen_bn"  # of the backbone: "frozen_bn" with ImageNet weights; "bn" or "gn" from scratch
     frozen_bn_epsilon: float = 1e-5
+    fpn_channels: int = 256
     fpn_norm: bool = False  # batch norm in the FPN, as in torchvision's _v2
     # Image
     min_size_px: int = 800
@@ -124,7 +124,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         body,
         return_layers={"layer1": "0", "layer2": "1", "layer3": "2", "layer4": "3"},
         in_channels_list=[width // 8, width // 4, width // 2, width],
-        out_channels=FPN_CHANNELS,
+        out_channels=config.fpn_channels,
         norm_layer=nn.BatchNorm2d if config.fpn_norm else None,
     )
     anchors = AnchorGenerator(
@@ -133,9 +133,11 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
     roi = config.box_roi_size
     box_head: nn.Module
     if config.box_head == "conv":
-        box_head = FastRCNNConvFCHead((FPN_CHANNELS, roi, roi), [256] * 4, [1024], norm_layer=nn.BatchNorm2d)
+        box_head = FastRCNNConvFCHead(
+            (config.fpn_channels, roi, roi), [256] * 4, [1024], norm_layer=nn.BatchNorm2d
+        )
     else:
-        box_head = TwoMLPHead(FPN_CHANNELS * roi**2, 1024)
+        box_head = TwoMLPHead(config.fpn_channels * roi**2, 1024)
     pooled_levels = ["0", "1", "2", "3"]
     model = MaskRCNN(
         backbone,
@@ -145,7 +147,9 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         image_mean=list(config.mean),
         image_std=list(config.std),
         rpn_anchor_generator=anchors,
-        rpn_head=RPNHead(FPN_CHANNELS, anchors.num_anchors_per_location()[0], conv_depth=config.rpn_convs),
+        rpn_head=RPNHead(
+            config.fpn_channels, anchors.num_anchors_per_location()[0], conv_depth=config.rpn_convs
+        ),
         rpn_pre_nms_top_n_train=config.rpn_pre_nms_train,
         rpn_pre_nms_top_n_test=config.rpn_pre_nms_test,
         rpn_post_nms_top_n_train=config.rpn_post_nms_train,
@@ -167,7 +171,10 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         bbox_reg_weights=config.box_weights,
         mask_roi_pool=MultiScaleRoIAlign(pooled_levels, config.mask_roi_size, config.sampling_ratio),
         mask_head=MaskRCNNHeads(
-            FPN_CHANNELS, list(config.mask_convs), 1, norm_layer=nn.BatchNorm2d if config.mask_norm else None
+            config.fpn_channels,
+            list(config.mask_convs),
+            1,
+            norm_layer=nn.BatchNorm2d if config.mask_norm else None,
         ),
     )
     # torchvision's own predictor takes 256 channels whatever the mask head gives.

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from runtime.bench import main, measure
+from runtime.contract import Contract
+from runtime.session import Outputs, Session
+
+Make = Callable[..., Contract]
+Run = Callable[..., Any]
+Write = Callable[..., Path]
+CANVAS, SIZES = np.zeros((1, 64, 96, 3), np.uint8), np.array([[64, 96]], np.float32)
+PAUSE_S, ROUNDS = 0.004, 9
+# Of a ratio of two pauses: the sleep is exact to a tenth of a millisecond, and a busy machine may oversleep,
+# which the median over the rounds forgives.
+SLACK = 0.4
+
+
+class Pausing(Session):
+    """A model that takes a known time, and remembers what it was given."""
+
+    def __init__(self, contract: Contract, seconds: float, name: str, log: list[str] | None = None) -> None:
+        self.contract, self.seconds, self.name = contract, seconds, name
+        self.log = [] if log is None else log
+        self.dtypes: set[str] = set()
+
+    def _run(self, images: np.ndarray, image_sizes: np.ndarray) -> Outputs:
+        self.log.append(self.name)
+        self.dtypes.add(str(images.dtype))
+        time.sleep(self.seconds)
+        zero = np.zeros(1)
+        return Outputs(zero, zero, zero, zero, zero)
+
+
+def test_speeds_are_relative_to_the_first(contract_with: Make) -> None:
+    contract = contract_with()
+    sessions = [
+        Pausing(contract, s, n) for n, s in (("a", 3 * PAUSE_S), ("b", PAUSE_S), ("a too", 3 * PAUSE_S))
+    ]
+
+    a, b, again = measure(sessions, CANVAS, SIZES, ROUNDS)
+
+    assert [t.model for t in (a, b, again)] == ["a", "b", "a too"]
+    assert (a.speedup, a.speedup_p10, a.speedup_p90) == (1, 1, 1)
+    assert b.speedup == pytest.approx(3, rel=SLACK)
+    assert b.median_ms == pytest.approx(1e3 * PAUSE_S, rel=SLACK)
+    assert again.speedup == pytest.approx(1, rel=SLACK)
+    for timing in (a, b, again):
+        assert 0 < timing.p10_ms <= timing.median_ms <= timing.p90_ms
+        assert timing.speedup_p10 <= timing.speedup <= timing.speedup_p90
+
+
+def test_rounds_are_interleaved_in_changing_order(contract_with: Make) -> None:
+    log: list[str] = []
+    sessions = [Pausing(contract_with(), 0, name, log) for name in "ab"]
+
+    measure(sessions, CANVAS, SIZES, rounds=4)
+
+    assert "".join(log) == "abba" * 3, "two warm-up rounds and four counted ones"
+
+
+def test_the_first_two_rounds_are_not_counted(contract_with: Make) -> None:
+    class Warming(Pausing):
+        def _run(self, images: np.ndarray, image_sizes: np.ndarray) -> Outputs:
+            self.seconds = 20 * PAUSE_S if len(self.log) < 2 else 0
+            return super()._run(images, image_sizes)
+
+    (timing,) = measure([Warming(contract_with(), 0, "a")], CANVAS, SIZES, rounds=3)
+
+    assert timing.p90_ms < 1e3 * 10 * PAUSE_S
+
+
+def test_each_model_is_fed_its_own_dtype(contract_with: Make) -> None:
+    sessions = [Pausing(contract_with(dtype=d), 0, d) for d in ("uint8", "float32")]
+
+    measure(sessions, CANVAS, SIZES, rounds=3)
+
+    assert [s.dtypes for s in sessions] == [{"uint8"}, {"float32"}]
+
+
+def test_a_model_is_as_fast_as_itself(tiny_session: Session) -> None:
+    first, second = measure([tiny_session, tiny_session], CANVAS, SIZES, rounds=31)
+
+    assert first.speedup == 1
+    assert second.speedup_p10 <= 1 <= second.speedup_p90
+
+
+def test_the_command_prints_json(command: Run, tiny_onnx: Path, picture_file: Path) -> None:
+    ended = command(main, tiny_onnx, tiny_onnx, "--image", picture_file, "--rounds", 3, "--json")
+
+    assert (ended.code, ended.err) == (0, "")
+    facts = json.loads(ended.out)
+    assert (facts["canvas"], facts["rounds"]) == ("1x64x96", 3)
+    assert [t["model"] for t in facts["timings"]] == [str(tiny_onnx)] * 2
+    assert facts["timings"][0]["speedup"] == 1
+    assert facts["timings"][1]["median_ms"] > 0
+
+
+def test_the_command_prints_a_table(command: Run, tiny_onnx: Path, picture_file: Path) -> None:
+    ended = command(main, tiny_onnx, "--image", picture_file, "--rounds", 3)
+
+    assert ended.code == 0
+    assert "3 rounds on 1x64x96" in ended.out
+    assert "1.00×" in ended.out
+
+
+def test_the_canvas_is_that_of_the_fixed_model(
+    command: Run, tiny_onnx: Path, write_model: Write, contract_with: Make, picture_file: Path
+) -> None:
+    fixed = write_model(contract=contract_with(batch=2, height_px=96, width_px=64))
+
+    ended = command(main, tiny_onnx, fixed, "--image", picture_file, "--rounds", 3, "--json")
+
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["canvas"] == "2x96x64"
+
+
+@pytest.mark.parametrize(
+    ("other", "expected", "remedy"),
+    [
+        (
+            {"height_px": 64, "width_px": 64},
+            "fixed to 64x64, others to 96x64",
+            "Bench models of one canvas size together",
+        ),
+        ({"batch": 2}, "the model is fixed to (2, 96, 64)", "maskrt export CHECKPOINT --dynamic"),
+    ],
+    ids=["canvas", "batch"],
+)
+def test_names_models_that_share_no_canvas(
+    other: dict[str, int],
+    expected: str,
+    remedy: str,
+    command: Run,
+    write_model: Write,
+    contract_with: Make,
+    picture_file: Path,
+) -> None:
+    fixed = {"batch": 1, "height_px": 96, "width_px": 64}
+    one = write_model("one.onnx", contract_with(**fixed))
+    two = write_model("two.onnx", contract_with(**{**fixed, **other}))
+
+    ended = command(main, one, two, "--image", picture_file, "--rounds", 3)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"maskrt bench: {two}: ")
+    assert expected in ended.err
+    assert remedy in ended.err

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.contract import FORMAT_VERSION, Canvas, Category, Contract
+from runtime.errors import ContractError
+
+Make = Callable[..., Contract]
+SOURCE = "somewhere/model.onnx"
+EXPORT_AGAIN = f"maskrt export CHECKPOINT -o {SOURCE}"
+
+
+def message(text: str) -> str:
+    with pytest.raises(ContractError) as caught:
+        Contract.from_json(text, SOURCE)
+    assert str(caught.value).startswith(f"{SOURCE}: ")
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def changed(contract: Contract, change: Callable[[dict], object]) -> str:
+    fields = json.loads(contract.to_json())
+    change(fields)
+    return json.dumps(fields)
+
+
+def test_comes_back_from_json_as_it_was(contract_with: Make) -> None:
+    contract = contract_with(height_px=64, width_px=96, batch=2, dtype="float32", precision="fp16")
+
+    again = Contract.from_json(contract.to_json(), SOURCE)
+
+    assert again == contract
+    assert (type(again.classes), type(again.mean), type(again.std)) == (tuple, tuple, tuple)
+    assert (type(again.classes[0]), type(again.canvas)) == (Category, Canvas)
+    assert again.class_names == ["cat", "toothbrush", "car"]
+
+
+@given(names=st.lists(st.text(), max_size=5), threshold=st.floats(0, 1))
+def test_comes_back_whatever_the_class_names(names: list[str], threshold: float, contract_with: Make) -> None:
+    classes = tuple(Category(3 * i, name) for i, name in enumerate(names))
+    contract = contract_with(classes=classes, score_threshold=threshold)
+
+    assert Contract.from_json(contract.to_json(), SOURCE) == contract
+
+
+def test_equal_contracts_are_equal_strings(contract_with: Make) -> None:
+    one, other = contract_with(config={"a": 1, "b": 2}), contract_with(config={"b": 2, "a": 1})
+
+    assert one.to_json() == other.to_json() != contract_with(config={"a": 1, "b": 3}).to_json()
+
+
+def test_refuses_a_newer_format(contract_with: Make) -> None:
+    text = changed(contract_with(), lambda f: f.update(format_version=FORMAT_VERSION + 1, novelty=7))
+
+    said = message(text)
+
+    assert f"contract format {FORMAT_VERSION + 1}, but this maskrt reads format {FORMAT_VERSION}" in said
+    assert "Upgrade maskrt here" in said
+
+
+@pytest.mark.parametrize("version", [FORMAT_VERSION - 1, "one", None])
+def test_refuses_an_older_or_senseless_format(version: object, contract_with: Make) -> None:
+    said = message(changed(contract_with(), lambda f: f.update(format_version=version)))
+
+    assert f"contract format {version}, but this maskrt reads format {FORMAT_VERSION}" in said
+    assert EXPORT_AGAIN in said
+    assert "Upgrade" not in said
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda f: f.pop("mask_size"), "missing fields ['mask_size'] and unknown fields []"),
+        (lambda f: f.update(mood="good"), "missing fields [] and unknown fields ['mood']"),
+    ],
+    ids=["missing", "unknown"],
+)
+def test_names_fields_that_do_not_fit(
+    change: Callable[[dict], object], expected: str, contract_with: Make
+) -> None:
+    said = message(changed(contract_with(), change))
+
+    assert expected in said
+    assert EXPORT_AGAIN in said
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        (lambda f: f["canvas"].pop("stride"), "stride"),
+        (lambda f: f["canvas"].update(colour="BGR"), "colour"),
+        (lambda f: f["classes"][0].pop("name"), "name"),
+        (lambda f: f.update(canvas=None), "canvas"),
+        (lambda f: f.update(classes=3), "classes"),
+    ],
+    ids=["canvas misses a field", "canvas with another", "class misses a field", "no canvas", "no classes"],
+)
+def test_names_fields_that_do_not_fit_deeper_down(
+    change: Callable[[dict], object], names: str, contract_with: Make
+) -> None:
+    said = message(changed(contract_with(), change))
+
+    assert names in said
+    assert EXPORT_AGAIN in said
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", "3", '"text"', "{}", '{"task": "instance"}'])
+def test_refuses_text_that_is_no_contract(text: str) -> None:
+    said = message(text)
+
+    assert "its 'maskrt.contract' metadata is not a maskrt contract" in said
+    assert EXPORT_AGAIN in said

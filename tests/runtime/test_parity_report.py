@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from runtime.parity.match import Matching, Pair
+from runtime.parity.report import Report
+from runtime.parity.tolerances import BY_PRECISION, FP32
+
+EXACT = {"score_difference": 0.0, "box_difference_px": 0.0, "mask_iou": 1.0}
+SCORES = np.array([0.9, 0.8, 0.7], np.float32)
+AT_THE_LIMIT = {"score_difference": 1e-4, "box_difference_px": 0.01, "mask_iou": 0.99}
+BEYOND = {"score_difference": 1.01e-4, "box_difference_px": 0.0101, "mask_iou": 0.9899}
+NAMED = {"score_difference": "score differs", "box_difference_px": "box differs", "mask_iou": "mask IoU"}
+
+
+def matching(bad: dict[str, float] | None = None, row: int = 0, **changes: object) -> Matching:
+    pairs = [Pair(reference=i, candidate=i, **EXACT) for i in range(3)]
+    pairs[row] = dataclasses.replace(pairs[row], **(bad or {}))
+    return dataclasses.replace(Matching(pairs=tuple(pairs), missed=(), extra=()), **changes)
+
+
+def report(*matchings: Matching) -> Report:
+    found = Report(FP32)
+    for number, one in enumerate(matchings):
+        found.add(f"{number}.png", one, SCORES, SCORES)
+    return found
+
+
+@pytest.mark.parametrize("field", AT_THE_LIMIT)
+def test_the_limit_itself_is_allowed(field: str) -> None:
+    assert report(matching({field: AT_THE_LIMIT[field]})).failures == []
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.parametrize("field", BEYOND)
+def test_each_field_has_a_limit_of_its_own(field: str, row: int) -> None:
+    (failure,) = report(matching(), matching({field: BEYOND[field]}, row)).failures
+
+    assert failure.startswith(f"1.png: {NAMED[field]}")
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.parametrize("field", NAMED)
+def test_what_is_not_a_number_is_not_within_a_limit(field: str, row: int) -> None:
+    found = report(matching({field: math.nan}, row))
+
+    assert [f.split(":")[0] for f in found.failures] == ["0.png"]
+    assert NAMED[field] in found.failures[0]
+    assert found.to_dict()["passed"] is False
+
+
+def test_a_missed_instance_fails() -> None:
+    pairs = matching().pairs[:2]
+
+    assert report(matching(pairs=pairs, missed=(2,))).failures == [
+        "0.png: 1 instances of the reference missed"
+    ]
+
+
+def test_an_extra_instance_fails() -> None:
+    pairs = matching().pairs[:2]
+
+    assert report(matching(pairs=pairs, extra=(2,))).failures == ["0.png: 1 instances the reference has not"]
+
+
+def test_another_order_fails() -> None:
+    a, b, c = matching().pairs
+    swapped = (dataclasses.replace(a, candidate=1), dataclasses.replace(b, candidate=0), c)
+
+    assert report(matching(pairs=swapped)).failures == ["0.png: the same instances in another order"]
+
+
+def test_ties_do_not_add_up() -> None:
+    """Each nearer to the next than the tolerance, the first and the last not: they may not change places."""
+    scores = np.array([0.80016, 0.80008, 0.80000], np.float32)
+    backwards = tuple(Pair(reference=2 - i, candidate=i, **EXACT) for i in range(3))
+
+    assert not Matching(backwards, (), ()).same_order(scores, FP32.score)
+    assert Matching(backwards[:2], (), ()).same_order(scores, FP32.score)
+
+
+def test_a_fault_in_each_image_is_named_with_its_image() -> None:
+    found = report(
+        matching({"mask_iou": 0.5}), matching(), matching({"score_difference": 0.2, "box_difference_px": 3})
+    )
+
+    assert found.failures == [
+        "0.png: mask IoU 0.5000, at least 0.99 expected",
+        "2.png: score differs by 0.2, allowed 0.0001",
+        "2.png: box differs by 3 px, allowed 0.01 px",
+    ]
+
+
+def test_nothing_found_at_all_proves_nothing() -> None:
+    (failure,) = report(Matching((), (), ()), Matching((), (), ())).failures
+
+    assert failure == "the reference found nothing in any image, so nothing was compared"
+
+
+def test_no_image_at_all_proves_nothing() -> None:
+    assert report().to_dict()["passed"] is False
+
+
+def test_an_empty_image_among_others_is_fine() -> None:
+    assert report(matching(), Matching((), (), ())).failures == []
+
+
+@pytest.mark.parametrize(
+    "matchings", [(), (matching(),), (Matching((), (), ()),)], ids=["no", "one", "empty"]
+)
+def test_is_json_with_every_number(matchings: tuple[Matching, ...]) -> None:
+    facts = report(*matchings).to_dict()
+
+    text = json.dumps(facts, allow_nan=False)
+
+    assert json.loads(text) == facts
+    assert facts["summary"]["images"] == len(facts["per_image"]) == len(matchings)
+    assert facts["tolerance"] == {"score": 1e-4, "box_px": 0.01, "mask_iou": 0.99}
+
+
+def test_is_json_even_of_what_is_not_a_number() -> None:
+    facts = report(matching({"score_difference": math.nan})).to_dict()
+
+    json.dumps(facts, allow_nan=False)
+
+
+def test_sums_up_the_spread() -> None:
+    summary = report(matching({"score_difference": 3e-5}), matching({"score_difference": 9e-5}, 2)).to_dict()[
+        "summary"
+    ]
+
+    assert summary["instances"] == 6
+    assert summary["score_difference"] == pytest.approx({"min": 0, "median": 0, "max": 9e-5, "mean": 2e-5})
+    assert summary["mask_iou"] == {"min": 1, "median": 1, "max": 1, "mean": 1}
+
+
+def test_fp32_is_held_to_the_issue_s_limits() -> None:
+    assert dataclasses.asdict(BY_PRECISION["fp32"]) == {"score": 1e-4, "box_px": 0.01, "mask_iou": 0.99}

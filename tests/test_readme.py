@@ -1,0 +1,79 @@
+"""Every command of the README, run as it stands there, in its order."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.sinks import write_png
+from tests.models import lively_checkpoint, scene
+from training.data import load_dataset
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+RUN_ELSEWHERE = ("make demo", "pip install")  # by .ci/run; by make's own set-up
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines if not line.startswith(RUN_ELSEWHERE)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder: data/train and data/val in COCO's format, and photos/."""
+    root = tmp_path_factory.mktemp("user")
+    for split, seed in (("train", 0), ("val", 1)):
+        dataset = load_dataset(f"synthetic:2:{seed}")
+        truth = dataset.to_coco()
+        for index, image in enumerate(truth["images"]):
+            image["file_name"] = f"{index}.png"
+            write_png(root / "data" / split / image["file_name"], dataset[index].image())
+        (root / "data" / split / "annotations.json").write_text(json.dumps(truth))
+    write_png(root / "photos" / "a.png", scene(1))
+    shutil.copy(root / "photos" / "a.png", root / "photo.jpg")  # what a file is, its content says
+    return root
+
+
+def test_the_commands_of_the_readme_work(folder: Path) -> None:
+    verbs = []
+    for _, verb, *arguments in commands():
+        verbs.append(verb)
+        done = subprocess.run(
+            [sys.executable, "-m", "maskrt", verb, *arguments], cwd=folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"maskrt {verb}: {done.stderr[-2000:]}"
+        if verb == "train":
+            # Sixteen steps teach nothing, and parity has nothing to compare where nothing is found.
+            lively_checkpoint("resnet18", num_classes=5, rpn_post_nms_test=100).save(folder / "lively.pt")
+            rename_classes(folder / "lively.pt", folder / "out/mine/best.pt")
+    assert verbs == ["train", "export", "infer", "evaluate", "parity", "doctor"]
+    assert json.loads((folder / "out/photos/predictions.json").read_text())
+    snippet = subprocess.run([sys.executable, "-c", blocks("python")[0]], cwd=folder, capture_output=True)
+    assert snippet.returncode == 0, snippet.stderr.decode()
+
+
+def rename_classes(source: Path, target: Path) -> None:
+    """Give a checkpoint the names of the data set that the README's commands evaluate it on."""
+    import dataclasses
+
+    from export.weights import load_checkpoint
+
+    checkpoint = load_checkpoint(source)
+    dataclasses.replace(checkpoint, classes=load_dataset("synthetic:1").classes).save(target)
+
+
+def test_every_link_of_the_readme_leads_somewhere() -> None:
+    root = Path(__file__).resolve().parents[1]
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (root / target).exists(), target
