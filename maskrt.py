@@ -24,6 +24,7 @@ VERBS = {
     "infer": ("runtime.infer", "Run a model over images: overlays, COCO results, JSON lines."),
     "evaluate": ("runtime.evaluate", "Measure COCO box and mask AP of a model."),
     "parity": ("runtime.parity.compare", "Prove that a model file finds what its checkpoint finds."),
+    "build-plugins": ("export.plugins.build", "Compile the TensorRT plugins for this machine."),
     "bench": ("runtime.bench", "Compare the speed of models, interleaved in one run."),
     "doctor": ("runtime.doctor", "Say what this machine has, what can run, and what is missing."),
 }

@@ -143,7 +143,7 @@ def command(
     )
     save_onnx(export_onnx(loaded, contract), output)
     size = "any size and batch" if dynamic else f"{batch} x {height} x {width}"
-    say(f"{output}: {output.stat().st_size / 1e6:.0f} MB, {size}, {len(loaded.classes)} classes, fp32")
+    say(f"{output}: {output.stat().st_size / 1e6:.0f} MB, {size}, classes: {len(loaded.classes)}, fp32")
 
 
 def main(args: list[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -39,26 +40,36 @@ class Timing:
 def measure(
     sessions: list[Session], images: NDArray, image_sizes: NDArray[np.float32], rounds: int
 ) -> list[Timing]:
-    """Time `infer` of each session on the same canvas: two warm-up rounds, then `rounds` counted ones.
+    """Time `infer` of each session on the same canvas (see `interleave`)."""
 
-    The order within a round alternates, so that no model always runs on another's warm caches.
+    def call(session: Session) -> Callable[[], object]:
+        own = images.astype(session.contract.canvas.dtype, copy=False)
+        return lambda: session.infer(own, image_sizes)
+
+    return interleave([(session.name, call(session)) for session in sessions], rounds)
+
+
+def interleave(runs: list[tuple[str, Callable[[], object]]], rounds: int) -> list[Timing]:
+    """Time named calls: two warm-up rounds of each once, then `rounds` counted ones.
+
+    The order within a round alternates, so that none always runs on another's warm caches.
     """
-    times_ms = np.zeros((rounds + 2, len(sessions)))
+    times_ms = np.zeros((rounds + 2, len(runs)))
     for i in track(range(rounds + 2), "Measuring"):
-        order = range(len(sessions)) if i % 2 == 0 else reversed(range(len(sessions)))
+        order = range(len(runs)) if i % 2 == 0 else reversed(range(len(runs)))
         for j in order:
             start = time.perf_counter()
-            sessions[j].infer(images.astype(sessions[j].contract.canvas.dtype, copy=False), image_sizes)
+            runs[j][1]()
             times_ms[i, j] = (time.perf_counter() - start) * 1e3
     counted = times_ms[2:]
     ratios = counted[:, :1] / counted
     return [
         Timing(
-            session.name,
+            name,
             *(float(np.quantile(counted[:, j], q)) for q in (0.5, 0.1, 0.9)),
             *(float(np.quantile(ratios[:, j], q)) for q in (0.5, 0.1, 0.9)),
         )
-        for j, session in enumerate(sessions)
+        for j, (name, _) in enumerate(runs)
     ]
 
 

@@ -37,6 +37,9 @@ class OrtSession(Session):
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors alone; warnings about its own optimiser mean nothing to users
+        # One block planned for all tensors of a shape stands beside the arena that already holds them: on
+        # R50-FPN at 800×1088 it adds 230 MB and no speed.
+        options.enable_mem_pattern = False
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), sess_options=options, providers=PROVIDERS[device]

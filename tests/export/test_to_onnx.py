@@ -159,7 +159,7 @@ def test_export_command_is_silent_but_for_one_line(random_checkpoint: Path, tmp_
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"{out}: {out.stat().st_size / 1e6:.0f} MB, 1 x 256 x 320, 90 classes, fp32"
+        f"{out}: {out.stat().st_size / 1e6:.0f} MB, 1 x 256 x 320, classes: 90, fp32"
     ]
     assert json.loads(onnx.load(out).metadata_props[0].value)["canvas"]["height_px"] == 256
 

@@ -1,0 +1,144 @@
+"""What the CUDA kernels take: parameter blocks and launch sizes, as in the C++ headers beside this file.
+
+The Python plugin launches the kernels with these; a test holds every number against the compiled headers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+MAX_LEVELS = 5
+MAX_BINS = 64
+MAX_ROWS = 32768
+MAX_GROUPS = 131071
+WORD_BITS = 64
+
+
+class Storage(IntEnum):
+    """How features lie in memory (storage.h): the type, and linear or channels-last by 8."""
+
+    FLOAT = 0
+    HALF = 1
+    HALF_CHANNELS_LAST = 2
+
+
+ROI_ALIGN_KINDS = {
+    Storage.FLOAT: "float_linear",
+    Storage.HALF: "half_linear",
+    Storage.HALF_CHANNELS_LAST: "half_channels_last",
+}
+
+
+class RoiAlignParams(ctypes.Structure):
+    """roi_align_core.h: RoiAlignParams."""
+
+    _fields_ = [
+        ("features", ctypes.c_void_p * MAX_LEVELS),
+        ("rois", ctypes.c_void_p),
+        ("batch_indices", ctypes.c_void_p),
+        ("pooled", ctypes.c_void_p),
+        ("heights", ctypes.c_int * MAX_LEVELS),
+        ("widths", ctypes.c_int * MAX_LEVELS),
+        ("scales", ctypes.c_float * MAX_LEVELS),
+        ("level_thresholds", ctypes.c_float * MAX_LEVELS),
+        ("canonical_scale", ctypes.c_float),
+        ("levels", ctypes.c_int),
+        ("count", ctypes.c_int),
+        ("batch", ctypes.c_int),
+        ("channels", ctypes.c_int),
+        ("output_height", ctypes.c_int),
+        ("output_width", ctypes.c_int),
+        ("sampling_ratio", ctypes.c_int),
+        ("aligned", ctypes.c_int),
+    ]
+
+
+class NmsParams(ctypes.Structure):
+    """nms_core.h: NmsParams."""
+
+    _fields_ = [
+        ("boxes", ctypes.c_void_p),
+        ("scores", ctypes.c_void_p),
+        ("groups", ctypes.c_void_p),
+        ("indices", ctypes.c_void_p),
+        ("counts", ctypes.c_void_p),
+        ("workspace", ctypes.c_void_p),
+        ("iou_threshold", ctypes.c_float),
+        ("score_threshold", ctypes.c_float),
+        ("batch", ctypes.c_int),
+        ("rows", ctypes.c_int),
+        ("num_groups", ctypes.c_int),
+        ("max_output", ctypes.c_int),
+    ]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel launch: blocks along x and y, threads of a block."""
+
+    kernel: str
+    x: int
+    y: int
+    threads: int
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def level_threshold(level: int, canonical_level: int) -> float:
+    """Smallest float32 sqrt(area) / canonical_scale of `level` or a coarser one (roi_align_levels.h)."""
+    one = np.float32
+
+    def reaches(ratio: np.float32) -> bool:
+        return math.floor(one(canonical_level) + one(math.log2(float(ratio))) + one(1e-6)) >= level
+
+    ratio = one(2.0) ** one(level - canonical_level)
+    while reaches(below := np.nextafter(ratio, one(0.0))):
+        ratio = below
+    return float(ratio)
+
+
+def set_pyramid(
+    params: RoiAlignParams, strides: Sequence[int], canonical_scale: float, canonical_level: int
+) -> None:
+    """Fill in what follows from the strides (powers of two, ascending)."""
+    params.levels = len(strides)
+    params.canonical_scale = canonical_scale
+    for i, stride in enumerate(strides):
+        params.scales[i] = 1.0 / stride
+        params.level_thresholds[i] = level_threshold(stride.bit_length() - 1, canonical_level)
+
+
+def roi_align_launch(params: RoiAlignParams, storage: Storage, mode: str) -> Launch:
+    """roi_align_block.h: roi_align_grid."""
+    last = storage is Storage.HALF_CHANNELS_LAST
+    groups = _ceil_div(params.channels, 8 if last else 1)
+    per_block, limit = (16, 224) if last else (64, 256)
+    width = min(min(groups, per_block) if last else params.output_height * params.output_width, limit)
+    threads = _ceil_div(limit // width * width, 32) * 32
+    kernel = f"maskrt_roi_align_{ROI_ALIGN_KINDS[storage]}_{mode}"
+    return Launch(kernel, params.count, _ceil_div(groups, per_block), threads)
+
+
+def nms_launches(params: NmsParams) -> list[Launch]:
+    """nms_block.h: the four launches, in order."""
+    count, chunks = max(_ceil_div(params.rows, 32), 1), _ceil_div(params.rows, WORD_BITS)
+    return [
+        Launch("maskrt_nms_rank", count, params.batch, 512),
+        Launch("maskrt_nms_mask", chunks * chunks, params.batch, 64),
+        Launch("maskrt_nms_sweep", params.num_groups, params.batch, 512),
+        Launch("maskrt_nms_emit", count, params.batch, 512),
+    ]
+
+
+def nms_image_bytes(rows: int, num_groups: int) -> int:
+    """nms_core.h: work space of one image."""
+    unpadded = rows * (16 + 8 * _ceil_div(rows, WORD_BITS) + 12) + 4 * (2 * num_groups + 1)
+    return _ceil_div(unpadded, 16) * 16

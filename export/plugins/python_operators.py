@@ -1,0 +1,229 @@
+"""The two operators for the Python plugin: attributes, checks and launches, without TensorRT's classes.
+
+They say what roi_align_operator.cpp and nms_operator.cpp say, for a machine that cannot compile these.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+
+from export.plugins import abi
+from export.plugins.abi import Storage
+from runtime.errors import ModelError
+
+Shape: TypeAlias = Sequence[Any]  # of integers, or of TensorRT's dimension expressions
+Step: TypeAlias = tuple[abi.Launch, ctypes.Structure]
+
+
+class TensorKind(NamedTuple):
+    """Type and format of a tensor, by TensorRT's names."""
+
+    type: str
+    format: str
+
+
+REAL, INTEGER = TensorKind("FLOAT", "LINEAR"), TensorKind("INT32", "LINEAR")
+HALF, HALF_CHANNELS_LAST = TensorKind("HALF", "LINEAR"), TensorKind("HALF", "HWC8")
+STORAGE = {REAL: Storage.FLOAT, HALF: Storage.HALF, HALF_CHANNELS_LAST: Storage.HALF_CHANNELS_LAST}
+
+
+class Tensors(NamedTuple):
+    """What a launch is about: shapes and kinds of the inputs, and where everything lies on the device."""
+
+    shapes: Sequence[Sequence[int]]
+    kinds: Sequence[TensorKind]
+    inputs: Sequence[int]
+    outputs: Sequence[int]
+    workspace: int
+
+
+def _expect(holds: bool, operator: str, got: str, expected: str) -> None:
+    if not holds:
+        raise ModelError(f"maskrt::{operator}: {got}; expected {expected}.")
+
+
+def read_fields(operator: Any, fields: Mapping[str, np.ndarray]) -> Any:
+    """An operator out of plugin fields: numbers are arrays, text is bytes, unknown names are left out."""
+    values: dict[str, Any] = {}
+    for name, kind in operator.KINDS.items():
+        if name not in fields:
+            continue
+        array = np.asarray(fields[name])
+        if kind is str:
+            values[name] = array.tobytes().decode().rstrip("\0")
+        elif kind is tuple:
+            values[name] = tuple(int(v) for v in array.ravel())
+        else:
+            values[name] = kind(array.ravel()[0])
+    missing = [name for name in operator.REQUIRED if name not in values]
+    got = f"attribute '{', '.join(missing)}' is missing"
+    _expect(not missing, operator.NAME, got, "the node to carry it")
+    return operator(**values)
+
+
+def write_fields(operator: Any) -> dict[str, np.ndarray]:
+    """The reverse of `read_fields`."""
+    types = {str: np.int8, tuple: np.int32, int: np.int32, float: np.float32}
+    fields = {}
+    for name, value in asdict(operator).items():
+        kind = operator.KINDS[name]
+        values = list(value.encode()) if kind is str else value
+        fields[name] = np.atleast_1d(np.array(values, types[kind]))
+    return fields
+
+
+@dataclass(frozen=True)
+class RoiAlignOperator:
+    """Pool RoIs from the levels of a feature pyramid (roi_align_core.h)."""
+
+    NAME: ClassVar = "PyramidRoiAlign"
+    OUTPUTS: ClassVar = 1
+    REQUIRED: ClassVar = ("output_height", "output_width", "strides")
+    KINDS: ClassVar = {
+        "output_height": int,
+        "output_width": int,
+        "sampling_ratio": int,
+        "aligned": int,
+        "canonical_level": int,
+        "strides": tuple,
+        "canonical_scale": float,
+        "mode": str,
+    }
+
+    output_height: int
+    output_width: int
+    strides: tuple[int, ...]
+    sampling_ratio: int = 0
+    aligned: int = 0
+    mode: str = "avg"
+    canonical_scale: float = 224.0
+    canonical_level: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("output_height", "output_width"):
+            bins = getattr(self, name)
+            _expect(1 <= bins <= abi.MAX_BINS, self.NAME, f"{name} is {bins}", f"1 to {abi.MAX_BINS}")
+        ratio, scale = self.sampling_ratio, self.canonical_scale
+        _expect(ratio <= 1024, self.NAME, f"sampling_ratio is {ratio}", "0 to 1024")
+        _expect(self.aligned in (0, 1), self.NAME, f"aligned is {self.aligned}", "0 or 1")
+        _expect(self.mode in ("avg", "max"), self.NAME, f"mode is '{self.mode}'", "'avg' or 'max'")
+        _expect(scale > 0, self.NAME, f"canonical_scale is {scale}", "a positive size")
+        powers = all(stride > 0 and stride & (stride - 1) == 0 for stride in self.strides)
+        ascending = list(self.strides) == sorted(set(self.strides))
+        _expect(
+            1 <= len(self.strides) <= abi.MAX_LEVELS and powers and ascending,
+            self.NAME, f"strides is {self.strides}", "1 to 5 powers of two, ascending, one a feature map",
+        )  # fmt: skip
+
+    def output_types(self, inputs: Sequence[Any], integer: Any) -> list[Any]:
+        """The pooled values have the features' type."""
+        return [inputs[2]]
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[list[Any]]:
+        """(R, C, output_height, output_width); a new dimension is a plain int."""
+        levels = len(self.strides)
+        _expect(
+            len(inputs) == 2 + levels and len(inputs[0]) == 2 and len(inputs[2]) == 4,
+            self.NAME, f"the node has {len(inputs)} inputs, with {[len(s) for s in inputs]} dimensions",
+            f"rois (R, 4), batch_indices (R,) and {levels} feature maps (N, C, H, W)",
+        )  # fmt: skip
+        return [[inputs[0][0], inputs[2][1], self.output_height, self.output_width]]
+
+    def supports(self, position: int, kinds: Sequence[TensorKind]) -> bool:
+        """Whether the tensor at `position`, inputs first, may be of this kind, given those before it."""
+        if position < 2:
+            return kinds[position] == (REAL, INTEGER)[position]
+        return kinds[position] in STORAGE if position == 2 else kinds[position] == kinds[2]
+
+    def check(self, inputs: Sequence[Shape]) -> None:
+        """Refuse shapes that do not belong together."""
+        self.output_shapes(inputs)
+        rois, indices, first = (tuple(shape) for shape in inputs[:3])
+        _expect(rois[1] == 4, self.NAME, f"rois are {rois}", "(R, 4)")
+        _expect(indices == rois[:1], self.NAME, f"batch_indices are {indices} for rois {rois}", "one a RoI")
+        for i, shape in enumerate(inputs[2:]):
+            same = len(shape) == 4 and tuple(shape[:2]) == first[:2]
+            got = f"feature map {i} is {tuple(shape)}, the first {first}"
+            _expect(same, self.NAME, got, "the same N and C")
+
+    def workspace_bytes(self, inputs: Sequence[Shape]) -> int:
+        """None is needed."""
+        return 0
+
+    def steps(self, tensors: Tensors) -> list[Step]:
+        """The kernel launches, in order."""
+        params = abi.RoiAlignParams()
+        abi.set_pyramid(params, self.strides, self.canonical_scale, self.canonical_level)
+        params.rois, params.batch_indices, *features = tensors.inputs
+        params.pooled = tensors.outputs[0]
+        params.count, (params.batch, params.channels) = tensors.shapes[0][0], tensors.shapes[2][:2]
+        for i, (address, shape) in enumerate(zip(features, tensors.shapes[2:], strict=True)):
+            params.features[i], params.heights[i], params.widths[i] = address, shape[2], shape[3]
+        params.output_height, params.output_width = self.output_height, self.output_width
+        params.sampling_ratio, params.aligned = self.sampling_ratio, self.aligned
+        return [(abi.roi_align_launch(params, STORAGE[tensors.kinds[2]], self.mode), params)]
+
+
+@dataclass(frozen=True)
+class NmsOperator:
+    """Greedy non-maximum suppression within groups (nms_core.h)."""
+
+    NAME: ClassVar = "GroupedNms"
+    OUTPUTS: ClassVar = 2
+    REQUIRED: ClassVar = ("iou_threshold", "score_threshold", "max_output", "num_groups")
+    KINDS: ClassVar = {"iou_threshold": float, "score_threshold": float, "max_output": int, "num_groups": int}
+
+    iou_threshold: float
+    score_threshold: float
+    max_output: int
+    num_groups: int
+
+    def __post_init__(self) -> None:
+        _expect(self.max_output >= 1, self.NAME, f"max_output is {self.max_output}", "at least 1")
+        known = 1 <= self.num_groups <= abi.MAX_GROUPS
+        _expect(known, self.NAME, f"num_groups is {self.num_groups}", f"1 to {abi.MAX_GROUPS}")
+
+    def output_types(self, inputs: Sequence[Any], integer: Any) -> list[Any]:
+        """Indices and counts are int32."""
+        return [integer, integer]
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[list[Any]]:
+        """indices (N, max_output) and counts (N,)."""
+        dims = [len(shape) for shape in inputs]
+        got = f"inputs have {dims} dimensions"
+        _expect(dims == [3, 2, 2], self.NAME, got, "boxes (N, R, 4), scores and groups (N, R)")
+        return [[inputs[0][0], self.max_output], [inputs[0][0]]]
+
+    def supports(self, position: int, kinds: Sequence[TensorKind]) -> bool:
+        """Boxes and scores are float32, all else is int32, and everything is linear."""
+        return kinds[position] == (REAL if position < 2 else INTEGER)
+
+    def check(self, inputs: Sequence[Shape]) -> None:
+        """Refuse shapes that do not belong together, and more rows than the kernels take."""
+        self.output_shapes(inputs)
+        boxes, scores, groups = (tuple(shape) for shape in inputs)
+        got = f"boxes are {boxes}, scores {scores}, groups {groups}"
+        together = boxes[2] == 4 and scores == groups == boxes[:2]
+        _expect(together, self.NAME, got, "(N, R, 4), (N, R) and (N, R)")
+        few = f"at most {abi.MAX_ROWS} rows an image; keep the best ones first (TopK)"
+        _expect(boxes[1] <= abi.MAX_ROWS, self.NAME, got, few)
+
+    def workspace_bytes(self, inputs: Sequence[Shape]) -> int:
+        """Bytes of device memory for inputs as large as these."""
+        return inputs[0][0] * abi.nms_image_bytes(inputs[0][1], self.num_groups)
+
+    def steps(self, tensors: Tensors) -> list[Step]:
+        """The kernel launches, in order."""
+        batch, rows = tensors.shapes[1]
+        addresses = (*tensors.inputs, *tensors.outputs, tensors.workspace)
+        thresholds = (self.iou_threshold, self.score_threshold)
+        params = abi.NmsParams(*addresses, *thresholds, batch, rows, self.num_groups, self.max_output)
+        return [(launch, params) for launch in abi.nms_launches(params)]
+
+
+OPERATORS = (RoiAlignOperator, NmsOperator)

@@ -1,0 +1,70 @@
+"""The plugin library, compiled against TensorRT's headers where there are any, answers what TensorRT asks."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from export.plugins import build
+from export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt
+
+
+@pytest.fixture(scope="module")
+def real_tools():
+    """TensorRT's headers and nvcc of this machine; a skip that says what it lacks."""
+    try:
+        return find_tensorrt(), find_nvcc()
+    except BuildError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def real_library(real_tools, tmp_path_factory) -> Path:
+    tensorrt, nvcc = real_tools
+    library = tmp_path_factory.mktemp("plugins") / build.LIBRARY
+    command = build.compile_command(nvcc, tensorrt.include, (90,), library)
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")  # not a warning
+    return library
+
+
+def test_the_library_needs_nothing_of_tensorrt_and_shows_nothing_but_its_entry_points(
+    real_library, real_tools
+):
+    symbols = subprocess.run(
+        ["nm", "-D", str(real_library)], capture_output=True, text=True, check=True
+    ).stdout
+    assert not re.search(r"U .*nvinfer|U getLogger|U getPluginRegistry", symbols)
+    creators = "getCreators" if real_tools[0].version[0] >= 10 else "getPluginCreators"
+    assert set(re.findall(r" T (\w+)", symbols)) == {creators, "setLoggerFinder"}
+
+
+def test_what_tensorrt_asks_of_a_plugin_before_it_runs(real_library, real_tools, tmp_path):
+    tensorrt, nvcc = real_tools
+    probe = tmp_path / "probe"
+    source = Path(__file__).with_name("plugin_probe.cpp")
+    flags = ["-std=c++17", "-Xcompiler=-Wall,-Wextra", "-isystem", str(tensorrt.include)]
+    subprocess.run([str(nvcc), *flags, str(source), "-o", str(probe), "-ldl"], check=True)
+    said = subprocess.run([str(probe), str(real_library)], capture_output=True, text=True, check=True).stdout
+    facts = said.splitlines()
+    assert facts[:2] == ["creator PyramidRoiAlign 1 maskrt 8", "creator GroupedNms 1 maskrt 4"]
+    assert [line for line in facts if line.endswith(" NO")] == ["configured NO"] * (
+        3 if tensorrt.version[0] >= 10 else 2
+    )
+    assert sum(line.endswith("is the same yes") for line in facts) == 6
+    every, not_features = "formats 1 1 1 1 1 1 1", "formats 1 1 0 1 1 1 1"
+    float_half_int8 = [every, *[not_features] * 2, every, every, *[not_features] * 4]
+    assert [line for line in facts if line.startswith("formats")] == [*float_half_int8, "formats 1 1 1 1 1"]
+    assert facts.count("shape 1000 256 7 14") == 2
+    assert facts.count("shape 2 100") == facts.count("shape 2") == 2
+    assert "refused without strides yes" in facts
+    for message in (
+        "PyramidRoiAlign: feature map 2 is (2, 128, 16, 16), the first (2, 256, 64, 64)",
+        "PyramidRoiAlign: the node has 5 inputs; expected rois, batch_indices and 4 feature maps",
+        "GroupedNms: boxes are (2, 40000, 4), scores (2, 40000), groups (2, 40000); expected at most 32768 rows",
+        "PyramidRoiAlign: attribute 'strides' is missing",
+    ):
+        assert f"log maskrt::{message}" in said

@@ -1,0 +1,183 @@
+"""The Python plugin without TensorRT: attributes, refusals, and that nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from export.plugins import nvrtc, python_plugin
+from export.plugins.python_operators import (
+    HALF,
+    HALF_CHANNELS_LAST,
+    INTEGER,
+    OPERATORS,
+    REAL,
+    NmsOperator,
+    RoiAlignOperator,
+    TensorKind,
+    read_fields,
+    write_fields,
+)
+from runtime.errors import MaskrtError, MissingDependencyError, ModelError
+
+ROI_ALIGN = RoiAlignOperator(
+    7, 14, (4, 8, 16, 32), sampling_ratio=2, aligned=1, mode="max", canonical_scale=112.0
+)
+NMS = NmsOperator(0.5, 0.05, 100, 5)
+SHAPES = [(1000, 4), (1000,), (2, 256, 64, 64), (2, 256, 32, 32), (2, 256, 16, 16), (2, 256, 8, 8)]
+
+
+@pytest.mark.parametrize("operator", [ROI_ALIGN, RoiAlignOperator(1, 1, (8,)), NMS])
+def test_attributes_survive_an_engine(operator):
+    assert read_fields(type(operator), write_fields(operator)) == replace(
+        operator, **{k: float(np.float32(v)) for k, v in vars(operator).items() if isinstance(v, float)}
+    )
+
+
+def test_attributes_come_as_a_parser_gives_them():
+    fields = {
+        "output_height": np.array([7], np.int32),
+        "output_width": np.array([14], np.int64),
+        "strides": np.array([4, 8], np.int32),
+        "mode": np.frombuffer(b"max\0", np.int8),
+        "plugin_namespace": np.frombuffer(b"maskrt", np.int8),
+    }
+    assert read_fields(RoiAlignOperator, fields) == RoiAlignOperator(7, 14, (4, 8), mode="max")
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_a_missing_attribute_is_named(operator):
+    with pytest.raises(
+        ModelError, match=f"maskrt::{operator.NAME}: attribute '{operator.REQUIRED[0]}, .* is missing"
+    ):
+        read_fields(operator, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"output_height": 0}, "output_height is 0; expected 1 to 64"),
+        ({"output_width": 65}, "output_width is 65; expected 1 to 64"),
+        ({"sampling_ratio": 2000}, "sampling_ratio is 2000"),
+        ({"aligned": 2}, "aligned is 2; expected 0 or 1"),
+        ({"mode": "mean"}, "mode is 'mean'; expected 'avg' or 'max'"),
+        ({"canonical_scale": 0.0}, "canonical_scale is 0.0"),
+        ({"strides": ()}, r"strides is \(\); expected 1 to 5 powers of two"),
+        ({"strides": (4, 8, 12)}, r"strides is \(4, 8, 12\)"),
+        ({"strides": (8, 4)}, r"strides is \(8, 4\)"),
+        ({"strides": (1, 2, 4, 8, 16, 32)}, "strides is .*expected 1 to 5"),
+    ],
+)
+def test_attributes_that_no_kernel_has_are_refused(change, message):
+    with pytest.raises(ModelError, match=f"maskrt::PyramidRoiAlign: {message}"):
+        replace(ROI_ALIGN, **change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"max_output": 0}, "max_output is 0"), ({"num_groups": 0}, "num_groups is 0")]
+)
+def test_nms_attributes_that_mean_nothing_are_refused(change, message):
+    with pytest.raises(ModelError, match=f"maskrt::GroupedNms: {message}"):
+        replace(NMS, **change)
+
+
+@pytest.mark.parametrize(
+    ("place", "shape", "message"),
+    [
+        (0, (1000, 5), r"rois are \(1000, 5\); expected \(R, 4\)"),
+        (1, (999,), r"batch_indices are \(999,\) for rois \(1000, 4\); expected one a RoI"),
+        (4, (2, 128, 16, 16), r"feature map 2 is \(2, 128, 16, 16\), the first \(2, 256, 64, 64\)"),
+        (5, (1, 256, 8, 8), r"feature map 3 is \(1, 256, 8, 8\)"),
+        (2, (2, 256, 64), r"expected rois \(R, 4\), batch_indices \(R,\) and 4 feature maps"),
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_refused(place, shape, message):
+    ROI_ALIGN.check(SHAPES)
+    with pytest.raises(ModelError, match=message):
+        ROI_ALIGN.check([*SHAPES[:place], shape, *SHAPES[place + 1 :]])
+
+
+def test_a_missing_feature_map_is_refused():
+    with pytest.raises(ModelError, match="the node has 5 inputs"):
+        ROI_ALIGN.output_shapes(SHAPES[:-1])
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [[(2, 9, 4), (2, 9), (2, 8)], [(2, 9, 5), (2, 9), (2, 9)], [(9, 4), (9,), (9,)], [(2, 9, 4), (2, 9)]],
+)
+def test_nms_shapes_that_do_not_belong_together_are_refused(shapes):
+    with pytest.raises(ModelError, match="maskrt::GroupedNms: "):
+        NMS.check(shapes)
+
+
+@pytest.mark.parametrize(
+    ("features", "supported"),
+    [
+        ([REAL] * 5, True),
+        ([HALF] * 5, True),
+        ([HALF_CHANNELS_LAST] * 5, True),
+        ([HALF, HALF, REAL, HALF, HALF], False),
+        ([HALF_CHANNELS_LAST, HALF, HALF, HALF, HALF], False),
+        ([TensorKind("INT8", "LINEAR")] * 5, False),
+        ([TensorKind("FLOAT", "HWC8")] * 5, False),
+        ([TensorKind("HALF", "CHW2")] * 5, False),
+    ],
+)
+def test_all_features_and_the_output_have_one_of_the_kernels_layouts(features, supported):
+    kinds = [REAL, INTEGER, *features]
+    assert all(ROI_ALIGN.supports(i, kinds) for i in range(len(kinds))) is supported
+
+
+def test_regions_are_float32_whatever_the_features():
+    assert not ROI_ALIGN.supports(0, [HALF])
+    assert not ROI_ALIGN.supports(1, [REAL, REAL])
+
+
+def test_shapes_of_the_outputs():
+    assert ROI_ALIGN.output_shapes(SHAPES) == [[1000, 256, 7, 14]]
+    assert NMS.output_shapes([(2, 9, 4), (2, 9), (2, 9)]) == [[2, 100], [2]]
+
+
+def test_importing_the_plugins_imports_neither_tensorrt_nor_cuda():
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['tensorrt', 'cuda', 'torch', 'onnx'])); "
+    modules = "export.plugins.build, export.plugins.nvrtc, export.plugins.python_plugin"
+    subprocess.run([sys.executable, "-c", blocked + f"import {modules}"], check=True)
+
+
+def test_a_machine_without_tensorrt_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(MissingDependencyError, match=r"Python plugins need TensorRT.*pip install tensorrt"):
+        python_plugin.register_python_plugins()
+
+
+def test_tensorrt_8_is_told_to_build_the_library():
+    class TensorRT86:
+        __version__ = "8.6.0"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "tensorrt", TensorRT86())
+        with pytest.raises(MaskrtError, match=r"TensorRT 8.6.0 has no Python plugins.*maskrt build-plugins"):
+            python_plugin.register_python_plugins()
+
+
+def test_a_machine_without_cuda_python_is_told(monkeypatch):
+    for name in ("cuda", "cuda.bindings"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingDependencyError, match=r"cuda-python, which is not installed.*build-plugins"):
+        nvrtc.bindings.__wrapped__()
+
+
+def test_what_a_callback_raises_is_kept_until_it_is_asked_for():
+    @python_plugin._remember
+    def callback():
+        raise ModelError("said inside TensorRT")
+
+    with pytest.raises(ModelError):
+        callback()
+    assert "said inside TensorRT" in str(python_plugin.take_error())
+    assert python_plugin.take_error() is None
