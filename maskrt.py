@@ -50,7 +50,8 @@ def _import(verb: str, module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         stage = module.split(".")[0]
-        extra = {"training": "train", "export": "export", "calibration": "calibrate"}.get(stage, "cpu")
+        extra = {"training": "train", "export": "export"}.get(stage, "cpu")
+        extra = "train,export,cpu" if verb == "demo" else extra
         typer.echo(
             f"maskrt {verb}: needs the package {error.name!r}, which is not installed here. "
             f"Install it: pip install 'maskrt[{extra}]'",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import shlex
+import shutil
 import time
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +35,7 @@ PROGRAMS = {
 
 def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all of it")] = Path("out/demo"),
-    epochs: Annotated[int, typer.Option(help="Fewer is quicker and worse")] = 2,
+    epochs: Annotated[int, typer.Option(help="Fewer is quicker and worse")] = 3,
 ) -> None:
     """Train, export, run and check a Mask R-CNN on synthetic images.
 
@@ -44,6 +45,8 @@ def command(
     """
     start = time.perf_counter()
     images = output / "images"
+    if (output / "train" / "last.ckpt").is_file():  # an earlier demo's run, and nothing else
+        shutil.rmtree(output / "train")
     write_images(images)
     checkpoint, model = output / "train" / "best.pt", output / "model.onnx"
     settings = f"--batch 4 --lr 8e-4 --set min_size_px={HEIGHT_PX} --set max_size_px={WIDTH_PX}"

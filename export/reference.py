@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from export.weights import load_checkpoint
+from runtime.errors import ModelError
 from training.eager import EagerSession
 
 
-def open_reference(path: Path, *, device: str = "cpu") -> EagerSession:
-    """The checkpoint at `path` on PyTorch. Raises CheckpointError where it cannot be used."""
-    checkpoint = load_checkpoint(path)
+def open_reference(path: Path, *, device: str = "cpu", class_names: list[str] | None = None) -> EagerSession:
+    """The checkpoint at `path` on PyTorch; class_names serve one without names of its own.
+
+    Raises CheckpointError where it cannot be used, ModelError for a device that is not there.
+    """
+    if device not in ("cpu", "cuda"):
+        raise ModelError(f"{path}: device {device!r}, expected 'cpu' or 'cuda'.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"{path}: --device cuda, but PyTorch finds no CUDA GPU here. See: maskrt doctor")
+    checkpoint = load_checkpoint(path, class_names)
     return EagerSession(checkpoint.build(), checkpoint.contract(), name=str(path), device=device)

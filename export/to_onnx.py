@@ -20,6 +20,7 @@ from runtime.cli import run, say
 from runtime.contract import INPUT_NAMES, METADATA_KEY, OUTPUT_NAMES, Contract
 from runtime.errors import ExportError
 from runtime.files import atomic_path
+from runtime.preprocess import round_up
 from training.checkpoint import CANVAS_STRIDE, Checkpoint
 
 # Of the example input under dynamic shapes: sides that coincide with nothing else in the network, so that
@@ -110,9 +111,9 @@ def _silence() -> Any:
 def command(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint: maskrt's .pt or torchvision's state dict")],
     output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write")] = Path("model.onnx"),
-    height: Annotated[int | None, typer.Option(help="Canvas height in px, a multiple of 32")] = None,
-    width: Annotated[int | None, typer.Option(help="Canvas width in px, a multiple of 32")] = None,
-    batch: Annotated[int, typer.Option(help="Images per call")] = 1,
+    height: Annotated[int | None, typer.Option(help="Canvas height in px; default: as trained")] = None,
+    width: Annotated[int | None, typer.Option(help="Canvas width in px; default: as trained")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images per call; default: 1")] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Any batch, height and width")] = False,
     detections: Annotated[
         str, typer.Option(help="Mask head on: 'fixed' rows (TensorRT) or the 'dynamic' number found (CPU)")
@@ -124,22 +125,23 @@ def command(
 ) -> None:
     """Turn a checkpoint into one ONNX file with its contract inside.
 
-    Runs on ONNX Runtime as it is (CPU or CUDA) and is what `maskrt build` takes.
+    The canvas is as large as the largest landscape image that training saw, unless told otherwise; images
+    are scaled to fit inside. Runs on ONNX Runtime as it is.
 
     Example: maskrt export best.pt -o model.onnx --height 800 --width 1088
     """
-    loaded = load_checkpoint(checkpoint, classes.split(",") if classes else None)
+    names = [name.strip() for name in classes.split(",")] if classes else None
+    loaded = load_checkpoint(checkpoint, names)
     if dtype not in ("uint8", "float32"):
         raise ExportError(f"--dtype is {dtype!r}, expected uint8 or float32.")
-    if dynamic and (height or width):
-        raise ExportError("--dynamic leaves height and width open: give them, or --dynamic, not both.")
-    if not dynamic and not (height and width):
-        raise ExportError(
-            "the canvas size is open. Fix it, e.g. --height 800 --width 1088 (fastest, and what TensorRT "
-            "likes best), or export for any size with --dynamic."
-        )
+    if dynamic and (height or width or batch):
+        raise ExportError("--dynamic leaves batch, height and width open: give them, or --dynamic, not both.")
+    if not dynamic:
+        batch = batch or 1
+        height = height or round_up(loaded.config.min_size_px, CANVAS_STRIDE)
+        width = width or round_up(loaded.config.max_size_px, CANVAS_STRIDE)
     contract = loaded.contract(
-        height_px=height, width_px=width, batch=None if dynamic else batch, dtype=dtype, detections=detections
+        height_px=height, width_px=width, batch=batch, dtype=dtype, detections=detections
     )
     save_onnx(export_onnx(loaded, contract), output)
     size = "any size and batch" if dynamic else f"{batch} x {height} x {width}"

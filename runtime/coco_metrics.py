@@ -30,8 +30,11 @@ def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]
         truth = COCO()
         truth.dataset = ground_truth
         truth.createIndex()
-        detections = truth.loadRes([dict(row) for row in predictions]) if predictions else _nothing(truth)
         for name, iou_type in IOU_TYPES.items():
+            # loadRes takes an object's size from its box where it has one; mask AP goes by the mask's.
+            hidden = {"bbox"} if iou_type == "segm" else set()
+            rows = [{k: v for k, v in row.items() if k not in hidden} for row in predictions]
+            detections = truth.loadRes(rows) if rows else _nothing(truth)
             evaluation = COCOeval(truth, detections, iou_type)
             evaluation.evaluate()
             evaluation.accumulate()

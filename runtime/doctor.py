@@ -45,7 +45,12 @@ PACKAGES = {  # import name: (distribution, what it is for, extra)
 def examine() -> list[Finding]:
     """Look at this machine. Imports nothing heavy but onnxruntime."""
     return [
-        Finding("Python", sys.version_info >= (3, 10), platform.python_version(), "Use Python 3.10 to 3.13"),
+        Finding(
+            "Python",
+            (3, 10) <= sys.version_info[:2] <= (3, 13),
+            platform.python_version(),
+            "Use Python 3.10 to 3.13",
+        ),
         _cpu(),
         _gpu(),
         *(_package(*entry) for entry in PACKAGES.items()),

@@ -36,6 +36,12 @@ class DataError(MaskrtError):
     """A dataset that cannot be found or whose annotations are malformed."""
 
 
+class InterruptedTrainingError(MaskrtError):
+    """Training was stopped by the user; its finished epochs are kept."""
+
+    exit_code = 130  # as a shell says of a program ended by Ctrl-C
+
+
 class ExportError(MaskrtError):
     """A model that cannot be expressed in ONNX as asked."""
 

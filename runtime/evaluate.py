@@ -11,7 +11,6 @@ import typer
 
 from runtime.cli import run, track
 from runtime.coco_metrics import STATISTICS, coco_metrics
-from runtime.errors import DataError
 from runtime.files import write_text
 from runtime.predictor import Predictor
 from runtime.session import open_session
@@ -23,13 +22,7 @@ def evaluate(predictor: Predictor, dataset: Any) -> dict[str, float]:
 
     Raises DataError where the model's classes are not the dataset's.
     """
-    known = {c.id: c.name for c in predictor.session.contract.classes}
-    if wrong := [c for c in dataset.classes if known.get(c.id) != c.name]:
-        raise DataError(
-            f"{dataset.name}: its classes {[(c.id, c.name) for c in wrong[:5]]} are not among those of "
-            f"{predictor.session.name} ({list(known.items())[:5]}, …). Evaluate on data with the classes "
-            "that the model was trained for."
-        )
+    dataset = dataset.with_classes(predictor.session.contract.classes)
     rows: list[dict[str, Any]] = []
     for index in track(range(len(dataset)), "Evaluating"):
         sample = dataset[index]

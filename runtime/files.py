@@ -18,6 +18,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Creates missing parent folders. Raises MaskrtError where the folder cannot be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise MaskrtError(f"{path}: a folder; name the file to write in it, e.g. -o {path / 'output'}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
@@ -31,6 +33,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise MaskrtError(
+            f"{path}: could not be written ({error.strerror}). Free some space there."
+        ) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -50,10 +50,8 @@ def command(
     paths = find_images(inputs)
     predictor = Predictor(open_session(model, device=device))
     ids = image_ids(paths)
-    sinks: list[Sink] = [
-        CocoSink(output / "predictions.json", ids),
-        JsonLinesSink(output / "results.jsonl", ids),
-    ]
+    lines = JsonLinesSink(output / "results.jsonl", ids)
+    sinks: list[Sink] = [CocoSink(output / "predictions.json", ids), lines]
     if overlays:
         sinks.append(OverlaySink(output / "overlays", paths))
     failed: dict[str, str] = {}
@@ -70,9 +68,11 @@ def command(
             found += len(result)
             for sink in sinks:
                 sink.add(path, image, result)
-    finally:
-        for sink in sinks:
-            sink.close()
+    except BaseException:
+        lines.close()  # what is done stays; predictions.json is written whole or not at all
+        raise
+    for sink in sinks:
+        sink.close()
     done = len(paths) - len(failed)
     say(
         f"{found} objects in {done} images; results in {output}"

@@ -49,6 +49,11 @@ class OrtSession(Session):
                 f"{path}: ONNX Runtime cannot load it ({str(error).splitlines()[0]}). "
                 f"Export it again: maskrt export CHECKPOINT -o {path}"
             ) from error
+        if (used := self._session.get_providers()[0]) != wanted:
+            raise MissingDependencyError(
+                f"{path}: ONNX Runtime could not start its {wanted} and fell back to {used}. Check the "
+                "NVIDIA driver and CUDA libraries with: maskrt doctor"
+            )
         metadata = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in metadata:
             raise ContractError(

@@ -41,7 +41,7 @@ class Session(ABC):
         """
         self.check(images, image_sizes)
         outputs = self._run(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
-        for name in ("boxes", "scores"):
+        for name in ("boxes", "scores", "masks"):
             if np.isnan(getattr(outputs, name)).any():
                 raise ModelError(
                     f"{self.name}: output '{name}' holds NaN. Its weights or its precision are broken: "
@@ -78,9 +78,10 @@ class Session(ABC):
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs: ...
 
 
-def open_session(path: str | Path, *, device: str = "cpu") -> Session:
+def open_session(path: str | Path, *, device: str = "cpu", class_names: list[str] | None = None) -> Session:
     """Load a model file: `.onnx` on ONNX Runtime, `.pt`/`.pth` on PyTorch. device: "cpu" or "cuda".
 
+    class_names: for a foreign checkpoint that has none of its own.
     Raises ModelError or ContractError where the file is none that this maskrt can run.
     """
     path = Path(path)
@@ -98,5 +99,5 @@ def open_session(path: str | Path, *, device: str = "cpu") -> Session:
     if path.suffix in (".pt", ".pth"):
         from runtime.siblings import load_reference
 
-        return load_reference(path, device=device)
+        return load_reference(path, device=device, class_names=class_names)
     raise ModelError(f"{path}: the name ends in {path.suffix!r}, expected .onnx, .pt or .pth.")

@@ -14,16 +14,16 @@ from runtime.errors import MissingDependencyError
 from runtime.session import Session
 
 
-def load_reference(path: str | Path, *, device: str = "cpu") -> Session:
+def load_reference(path: str | Path, *, device: str = "cpu", class_names: list[str] | None = None) -> Session:
     """The PyTorch reference of a checkpoint (export.reference.open_reference)."""
     return _sibling("export.reference", f"running the checkpoint {path}", "export").open_reference(
-        Path(path), device=device
+        Path(path), device=device, class_names=class_names
     )
 
 
 def load_dataset(spec: str, **options: Any) -> Any:
     """An annotated dataset (training.data.load_dataset)."""
-    return _sibling("training.data", f"reading the dataset {spec}", "train").load_dataset(spec, **options)
+    return _sibling("training.data", f"reading the dataset {spec}", "cpu").load_dataset(spec, **options)
 
 
 def _sibling(module: str, purpose: str, extra: str) -> Any:

@@ -38,12 +38,12 @@ class OverlaySink:
 
     def __init__(self, folder: Path, paths: list[Path]) -> None:
         self.folder = folder
-        self.root = Path(os.path.commonpath([p.absolute().parent for p in paths]))
+        self.root = Path(os.path.commonpath([Path(os.path.abspath(p)).parent for p in paths]))
         stems = [self._relative(p).with_suffix("") for p in paths]
         self._by_stem = len(set(stems)) == len(stems)
 
     def _relative(self, path: Path) -> Path:
-        return path.absolute().relative_to(self.root)
+        return Path(os.path.abspath(path)).relative_to(self.root)
 
     def target(self, path: Path) -> Path:
         """Where the overlay of an input goes: its stem, or its whole name where any two share a stem."""

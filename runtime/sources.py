@@ -78,6 +78,19 @@ def find_images(inputs: list[str]) -> list[Path]:
     return list(found.values())
 
 
+def is_cut_off_jpeg(path: str | os.PathLike[str]) -> bool:
+    """Whether a JPEG file lacks its end. Reads all of it only where the end is not at the end."""
+    with Path(path).open("rb") as stream:
+        if stream.read(2) != _JPEG_START:
+            return False
+        stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, stream.tell() - 2))
+        if stream.read() == b"\xff\xd9":
+            return False
+        stream.seek(0)
+        return not _jpeg_is_whole(stream.read())
+
+
 def _jpeg_is_whole(data: bytes) -> bool:
     """Whether the end-of-image marker is there. OpenCV fills a cut-off JPEG with grey and says nothing."""
     position = 2

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,10 +144,10 @@ def read_weights_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, pickle.UnpicklingError):  # torch's own advice is to load it regardless
-            reason = "no PyTorch file, or one with other objects in it than tensors and plain values"
+    except Exception as error:  # the unpickler raises nearly anything on bytes that are no pickle
+        reason = "no PyTorch file, or one with other objects in it than tensors and plain values"
+        if isinstance(error, RuntimeError | EOFError | OSError) and str(error):
+            reason = str(error).splitlines()[0]
         raise CheckpointError(
             f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size} bytes; {reason}). "
             "Truncated files end like this: copy it again, or use the other of best.pt and last.pt."

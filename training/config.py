@@ -40,6 +40,11 @@ class TrainConfig:
         ):
             if got not in allowed:
                 raise MaskrtError(f"training configuration: {name} is {got!r}, expected one of {allowed}.")
+        if min(self.epochs, self.batch) < 1 or min(self.lr, self.clip, self.workers) < 0:
+            raise MaskrtError(
+                f"training configuration: epochs {self.epochs}, batch {self.batch}, lr {self.lr}, clip "
+                f"{self.clip}, workers {self.workers}; the first two must be at least 1, the rest at least 0."
+            )
 
 
 # The paper's schedule (section 3.1: lr 0.02 for 16 images) for one machine with a batch of 2: lr scales

@@ -35,6 +35,12 @@ class DetectorModule(lightning.LightningModule):
         self.metrics: dict[str, float] = {}
         self._rows: list[dict[str, Any]] = []
 
+    def on_train_epoch_start(self) -> None:
+        """Draw each epoch's order and augmentation from its own seed, so that a resumed run repeats them."""
+        seed = self.config.seed + self.current_epoch
+        lightning.seed_everything(seed, workers=True, verbose=False)
+        self.trainer.train_dataloader.generator.manual_seed(seed)  # type: ignore[union-attr]
+
     def training_step(self, batch: tuple[list[Tensor], list[dict[str, Tensor]]], index: int) -> Tensor:
         """Sum of the RPN's two losses and L_cls + L_box + L_mask (arXiv:1703.06870, section 3)."""
         losses = self.model(*batch)
@@ -127,4 +133,7 @@ class SaveCheckpoints(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up where the killed run was."""
-        self.best = state_dict["best"]
+        best = state_dict["best"]
+        self.best = (
+            best if math.isfinite(best) else -math.inf
+        )  # infinite: until now there was no validation set

@@ -20,15 +20,17 @@ TILE_WIDTH_PX = 640
 LOSSES = ("loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness", "loss_rpn_box_reg")
 
 
-def plot_curves(metrics_csv: Path, output: Path) -> None:
-    """Losses and learning rate by iteration, AP by epoch's last iteration, as a PNG."""
+def plot_curves(logs: list[Path], output: Path) -> None:
+    """Losses by iteration and AP by each epoch's last iteration, as a PNG, from the CSV logs of a run."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    with metrics_csv.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows: list[dict[str, str]] = []
+    for log in logs:
+        with log.open(newline="") as stream:
+            rows += csv.DictReader(stream)
 
     def series(name: str) -> tuple[list[int], list[float]]:
         points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]

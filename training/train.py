@@ -17,10 +17,11 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 import training.data as data
 from runtime.cli import run, say
-from runtime.errors import CheckpointError, DataError, MaskrtError
+from runtime.contract import Category
+from runtime.errors import CheckpointError, InterruptedTrainingError, MaskrtError
 from runtime.files import write_text
 from runtime.predictor import Predictor
-from training.checkpoint import Checkpoint
+from training.checkpoint import Checkpoint, parse_checkpoint, read_weights_file
 from training.config import PRESETS, TrainConfig, override
 from training.eager import EagerSession
 from training.fit import DetectorModule, SaveCheckpoints
@@ -47,17 +48,23 @@ def train(
     resume: go on from the last finished epoch in `output`. Raises CheckpointError where there is none,
     DataError where the validation set has other classes.
     """
-    if validation is not None and validation.classes != dataset.classes:
-        raise DataError(
-            f"{validation.name}: classes {_names(validation)}, but {dataset.name} has {_names(dataset)}. "
-            "Training and validation data must have the same classes."
-        )
+    if validation is not None:
+        validation = validation.with_classes(dataset.classes)
     last = output / "last.ckpt"
-    if resume and not last.is_file():
-        raise CheckpointError(f"{last}: nothing to resume from. Start afresh: leave out --resume.")
     _quiet()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model_config = dataclasses.replace(model_config, num_classes=len(dataset.classes) + 1)
+    if resume:
+        check_resumable(output, model_config, dataset.classes, config.epochs)
+    elif last.exists():
+        raise CheckpointError(
+            f"{last}: the folder holds another run. Go on with it: --resume; or choose another: -o FOLDER."
+        )
+    elif model_config.norm == "frozen_bn" and backbone_weights is None:
+        raise MaskrtError(
+            "frozen batch norms around random weights learn nothing. Give the backbone that they belong to "
+            "(--backbone imagenet, or a file), or train the norms: --set norm=bn"
+        )
     model = build_mask_rcnn(model_config)
     if backbone_weights and not resume:
         load_backbone(model, model_config, backbone_weights)
@@ -75,14 +82,15 @@ def train(
         max_epochs=config.epochs,
         precision=config.precision,  # type: ignore[arg-type]
         gradient_clip_val=config.clip or None,
-        # On a CPU every operator used is deterministic already, and asking again costs a third of the step;
-        # CUDA has no deterministic RoIAlign backward, all else is held to it there.
-        deterministic="warn" if torch.cuda.is_available() else False,
+        # On a CPU every operator used is deterministic already. Asked for, torchvision swaps its RoIAlign for
+        # one in Python, which doubles the step.
+        deterministic=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,
         logger=[
-            CSVLogger(output, name="", version="csv"),
+            # A resumed run logs to a file of its own: Lightning's logger deletes what it finds.
+            CSVLogger(output, name="", version=f"csv-{len(list(output.glob('csv-*'))) + 1:02d}"),
             TensorBoardLogger(output, name="", version="tensorboard"),
         ],
         callbacks=[
@@ -104,13 +112,38 @@ def train(
     )
     try:
         trainer.fit(module, loader, ckpt_path=str(last) if resume else None)
+    except (KeyboardInterrupt, SystemExit) as stopped:  # Lightning ends the process on Ctrl-C, without a word
+        raise InterruptedTrainingError(
+            f"interrupted; what was finished is in {output}. Go on after the last whole epoch: the same "
+            "command with --resume"
+        ) from stopped
     except FloatingPointError as error:
         raise MaskrtError(f"training diverged: {error}. Lower --lr or set --set clip=1.") from error
-    plot_curves(output / "csv" / "metrics.csv", output / "curves.png")
+    plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png")
     session = EagerSession(model.eval().cpu(), contract, name="model")
     plot_predictions(Predictor(session), validation or dataset, output / "predictions.png")
     write_text(output / "metrics.json", json.dumps(module.metrics, indent=1))
     return dataclasses.replace(template, state_dict=model.state_dict(), metrics=module.metrics)
+
+
+def check_resumable(output: Path, config: MaskRcnnConfig, classes: tuple[Category, ...], epochs: int) -> None:
+    """Raise CheckpointError unless `output` holds a run of this model and classes with epochs left to do."""
+    if not (output / "last.ckpt").is_file():
+        raise CheckpointError(
+            f"{output / 'last.ckpt'}: nothing to resume from. Start afresh: leave out --resume."
+        )
+    last = parse_checkpoint(*read_weights_file(output / "last.pt"), str(output / "last.pt"))
+    if last.config != config or last.classes != classes:
+        differs = "classes" if last.classes != classes else "model settings"
+        raise CheckpointError(
+            f"{output / 'last.pt'}: a run with other {differs}. Repeat its command as it was, or start "
+            "afresh in another folder: -o FOLDER"
+        )
+    if last.provenance["epoch"] >= epochs:
+        raise CheckpointError(
+            f"{output / 'last.pt'}: already at epoch {last.provenance['epoch']} of {epochs}. "
+            "For more: --epochs"
+        )
 
 
 def _names(dataset: data.Dataset) -> list[str]:
@@ -130,9 +163,9 @@ def command(
     val: Annotated[str | None, typer.Option(help="Validation data, in the same form")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run")] = Path("out/train"),
     preset: Annotated[str, typer.Option(help="small (from scratch, minutes) or paper")] = "small",
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per step")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images per step")] = None,
+    lr: Annotated[float | None, typer.Option(min=0, help="Peak learning rate")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same run")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the model or the run; repeatable")

@@ -18,6 +18,8 @@ from training.models.mask_rcnn import V2, MaskRcnnConfig
 
 CLASS_LAYER = "roi_heads.box_predictor.cls_score.weight"
 MASK_LAYER = "roi_heads.mask_predictor.mask_fcn_logits.weight"
+# Since torchvision 0.13, and before; its modules rename the old keys themselves when they load.
+FPN_LAYERS = ("backbone.fpn.layer_blocks.0.0.weight", "backbone.fpn.layer_blocks.0.weight")
 # Residual blocks in layer3 by whether they are bottlenecks: arXiv:1512.03385, table 1.
 BACKBONES = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
 
@@ -49,7 +51,7 @@ def from_torchvision(
         base,
         num_classes=num_classes,
         backbone=BACKBONES[layout],
-        fpn_channels=state_dict["backbone.fpn.layer_blocks.0.0.weight"].shape[0],
+        fpn_channels=next(state_dict[key].shape[0] for key in FPN_LAYERS if key in state_dict),
         norm="bn" if trained_norm else "frozen_bn",
         # torchvision sets the frozen norms' epsilon to 0 for the COCO weights of the first version.
         frozen_bn_epsilon=base.frozen_bn_epsilon if trained_norm else 0.0,
@@ -69,7 +71,7 @@ def _classes(num_classes: int, names: list[str] | None, source: str) -> tuple[Ca
         if num_classes != len(coco):
             raise CheckpointError(
                 f"{source}: a state dict of {num_classes - 1} classes without names (only those of COCO's "
-                f"{len(coco) - 1} are known by themselves). Name them: --classes name1,name2,…"
+                f"{len(coco) - 1} are known). Name them: maskrt export {source} --classes name1,name2,…"
             )
         names = coco[1:]
     return tuple(Category(id=i, name=name) for i, name in enumerate(names, start=1))

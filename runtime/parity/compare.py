@@ -73,7 +73,8 @@ def command(
     """
     paths = find_images(inputs)
     candidate_session = open_session(candidate, device=device)
-    reference_session = open_session(reference, device=device)
+    names = candidate_session.contract.class_names
+    reference_session = open_session(reference, device=device, class_names=names)
     report = Report(tolerance_for(reference_session, candidate_session))
     skipped = 0
     for path in track(paths, "Comparing"):

@@ -13,6 +13,7 @@ from export.graphs.boxes import decode
 from export.graphs.canvas import NormaliseCanvas
 from export.graphs.fold import fold_batch_norm
 from export.graphs.mask_rcnn import MaskRcnnGraph
+from runtime.contract import Canvas
 from runtime.parity.match import match
 from runtime.parity.report import Report
 from runtime.parity.tolerances import FP32
@@ -31,11 +32,17 @@ def checkpoint() -> Checkpoint:
     return lively_checkpoint("resnet18", rpn_post_nms_test=200)
 
 
-def assert_alike(checkpoint: Checkpoint, images: list[np.ndarray], detections: str, least: int) -> None:
+def assert_alike(
+    checkpoint: Checkpoint,
+    images: list[np.ndarray],
+    detections: str,
+    least: int,
+    canvas: Canvas | None = None,
+) -> None:
     """The graph in PyTorch against eager torchvision, on one canvas for all images."""
     contract = checkpoint.contract()
     small = dataclasses.replace(contract.canvas, min_size_px=200, max_size_px=300)
-    batch = preprocess(images, small)
+    batch = preprocess(images, canvas or small)
     sizes = tuple((int(h), int(w)) for h, w in batch.image_sizes)
     on_canvas = Batch(batch.images, batch.image_sizes, sizes)
     graph = MaskRcnnGraph(checkpoint.build(), detections=detections).eval()
@@ -56,6 +63,19 @@ def assert_alike(checkpoint: Checkpoint, images: list[np.ndarray], detections: s
 @pytest.mark.parametrize("detections", ["fixed", "dynamic"])
 def test_graph_finds_what_torchvision_finds(checkpoint: Checkpoint, detections: str) -> None:
     assert_alike(checkpoint, [scene(1), scene(2).transpose(1, 0, 2)], detections, least=20)
+
+
+def test_an_image_that_fills_a_quarter_of_its_canvas(checkpoint: Checkpoint) -> None:
+    """torchvision would take the strides from the valid area, and pool this one from the wrong levels."""
+    contract = checkpoint.contract(height_px=512, width_px=640)
+    small = dataclasses.replace(contract.canvas, min_size_px=256, max_size_px=320)
+    batch = preprocess([scene(1)], small)
+    assert (batch.images.shape[1:3], batch.image_sizes.tolist()) == ((512, 640), [[256, 320]])
+    model = checkpoint.build()
+    outputs = EagerSession(model, contract, name="eager").infer(batch.images, batch.image_sizes)
+    assert outputs.num_detections[0] > 20
+    assert model.roi_heads.box_roi_pool.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]
+    assert_alike(checkpoint, [scene(1)], "fixed", least=20, canvas=small)
 
 
 def test_graph_of_the_second_version_finds_what_torchvision_finds() -> None:

@@ -155,11 +155,11 @@ def test_parity_sees_a_fault_in_the_file(
 def test_export_command_is_silent_but_for_one_line(random_checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
     line = [sys.executable, "-m", "export.to_onnx", str(random_checkpoint), "-o", str(out)]
-    done = subprocess.run([*line, "--height", "256", "--width", "320"], capture_output=True, text=True)
+    done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"{out}: {out.stat().st_size / 1e6:.0f} MB, 1 x 256 x 320, classes: 90, fp32"
+        f"{out}: {out.stat().st_size / 1e6:.0f} MB, 1 x 256 x 448, classes: 90, fp32"
     ]
     assert json.loads(onnx.load(out).metadata_props[0].value)["canvas"]["height_px"] == 256
 
@@ -167,9 +167,9 @@ def test_export_command_is_silent_but_for_one_line(random_checkpoint: Path, tmp_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "the canvas size is open"),
         (["--height", "250", "--width", "320"], "Try --height 256 --width 320"),
         (["--dynamic", "--height", "256"], "not both"),
+        (["--dynamic", "--batch", "4"], "not both"),
         (["--dynamic", "--dtype", "int8"], "expected uint8 or float32"),
         (["--dynamic", "--detections", "some"], "expected 'fixed' or 'dynamic'"),
     ],

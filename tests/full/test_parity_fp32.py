@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -107,11 +107,28 @@ def test_a_blank_image_has_nothing_on_it(trained: tuple[Session, Session]) -> No
         assert outputs.num_detections.tolist() == [0]
 
 
-def test_exporting_resnet50_takes_under_a_minute_and_3_gb(lively_resnet50: Path, tmp_path: Path) -> None:
-    out = tmp_path / "model.onnx"
+def test_exporting_resnet50_takes_less_than_3_gb(lively_resnet50: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from export import to_onnx\n"
+        "try: to_onnx.main(sys.argv[1:])\n"
+        "except SystemExit as finished: assert not finished.code\n"
+        "print(open('/proc/self/status').read())"
+    )
+    arguments = [
+        str(lively_resnet50),
+        "-o",
+        str(tmp_path / "model.onnx"),
+        "--height",
+        "800",
+        "--width",
+        "1088",
+    ]
     start = time.perf_counter()
-    line = [sys.executable, "-m", "export.to_onnx", str(lively_resnet50), "-o", str(out)]
-    subprocess.run([*line, "--height", "800", "--width", "1088"], check=True)
-    peak_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    print(f"{time.perf_counter() - start:.0f} s, {peak_bytes / 1e9:.2f} GB")
-    assert peak_bytes < 3e9
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True
+    )
+    took_s = time.perf_counter() - start
+    peak = re.search(r"VmHWM:\s+(\d+) kB", done.stdout)
+    assert peak
+    print(f"{took_s:.0f} s, {int(peak[1]) / 1e6:.2f} GB")
+    assert int(peak[1]) * 1024 < 3e9

@@ -36,6 +36,13 @@ def test_a_truncated_checkpoint_is_named(length: int, random_checkpoint: Path, t
         load_checkpoint(cut)
 
 
+@pytest.mark.parametrize("text", ["hello world", "just a note", "this is text", "rrr", "\x80"])
+def test_text_renamed_pt_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "note.pt").write_text(text)
+    with pytest.raises(CheckpointError, match=r"note\.pt: not a readable PyTorch checkpoint"):
+        load_checkpoint(tmp_path / "note.pt")
+
+
 class Payload:
     def __reduce__(self):
         return (print, ("code ran",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,23 @@ def test_a_torchvision_checkpoint_gives_bit_identical_results(build, tmp_path: P
     assert len(expected["scores"]) > 10
     for name, value in expected.items():
         assert torch.equal(actual[name], value), name
+
+
+def old_name(key: str) -> str:
+    """A key as torchvision wrote it before 0.13, in the COCO weights that most people have."""
+    key = re.sub(r"(fpn\.(inner|layer)_blocks\.\d)\.0\.", r"\1.", key)
+    key = re.sub(r"rpn\.head\.conv\.0\.0\.", "rpn.head.conv.", key)
+    return re.sub(r"mask_head\.(\d)\.0\.", lambda m: f"mask_head.mask_fcn{int(m[1]) + 1}.", key)
+
+
+def test_a_checkpoint_with_the_keys_of_older_torchvision_is_read(tmp_path: Path) -> None:
+    weights = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, **SIZE).state_dict()
+    old = {old_name(key): value for key, value in weights.items()}
+    assert {"backbone.fpn.layer_blocks.0.weight", "rpn.head.conv.weight"} <= old.keys()
+    assert "roi_heads.mask_head.mask_fcn1.weight" in old
+    torch.save(old, tmp_path / "old.pth")
+    rebuilt = load_checkpoint(tmp_path / "old.pth").build().state_dict()
+    assert all(torch.equal(rebuilt[key], value) for key, value in weights.items())
 
 
 def test_a_fine_tuned_checkpoint_needs_its_class_names(tmp_path: Path) -> None:

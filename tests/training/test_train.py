@@ -65,7 +65,7 @@ def test_a_run_leaves_checkpoints_logs_and_pictures(finished: Path) -> None:
 
 
 def test_all_five_losses_and_the_learning_rate_are_logged(finished: Path) -> None:
-    with (finished / "csv" / "metrics.csv").open() as stream:
+    with (finished / "csv-1" / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     for name in ("classifier", "box_reg", "mask", "objectness", "rpn_box_reg"):
         assert sum(bool(row[f"train/loss_{name}"]) for row in rows) == 9, name
@@ -111,7 +111,48 @@ def test_a_killed_run_resumes_without_losing_an_epoch(
     assert run(*arguments, "--resume") == 0
     checkpoint = parse_checkpoint(*read_weights_file(tmp_path / "last.pt"), "")
     assert checkpoint.provenance["epoch"] == 3
-    assert checkpoint.state_dict.keys() == weights(finished / "last.pt").keys()
+    uninterrupted = weights(finished / "last.pt")
+    assert all(torch.equal(checkpoint.state_dict[k], v) for k, v in uninterrupted.items())
+    assert len(list(tmp_path.glob("csv-*/metrics.csv"))) == 2, "the log before the kill is kept"
+
+
+def test_a_folder_that_holds_another_run_is_not_overwritten(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (finished / "best.pt").read_bytes()
+    assert run("--data", "synthetic:2", "-o", str(finished), *TINY) == 2
+    assert "holds another run. Go on with it: --resume" in capsys.readouterr().err
+    assert (finished / "best.pt").read_bytes() == before
+
+
+def test_a_finished_run_or_another_model_is_not_resumed(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = ["--data", "synthetic:6", "--val", "synthetic:3:1", "-o", str(finished), "--resume", *TINY]
+    before = (finished / "metrics.json").read_bytes()
+    assert run(*same, "--epochs", "3") == 2
+    assert "already at epoch 3 of 3" in capsys.readouterr().err
+    assert run(*same, "--epochs", "4", "--set", "mask_convs=32") == 2
+    assert "a run with other model settings" in capsys.readouterr().err
+    assert (finished / "metrics.json").read_bytes() == before
+
+
+def test_frozen_norms_need_the_backbone_they_belong_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--data", "synthetic:2", "-o", str(tmp_path / "run"), "--preset", "paper") == 2
+    assert "--backbone imagenet" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self, batch, index):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_module.DetectorModule, "training_step", interrupted)
+    assert run("--data", "synthetic:2", "-o", str(tmp_path / "run"), "--epochs", "1", *TINY) == 130
+    assert "--resume" in capsys.readouterr().err
 
 
 def test_resuming_from_nothing_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +210,7 @@ def test_other_classes_in_the_validation_set_are_refused(
 ) -> None:
     data = coco(tmp_path, [[10, 10, 60, 10, 60, 60, 10, 60]])
     assert run("--data", str(data), "--val", "synthetic:2", "-o", str(tmp_path / "run"), *TINY) == 2
-    assert "must have the same classes" in capsys.readouterr().err
+    assert "not among those of the model" in capsys.readouterr().err
 
 
 def test_a_diverging_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,6 +240,8 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
         ("min_size_px", "expected KEY=VALUE"),
         ("optimizer=adam", "optimizer is 'adam', expected one of"),
         ("augment=strong", "augment is 'strong', expected one of"),
+        ("batch=0", "the first two must be at least 1"),
+        ("mean=1,2", "expected three numbers"),
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from runtime.sources import is_cut_off_jpeg
 from training.data.problems import Flaw
 
 ROUNDING_PX = 1  # how far annotations may pass the image's border
@@ -81,11 +82,11 @@ def coco_box(values: Any, size: tuple[int, int]) -> Box:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image file as displayed, its EXIF orientation applied. Reads the header only.
-
-    A file cut off after its header passes here; reading its pixels raises ImageError.
-    """
+    """(height, width) of an image file as displayed, its EXIF orientation applied. Reads the header only,
+    and looks for the end of a JPEG: a copy that broke off must not stop a training run hours later."""
     try:
+        if is_cut_off_jpeg(path):
+            raise Flaw("unreadable_image", f"{path} is a JPEG cut off after {path.stat().st_size} bytes")
         with Image.open(path) as image:
             width, height = image.size
             transposed = image.getexif().get(EXIF_ORIENTATION) in EXIF_TRANSPOSED

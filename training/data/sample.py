@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from runtime.contract import Category
-from runtime.errors import ImageError
+from runtime.errors import DataError, ImageError
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,27 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Sample]:
         return iter(self._samples)
+
+    def with_classes(self, classes: tuple[Category, ...]) -> Dataset:
+        """The same samples labelled in the classes of a model, by name.
+
+        A part of a data set may lack a class, and then numbers its own otherwise. Raises DataError where it
+        has one that is not among `classes`.
+        """
+        labels = {category.name: label for label, category in enumerate(classes)}
+        if foreign := [c.name for c in self.classes if c.name not in labels]:
+            raise DataError(
+                f"{self.name}: classes {foreign[:5]} are not among those of the model "
+                f"({[c.name for c in classes][:5]}, …). Use data with the classes it was trained for."
+            )
+        if classes == self.classes:
+            return self
+        renumber = [labels[c.name] for c in self.classes]
+        samples = [
+            replace(s, instances=tuple(replace(i, label=renumber[i.label]) for i in s.instances))
+            for s in self
+        ]
+        return Dataset(self.name, classes, samples, self.dropped)
 
     def to_coco(self) -> dict[str, Any]:
         """The ground truth as pycocotools takes it, RLE counts as str.

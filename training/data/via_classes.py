@@ -40,6 +40,6 @@ def region_class(region: dict[str, Any], attribute: str) -> str:
     return ticked[0].strip()
 
 
-def _attributes(region: dict[str, Any]) -> dict[str, Any]:
-    attributes = region.get("region_attributes")
+def _attributes(region: Any) -> dict[str, Any]:
+    attributes = region.get("region_attributes") if isinstance(region, dict) else None
     return attributes if isinstance(attributes, dict) else {}

@@ -21,12 +21,14 @@ from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPH
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+from torchvision.ops.poolers import LevelMapper
 
 from runtime.errors import CheckpointError
 
 BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
 NORMS = ("frozen_bn", "bn", "gn")
 GROUP_NORM_GROUPS = 32  # Group Normalization, arXiv:1803.08494, section 4.1
+FPN_LEVELS = (2, 5)
 FPN_STRIDES = (4, 8, 16, 32)  # P2–P5, the levels RoIs are pooled from; P6 serves the RPN alone
 
 
@@ -86,6 +88,11 @@ class MaskRcnnConfig:
         ):
             if got not in allowed:
                 raise CheckpointError(f"model configuration: {name} is {got!r}, expected one of {allowed}.")
+        if len(self.mean) != 3 or len(self.std) != 3 or not self.mask_convs or min(self.std) <= 0:
+            raise CheckpointError(
+                f"model configuration: mean {self.mean}, std {self.std}, mask_convs {self.mask_convs}; "
+                "expected three numbers, three above 0, and at least one layer."
+            )
         if self.num_classes < 2:
             raise CheckpointError(
                 f"model configuration: num_classes is {self.num_classes}, expected at least 2 "
@@ -180,6 +187,11 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
     # torchvision's own predictor takes 256 channels whatever the mask head gives.
     width = config.mask_convs[-1]
     model.roi_heads.mask_predictor = MaskRCNNPredictor(width, width, config.num_classes)
+    # Left alone, torchvision guesses the strides from the first image it sees, its valid area against the
+    # padded maps, and keeps the guess: wrong where an image fills less than about 70% of its canvas.
+    for pooler in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool):
+        pooler.scales = [1 / stride for stride in FPN_STRIDES]
+        pooler.map_levels = LevelMapper(*FPN_LEVELS)
     return model
 
 

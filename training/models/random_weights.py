@@ -17,7 +17,9 @@ from torchvision.ops import FrozenBatchNorm2d
 
 # Standard deviations of the outputs, chosen so that a COCO-like image gets tens of detections, and that no
 # objectness saturates its sigmoid: equal scores have no order that two implementations would share.
-OBJECTNESS_STD, PROPOSAL_DELTA_STD, CLASS_STD, BOX_DELTA_STD, MASK_STD = 1.0, 0.3, 3.0, 1.0, 3.0
+OBJECTNESS_STD, PROPOSAL_DELTA_STD, CLASS_STD, BOX_DELTA_STD, MASK_STD = 1.0, 0.1, 3.0, 0.5, 3.0
+# Mean of the mask logits: masks are then blobs with holes, as trained ones are blobs, and not single pixels.
+MASK_MEAN = 3.0
 
 
 @torch.no_grad()
@@ -48,6 +50,7 @@ def randomise(model: MaskRCNN, images: list[Tensor], seed: int = 0) -> MaskRCNN:
     finally:
         for hook in hooks:
             hook.remove()
+    heads.mask_predictor.mask_fcn_logits.bias.add_(MASK_MEAN)
     return model
 
 
