@@ -35,14 +35,10 @@ class DetectorModule(lightning.LightningModule):
         self.metrics: dict[str, float] = {}
         self._rows: list[dict[str, Any]] = []
 
-    def on_train_epoch_start(self) -> None:
-        """Draw each epoch's order and augmentation from its own seed, so that a resumed run repeats them."""
-        seed = self.config.seed + self.current_epoch
-        lightning.seed_everything(seed, workers=True, verbose=False)
-        self.trainer.train_dataloader.generator.manual_seed(seed)  # type: ignore[union-attr]
-
     def training_step(self, batch: tuple[list[Tensor], list[dict[str, Tensor]]], index: int) -> Tensor:
         """Sum of the RPN's two losses and L_cls + L_box + L_mask (arXiv:1703.06870, section 3)."""
+        # The anchors and RoIs sampled follow from the step, so that a resumed run repeats them.
+        torch.manual_seed(self.config.seed + self.global_step)
         losses = self.model(*batch)
         total = torch.stack(list(losses.values())).sum()
         if not bool(torch.isfinite(total)):

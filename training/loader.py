@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import tv_tensors
 
 import training.data as data
@@ -26,16 +27,19 @@ class TrainingImages(Dataset):
     that resolution reaches the network. Crowd regions are left out, as in every Mask R-CNN.
     """
 
-    def __init__(self, dataset: data.Dataset, canvas: Canvas, augment: str) -> None:
-        self.dataset, self.canvas = dataset, canvas
+    def __init__(self, dataset: data.Dataset, canvas: Canvas, augment: str, seed: int) -> None:
+        self.dataset, self.canvas, self.seed = dataset, canvas, seed
         self.augment = augmentation(augment)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """(3, h, w) float32 in 0–1; boxes (G, 4), labels (G,) from 1, masks (G, h, w) uint8."""
-        sample = self.dataset[index]
+    def __getitem__(self, draw: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """(3, h, w) float32 in 0–1; boxes (G, 4), labels (G,) from 1, masks (G, h, w) uint8.
+
+        draw: as `Draws` numbers them; the augmentation follows from it and the seed alone.
+        """
+        sample = self.dataset[draw % len(self)]
         height, width = size = resized_size(sample.height_px, sample.width_px, self.canvas)
         image = resize(sample.image(), size, "uint8")
         scale = np.array([width / sample.width_px, height / sample.height_px] * 2, np.float32)
@@ -51,18 +55,42 @@ class TrainingImages(Dataset):
             "masks": tv_tensors.Mask(torch.from_numpy(masks[keep].astype(np.uint8))),
             "labels": torch.from_numpy(labels[keep]),
         }
-        pixels, target = self.augment(tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)), target)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed + draw)
+            pixels, target = self.augment(tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)), target)
         return pixels.as_subclass(Tensor), {k: v.as_subclass(Tensor) for k, v in target.items()}
 
 
+class Draws(Sampler[int]):
+    """Every image once an epoch, in an order of that epoch's own.
+
+    A draw's number is that of the image plus the images of all epochs before, so that whatever is random
+    about it follows from its number, and not from what an interrupted process had drawn by then.
+    """
+
+    def __init__(self, count: int, seed: int, epoch: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch but the first."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.randperm(self.count, generator=torch.Generator().manual_seed(self.seed + self.epoch))
+        return iter((order + self.epoch * self.count).tolist())
+
+    def __len__(self) -> int:
+        return self.count
+
+
 def training_loader(
-    dataset: data.Dataset, canvas: Canvas, *, augment: str, batch: int, workers: int, seed: int
+    dataset: data.Dataset, canvas: Canvas, *, augment: str, batch: int, workers: int, seed: int, epoch: int
 ) -> DataLoader[Any]:
-    """Shuffled batches; the order and the augmentation follow from the seed."""
+    """Shuffled batches, from `epoch` on; their order and augmentation follow from the seed."""
     return DataLoader(
-        TrainingImages(dataset, canvas, augment),
+        TrainingImages(dataset, canvas, augment, seed),
         batch_size=batch,
-        shuffle=True,
+        sampler=Draws(len(dataset), seed, epoch),
         drop_last=len(dataset) >= batch,
         num_workers=workers,
         persistent_workers=workers > 0,
@@ -70,7 +98,6 @@ def training_loader(
         multiprocessing_context="forkserver" if workers else None,
         collate_fn=_collate,
         worker_init_fn=_start_worker,
-        generator=torch.Generator().manual_seed(seed),
     )
 
 

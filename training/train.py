@@ -54,8 +54,9 @@ def train(
     _quiet()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model_config = dataclasses.replace(model_config, num_classes=len(dataset.classes) + 1)
+    start_epoch = 0
     if resume:
-        check_resumable(output, model_config, dataset.classes, config.epochs)
+        start_epoch = check_resumable(output, model_config, dataset.classes, config.epochs)
     elif last.exists():
         raise CheckpointError(
             f"{last}: the folder holds another run. Go on with it: --resume; or choose another: -o FOLDER."
@@ -109,6 +110,7 @@ def train(
         batch=config.batch,
         workers=config.workers,
         seed=config.seed,
+        epoch=start_epoch,
     )
     try:
         trainer.fit(module, loader, ckpt_path=str(last) if resume else None)
@@ -126,8 +128,11 @@ def train(
     return dataclasses.replace(template, state_dict=model.state_dict(), metrics=module.metrics)
 
 
-def check_resumable(output: Path, config: MaskRcnnConfig, classes: tuple[Category, ...], epochs: int) -> None:
-    """Raise CheckpointError unless `output` holds a run of this model and classes with epochs left to do."""
+def check_resumable(output: Path, config: MaskRcnnConfig, classes: tuple[Category, ...], epochs: int) -> int:
+    """Epochs that the run in `output` has done.
+
+    Raises CheckpointError unless it is one of this model and these classes with epochs left to do.
+    """
     if not (output / "last.ckpt").is_file():
         raise CheckpointError(
             f"{output / 'last.ckpt'}: nothing to resume from. Start afresh: leave out --resume."
@@ -144,6 +149,7 @@ def check_resumable(output: Path, config: MaskRcnnConfig, classes: tuple[Categor
             f"{output / 'last.pt'}: already at epoch {last.provenance['epoch']} of {epochs}. "
             "For more: --epochs"
         )
+    return int(last.provenance["epoch"])
 
 
 def _names(dataset: data.Dataset) -> list[str]:

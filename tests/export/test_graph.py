@@ -16,7 +16,7 @@ from export.graphs.mask_rcnn import MaskRcnnGraph
 from runtime.contract import Canvas
 from runtime.parity.match import match
 from runtime.parity.report import Report
-from runtime.parity.tolerances import FP32
+from runtime.parity.tolerances import FP32, Tolerance
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, preprocess
 from runtime.session import Outputs
@@ -25,6 +25,10 @@ from training.checkpoint import Checkpoint
 from training.eager import EagerSession
 from training.models import build_mask_rcnn
 from training.models.mask_rcnn import V2
+
+# Its heads are four random layers deeper, each of which amplifies the rounding of the folded norms: measured
+# 1.1e-4 in score, and IoU 0.955 of a mask with many pixels at 0.5. A fault in the graph costs whole tenths.
+SECOND_VERSION = Tolerance(score=5e-4, box_px=0.02, mask_iou=0.9)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,7 @@ def assert_alike(
     detections: str,
     least: int,
     canvas: Canvas | None = None,
+    tolerance: Tolerance = FP32,
 ) -> None:
     """The graph in PyTorch against eager torchvision, on one canvas for all images."""
     contract = checkpoint.contract()
@@ -51,7 +56,7 @@ def assert_alike(
     actual = Outputs(*(t.numpy() for t in tensors))
     assert actual.boxes.shape == (len(images), contract.max_detections, 4)
     expected = EagerSession(checkpoint.build(), contract, name="eager").infer(batch.images, batch.image_sizes)
-    report = Report(FP32)
+    report = Report(tolerance)
     for ours, theirs in zip(
         postprocess(actual, on_canvas, contract), postprocess(expected, on_canvas, contract), strict=True
     ):
@@ -81,7 +86,9 @@ def test_an_image_that_fills_a_quarter_of_its_canvas(checkpoint: Checkpoint) -> 
 def test_graph_of_the_second_version_finds_what_torchvision_finds() -> None:
     config = {f.name: getattr(V2, f.name) for f in dataclasses.fields(V2) if f.name != "backbone"}
     config["rpn_post_nms_test"] = 200
-    assert_alike(lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
+    assert_alike(
+        lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20, tolerance=SECOND_VERSION
+    )
 
 
 def test_a_model_that_keeps_fewer_proposals_than_detections_pads_its_rows() -> None:

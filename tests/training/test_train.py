@@ -65,7 +65,7 @@ def test_a_run_leaves_checkpoints_logs_and_pictures(finished: Path) -> None:
 
 
 def test_all_five_losses_and_the_learning_rate_are_logged(finished: Path) -> None:
-    with (finished / "csv-1" / "metrics.csv").open() as stream:
+    with (finished / "csv-01" / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     for name in ("classifier", "box_reg", "mask", "objectness", "rpn_box_reg"):
         assert sum(bool(row[f"train/loss_{name}"]) for row in rows) == 9, name
