@@ -17,7 +17,7 @@ from tests.models import lively_checkpoint, scene
 from training.data import load_dataset
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-RUN_ELSEWHERE = ("make demo", "pip install")  # by .ci/run; by make's own set-up
+RUN_ELSEWHERE = ("make demo", "pip install")  # by tests/full/test_demo.py; by make's own set-up
 
 
 def blocks(language: str) -> list[str]:
