@@ -15,8 +15,8 @@ from training.checkpoint import Checkpoint
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "maskrt" / "tests"
 # Random weights give a hundred boxes an image with scores next to 1, and nearly as many ties: which of two equal
-# boxes suppresses the other is then decided by rounding. So their logits are scaled down until scores differ, and
-# only the best are compared, some tens an image.
+# boxes suppresses the other is then decided by rounding. Scaled down, their logits saturate
+# less; it does not cure it (docs/results.md).
 LOGIT_SCALE, SCORE_THRESHOLD = 0.25, 0.6
 DROPLETS = ["--class-name", "droplet", "--preset", "small"]
 
