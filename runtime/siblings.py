@@ -1,7 +1,7 @@
 """The one door from the runtime to the other stages, opened only when asked for.
 
-The runtime works without them (on a Jetson they are not installed); the PyTorch reference and the readers
-of annotated data are reached through here, lazily.
+The runtime works without them (on a Jetson they are not installed); the PyTorch reference, the readers of
+annotated data and the TensorRT plugins in Python are reached through here, lazily.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ def load_reference(path: str | Path, *, device: str = "cpu", class_names: list[s
 def load_dataset(spec: str, **options: Any) -> Any:
     """An annotated dataset (training.data.load_dataset)."""
     return _sibling("training.data", f"reading the dataset {spec}", "cpu").load_dataset(spec, **options)
+
+
+def load_python_plugins() -> None:
+    """TensorRT's plugins in Python (export.plugins.python_plugin), put into its registry."""
+    _sibling("export.plugins.python_plugin", "running plugins in Python", "gpu").register_python_plugins()
 
 
 def _sibling(module: str, purpose: str, extra: str) -> Any:

@@ -1,0 +1,136 @@
+"""The plugins that an engine needs: which library is looked for where, and loading it into TensorRT.
+
+The library is $MASKRT_PLUGINS, or lies beside the engine, or where `maskrt build-plugins` puts it. There may
+be several builds, and an engine takes the one that it was built with: a plan holds what a plugin wrote into
+it, which another build may read otherwise. MASKRT_PLUGINS=python asks for the plugins in Python.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import threading
+from pathlib import Path
+from typing import Any
+
+from runtime.cli import say
+from runtime.errors import MaskrtError
+from runtime.siblings import load_python_plugins
+from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, logger, major_minor, words
+
+LIBRARY = "libmaskrt_plugins.so"
+VARIABLE = "MASKRT_PLUGINS"
+PYTHON = "python"  # the value of the variable that asks for the plugins in Python
+SHORT = 12  # digits of a hash in a message
+
+_loading = threading.Lock()
+_loaded: dict[str, Any] = {}  # SHA-256, or PYTHON: what keeps it loaded
+
+
+class PluginError(MaskrtError):
+    """The plugins that an engine needs are not here, or are another build."""
+
+
+def find_libraries(tensorrt_version: str, folder: Path | None = None) -> list[Path]:
+    """Plugin libraries for this TensorRT and processor: the nearest first, then the newest.
+
+    folder: where the engine lies. $MASKRT_PLUGINS alone, if it names a file. Raises PluginError if it
+    names none.
+    """
+    if named := os.environ.get(VARIABLE, ""):
+        if named == PYTHON:
+            return []
+        if not Path(named).is_file():
+            raise PluginError(f"{VARIABLE}={named}: no such file. Build the library: maskrt build-plugins")
+        return [Path(named)]
+    beside = [folder / LIBRARY] if folder is not None and (folder / LIBRARY).is_file() else []
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    major, _ = major_minor(tensorrt_version)  # the plugins' interface changes with it alone
+    built = (cache / "maskrt" / "plugins").glob(f"*-trt{major}.*-{platform.machine()}/{LIBRARY}")
+    return beside + sorted(built, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _hash_at(path: Path, _modified_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def library_sha256(path: Path) -> str:
+    """SHA-256 of a plugin library."""
+    return _hash_at(path, path.stat().st_mtime_ns)
+
+
+def choose_library(sha256: str, libraries: list[Path], engine: str) -> Path | None:
+    """The library of this hash; None where there is none of any hash, else PluginError names both sides."""
+    for path in libraries:
+        if library_sha256(path) == sha256:
+            return path
+    if not libraries:
+        return None
+    here = ", ".join(f"{path} ({library_sha256(path)[:SHORT]})" for path in libraries)
+    raise PluginError(
+        f"{engine}: built with the plugin library {sha256[:SHORT]}, but here is {here}. Bring that library "
+        f"along ({VARIABLE}=FILE, or beside the engine), or build the engine here: maskrt build MODEL.onnx "
+        f"-o {engine}"
+    )
+
+
+def load_library(path: Path) -> None:
+    """Load a plugin library into TensorRT's registry, once a process. Raises PluginError, TensorRtError."""
+    trt = import_tensorrt()
+    sha256 = library_sha256(path)
+    with _loading:
+        if _is_loaded(sha256, str(path)):
+            return
+        logger()  # the registry logs to the first logger that TensorRT is given
+        forget_words()
+        handle = trt.get_plugin_registry().load_library(str(path))
+        if handle is None:
+            raise TensorRtError(
+                f"{path}: TensorRT {trt.__version__} cannot load this plugin library; {words()}. Build it "
+                "for this TensorRT: maskrt build-plugins"
+            )
+        _loaded[sha256] = handle
+
+
+def load_python() -> None:
+    """Register the plugins in Python (TensorRT 10 and later), once a process. Raises PluginError."""
+    with _loading:
+        if not _is_loaded(PYTHON, "the plugins in Python"):
+            load_python_plugins()
+            _loaded[PYTHON] = True
+
+
+def _is_loaded(key: str, name: str) -> bool:
+    others = [other for other in _loaded if other != key]
+    if others:
+        raise PluginError(
+            f"{name}: this process runs another build of the plugins already ({others[0][:SHORT]}), and they "
+            "bear the same names. Run the two engines in two processes, or build them with the same plugins."
+        )
+    return key in _loaded
+
+
+def load_for_engine(sha256: str | None, engine: Path) -> str:
+    """Load what an engine needs that holds our plugins without embedding them; gives its name for messages.
+
+    sha256: of the library that it was built with, None for the plugins in Python, which also stand in where
+    there is no library at all (TensorRT 10 and later). Raises PluginError.
+    """
+    trt = import_tensorrt()
+    libraries = find_libraries(trt.__version__, engine.parent)
+    library = choose_library(sha256, libraries, str(engine)) if sha256 else None
+    if library is not None:
+        load_library(library)
+        return str(library)
+    if major_minor(trt.__version__)[0] < 10:
+        raise PluginError(
+            f"{engine}: needs a plugin library, and there is none here. Set {VARIABLE}=FILE, or build it and "
+            f"then the engine: maskrt build-plugins, maskrt build MODEL.onnx -o {engine}"
+        )
+    if sha256 and os.environ.get(VARIABLE) != PYTHON:
+        say(f"{engine}: no plugin library here, using the plugins in Python; a library: maskrt build-plugins")
+    load_python()
+    return "the plugins in Python"
