@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import INPUT_NAMES, METADATA_KEY, OUTPUT_NAMES, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
-from runtime.session import Outputs, Session
+from runtime.session import Outputs, Session, check_task
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
@@ -68,11 +68,7 @@ class OrtSession(Session):
             names = tuple(node.name for node in nodes)
             if names != expected:
                 raise ContractError(f"{path}: {kind} are {names}, expected {expected}. Export it again.")
-        if self.contract.task != "instance":
-            raise ModelError(
-                f"{path}: a model for the task {self.contract.task!r}; this maskrt runs 'instance' models. "
-                "Upgrade maskrt here."
-            )
+        check_task(self.contract, self.name)
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))

@@ -78,26 +78,40 @@ class Session(ABC):
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs: ...
 
 
-def open_session(path: str | Path, *, device: str = "cpu", class_names: list[str] | None = None) -> Session:
-    """Load a model file: `.onnx` on ONNX Runtime, `.pt`/`.pth` on PyTorch. device: "cpu" or "cuda".
+def check_task(contract: Contract, name: str) -> None:
+    """Raise ModelError for a model of a task that this maskrt does not run."""
+    if contract.task != "instance":
+        raise ModelError(
+            f"{name}: a model for the task {contract.task!r}; this maskrt runs 'instance' models. "
+            "Upgrade maskrt here."
+        )
 
+
+def open_session(path: str | Path, *, device: str = "cpu", class_names: list[str] | None = None) -> Session:
+    """Load a model file: `.onnx` on ONNX Runtime, `.engine` on TensorRT, `.pt`/`.pth` on PyTorch.
+
+    device: "cpu" or "cuda"; an engine always runs on the GPU.
     class_names: for a foreign checkpoint that has none of its own.
     Raises ModelError or ContractError where the file is none that this maskrt can run.
     """
     path = Path(path)
     if not path.is_file():
-        make = (
-            f"maskrt train --data DATA -o {path.parent}"
-            if path.suffix in (".pt", ".pth")
-            else f"maskrt export CHECKPOINT -o {path}"
-        )
+        make = {
+            ".pt": f"maskrt train --data DATA -o {path.parent}",
+            ".pth": f"maskrt train --data DATA -o {path.parent}",
+            ".engine": f"maskrt build MODEL.onnx -o {path}",
+        }.get(path.suffix, f"maskrt export CHECKPOINT -o {path}")
         raise ModelError(f"{path}: no such model file. Make one: {make}")
     if path.suffix == ".onnx":
         from runtime.ort_session import OrtSession
 
         return OrtSession(path, device=device)
+    if path.suffix == ".engine":
+        from runtime.trt_session import TrtSession
+
+        return TrtSession(path)
     if path.suffix in (".pt", ".pth"):
         from runtime.siblings import load_reference
 
         return load_reference(path, device=device, class_names=class_names)
-    raise ModelError(f"{path}: the name ends in {path.suffix!r}, expected .onnx, .pt or .pth.")
+    raise ModelError(f"{path}: the name ends in {path.suffix!r}, expected .onnx, .engine, .pt or .pth.")

@@ -27,8 +27,17 @@ def load_dataset(spec: str, **options: Any) -> Any:
 
 
 def load_python_plugins() -> None:
-    """TensorRT's plugins in Python (export.plugins.python_plugin), put into its registry."""
-    _sibling("export.plugins.python_plugin", "running plugins in Python", "gpu").register_python_plugins()
+    """TensorRT's plugins in Python, put into its registry (export.plugins.python_plugin)."""
+    _python_plugins().register_python_plugins()
+
+
+def take_python_plugin_error() -> Exception | None:
+    """What they raised last on this thread (export.plugins.python_plugin.take_error)."""
+    return _python_plugins().take_error()
+
+
+def _python_plugins() -> Any:
+    return _sibling("export.plugins.python_plugin", "running plugins in Python", "gpu")
 
 
 def _sibling(module: str, purpose: str, extra: str) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 from runtime.cli import say
 from runtime.errors import MaskrtError
-from runtime.siblings import load_python_plugins
+from runtime.siblings import load_python_plugins, take_python_plugin_error
 from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, logger, major_minor, words
 
 LIBRARY = "libmaskrt_plugins.so"
@@ -134,3 +134,8 @@ def load_for_engine(sha256: str | None, engine: Path) -> str:
         say(f"{engine}: no plugin library here, using the plugins in Python; a library: maskrt build-plugins")
     load_python()
     return "the plugins in Python"
+
+
+def take_python_error() -> Exception | None:
+    """What a plugin in Python raised last on this thread, where they are in use; asking clears it."""
+    return take_python_plugin_error() if PYTHON in _loaded else None

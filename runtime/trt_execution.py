@@ -1,0 +1,145 @@
+"""Running an engine on one input shape: the context, its buffers, and the CUDA graph over them.
+
+A captured graph holds the addresses of the buffers and of the activations and the state of its context, so
+TensorRT's developer guide ("CUDA Graphs") advises a context for each graph, with memory in common: each
+shape has a context of its own here, and shapes that take turns share the activations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.contract import INPUT_NAMES, OUTPUT_NAMES
+from runtime.device import CudaGraph, DeviceMemory, PinnedArray, Stream
+from runtime.errors import MaskrtError
+from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, words
+from runtime.trt_plugins import take_python_error
+
+Tensors = dict[str, tuple[tuple[int, ...], str]]  # shape and dtype by name
+
+
+def trt_failure(what: str) -> MaskrtError:
+    """The error of a call that TensorRT refused: what a plugin in Python raised, else TensorRT's words."""
+    cause = take_python_error()
+    if isinstance(cause, MaskrtError):
+        return cause
+    error = TensorRtError(f"{what}; {cause or words()}. What is installed here: maskrt doctor")
+    error.__cause__ = cause
+    return error
+
+
+class Execution:
+    """An engine on one shape. `run` copies in, executes and copies out; not for two threads at once."""
+
+    def __init__(
+        self,
+        name: str,
+        engine: Any,
+        stream: Stream,
+        activations: DeviceMemory,
+        profile: int,
+        tensors: Tensors,
+    ) -> None:
+        """name: the engine file, for messages. Raises CudaError and TensorRtError."""
+        self._name, self._stream = name, stream
+        self._host = {key: PinnedArray(*tensor) for key, tensor in tensors.items()}
+        self._device = {key: DeviceMemory(array.array.nbytes) for key, array in self._host.items()}
+        self._context = _create_context(name, engine, activations)
+        self._bind(profile, tensors)
+        self._graph: CudaGraph | None = None
+
+    def _bind(self, profile: int, tensors: Tensors) -> None:
+        context, expected = self._context, {key: shape for key, (shape, _) in tensors.items()}
+        forget_words()
+        if not context.set_optimization_profile_async(profile, self._stream.handle):
+            raise trt_failure(f"{self._name}: TensorRT cannot use profile {profile}")
+        self._stream.wait()
+        for key in INPUT_NAMES:
+            if not context.set_input_shape(key, expected[key]):
+                raise trt_failure(f"{self._name}: TensorRT does not take '{key}' of {expected[key]}")
+        if context.infer_shapes():
+            raise trt_failure(f"{self._name}: TensorRT cannot work out the output shapes")
+        for key in OUTPUT_NAMES:
+            if (got := tuple(context.get_tensor_shape(key))) != expected[key]:
+                raise TensorRtError(
+                    f"{self._name}: output '{key}' is {got}, its contract says {expected[key]}. Export and "
+                    "build it again, with masks for all rows: maskrt export CHECKPOINT --detections fixed"
+                )
+        for key, memory in self._device.items():
+            if not context.set_tensor_address(key, memory.address):
+                raise trt_failure(f"{self._name}: TensorRT does not take the buffer of '{key}'")
+
+    def run(self, feed: dict[str, NDArray]) -> dict[str, NDArray]:
+        """Inputs by name in, outputs by name out; these are copies, and the caller's own.
+
+        Raises CudaError where a kernel or a copy failed, TensorRtError where TensorRT refused.
+        """
+        for key, array in feed.items():
+            np.copyto(self._host[key].array, array)
+        if self._graph is not None:
+            self._graph.launch()
+        else:
+            self._enqueue_or_fail()
+        self._stream.wait()
+        return {key: self._host[key].array.copy() for key in OUTPUT_NAMES}
+
+    def _enqueue_or_fail(self) -> None:
+        try:
+            self._enqueue()
+        except TensorRtError:
+            self._stream.wait()  # where the GPU is lost, CUDA knows better than TensorRT, and raises here
+            raise
+
+    def _enqueue(self) -> None:
+        for key in INPUT_NAMES:
+            self._stream.to_device(self._host[key], self._device[key])
+        forget_words()
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise trt_failure(f"{self._name}: TensorRT could not execute the engine")
+        for key in OUTPUT_NAMES:
+            self._stream.to_host(self._device[key], self._host[key])
+
+    @property
+    def captured(self) -> bool:
+        """Whether `run` launches a CUDA graph."""
+        return self._graph is not None
+
+    def capture(self) -> None:
+        """From now on `run` launches a CUDA graph of copies and engine. Not before one run without it, after
+        which TensorRT has done all that it does once a shape. Raises CudaError or TensorRtError where
+        capture is refused; `run` then goes on without.
+        """
+        self._graph = self._stream.capture(self._enqueue)
+
+    def close(self) -> None:
+        """Give back the graph and the buffers, once nothing runs on them."""
+        for resource in (self._graph, *self._host.values(), *self._device.values()):
+            if resource is not None:
+                resource.close()
+
+
+def _create_context(name: str, engine: Any, activations: DeviceMemory) -> Any:
+    """A context whose activations lie in memory of ours. The call changed in 10.1, the old one left in 11."""
+    trt = import_tensorrt()
+    forget_words()
+    if hasattr(trt, "ExecutionContextAllocationStrategy"):
+        context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+    else:
+        context = engine.create_execution_context_without_device_memory()
+    if context is None:
+        raise trt_failure(f"{name}: TensorRT could not create an execution context")
+    if hasattr(context, "set_device_memory"):
+        context.set_device_memory(activations.address, activations.size_bytes)
+    else:
+        context.device_memory = activations.address
+    return context
+
+
+def activation_bytes(engine: Any) -> int:
+    """Device memory for the activations of the engine's largest profile."""
+    if hasattr(engine, "device_memory_size_v2"):
+        return int(engine.device_memory_size_v2)
+    return int(engine.device_memory_size)

@@ -1,0 +1,159 @@
+"""TensorRT: runs an engine file on an NVIDIA GPU, with numpy and cuda-python alone."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.cli import say
+from runtime.contract import INPUT_NAMES, OUTPUT_NAMES
+from runtime.device import PLATFORM, CudaError, DeviceMemory, Stream, describe_gpu
+from runtime.engine_file import EngineHeader, Shape, read_header, read_plan
+from runtime.engine_fit import Machine, check_fit, choose_profile, rebuild_command, tensor_shapes
+from runtime.errors import ModelError
+from runtime.session import Outputs, Session, check_task
+from runtime.trt_execution import Execution, activation_bytes, trt_failure
+from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, logger
+from runtime.trt_plugins import load_for_engine
+
+SHAPES_KEPT = 8  # of a lane: a shape's buffers are a few MB, its context and graph about as much
+DTYPES = {"UINT8": "uint8", "FLOAT": "float32", "INT32": "int32"}  # TensorRT's names for the contract's
+
+
+class TrtSession(Session):
+    """An engine file on TensorRT. `infer` may be called from several threads; its outputs are copies.
+
+    `contexts` calls run at a time, each with a stream and activations of its own, made when first
+    needed; further calls wait. Loading an engine runs the code in it: load only engines you trust.
+    """
+
+    def __init__(self, path: str | Path, *, contexts: int = 1, cuda_graph: bool = True) -> None:
+        """Load `path`. cuda_graph: capture a shape when it comes a second time.
+
+        Raises ModelError (no engine file, of another machine, or refused), ContractError, CudaError without
+        a GPU, MissingDependencyError, and PluginError, each with the remedy.
+        """
+        self.name = str(path)
+        self.header = read_header(path)
+        self.contract = self.header.contract
+        check_task(self.contract, self.name)
+        trt = import_tensorrt()
+        gpu = describe_gpu()  # first of all that touches the GPU: TensorRT 8.6 crashes where there is none
+        check_fit(path, self.header, Machine(trt.__version__, gpu.name, gpu.compute_capability, PLATFORM))
+        if self.header.operators == "plugin" and not self.header.plugin_embedded:
+            load_for_engine(self.header.plugin_sha256, Path(path))
+        self._engine = _deserialise(trt, path, self.header)
+        _check_tensors(self.name, self._engine, self.header)
+        self._cuda_graph = cuda_graph
+        self._creating = threading.Lock()  # threads may run contexts at once, but not ask one engine for them
+        self._lanes: queue.LifoQueue[_Lane | None] = queue.LifoQueue()  # the lane used last is the warmest
+        self._contexts = contexts
+        for _ in range(contexts):
+            self._lanes.put(None)
+
+    def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
+        feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
+        n, height, width = images.shape[:3]
+        profile = choose_profile(self.name, self.header, (n, height, width))
+        with self._borrowed_lane() as lane:
+            outputs = lane.run((n, height, width), profile, feed)
+        return Outputs(*(outputs[name] for name in OUTPUT_NAMES))
+
+    @contextmanager
+    def _borrowed_lane(self) -> Iterator[_Lane]:
+        if self._engine is None:
+            raise ModelError(
+                f"{self.name}: this session is closed; open another: open_session({self.name!r})"
+            )
+        lane = self._lanes.get()
+        try:
+            if lane is None:
+                lane = _Lane(self.name, self._engine, self.header, self._cuda_graph, self._creating)
+            yield lane
+        finally:
+            self._lanes.put(lane)
+
+    def close(self) -> None:
+        """Give back the GPU's memory, once no call is under way. Python does the same when it forgets us."""
+        for lane in [self._lanes.get() for _ in range(self._contexts)]:
+            if lane is not None:
+                lane.close()
+            self._lanes.put(None)
+        self._engine = None
+
+
+class _Lane:
+    """A place to run the engine, one call at a time: a stream, activations, and the shapes seen last."""
+
+    def __init__(
+        self, name: str, engine: Any, header: EngineHeader, cuda_graph: bool, creating: threading.Lock
+    ) -> None:
+        self._name, self._engine, self._header, self._cuda_graph = name, engine, header, cuda_graph
+        self._creating = creating
+        self._stream = Stream()
+        self._activations = DeviceMemory(activation_bytes(engine))
+        self._shapes: OrderedDict[Shape, Execution] = OrderedDict()
+
+    def run(self, shape: Shape, profile: int, feed: dict[str, NDArray]) -> dict[str, NDArray]:
+        if shape in self._shapes:
+            self._shapes.move_to_end(shape)
+            self._capture(self._shapes[shape])
+        else:
+            if len(self._shapes) == SHAPES_KEPT:
+                self._shapes.popitem(last=False)[1].close()
+            tensors = tensor_shapes(self._header.contract, shape)
+            with self._creating:
+                self._shapes[shape] = Execution(
+                    self._name, self._engine, self._stream, self._activations, profile, tensors
+                )
+        return self._shapes[shape].run(feed)
+
+    def _capture(self, execution: Execution) -> None:
+        if not self._cuda_graph or execution.captured:
+            return
+        try:
+            execution.capture()
+        except (CudaError, TensorRtError) as error:
+            say(f"{self._name}: running without a CUDA graph, since its capture was refused: {error}")
+            self._cuda_graph = False
+
+    def close(self) -> None:
+        for execution in self._shapes.values():
+            execution.close()
+        self._shapes.clear()
+        self._activations.close()
+        self._stream.close()
+
+
+def _deserialise(trt: Any, path: str | Path, header: EngineHeader) -> Any:
+    runtime = trt.Runtime(logger())
+    if header.plugin_embedded or header.version_compatible:  # the plan holds a library
+        runtime.engine_host_code_allowed = True
+    forget_words()
+    engine = runtime.deserialize_cuda_engine(read_plan(path))
+    if engine is None:
+        raise trt_failure(
+            f"{path}: TensorRT {trt.__version__} refuses its plan. Build it again: "
+            f"{rebuild_command(path, header)}"
+        )
+    return engine
+
+
+def _check_tensors(name: str, engine: Any, header: EngineHeader) -> None:
+    """The engine's inputs and outputs are the contract's, or its plan belongs to another header."""
+    expected = {key: dtype for key, (_, dtype) in tensor_shapes(header.contract, (1, 1, 1)).items()}
+    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+    found = {key: DTYPES.get(kind := engine.get_tensor_dtype(key).name, kind) for key in names}
+    if found != expected:
+        raise ModelError(
+            f"{name}: its tensors are {found}, its contract says {expected}. Build it again: "
+            f"{rebuild_command(name, header)}"
+        )
