@@ -27,6 +27,7 @@ class EagerSession(Session):
         canvas = dataclasses.replace(contract.canvas, dtype="float32")
         self.contract, self.name = dataclasses.replace(contract, canvas=canvas), name
         self._model, self._device = model.to(device), device
+        self._dtype = next(model.parameters()).dtype
 
     def infer(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         """As every session's, but takes a uint8 canvas too: the values are the same."""
@@ -34,7 +35,7 @@ class EagerSession(Session):
 
     @torch.inference_mode()
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
-        pixels = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2) / 255
+        pixels = torch.from_numpy(images).to(self._device, self._dtype).permute(0, 3, 1, 2) / 255
         canvas = normalize(pixels, list(self.contract.mean), list(self.contract.std))
         sizes = [(int(h), int(w)) for h, w in image_sizes]
         for image, (h, w) in zip(canvas, sizes, strict=True):

@@ -23,11 +23,11 @@ class NormaliseCanvas(nn.Module):
 
     def forward(self, images: Tensor, image_sizes: Tensor) -> Tensor:
         """images: (N, H, W, 3) uint8 or float32; image_sizes: (N, 2). Returns (N, 3, H, W) float32."""
-        pixels = images.permute(0, 3, 1, 2).to(torch.float32) / 255
+        pixels = images.permute(0, 3, 1, 2).to(self.mean.dtype) / 255
         normal = (pixels - self.mean) / self.std
         rows = torch.arange(images.shape[1], device=images.device).to(torch.float32)
         cols = torch.arange(images.shape[2], device=images.device).to(torch.float32)
         inside_rows = rows[None, :] < image_sizes[:, 0:1]
         inside_cols = cols[None, :] < image_sizes[:, 1:2]
         inside = inside_rows[:, None, :, None] & inside_cols[:, None, None, :]
-        return torch.where(inside, normal, torch.zeros((), device=images.device))
+        return torch.where(inside, normal, torch.zeros((), dtype=normal.dtype, device=images.device))

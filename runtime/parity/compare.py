@@ -14,9 +14,9 @@ from runtime.cli import run, say, track
 from runtime.errors import EXIT_FAILED_CHECK, EXIT_PARTIAL, ImageError, ParityError
 from runtime.files import write_text
 from runtime.parity.match import match
+from runtime.parity.paste import paste_alike
 from runtime.parity.report import Report
 from runtime.parity.tolerances import BY_PRECISION, Tolerance
-from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, preprocess
 from runtime.session import Session, open_session
 from runtime.sources import find_images, read_image
@@ -33,11 +33,11 @@ def compare(
     batch = preprocess([image] * (contract.batch or 1), contract.canvas)
     canvas_sizes = tuple((int(h), int(w)) for h, w in batch.image_sizes)
     on_canvas = Batch(batch.images, batch.image_sizes, canvas_sizes)
-    results = [
-        postprocess(session.infer(batch.images, batch.image_sizes), on_canvas, contract)[0]
-        for session in (reference, candidate)
-    ]
-    report.add(name, match(*results), results[0].scores, results[1].scores)
+    outputs = [session.infer(batch.images, batch.image_sizes) for session in (reference, candidate)]
+    (expected, *_), (actual, *_) = paste_alike(
+        *outputs, on_canvas, contract, within_px=report.tolerance.box_px
+    )
+    report.add(name, match(expected, actual), expected.scores, actual.scores)
 
 
 def tolerance_for(reference: Session, candidate: Session) -> Tolerance:

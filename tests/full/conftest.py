@@ -11,13 +11,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.models import lively_checkpoint
-from training.checkpoint import Checkpoint
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "maskrt" / "tests"
-# Random weights give a hundred boxes an image with scores next to 1, and nearly as many ties: which of two equal
-# boxes suppresses the other is then decided by rounding. Scaled down, their logits saturate
-# less; it does not cure it (docs/results.md).
-LOGIT_SCALE, SCORE_THRESHOLD = 0.25, 0.6
 DROPLETS = ["--class-name", "droplet", "--preset", "small"]
 
 
@@ -45,25 +40,17 @@ def droplets_checkpoint(data_dir: Path) -> Path:
     return folder / "best.pt"
 
 
-def calm_checkpoint(backbone: str) -> Checkpoint:
-    """Lively random weights of 90 classes at torchvision's sizes, with scores that tell boxes apart."""
-    checkpoint = lively_checkpoint(backbone, score_threshold=SCORE_THRESHOLD)
-    for name in ("weight", "bias"):
-        checkpoint.state_dict[f"roi_heads.box_predictor.cls_score.{name}"].mul_(LOGIT_SCALE)
-    return checkpoint
-
-
 @pytest.fixture(scope="session")
 def lively_resnet50(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """R50-FPN with random weights."""
+    """R50-FPN with random weights of 90 classes at torchvision's sizes."""
     path = tmp_path_factory.mktemp("r50") / "resnet50.pt"
-    calm_checkpoint("resnet50").save(path)
+    lively_checkpoint("resnet50").save(path)
     return path
 
 
 @pytest.fixture(scope="session")
 def lively_resnet18(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """R18-FPN with random weights."""
+    """R18-FPN with random weights of 90 classes at torchvision's sizes."""
     path = tmp_path_factory.mktemp("r18") / "resnet18.pt"
-    calm_checkpoint("resnet18").save(path)
+    lively_checkpoint("resnet18").save(path)
     return path

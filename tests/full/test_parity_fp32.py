@@ -18,9 +18,9 @@ from export.weights import load_checkpoint
 from runtime.ort_session import OrtSession
 from runtime.parity.compare import compare, tolerance_for
 from runtime.parity.match import match
+from runtime.parity.paste import paste_alike
 from runtime.parity.report import Report
 from runtime.parity.tolerances import FP32
-from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, preprocess
 from runtime.session import Session
 from runtime.sources import find_images, read_image
@@ -83,11 +83,10 @@ def test_canvas_and_batch(canvas: tuple[int, int], batch: int, data_dir: Path, r
     laid = preprocess(images, fixed)
     sizes = tuple((int(h), int(w)) for h, w in laid.image_sizes)
     on_canvas = Batch(laid.images, laid.image_sizes, sizes)
-    expected, actual = (
-        postprocess(s.infer(laid.images, laid.image_sizes), on_canvas, candidate.contract) for s in resnet50
-    )
+    outputs = [session.infer(laid.images, laid.image_sizes) for session in resnet50]
+    results = paste_alike(*outputs, on_canvas, candidate.contract, within_px=FP32.box_px)
     report = Report(FP32)
-    for one, other in zip(expected, actual, strict=True):
+    for one, other in zip(*results, strict=True):
         report.add(str(canvas), match(one, other), one.scores, other.scores)
     assert report.failures == []
 
@@ -101,9 +100,8 @@ def test_an_image_with_more_than_a_hundred_objects(trained: tuple[Session, Sessi
     native = dataclasses.replace(contract.canvas, min_size_px=crowd.shape[0], max_size_px=crowd.shape[1])
     laid = preprocess([crowd], native)
     on_canvas = Batch(laid.images, laid.image_sizes, (crowd.shape[:2],))
-    expected, actual = (
-        postprocess(s.infer(laid.images, laid.image_sizes), on_canvas, contract)[0] for s in trained
-    )
+    outputs = [session.infer(laid.images, laid.image_sizes) for session in trained]
+    (expected,), (actual,) = paste_alike(*outputs, on_canvas, contract, within_px=FP32.box_px)
     assert len(expected) == 100, "all rows of the output are taken"
     report = Report(FP32)
     report.add("crowd", match(expected, actual), expected.scores, actual.scores)

@@ -13,11 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
+from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
 
 # Standard deviations of the outputs, chosen so that a COCO-like image gets tens of detections, and that no
 # objectness saturates its sigmoid: equal scores have no order that two implementations would share.
 OBJECTNESS_STD, PROPOSAL_DELTA_STD, CLASS_STD, BOX_DELTA_STD, MASK_STD = 1.0, 0.1, 3.0, 0.5, 3.0
+# Share of a residual block's branch beside its shortcut. With as much of each, a random network of fifty
+# layers amplifies rounding until the model in float32 finds other objects than the same model in float64.
+# In trained networks a branch corrects its shortcut, and rounding stays small.
+BRANCH_SCALE = 0.2
 # Mean of the mask logits: masks are then blobs with holes, as trained ones are blobs, and not single pixels.
 MASK_MEAN = 3.0
 
@@ -32,6 +37,9 @@ def randomise(model: MaskRCNN, images: list[Tensor], seed: int = 0) -> MaskRCNN:
             module.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
             if module.bias is not None:
                 module.bias.zero_()
+        elif isinstance(module, BasicBlock | Bottleneck):
+            last_norm: Any = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+            last_norm.weight.fill_(BRANCH_SCALE)
     rpn: Any = model.rpn.head
     heads: Any = model.roi_heads
     targets = {
