@@ -25,6 +25,7 @@ VERBS = {
     "evaluate": ("runtime.evaluate", "Measure COCO box and mask AP of a model."),
     "parity": ("runtime.parity.compare", "Prove that a model file finds what its checkpoint finds."),
     "build-plugins": ("export.plugins.build", "Compile the TensorRT plugins for this machine."),
+    "engine": ("runtime.engine", "Look into an engine file, or take TensorRT's plan out of it."),
     "bench": ("runtime.bench", "Compare the speed of models, interleaved in one run."),
     "doctor": ("runtime.doctor", "Say what this machine has, what can run, and what is missing."),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import typer
@@ -15,8 +15,28 @@ T = TypeVar("T")
 
 def run(command: Callable[..., Any], prog: str, args: list[str] | None = None) -> None:
     """Run a typer-annotated function as a program; a MaskrtError ends it with one sentence on stderr."""
-    app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    app = _app()
     app.command()(command)
+    _run(app, prog, args)
+
+
+def run_several(
+    commands: Sequence[Callable[..., Any]], summary: str, prog: str, args: list[str] | None = None
+) -> None:
+    """As `run`, for functions that are called by their names, as in `maskrt engine inspect`."""
+    app = _app(help=summary, no_args_is_help=True)
+    for command in commands:
+        app.command()(command)
+    _run(app, prog, args)
+
+
+def _app(**settings: Any) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, **settings
+    )
+
+
+def _run(app: typer.Typer, prog: str, args: list[str] | None) -> None:
     try:
         app(args=args, prog_name=prog)
     except MaskrtError as error:
