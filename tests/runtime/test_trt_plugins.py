@@ -1,0 +1,123 @@
+"""Which plugin library an engine gets: looked for in three places, chosen by its hash."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+
+from runtime.trt_plugins import (
+    LIBRARY,
+    PluginError,
+    choose_library,
+    find_libraries,
+    library_sha256,
+)
+
+VERSION = "10.3.0"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, and no MASKRT_PLUGINS."""
+    monkeypatch.delenv("MASKRT_PLUGINS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def built(home: Path, key: str, content: bytes = b"library", age_s: int = 0) -> Path:
+    path = home / "cache" / "maskrt" / "plugins" / key / LIBRARY
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    os.utime(path, (1e9 - age_s, 1e9 - age_s))
+    return path
+
+
+def test_finds_none_where_there_is_none(home: Path) -> None:
+    assert find_libraries(VERSION, home) == []
+
+
+def test_finds_what_build_plugins_built(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from export.plugins.build import LIBRARY as built_name
+    from export.plugins.build import library_path
+
+    path = library_path(VERSION, (87,))
+    assert (path.name, path.is_relative_to(home)) == (built_name, True)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"library")
+
+    assert find_libraries(VERSION) == [path]
+
+
+def test_the_engine_s_folder_comes_before_the_cache_and_the_newest_build_first(home: Path) -> None:
+    machine = platform.machine()
+    old = built(home, f"a-trt10.3.0-sm87-{machine}", age_s=60)
+    new = built(home, f"b-trt10.13.3-sm87-{machine}")
+    (home / LIBRARY).write_bytes(b"beside")
+
+    assert find_libraries(VERSION, home) == [home / LIBRARY, new, old]
+
+
+@pytest.mark.parametrize(
+    "key", ["a-trt8.6.1-sm87-{machine}", "a-trt11.1.0-sm87-{machine}", "a-trt10.3.0-sm87-vax"]
+)
+def test_builds_for_another_major_version_or_processor_are_none(home: Path, key: str) -> None:
+    built(home, key.format(machine=platform.machine()))
+
+    assert find_libraries(VERSION) == []
+
+
+def test_the_variable_outranks_all(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built(home, f"a-trt10.3.0-sm87-{platform.machine()}")
+    named = home / "mine.so"
+    named.write_bytes(b"mine")
+    monkeypatch.setenv("MASKRT_PLUGINS", str(named))
+
+    assert find_libraries(VERSION, home) == [named]
+
+
+def test_a_variable_that_names_nothing_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASKRT_PLUGINS", str(home / "gone.so"))
+
+    with pytest.raises(PluginError, match=r"MASKRT_PLUGINS=.*gone\.so: no such file.*maskrt build-plugins"):
+        find_libraries(VERSION)
+
+
+def test_asking_for_python_finds_no_library(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built(home, f"a-trt10.3.0-sm87-{platform.machine()}")
+    monkeypatch.setenv("MASKRT_PLUGINS", "python")
+
+    assert find_libraries(VERSION) == []
+
+
+def test_of_several_builds_the_engine_s_own_is_chosen(home: Path) -> None:
+    builds = [built(home, f"{i}-trt10.3.0-sm87-x", content=bytes([i])) for i in range(3)]
+
+    assert choose_library(library_sha256(builds[1]), builds, "a.engine") == builds[1]
+
+
+def test_a_rebuilt_library_is_hashed_again(home: Path) -> None:
+    path = built(home, "a-trt10.3.0-sm87-x", content=b"first", age_s=60)
+    first = library_sha256(path)
+    path.write_bytes(b"second")
+
+    assert library_sha256(path) != first
+
+
+def test_another_build_is_refused_naming_both_sides(home: Path) -> None:
+    path = built(home, "a-trt10.3.0-sm87-x")
+
+    with pytest.raises(PluginError) as caught:
+        choose_library("ab" * 32, [path], "a.engine")
+
+    said = str(caught.value)
+    assert said.startswith("a.engine: built with the plugin library abababababab, but here is ")
+    assert f"{path} ({library_sha256(path)[:12]})" in said
+    assert "MASKRT_PLUGINS=FILE" in said
+    assert said.endswith("maskrt build MODEL.onnx -o a.engine")
+
+
+def test_no_library_at_all_is_no_refusal_yet() -> None:
+    assert choose_library("ab" * 32, [], "a.engine") is None
