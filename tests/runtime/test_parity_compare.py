@@ -69,6 +69,10 @@ def test_the_reference_sees_a_float32_canvas_as_it_is(contract_with: Make) -> No
     seen = []
 
     class Detector(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
         def backbone(self, canvas: torch.Tensor) -> None:
             seen.append(canvas.clone())
 

@@ -1,0 +1,68 @@
+"""A box that differs by rounding is pasted where the reference's is; one that differs by more, where it says."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from runtime.contract import Contract
+from runtime.parity.match import match
+from runtime.parity.paste import paste_alike
+from runtime.preprocess import Batch
+from runtime.session import Outputs
+
+Make = Callable[..., Contract]
+SIDE = 28
+# Grown by a cell a side for the paste this box begins at x = 10: a little less and it begins at 9.
+ON_A_PIXEL = np.array([11.0, 20.0, 39.0, 90.0], np.float32)
+WITHIN_PX = 0.01
+
+
+def outputs(box: np.ndarray, label: int = 0) -> Outputs:
+    """One thin striped object, whose mask a shift by a pixel turns into its opposite."""
+    stripes = np.zeros((SIDE, SIDE), np.float32)
+    stripes[:, ::2] = 1
+    return Outputs(
+        num_detections=np.array([1], np.int32),
+        boxes=box[None, None].copy(),
+        scores=np.array([[0.9]], np.float32),
+        labels=np.array([[label]], np.int32),
+        masks=stripes[None, None],
+    )
+
+
+def compared(candidate: Outputs, contract: Contract):
+    batch = Batch(np.zeros((1, 128, 128, 3), np.uint8), np.array([[128, 128]], np.float32), ((128, 128),))
+    (expected,), (actual,) = paste_alike(outputs(ON_A_PIXEL), candidate, batch, contract, within_px=WITHIN_PX)
+    return match(expected, actual)
+
+
+def test_rounding_in_a_box_leaves_the_mask_in_place(contract_with: Make) -> None:
+    nearly = ON_A_PIXEL - np.float32(1e-5)
+
+    (pair,) = compared(outputs(nearly), contract_with()).pairs
+
+    assert pair.mask_iou == 1
+    assert pair.box_difference_px == pytest.approx(1e-5, rel=0.2), "the box is still judged as it is"
+
+
+def test_a_box_that_is_elsewhere_takes_its_mask_along(contract_with: Make) -> None:
+    (pair,) = compared(outputs(ON_A_PIXEL - np.float32(2 * WITHIN_PX)), contract_with()).pairs
+
+    assert pair.mask_iou < 0.5
+
+
+def test_a_box_of_another_class_is_not_taken(contract_with: Make) -> None:
+    found = compared(outputs(ON_A_PIXEL, label=1), contract_with())
+
+    assert (found.pairs, found.missed, found.extra) == ((), (0,), (0,))
+
+
+def test_nothing_on_either_side_is_no_pair(contract_with: Make) -> None:
+    nothing = dataclasses.replace(outputs(ON_A_PIXEL), num_detections=np.array([0], np.int32))
+    found = compared(nothing, contract_with())
+
+    assert (found.pairs, found.missed, found.extra) == ((), (0,), ())
