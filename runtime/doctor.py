@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from runtime.cli import run
+from runtime.errors import MissingDependencyError
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ PACKAGES = {  # import name: (distribution, what it is for, extra)
     "scipy": ("scipy", "parity", "cpu"),
     "tensorrt": ("tensorrt", "TensorRT engines", "gpu"),
 }
+TENSORRT = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")  # pip's names for the module `tensorrt`
 
 
 def examine() -> list[Finding]:
@@ -55,6 +57,8 @@ def examine() -> list[Finding]:
         _gpu(),
         *(_package(*entry) for entry in PACKAGES.items()),
         _providers(),
+        _cuda(),
+        _plugins(),
     ]
 
 
@@ -69,6 +73,7 @@ def verdicts(findings: list[Finding]) -> dict[str, bool]:
         "train": has("torch", "torchvision", "lightning", "pycocotools"),
         "export": has("torch", "torchvision", "onnx", "onnxscript"),
         "infer (.onnx)": has("onnxruntime"),
+        "infer (.engine)": has("tensorrt", "CUDA"),
         "evaluate (.onnx)": has("onnxruntime", "pycocotools"),
         "parity (.pt against .onnx)": has("torch", "torchvision", "onnxruntime", "scipy"),
     }
@@ -78,12 +83,18 @@ def _package(module: str, entry: tuple[str, str, str]) -> Finding:
     distribution, purpose, extra = entry
     if importlib.util.find_spec(module) is None:
         return Finding(module, False, f"not installed (for {purpose})", f"pip install 'maskrt[{extra}]'")
-    for name in (distribution, f"{distribution}-gpu"):
+    names = TENSORRT if module == "tensorrt" else (distribution, f"{distribution}-gpu")
+    return Finding(module, True, f"{_version(*names) or 'version unknown'} ({purpose})")
+
+
+def _version(*distributions: str) -> str | None:
+    """Of the first of these that is installed, without importing it."""
+    for name in distributions:
         try:
-            return Finding(module, True, f"{metadata.version(name)} ({purpose})")
+            return metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return Finding(module, True, f"version unknown ({purpose})")
+    return None
 
 
 def _cpu() -> Finding:
@@ -136,6 +147,42 @@ def _providers() -> Finding:
         f"providers: {', '.join(providers)}",
         "pip install 'maskrt[gpu]' where there is an NVIDIA GPU",
     )
+
+
+def _cuda() -> Finding:
+    """The GPU as TensorRT will see it: through the driver, not through nvidia-smi."""
+    from runtime.device import CudaError, describe_gpu
+
+    try:
+        gpu = describe_gpu()
+    except MissingDependencyError:
+        return Finding("CUDA", False, "no cuda-python (for TensorRT engines)", "pip install cuda-python")
+    except CudaError as error:
+        remedy = "Install an NVIDIA driver, or a cuda-python no newer than the driver: docs/jetson.md"
+        return Finding("CUDA", False, str(error).split(". ")[0], remedy)
+    return Finding(
+        "CUDA",
+        True,
+        f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA {gpu.driver_version}, "
+        f"cuda-python {gpu.cuda_version}, {gpu.free_bytes / 2**30:.1f} of {gpu.memory_bytes / 2**30:.1f} "
+        "GiB free",
+    )
+
+
+def _plugins() -> Finding:
+    from runtime.trt_plugins import PluginError, find_libraries
+
+    subject, remedy = "TensorRT plugins", "maskrt build-plugins"
+    version = _version(*TENSORRT)
+    if version is None:
+        return Finding(subject, False, "no TensorRT whose version is known", "pip install 'maskrt[gpu]'")
+    try:
+        libraries = find_libraries(version)
+    except PluginError as error:
+        return Finding(subject, False, str(error).split(". ")[0], remedy)
+    if not libraries:
+        return Finding(subject, False, f"no library for TensorRT {version}", remedy)
+    return Finding(subject, True, ", ".join(map(str, libraries)))
 
 
 def command(

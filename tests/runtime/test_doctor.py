@@ -9,7 +9,14 @@ import pytest
 from runtime.doctor import Finding, examine, main, verdicts
 
 Run = Callable[..., Any]
-STAGES = ("train", "export", "infer (.onnx)", "evaluate (.onnx)", "parity (.pt against .onnx)")
+STAGES = (
+    "train",
+    "export",
+    "infer (.onnx)",
+    "infer (.engine)",
+    "evaluate (.onnx)",
+    "parity (.pt against .onnx)",
+)
 NEEDED = {
     "torch": ("train", "export", "parity (.pt against .onnx)"),
     "lightning": ("train",),
@@ -32,7 +39,9 @@ def test_prints_json(command: Run) -> None:
     assert "cores" in findings["CPU"]["found"]
     for package in NEEDED:
         assert findings[package]["usable"] is True, "this environment has what the tests import"
-    assert facts["stages"] == dict.fromkeys(STAGES, True)
+    engines = facts["stages"].pop("infer (.engine)")
+    assert engines is (findings["tensorrt"]["usable"] and findings["CUDA"]["usable"])
+    assert all(facts["stages"].values())
 
 
 def test_prints_a_table(command: Run) -> None:
@@ -57,6 +66,7 @@ def test_says_what_cannot_run_without_a_package(package: str, without: Run) -> N
     (finding,) = (f for f in facts["findings"] if f["subject"] == package)
     assert finding["usable"] is False
     assert finding["remedy"].startswith("pip install 'maskrt[")
+    del facts["stages"]["infer (.engine)"]  # hangs on the machine
     assert [stage for stage, works in facts["stages"].items() if not works] == list(NEEDED[package])
 
 
@@ -74,6 +84,21 @@ def test_verdicts_follow_the_findings_alone() -> None:
     assert verdicts([]) == dict.fromkeys(STAGES, False)
     assert verdicts([Finding("onnxruntime", True, "1.31")])["infer (.onnx)"] is True
     assert verdicts([Finding("onnxruntime", False, "none")])["infer (.onnx)"] is False
+
+
+@pytest.mark.parametrize("missing", ["tensorrt", "CUDA"])
+def test_engines_need_tensorrt_and_a_gpu_that_answers(missing: str) -> None:
+    both = [Finding("tensorrt", True, "10.3.0"), Finding("CUDA", True, "Orin")]
+
+    assert verdicts(both)["infer (.engine)"] is True
+    assert verdicts([f for f in both if f.subject != missing])["infer (.engine)"] is False
+
+
+def test_a_machine_without_cuda_python_is_told_so(without: Run) -> None:
+    facts = json.loads(without({"cuda"}, "runtime.doctor", "--json").out)
+
+    (cuda,) = (f for f in facts["findings"] if f["subject"] == "CUDA")
+    assert (cuda["usable"], cuda["remedy"]) == (False, "pip install cuda-python")
 
 
 def test_the_gpu_s_trouble_is_told_not_raised(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
