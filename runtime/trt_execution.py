@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import INPUT_NAMES, OUTPUT_NAMES
 from runtime.device import CudaGraph, DeviceMemory, PinnedArray, Stream
 from runtime.errors import MaskrtError
 from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, words
@@ -51,22 +50,22 @@ class Execution:
         self._bind(profile, tensors)
         self._graph: CudaGraph | None = None
 
-    def _bind(self, profile: int, tensors: Tensors) -> None:
-        context, expected = self._context, {key: shape for key, (shape, _) in tensors.items()}
+    def _bind(self, profile: int) -> None:
+        context = self._context
         forget_words()
         if not context.set_optimization_profile_async(profile, self._stream.handle):
             raise trt_failure(f"{self._name}: TensorRT cannot use profile {profile}")
         self._stream.wait()
-        for key in INPUT_NAMES:
-            if not context.set_input_shape(key, expected[key]):
-                raise trt_failure(f"{self._name}: TensorRT does not take '{key}' of {expected[key]}")
+        for key, (shape, _) in self._inputs.items():
+            if not context.set_input_shape(key, shape):
+                raise trt_failure(f"{self._name}: TensorRT does not take '{key}' of {shape}")
         if context.infer_shapes():
             raise trt_failure(f"{self._name}: TensorRT cannot work out the output shapes")
-        for key in OUTPUT_NAMES:
-            if (got := tuple(context.get_tensor_shape(key))) != expected[key]:
+        for key, (shape, _) in self._outputs.items():
+            if (got := tuple(context.get_tensor_shape(key))) != shape:
                 raise TensorRtError(
-                    f"{self._name}: output '{key}' is {got}, its contract says {expected[key]}. Export and "
-                    "build it again, with masks for all rows: maskrt export CHECKPOINT --detections fixed"
+                    f"{self._name}: output '{key}' is {got}, expected {shape}. Export and build it again, "
+                    "with masks for all rows: maskrt export CHECKPOINT --detections fixed"
                 )
         for key, memory in self._device.items():
             if not context.set_tensor_address(key, memory.address):
@@ -84,7 +83,7 @@ class Execution:
         else:
             self._enqueue_or_fail()
         self._stream.wait()
-        return {key: self._host[key].array.copy() for key in OUTPUT_NAMES}
+        return {key: self._host[key].array.copy() for key in self._outputs}
 
     def _enqueue_or_fail(self) -> None:
         try:
@@ -94,12 +93,12 @@ class Execution:
             raise
 
     def _enqueue(self) -> None:
-        for key in INPUT_NAMES:
+        for key in self._inputs:
             self._stream.to_device(self._host[key], self._device[key])
         forget_words()
         if not self._context.execute_async_v3(self._stream.handle):
             raise trt_failure(f"{self._name}: TensorRT could not execute the engine")
-        for key in OUTPUT_NAMES:
+        for key in self._outputs:
             self._stream.to_host(self._device[key], self._host[key])
 
     @property

@@ -110,9 +110,10 @@ class _Lane:
             if len(self._shapes) == SHAPES_KEPT:
                 self._shapes.popitem(last=False)[1].close()
             tensors = tensor_shapes(self._header.contract, shape)
+            inputs, outputs = ({key: tensors[key] for key in keys} for keys in (INPUT_NAMES, OUTPUT_NAMES))
             with self._creating:
                 self._shapes[shape] = Execution(
-                    self._name, self._engine, self._stream, self._activations, profile, tensors
+                    self._name, self._engine, self._stream, self._activations, profile, inputs, outputs
                 )
         return self._shapes[shape].run(feed)
 
