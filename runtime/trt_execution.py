@@ -40,14 +40,15 @@ class Execution:
         stream: Stream,
         activations: DeviceMemory,
         profile: int,
-        tensors: Tensors,
+        inputs: Tensors,
+        outputs: Tensors,
     ) -> None:
         """name: the engine file, for messages. Raises CudaError and TensorRtError."""
-        self._name, self._stream = name, stream
-        self._host = {key: PinnedArray(*tensor) for key, tensor in tensors.items()}
+        self._name, self._stream, self._inputs, self._outputs = name, stream, inputs, outputs
+        self._host = {key: PinnedArray(*tensor) for key, tensor in (inputs | outputs).items()}
         self._device = {key: DeviceMemory(array.array.nbytes) for key, array in self._host.items()}
         self._context = _create_context(name, engine, activations)
-        self._bind(profile, tensors)
+        self._bind(profile)
         self._graph: CudaGraph | None = None
 
     def _bind(self, profile: int) -> None:
