@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from runtime.cli import say
 from runtime.contract import INPUT_NAMES, OUTPUT_NAMES
-from runtime.device import PLATFORM, CudaError, DeviceMemory, Stream, describe_gpu
+from runtime.device import PLATFORM, DeviceMemory, Stream, describe_gpu
 from runtime.engine_file import EngineHeader, Shape, read_header, read_plan
 from runtime.engine_fit import Machine, check_fit, choose_profile, rebuild_command, tensor_shapes
-from runtime.errors import ModelError
+from runtime.errors import MaskrtError, ModelError
 from runtime.session import Outputs, Session, check_task
 from runtime.trt_execution import Execution, activation_bytes, trt_failure
-from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, logger
+from runtime.trt_library import forget_words, import_tensorrt, logger
 from runtime.trt_plugins import load_for_engine
 
 SHAPES_KEPT = 8  # of a lane: a shape's buffers are a few MB, its context and graph about as much
@@ -122,7 +122,7 @@ class _Lane:
             return
         try:
             execution.capture()
-        except (CudaError, TensorRtError) as error:
+        except MaskrtError as error:
             say(f"{self._name}: running without a CUDA graph, since its capture was refused: {error}")
             self._cuda_graph = False
 

@@ -1,11 +1,20 @@
-"""An engine's header for tests: what the TensorRT half decides without a GPU is decided from it."""
+"""Engines for tests: a header, from which all is decided that needs no GPU, and the real thing where there is one."""
 
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from runtime.device import describe_gpu
 from runtime.engine_file import EngineHeader, Profile
+from runtime.errors import MaskrtError
+from runtime.trt_library import import_tensorrt
+from tests.conftest import REPOSITORY
 from tests.runtime.conftest import make_contract
 
 SMALL = Profile("small", min=(1, 320, 320), opt=(1, 640, 640), max=(4, 640, 640))
@@ -33,3 +42,26 @@ HEADER = EngineHeader(
 def make_header(**changes: Any) -> EngineHeader:
     """A header of an engine built on a Jetson Orin with TensorRT 10.3, with changes."""
     return dataclasses.replace(HEADER, **changes)
+
+
+def skip_without_tensorrt() -> None:
+    """Skip the test, saying why, where no engine could be built or run."""
+    try:
+        import_tensorrt()
+        describe_gpu()
+    except MaskrtError as error:
+        pytest.skip(str(error))
+
+
+def build_engine(model: Path, *flags: str, **profile: str) -> Path:
+    """`maskrt build MODEL`; profile: min, opt and max as in "1x320x320". The engine lies beside the model."""
+    engine = model.with_name(f"{model.stem}-{len(list(model.parent.glob('*.engine')))}.engine")
+    shapes = [word for end, shape in profile.items() for word in (f"--{end}", shape)]
+    done = subprocess.run(
+        [sys.executable, "-m", "maskrt", "build", str(model), "-o", str(engine), *shapes, *flags],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, done.stderr
+    return engine
