@@ -1,0 +1,47 @@
+"""From the exported file to what TensorRT's parser is given: our operators as plugins, or as their bodies.
+
+Which of the two a parser takes where it could take either has changed: 8.6 knows no functions, 10.0 to 10.6
+prefer them, 10.7 to 10.14 the plugin, from 10.15 on an attribute decides. Here it is given no choice: the
+file has either no functions or none of our operators.
+"""
+
+from __future__ import annotations
+
+import onnx
+import onnx.inliner
+from onnx import ModelProto
+
+from export.engine.rewrite import cast_bytes_first, say_for_8_6
+from export.engine.supported import PLUGINS, Version, refusals
+from runtime.errors import ExportError
+
+TOLD = 5  # refusals that go into a message
+
+
+def prepare(model: ModelProto, version: Version, operators: str, source: str) -> ModelProto:
+    """The model as the parser of this TensorRT takes it; the given one is left as it is.
+
+    operators: "plugin" or "body". Raises ExportError, naming nodes, where the parser takes no form of it.
+    """
+    if operators == "body":
+        prepared = onnx.shape_inference.infer_shapes(onnx.inliner.inline_local_functions(model))
+    else:
+        prepared = onnx.shape_inference.infer_shapes(model)  # the bodies tell the types around our operators
+        del prepared.functions[:]
+    cast_bytes_first(prepared.graph)
+    if version < (10, 0):
+        say_for_8_6(prepared)
+        prepared = onnx.shape_inference.infer_shapes(prepared)
+    if refused := refusals(prepared, version):
+        more = f"; and {len(refused) - TOLD} more" if len(refused) > TOLD else ""
+        told = "; ".join(refused[:TOLD])
+        raise ExportError(
+            f"{source}: TensorRT {version[0]}.{version[1]} does not take it: {told}{more}. "
+            "Export it again with this maskrt, or use a newer TensorRT (docs/tensorrt.md)."
+        )
+    return prepared
+
+
+def custom_nodes(model: ModelProto) -> list[str]:
+    """Names of the nodes that are our operators."""
+    return [node.name for node in model.graph.node if node.op_type in PLUGINS]

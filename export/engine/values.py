@@ -1,0 +1,67 @@
+"""What is known of the values in an ONNX graph: constants, element types, shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import GraphProto, NodeProto, TensorProto
+
+
+class Values:
+    """Constants and types of a graph's values by name, as they are now: make it anew after a change."""
+
+    def __init__(self, graph: GraphProto) -> None:
+        self._constants: dict[str, TensorProto | NodeProto] = {t.name: t for t in graph.initializer}
+        self._constants |= {n.output[0]: n for n in graph.node if n.op_type == "Constant"}
+        self._info = {v.name: v.type.tensor_type for v in [*graph.input, *graph.value_info, *graph.output]}
+
+    def constant(self, name: str) -> NDArray | None:
+        """The value of a constant; None for anything that is worked out or fed."""
+        found = self._constants.get(name)
+        if isinstance(found, NodeProto):
+            return _of_constant_node(found)
+        return None if found is None else onnx.numpy_helper.to_array(found)
+
+    def element_type(self, name: str) -> int:
+        """ONNX's number of the element type; TensorProto.UNDEFINED where nobody knows."""
+        found = self._constants.get(name)
+        if isinstance(found, TensorProto):
+            return found.data_type
+        if isinstance(found, NodeProto):
+            return onnx.helper.np_dtype_to_tensor_dtype(_of_constant_node(found).dtype)
+        return self._info[name].elem_type if name in self._info else TensorProto.UNDEFINED
+
+    def extent(self, name: str, axis: int) -> int | None:
+        """Size along an axis; None where it is not known before running."""
+        dims = self._info[name].shape.dim if name in self._info else []
+        if not -len(dims) <= axis < len(dims) or not dims[axis].HasField("dim_value"):
+            return None
+        return int(dims[axis].dim_value)
+
+
+def _of_constant_node(node: NodeProto) -> NDArray:
+    attribute = node.attribute[0]
+    value = onnx.helper.get_attribute_value(attribute)
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        return onnx.numpy_helper.to_array(value)
+    floats = attribute.type in (onnx.AttributeProto.FLOAT, onnx.AttributeProto.FLOATS)
+    return np.asarray(value, np.float32 if floats else np.int64)
+
+
+def label(node: NodeProto) -> str:
+    """How a message names a node."""
+    return f"node '{node.name or node.output[0]}' ({node.op_type})"
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """Attributes by name."""
+    return {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+
+
+def standard_nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """Nodes of ONNX's own operators."""
+    return (node for node in graph.node if node.domain in ("", "ai.onnx"))

@@ -1,0 +1,186 @@
+"""What TensorRT's parser is given: every exported graph fits every supported parser, and computes what it did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import ModelProto
+
+from export.engine.prepare import custom_nodes, prepare
+from export.engine.rewrite import say_for_8_6
+from export.engine.supported import refusals
+from export.to_onnx import export_onnx
+from export.weights import load_checkpoint
+from runtime.contract import INPUT_NAMES
+from runtime.errors import ExportError
+from tests.models import scene
+
+VERSIONS = [(8, 6), (10, 3), (10, 13), (11, 4)]
+OPERATORS = ["plugin", "body"]
+SHAPES = {"static": {"height_px": 256, "width_px": 320, "batch": 1}, "dynamic": {}}
+
+
+@pytest.fixture(scope="module")
+def exported(random_checkpoint: Path) -> dict[str, ModelProto]:
+    """R18-FPN for TensorRT, of one canvas and of any."""
+    checkpoint = load_checkpoint(random_checkpoint)
+    return {
+        name: export_onnx(checkpoint, checkpoint.contract(**sides, detections="fixed"))
+        for name, sides in SHAPES.items()
+    }
+
+
+def run(model: ModelProto, **feed: np.ndarray) -> list[np.ndarray]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, feed)
+
+
+@pytest.mark.parametrize("operators", OPERATORS)
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("shapes", SHAPES)
+def test_every_exported_graph_fits_every_supported_parser(
+    shapes: str, version: tuple[int, int], operators: str, exported: dict[str, ModelProto]
+) -> None:
+    given = exported[shapes].SerializeToString(deterministic=True)
+    prepared = prepare(exported[shapes], version, operators, "model.onnx")
+    assert refusals(prepared, version) == []
+    assert not prepared.functions
+    assert len(custom_nodes(prepared)) == (4 if operators == "plugin" else 0)
+    assert [o.name for o in prepared.graph.output] == [o.name for o in exported[shapes].graph.output]
+    assert exported[shapes].SerializeToString(deterministic=True) == given  # left as it was
+
+
+@pytest.mark.parametrize("version", [(8, 6), (10, 3)])
+@pytest.mark.parametrize("shapes", SHAPES)
+def test_what_is_rewritten_computes_the_same_bit_by_bit(
+    shapes: str, version: tuple[int, int], exported: dict[str, ModelProto]
+) -> None:
+    feed = dict(
+        zip(INPUT_NAMES, (scene(2)[None, :256, :320], np.array([[250, 310]], np.float32)), strict=True)
+    )
+    expected = run(exported[shapes], **feed)
+    actual = run(prepare(exported[shapes], version, "body", "model.onnx"), **feed)
+    assert expected[0][0] > 0
+    for one, other in zip(expected, actual, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_fits_8_6_as_it_was_exported(exported: dict[str, ModelProto]) -> None:
+    found = "\n".join(refusals(exported["dynamic"], (8, 6)))
+    assert "opset 18, the newest it takes is 17" in found
+    assert "(Transpose): its tensor 'images' is UINT8" in found
+    assert "(ReduceMin): its axes are an input, which is not read" in found
+    assert "(Shape): its attribute 'start' is not read" in found
+
+
+def small(text: str, opset: int = 18) -> ModelProto:
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": {opset}]> {text}')
+    return onnx.shape_inference.infer_shapes(model)
+
+
+@pytest.mark.parametrize(
+    ("version", "text", "refusal"),
+    [
+        ((11, 4), "g (float[4] x) => (float[4] y) { y = Cosh (x) }", "not in operators.csv"),
+        ((11, 4), "g (double[4] x) => (double[4] y) { y = Relu (x) }", "'x' is of a type unknown"),
+        ((8, 6), "g (int64[4] x) => (int64[4] y) { y = Relu (x) }", "'x' is INT32, it takes FP16, FP32, INT8"),
+        ((10, 3), "g (uint8[2,3] x) => (uint8[3,2] y) { y = Transpose (x) }", "'x' is UINT8, it takes"),
+        ((10, 3), "g (float[2,5000] x, int64[1] k) => (float[2,n] y, int64[2,n] i) <int64[1] k = {4000}>"
+                  " { y, i = TopK (x, k) }", "k is 4000, at most 3840"),
+        ((11, 4), "g (float[2,9] x) => (float[2,3] y, int64[2,3] i) <int64[1] k = {3}>"
+                  " { y, i = TopK <sorted = 0> (x, k) }", "an unsorted one"),
+        ((8, 6), "g (int64[2] x) => (int64[2] y) <int64[1] c = {3000000000}> { y = Add (x, c) }",
+         "its constant 'c' does not fit INT32"),
+        ((10, 3), "g (float[2,9] x, int64[1] a) => (float[n,m] y) { y = Squeeze (x, a) }",
+         "its axes are no constant"),
+        ((10, 3), "g (float[4] x) => (uint8[4] y) <float s = {0.1}, uint8 z = {128}>"
+                  " { y = QuantizeLinear (x, s, z) }", "its zero point 'z' is not 0"),
+    ],
+)  # fmt: skip
+def test_a_graph_that_a_parser_does_not_take_is_named(
+    version: tuple[int, int], text: str, refusal: str
+) -> None:
+    assert any(refusal in found for found in refusals(small(text, 17), version)), refusals(
+        small(text, 17), version
+    )
+
+
+def test_a_newer_opset_than_documented_is_refused() -> None:
+    model = small("g (float[4] x) => (float[4] y) { y = Relu (x) }", 21)
+    assert refusals(model, (10, 3)) == ["opset 21, the newest it takes is 20"]
+    assert refusals(model, (11, 4)) == []
+
+
+def test_what_8_6_would_take_newer_versions_may_take_too() -> None:
+    """Dynamic axes came with 10.7: the limit is the version's, not the operator's."""
+    model = small("g (float[2,9] x, int64[1] a) => (float[n,m] y) { y = Squeeze (x, a) }")
+    assert refusals(model, (10, 7)) == []
+
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(2, 3, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "feed"),
+    [
+        ("g (float[2,3,4] x) => (float[2,3,2] a, float[2,3,2] b)"
+         " { a, b = Split <axis = 2, num_outputs = 2> (x) }", {"x": X}),
+        ("g (float[2,3,4] x) => (float[2,3] y) <int64[1] axes = {2}> { y = ReduceMin <keepdims = 0> (x, axes) }",
+         {"x": X}),
+        ("g (float[2,3,4] x) => (float[2,1,1] y)"
+         " { axes = Constant <value_ints = [1, -1]> () y = ReduceMax (x, axes) }", {"x": X}),
+        ("g (float[n,m,4] x) => (int64[2] y) { y = Shape <start = 1, end = 3> (x) }", {"x": X}),
+        ("g (float[n,m,4] x) => (int64[1] y) { y = Shape <start = -1> (x) }", {"x": X}),
+        ("g (float[1,1,3,4] x) => (float[1,1,6,8] y) <int64[4] to = {1, 1, 6, 8}>"
+         " { y = Resize <mode = \"nearest\", antialias = 0, nearest_mode = \"floor\","
+         " coordinate_transformation_mode = \"asymmetric\"> (x, , , to) }", {"x": X[:1, None]}),
+        ("g (int64[2,5] x) => (int64[2] y) <int64[1] axes = {1}> { y = ReduceSum <keepdims = 0> (x, axes) }",
+         {"x": RANDOM.integers(0, 9, (2, 5))}),
+    ],
+    ids=["split", "reduce", "reduce-constant", "shape", "shape-end", "resize", "integer-sum"],
+)  # fmt: skip
+def test_a_form_for_8_6_computes_the_same(text: str, feed: dict[str, Any]) -> None:
+    model = small(text)
+    expected = run(model, **feed)
+    said = onnx.ModelProto()
+    said.CopyFrom(model)
+    say_for_8_6(said)
+    said = onnx.shape_inference.infer_shapes(said)
+    onnx.checker.check_model(said, full_check=True)
+    assert said.opset_import[0].version == 17
+    assert refusals(model, (8, 6))
+    assert refusals(said, (8, 6)) == []
+    for one, other in zip(expected, run(said, **feed), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("g (float[5] x) => (float[3] a, float[2] b) { a, b = Split <num_outputs = 2> (x) }", "splits 5 rows into 2"),
+        ("g (float[2,3] x, int64[1] a) => (float[n,m] y) { y = ReduceMin (x, a) }", "axes that are no constant"),
+        ("g (float[2] x) => (float[2] y) { y = Mish (x) }", r"\(Mish\) is of opset 18"),
+        ("g (float[2,3] x) => (float[2,5] y) <int64[2] p = {1, 1}, int64[1] a = {1}>"
+         " { y = Pad (x, p, , a) }", r"\(Pad\) names axes"),
+        ("g (float[4] x, int64[1,1] i, float[1] u) => (float[4] y)"
+         " { y = ScatterND <reduction = \"max\"> (x, i, u) }", "has reduction=b'max'"),
+    ],
+)  # fmt: skip
+def test_what_has_no_form_for_8_6_is_refused_by_name(text: str, message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        say_for_8_6(small(text))
+
+
+def test_the_message_names_the_file_the_version_and_the_next_step() -> None:
+    model = small("g (float[4] x) => (float[4] y) { y = Cosh (x) }")
+    with pytest.raises(
+        ExportError, match=r"some\.onnx: TensorRT 10\.3 does not take it: node .*Export it again"
+    ):
+        prepare(model, (10, 3), "plugin", "some.onnx")
