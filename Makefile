@@ -22,6 +22,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.mask_rcnn
+	$(BIN)/python -m benchmarks.paste_encode
 
 clean:
 	rm -rf $(VENV) out build *.egg-info

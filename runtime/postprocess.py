@@ -56,8 +56,9 @@ def paste_mask(
     x1, y1 = (int(v) for v in centre - half)  # towards zero, as a cast to integer does
     x2, y2 = (int(v) for v in centre + half)
     size = (max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1))
-    pixels = cv2.resize(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), size)
+    # Transposed: the crop then lies in memory column by column, the order of its run-length encoding.
+    columns = cv2.resize(cv2.copyMakeBorder(mask.T, 1, 1, 1, 1, cv2.BORDER_CONSTANT), size[::-1])
     left, top = max(x1, 0), max(y1, 0)
     right, bottom = min(x2 + 1, width), min(y2 + 1, height)
-    bits = pixels[top - y1 : max(bottom - y1, 0), left - x1 : max(right - x1, 0)] > threshold
-    return MaskCrop(top=top, left=left, bits=bits)
+    bits = columns[left - x1 : max(right - x1, 0), top - y1 : max(bottom - y1, 0)] > threshold
+    return MaskCrop(top=top, left=left, bits=bits.T)

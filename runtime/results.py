@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,17 @@ class Result:
             mask[crop.top : crop.top + h, crop.left : crop.left + w] = crop.bits
         return full
 
+    @cached_property
+    def rles(self) -> list[dict[str, Any]]:
+        """Compressed COCO RLE of each mask, encoded once however many outputs want it."""
+        return [
+            encode_crop(crop.bits, crop.top, crop.left, self.height_px, self.width_px) for crop in self.crops
+        ]
+
     def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
         """COCO results: original category ids, boxes as x y width height, masks as compressed RLE."""
         rows = []
-        for box, score, label, crop in zip(self.boxes, self.scores, self.labels, self.crops, strict=True):
+        for box, score, label, rle in zip(self.boxes, self.scores, self.labels, self.rles, strict=True):
             x1, y1, x2, y2 = (float(v) for v in box)
             rows.append(
                 {
@@ -73,9 +81,7 @@ class Result:
                     "category_id": self.classes[label].id,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "score": float(score),
-                    "segmentation": encode_crop(
-                        crop.bits, crop.top, crop.left, self.height_px, self.width_px
-                    ),
+                    "segmentation": rle,
                 }
             )
         return rows

@@ -14,24 +14,21 @@ from numpy.typing import NDArray
 def encode_crop(crop: NDArray[np.bool_], top: int, left: int, height: int, width: int) -> dict:
     """RLE of a (height, width) mask that is `crop` (h, w) at row `top`, column `left`, and zero elsewhere.
 
+    Quickest where the crop lies in memory column by column, as `paste_mask` makes it.
     Returns {"size": [height, width], "counts": str}, as pycocotools takes it.
     """
     h, w = crop.shape
-    padded = np.zeros((w, h + 2), dtype=np.int8)  # a row a column of the image, zero at both ends
-    padded[:, 1:-1] = crop.T
-    steps = np.diff(padded, axis=1)
-    columns, starts = np.nonzero(steps == 1)
-    _, ends = np.nonzero(steps == -1)
-    offset = (columns + left) * height + top
-    starts, ends = starts + offset, ends + offset
+    columns = np.zeros(
+        (w + 1, h + 1), dtype=bool
+    )  # a zero above each column, so that every run ends in its own
+    columns[:-1, 1:] = crop.T
+    flat = columns.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1])  # where runs of ones start and end, in turn
+    edges += edges // (h + 1) * (height - h - 1) + left * height + top
     # A run that reaches the image's bottom goes on at the top of the next column.
-    apart = starts[1:] != ends[:-1]
-    starts, ends = (
-        np.concatenate([starts[:1], starts[1:][apart]]),
-        np.concatenate([ends[:-1][apart], ends[-1:]]),
-    )
-    edges = np.stack([starts, ends], axis=1).ravel()
-    runs = np.diff(np.concatenate([[0], edges, [height * width]]))
+    apart = edges[2::2] != edges[1:-1:2]
+    edges = edges[np.concatenate([[True], np.repeat(apart, 2), [True]])] if len(edges) else edges
+    runs = np.diff(edges, prepend=0, append=height * width)
     if len(edges) and edges[-1] == height * width:
         runs = runs[:-1]
     return {"size": [height, width], "counts": compress(runs)}
@@ -39,16 +36,18 @@ def encode_crop(crop: NDArray[np.bool_], top: int, left: int, height: int, width
 
 def compress(runs: NDArray[np.int64]) -> str:
     """Runs (as in uncompressed COCO RLE) to the compressed string."""
-    values = runs.astype(np.int64)
+    values = runs.copy()
     values[3:] -= runs[1:-2]
-    digits, present = [], []
-    more = np.ones(len(values), dtype=bool)
-    while more.any():
-        digit = values & 0x1F
-        values = values >> 5
-        present.append(more)
-        sign_done = np.where(digit & 0x10, values == -1, values == 0)
-        digits.append(digit | np.where(sign_done, 0, 0x20))
-        more = more & ~sign_done
-    grid = np.stack(digits, axis=1) + 48
-    return grid[np.stack(present, axis=1)].astype(np.uint8).tobytes().decode("ascii")
+    places = 1
+    while not ((values >= -(16 << 5 * (places - 1))) & (values < 16 << 5 * (places - 1))).all():
+        places += 1
+    characters = np.empty((len(values), places), np.uint8)
+    written = np.empty((len(values), places), bool)
+    more = np.ones(len(values), bool)
+    for place in range(places):
+        rest = values >> 5 * place
+        last = (rest >= -16) & (rest < 16)  # five bits in two's complement hold it
+        characters[:, place] = (rest & 0x1F) + np.where(last, 48, 48 + 0x20)
+        written[:, place] = more
+        more = more & ~last
+    return characters[written].tobytes().decode("ascii")
