@@ -13,7 +13,7 @@ test: $(READY)
 	$(BIN)/pytest -m "not full and not gpu"
 
 test-full: $(READY)
-	$(BIN)/pytest -m "not gpu" --timeout 3600
+	$(BIN)/pytest -m "not gpu"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ import pytest
 
 from export import demo
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 
 def test_the_demo_leaves_what_it_promises(tmp_path: Path) -> None:

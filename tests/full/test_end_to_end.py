@@ -19,7 +19,7 @@ from runtime.session import open_session
 from runtime.siblings import load_dataset
 from runtime.sources import find_images, read_image
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 # Issue of the first release: every detection above 0.05 matched, boxes within 0.05 px, from the JPEG on.
 BOX_TOLERANCE_PX, SCORE_TOLERANCE = 0.05, 1e-3

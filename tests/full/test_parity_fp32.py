@@ -25,7 +25,7 @@ from runtime.preprocess import Batch, preprocess
 from runtime.session import Session
 from runtime.sources import find_images, read_image
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 CANVASES = [(320, 448), (512, 512), (800, 1088), (1088, 800), (832, 1344)]
 
