@@ -15,12 +15,14 @@ import typer
 
 from export.graphs.mask_rcnn import MaskRcnnGraph
 from export.operators import OPSET, TRANSLATIONS, attach_bodies
+from export.stages import hide_stages, show_stages
 from export.weights import load_checkpoint
 from runtime.cli import run, say
 from runtime.contract import INPUT_NAMES, METADATA_KEY, OUTPUT_NAMES, Contract
 from runtime.errors import ExportError
 from runtime.files import atomic_path
 from runtime.preprocess import round_up
+from runtime.stages import PREFIX, STAGES
 from training.checkpoint import CANVAS_STRIDE, Checkpoint
 
 # Of the example input under dynamic shapes: sides that coincide with nothing else in the network, so that
@@ -44,7 +46,7 @@ def export_onnx(checkpoint: Checkpoint, contract: Contract) -> onnx.ModelProto:
             graph,
             (images, image_sizes),
             input_names=list(INPUT_NAMES),
-            output_names=list(OUTPUT_NAMES),
+            output_names=[*OUTPUT_NAMES, *(PREFIX + stage for stage in STAGES)],
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -53,6 +55,7 @@ def export_onnx(checkpoint: Checkpoint, contract: Contract) -> onnx.ModelProto:
         )
     assert program is not None
     model = program.model_proto
+    hide_stages(model)
     attach_bodies(model)
     model.producer_name, model.producer_version = "maskrt", contract.toolkit_version
     _forget_the_exporter(model)
@@ -122,6 +125,9 @@ def command(
         str, typer.Option(help="Of the canvas: uint8, or float32 to match torchvision's resize")
     ] = "uint8",
     classes: Annotated[str | None, typer.Option(help="name1,name2,… for a checkpoint without names")] = None,
+    with_stages: Annotated[
+        bool, typer.Option("--with-stages", help="Give the stages between as outputs too, for parity")
+    ] = False,
 ) -> None:
     """Turn a checkpoint into one ONNX file with its contract inside.
 
@@ -143,7 +149,10 @@ def command(
     contract = loaded.contract(
         height_px=height, width_px=width, batch=batch, dtype=dtype, detections=detections
     )
-    save_onnx(export_onnx(loaded, contract), output)
+    model = export_onnx(loaded, contract)
+    if with_stages:
+        show_stages(model, str(output))
+    save_onnx(model, output)
     size = "any size and batch" if dynamic else f"{batch} x {height} x {width}"
     say(f"{output}: {output.stat().st_size / 1e6:.0f} MB, {size}, classes: {len(loaded.classes)}, fp32")
 

@@ -9,6 +9,7 @@ from torchvision.models.detection import MaskRCNN
 
 from export.graphs.boxes import at_least, blank_past, clip, decode, gather_rows
 from export.graphs.proposals import INVALID
+from runtime.stages import BOX_DELTAS, BOX_FEATURES, CLASS_LOGITS
 
 MIN_SIDE_PX = 1e-2  # torchvision's RoIHeads.postprocess_detections
 # TensorRT's TopK takes at most 3840. A box is a candidate only above the score threshold, so at the usual
@@ -28,14 +29,21 @@ class Detections(nn.Module):
         self.count = heads.detections_per_img
 
     def forward(
-        self, pooled: Tensor, rois: Tensor, roi_counts: Tensor, image_sizes: Tensor
+        self,
+        pooled: Tensor,
+        rois: Tensor,
+        roi_counts: Tensor,
+        image_sizes: Tensor,
+        stages: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """pooled: (N·P, C, 7, 7); rois: (N, P, 4); roi_counts: (N,) int32; image_sizes: (N, 2).
+        """pooled: (N·P, C, 7, 7); rois: (N, P, 4); roi_counts: (N,) int32; image_sizes: (N, 2);
+        stages: takes the boundaries that it passes, by name.
 
         Returns num_detections (N,) int32, boxes (N, D, 4), scores (N, D), labels (N, D) int32; label 0 is
         the first class after the background.
         """
         logits, deltas = self.box_predictor(self.box_head(pooled))
+        stages |= {BOX_FEATURES: pooled, CLASS_LOGITS: logits, BOX_DELTAS: deltas}
         classes = logits.shape[1]
         foreground = classes - 1
         per_image = rois.shape[1]

@@ -17,6 +17,7 @@ from export.graphs.detections import Detections
 from export.graphs.fold import fold_batch_norm
 from export.graphs.proposals import Proposals
 from runtime.errors import ExportError
+from runtime.stages import CANVAS, LEVELS, MASK_FEATURES, MASK_LOGITS, STAGES
 from training.models.mask_rcnn import FPN_STRIDES
 
 CANONICAL_SCALE_PX, CANONICAL_LEVEL = 224.0, 4  # arXiv:1612.03144, section 4.2
@@ -40,22 +41,48 @@ class MaskRcnnGraph(nn.Module):
         self.mask_predictor = model.roi_heads.mask_predictor
         self.box_pool, self.mask_pool = model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool
 
-    def forward(self, images: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """images: (N, H, W, 3) uint8 or float32; image_sizes: (N, 2). Returns the contract's outputs."""
+    def forward(self, images: Tensor, image_sizes: Tensor) -> tuple[Tensor, ...]:
+        """images: (N, H, W, 3) uint8 or float32; image_sizes: (N, 2).
+
+        Returns the contract's outputs, then the stages of runtime.stages.STAGES, in their order.
+        """
+        stages: dict[str, Tensor] = {}
         canvas = self.canvas(images, image_sizes)
-        features = list(self.backbone(canvas).values())
-        rois, roi_counts = self.proposals(features, canvas, image_sizes)
+        features = self._pyramid(canvas, stages)
+        rois, roi_counts = self.proposals(features, canvas, image_sizes, stages)
         numbered = image_index(rois)
         pooled = pool(self.box_pool, rois.flatten(0, 1), numbered, features)
-        counts, boxes, scores, labels = self.detections(pooled, rois, roi_counts, image_sizes)
-        masks = self._masks(features, boxes, labels, counts)
-        return counts, boxes, scores, labels, masks
+        counts, boxes, scores, labels = self.detections(pooled, rois, roi_counts, image_sizes, stages)
+        masks = self._masks(features, boxes, labels, counts, stages)
+        return counts, boxes, scores, labels, masks, *(stages[name] for name in STAGES)
 
-    def _masks(self, features: list[Tensor], boxes: Tensor, labels: Tensor, counts: Tensor) -> Tensor:
+    def _pyramid(self, canvas: Tensor, stages: dict[str, Tensor]) -> list[Tensor]:
+        """canvas: (N, 3, H, W) → P2 … P6, (N, C, h, w) each."""
+        body, values = self.backbone.body, canvas
+        levels: dict[str, Tensor] = {}
+        for name, module in body.items():
+            values = module(values)
+            if name == "maxpool":
+                stages["stem"] = values
+            if name in body.return_layers:
+                levels[body.return_layers[name]] = values
+        features = list(self.backbone.fpn(levels).values())
+        stages |= {CANVAS: canvas} | dict(zip(("C2", "C3", "C4", "C5"), levels.values(), strict=True))
+        stages |= dict(zip(LEVELS, features, strict=True))
+        return features
+
+    def _masks(
+        self,
+        features: list[Tensor],
+        boxes: Tensor,
+        labels: Tensor,
+        counts: Tensor,
+        stages: dict[str, Tensor],
+    ) -> Tensor:
         """(N, D, M, M) probabilities, each for its detection's own class."""
         numbered, flat_boxes, flat_labels = image_index(boxes), boxes.flatten(0, 1), labels.flatten()
         if not self.dynamic_detections:
-            masks = self._mask_branch(features, flat_boxes, numbered, flat_labels)
+            masks = self._mask_branch(features, flat_boxes, numbered, flat_labels, stages)
             return blank_past(masks.view(*boxes.shape[:2], -1), counts).view(
                 *boxes.shape[:2], *masks.shape[1:]
             )
@@ -66,13 +93,22 @@ class MaskRcnnGraph(nn.Module):
             flat_boxes.index_select(0, found),
             numbered.index_select(0, found),
             flat_labels.index_select(0, found),
+            stages,
         )
         rows = masks.new_zeros((boxes.shape[0] * boxes.shape[1], *masks.shape[1:]))
         return rows.index_copy(0, found, masks).view(*boxes.shape[:2], *masks.shape[1:])
 
-    def _mask_branch(self, features: list[Tensor], boxes: Tensor, image: Tensor, labels: Tensor) -> Tensor:
+    def _mask_branch(
+        self,
+        features: list[Tensor],
+        boxes: Tensor,
+        image: Tensor,
+        labels: Tensor,
+        stages: dict[str, Tensor],
+    ) -> Tensor:
         """boxes (K, 4), image (K,) and labels (K,) int32 → (K, M, M)."""
-        maps = self.mask_head(pool(self.mask_pool, boxes, image, features))
+        pooled = pool(self.mask_pool, boxes, image, features)
+        maps = self.mask_head(pooled)
         maps = self.mask_predictor.relu(self.mask_predictor.conv5_mask(maps))
         last = (
             self.mask_predictor.mask_fcn_logits
@@ -81,6 +117,7 @@ class MaskRcnnGraph(nn.Module):
         weights = last.weight.flatten(1).index_select(0, channel)
         logits = torch.bmm(weights[:, None], maps.flatten(2)).squeeze(1)
         logits = logits + last.bias.index_select(0, channel)[:, None]
+        stages |= {MASK_FEATURES: pooled, MASK_LOGITS: logits}
         return torch.sigmoid(logits).view(-1, *maps.shape[2:])
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
 from export.graphs.boxes import at_least, blank_past, clip, decode, gather_rows
+from runtime.stages import PROPOSAL_COUNTS, PROPOSALS, RPN_DELTAS, RPN_LOGITS
 
 INVALID = -1.0  # below any probability
 MIN_SIDE_PX = 1e-3  # torchvision's RegionProposalNetwork.min_size
@@ -28,14 +29,19 @@ class Proposals(nn.Module):
         self.count = model.rpn._post_nms_top_n["testing"]
         self.iou_threshold = model.rpn.nms_thresh
 
-    def forward(self, features: list[Tensor], canvas: Tensor, image_sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """features: (N, C, H_l, W_l) a level; canvas: (N, 3, H, W), for its shape; image_sizes: (N, 2).
+    def forward(
+        self, features: list[Tensor], canvas: Tensor, image_sizes: Tensor, stages: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """features: (N, C, H_l, W_l) a level; canvas: (N, 3, H, W), for its shape; image_sizes: (N, 2);
+        stages: takes the boundaries that it passes, by name.
 
         Returns rois (N, P, 4) float32, x1 y1 x2 y2 in canvas pixels, zero past the count, and counts
         (N,) int32.
         """
         all_boxes, all_scores, all_levels = [], [], []
         logits, deltas = self.head(features)
+        stages.update(zip(RPN_LOGITS, logits, strict=True))
+        stages.update(zip(RPN_DELTAS, deltas, strict=True))
         for level, (feature, logit, delta) in enumerate(zip(features, logits, deltas, strict=True)):
             best, anchors, rows = self._top(level, feature, logit, canvas)
             anchors_shape = (delta.shape[0], -1, 4)
@@ -55,7 +61,9 @@ class Proposals(nn.Module):
             min(self.count, boxes.shape[1]),
             len(features),
         )
-        return blank_past(gather_rows(boxes, keep.to(torch.int64)), counts), counts
+        rois = blank_past(gather_rows(boxes, keep.to(torch.int64)), counts)
+        stages |= {PROPOSALS: rois, PROPOSAL_COUNTS: counts}
+        return rois, counts
 
     def _top(
         self, level: int, feature: Tensor, logit: Tensor, canvas: Tensor

@@ -59,7 +59,7 @@ def assert_alike(
     model = checkpoint.build().double()
     graph = MaskRcnnGraph(model, detections=detections).double().eval()
     with torch.no_grad():
-        tensors = graph(torch.from_numpy(batch.images), torch.from_numpy(batch.image_sizes).double())
+        tensors = graph(torch.from_numpy(batch.images), torch.from_numpy(batch.image_sizes).double())[:5]
     actual = Outputs(*((t.float() if t.is_floating_point() else t).numpy() for t in tensors))
     assert actual.boxes.shape == (len(images), contract.max_detections, 4)
     expected = EagerSession(model, contract, name="eager").infer(batch.images, batch.image_sizes)

@@ -1,0 +1,66 @@
+"""The named boundaries inside a model, in the order of the computation: where parity looks.
+
+An exported graph gives these names to its tensors, prefixed by `PREFIX`, whether they are outputs or not, and
+the PyTorch reference takes the same tensors by hooks. Shapes, for N images, P RoIs and D rows of detections:
+
+| stage | shape | what |
+|---|---|---|
+| canvas | N × 3 × H × W | normalised, the padding zeroed |
+| stem, C2 … C5 | N × C × h × w | after the backbone's max pooling; the outputs of its four layers |
+| P2 … P6 | N × C × h × w | the pyramid's outputs |
+| rpn_logits.P2 …, rpn_deltas.P2 … | N × A × h × w, N × 4A × h × w | of A anchors a position |
+| proposals, proposal_counts | N × P × 4, N | x1 y1 x2 y2 in canvas pixels, zero past the count; int32 |
+| box_features | R × C × 7 × 7 | RoIAlign of each proposal |
+| class_logits, box_deltas | R × classes, R × 4·classes | the background is class 0 |
+| mask_features | K × C × 14 × 14 | RoIAlign of each detection |
+| mask_logits | K × M² | for the detection's own class |
+
+R is N·P, the rows of an image together, and K is N·D or, where the mask head runs on the detections found
+only, their sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.session import Outputs
+
+PREFIX = "stage."
+LEVELS = ("P2", "P3", "P4", "P5", "P6")
+CANVAS, PROPOSALS, PROPOSAL_COUNTS = "canvas", "proposals", "proposal_counts"
+BOX_FEATURES, CLASS_LOGITS, BOX_DELTAS = "box_features", "class_logits", "box_deltas"
+MASK_FEATURES, MASK_LOGITS = "mask_features", "mask_logits"
+RPN_LOGITS = tuple(f"rpn_logits.{level}" for level in LEVELS)
+RPN_DELTAS = tuple(f"rpn_deltas.{level}" for level in LEVELS)
+MAPS = (CANVAS, "stem", "C2", "C3", "C4", "C5", *LEVELS, *RPN_LOGITS, *RPN_DELTAS)
+PER_PROPOSAL = (BOX_FEATURES, CLASS_LOGITS, BOX_DELTAS)
+PER_DETECTION = (MASK_FEATURES, MASK_LOGITS)
+STAGES = (*MAPS, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, *PER_DETECTION)
+
+Stages = dict[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Inside:
+    """The stages of one image: maps (C, h, w); a row a proposal; a row a detection."""
+
+    tensors: Stages
+
+    @classmethod
+    def of_first(cls, stages: Stages, outputs: Outputs) -> Inside:
+        """The first image of a batch, without the rows that only fill up; float32, whatever they were."""
+        proposals, detections = int(stages[PROPOSAL_COUNTS][0]), int(outputs.num_detections[0])
+        first: Stages = {}
+        for name, values in stages.items():
+            if name in MAPS:
+                first[name] = values[0]
+            elif name == PROPOSALS:
+                first[name] = values[0, :proposals]
+            elif name in PER_PROPOSAL:
+                first[name] = values[:proposals]
+            elif name in PER_DETECTION:
+                first[name] = values[:detections]
+        return cls({name: values.astype(np.float32, copy=False) for name, values in first.items()})
