@@ -24,6 +24,7 @@ VERBS = {
     "infer": ("runtime.infer", "Run a model over images: overlays, COCO results, JSON lines."),
     "evaluate": ("runtime.evaluate", "Measure COCO box and mask AP of a model."),
     "parity": ("runtime.parity.compare", "Prove that a model file finds what its checkpoint finds."),
+    "build": ("export.build_engine", "Turn an ONNX file into a TensorRT engine for this machine."),
     "build-plugins": ("export.plugins.build", "Compile the TensorRT plugins for this machine."),
     "engine": ("runtime.engine", "Look into an engine file, or take TensorRT's plan out of it."),
     "bench": ("runtime.bench", "Compare the speed of models, interleaved in one run."),
@@ -52,7 +53,7 @@ def _import(verb: str, module: str) -> Any:
     except ImportError as error:
         stage = module.split(".")[0]
         extra = {"training": "train", "export": "export"}.get(stage, "cpu")
-        extra = "train,export,cpu" if verb == "demo" else extra
+        extra = {"demo": "train,export,cpu", "build": "gpu", "build-plugins": "gpu"}.get(verb, extra)
         typer.echo(
             f"maskrt {verb}: needs the package {error.name!r}, which is not installed here. "
             f"Install it: pip install 'maskrt[{extra}]'",

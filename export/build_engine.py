@@ -1,0 +1,282 @@
+"""`maskrt build`: an exported ONNX file as a TensorRT engine for the GPU and the TensorRT of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import onnx
+import typer
+from onnx import ModelProto
+
+from export.engine.choose import KINDS, Operators, choose_operators
+from export.engine.configure import (
+    EMBEDS_SINCE,
+    Options,
+    configure,
+    create_network,
+    load_timing_cache,
+    save_timing_cache,
+    timing_cache_path,
+)
+from export.engine.layers import LayerReport, examine_layers, lines
+from export.engine.memory import check_memory, climb_down, ladder, needed_bytes
+from export.engine.parse import parse
+from export.engine.prepare import prepare
+from export.engine.profiles import make_profiles
+from export.engine.progress import BuildProgress, monitor, run_cancellable, run_until_killed
+from runtime.cli import run, say
+from runtime.contract import METADATA_KEY, Contract
+from runtime.device import PLATFORM, describe_gpu
+from runtime.engine_file import EngineHeader, Profile, write_engine
+from runtime.errors import ContractError, ExportError, ModelError
+from runtime.trt_execution import activation_bytes, trt_failure
+from runtime.trt_library import forget_words, import_tensorrt, logger, major_minor, words
+from runtime.trt_plugins import library_sha256, load_library, load_python, take_python_error
+
+OLDEST = (10, 3)  # besides 8.6: before it, strong typing and plugins of the third generation were young
+SMALL_PROPOSALS = 300  # of the preset for small devices
+LIBRARY_PROBE_BYTES = 4096
+
+
+def read_model(path: Path) -> tuple[ModelProto, Contract, str]:
+    """An exported file, its contract, and its SHA-256.
+
+    Raises ModelError or ContractError for a file that cannot be an engine.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot be read ({error.strerror}). Make it: maskrt export CHECKPOINT -o {path}"
+        ) from error
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's DecodeError has no home that every version of it shares
+        raise ModelError(f"{path}: no ONNX file. Make one: maskrt export CHECKPOINT -o MODEL.onnx") from error
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if METADATA_KEY not in metadata:
+        raise ContractError(
+            f"{path}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). Only "
+            f"files made by maskrt can be built: maskrt export CHECKPOINT -o {path}"
+        )
+    contract = Contract.from_json(metadata[METADATA_KEY], str(path))
+    if contract.detections != "fixed":
+        raise ModelError(
+            f"{path}: exported with --detections {contract.detections}, whose shapes depend on the picture. "
+            f"TensorRT wants fixed ones: maskrt export CHECKPOINT --detections fixed -o {path}"
+        )
+    return model, contract, hashlib.sha256(content).hexdigest()
+
+
+def check_version(version: str) -> tuple[int, int]:
+    """Major and minor. Raises ExportError for a TensorRT that engines are not built with."""
+    found = major_minor(version)
+    if found != (8, 6) and found < OLDEST:
+        raise ExportError(
+            f"TensorRT {version}: engines are built with 8.6, or with 10.3 and later. Install one of these: "
+            "docs/tensorrt.md"
+        )
+    return found
+
+
+def build(
+    onnx_path: str | Path,
+    output: str | Path,
+    *,
+    profiles: tuple[list[str], list[str], list[str]] = ([], [], []),
+    operators: str = "auto",
+    options: Options | None = None,
+    small: bool = False,
+) -> tuple[EngineHeader, LayerReport]:
+    """Build an engine file, and say how it went.
+
+    profiles: shapes as for --min, --opt and --max. operators: "plugin", "body" or "auto". small: the preset
+    for small devices. Writes `output`, and the timing cache beside it, only when all is well.
+
+    Raises ModelError and ContractError for the ONNX file, ExportError where TensorRT does not take it or
+    memory runs out, MissingDependencyError, CudaError without a GPU, PluginError, InterruptedBuildError.
+    """
+    source, output, options = Path(onnx_path), Path(output), options or Options()
+    if output.is_dir():
+        raise ExportError(f"{output}: a folder; name the engine file, e.g. -o {output / 'model.engine'}")
+    model, contract, sha256 = read_model(source)
+    ranges = make_profiles(contract, *profiles, small=small)
+    trt = import_tensorrt()
+    version = check_version(trt.__version__)
+    chosen = choose_operators(operators, trt.__version__, output.parent)
+    if chosen.kind == "body" and options.version_compatible:
+        raise ExportError(
+            "--version-compatible needs the plugins: the bodies use TensorRT's own RoiAlign, whose library "
+            "is of one version. Build the plugins: maskrt build-plugins"
+        )
+    say(f"{source}: TensorRT {trt.__version__}, {contract.precision}, {chosen.told}")
+    if small:
+        _advise_small(source, contract)
+    prepared = prepare(model, version, chosen.kind, str(source))
+    del model
+    gpu = describe_gpu()  # before all else that touches the GPU: TensorRT 8.6 crashes where there is none
+    largest = max((p.max for p in ranges), key=lambda n_h_w: n_h_w[0] * n_h_w[1] * n_h_w[2], default=None)
+    check_memory(str(source), needed_bytes(prepared, largest), gpu.free_bytes)
+    _load_operators(trt, chosen)
+
+    builder = trt.Builder(logger())
+    network = create_network(trt, builder, version)
+    parse(trt, network, prepared, str(source))
+    embedded = chosen.library if version >= EMBEDS_SINCE else None
+    config = configure(trt, builder, network, version, contract.precision, ranges, embedded, options)
+    cache = timing_cache_path(output, trt.__version__, gpu.compute_capability)
+    load_timing_cache(config, cache)
+    rungs = ladder(options.workspace_mib, gpu.free_bytes, small=small)
+    attempt = _attempt(trt, builder, network, config, version)
+    plan = climb_down(attempt, words, rungs, str(source), say)
+    save_timing_cache(config, cache)
+
+    information, activations = _inspect(trt, plan)
+    report = examine_layers(information, prepared, str(source))
+    header = EngineHeader(
+        contract=contract,
+        tensorrt_version=trt.__version__,
+        cuda_version=gpu.cuda_version,
+        driver_version=gpu.driver_version,
+        gpu_name=gpu.name,
+        compute_capability=gpu.compute_capability,
+        platform=PLATFORM,
+        precision=contract.precision,
+        profiles=ranges,
+        operators=chosen.kind,
+        plugin_sha256=library_sha256(chosen.library) if chosen.library else None,
+        plugin_embedded=embedded is not None and _carries(plan, embedded),
+        version_compatible=options.version_compatible,
+        hardware_compatible=options.hardware_compatible,
+        onnx_sha256=sha256,
+    )
+    write_engine(output, header, plan)
+    for line in lines(report, activations):
+        say(f"{output}: {line}")
+    return header, report
+
+
+def _advise_small(source: Path, contract: Contract) -> None:
+    proposals = contract.config.get("rpn_post_nms_test", SMALL_PROPOSALS)
+    if proposals > SMALL_PROPOSALS:
+        say(
+            f"{source}: exported with {proposals} proposals; a small device is faster with "
+            f"{SMALL_PROPOSALS}: maskrt export CHECKPOINT --jetson"
+        )
+
+
+def _load_operators(trt: Any, chosen: Operators) -> None:
+    if chosen.kind == "body":
+        trt.init_libnvinfer_plugins(logger(), "")  # TensorRT's own RoiAlign is one of them
+    elif chosen.library is not None:
+        load_library(chosen.library)
+    else:
+        load_python()
+
+
+def _attempt(trt: Any, builder: Any, network: Any, config: Any, version: tuple[int, int]) -> Any:
+    """One build with a workspace limit in bytes: the plan, or None where TensorRT failed."""
+
+    def attempt(workspace: int) -> Any:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
+        forget_words()
+        if version < (10, 0):
+            return run_until_killed(work)
+        with BuildProgress() as progress:
+            config.progress_monitor = monitor(trt, progress)
+            return run_cancellable(work, progress)
+
+    def work() -> Any:
+        plan = builder.build_serialized_network(network, config)
+        if plan is None and (cause := take_python_error()) is not None:  # kept for this thread
+            raise cause
+        return plan
+
+    return attempt
+
+
+def _inspect(trt: Any, plan: Any) -> tuple[dict[str, Any], int]:
+    """The engine's layers as JSON, and the device memory of its activations in bytes."""
+    runtime = trt.Runtime(logger())
+    runtime.engine_host_code_allowed = True  # the plan may carry the plugin library, which is ours
+    forget_words()
+    engine = runtime.deserialize_cuda_engine(plan)
+    if engine is None:
+        raise trt_failure("TensorRT does not load the plan that it has just built")
+    text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    return json.loads(text), activation_bytes(engine)
+
+
+def _carries(plan: Any, library: Path) -> bool:
+    """Whether the plan really carries the library: TensorRT does not say."""
+    head = library.read_bytes()[:LIBRARY_PROBE_BYTES]
+    with memoryview(plan) as view:
+        return re.search(re.escape(head), view) is not None
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="ONNX file, as `maskrt export` makes it")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Engine file")] = Path("model.engine"),
+    least: Annotated[list[str] | None, typer.Option("--min", help="Smallest NxHxW of a profile")] = None,
+    best: Annotated[list[str] | None, typer.Option("--opt", help="NxHxW it is fastest at")] = None,
+    most: Annotated[list[str] | None, typer.Option("--max", help="Largest NxHxW; repeat for more")] = None,
+    operators: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}: what RoIAlign and NMS are")] = "auto",
+    workspace: Annotated[int | None, typer.Option(min=1, help="MiB at most; half of what is free")] = None,
+    optimization_level: Annotated[int | None, typer.Option(min=0, max=5, help="TensorRT's own: 3")] = None,
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="For later TensorRT of this major version")
+    ] = False,
+    hardware_compatible: Annotated[
+        bool, typer.Option("--hardware-compatible", help="For any GPU of capability 8.0 and later")
+    ] = False,
+    jetson: Annotated[bool, typer.Option("--jetson", help="At most 640 px, a small workspace")] = False,
+    dla: Annotated[bool, typer.Option("--dla", help="Refused: says why")] = False,
+) -> None:
+    """Build a TensorRT engine for this machine, in the precision that the ONNX file was exported in.
+
+    Example: maskrt build model.onnx -o model.engine --min 1x320x320 --opt 1x800x1344 --max 4x800x1344
+    """
+    if dla:
+        raise ExportError(
+            "--dla: a DLA runs no plugins, and none of the TopK, Gather and NMS between backbone and heads; "
+            "tensors would go back and forth between it and the GPU. Build for the GPU: leave --dla out."
+        )
+    started = time.monotonic()
+    header, _ = build(
+        model,
+        output,
+        profiles=(least or [], best or [], most or []),
+        operators=operators,
+        options=Options(workspace, optimization_level, version_compatible, hardware_compatible),
+        small=jetson,
+    )
+    say(
+        f"{output}: {output.stat().st_size / 1e6:.0f} MB, {header.precision}, {_operators(header)}, "
+        f"profiles: {_profiles(header.profiles)}; {time.monotonic() - started:.0f} s"
+    )
+
+
+def _operators(header: EngineHeader) -> str:
+    if header.operators == "body":
+        return "function bodies"
+    if header.plugin_sha256 is None:
+        return "plugins in Python"
+    return "plugins, in the file" if header.plugin_embedded else "plugins, whose library must come along"
+
+
+def _profiles(profiles: tuple[Profile, ...]) -> str:
+    return ", ".join(p.name for p in profiles) or "none, the shape is fixed"
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command with `args` (default: those of the process)."""
+    run(command, "maskrt build", args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Plugins or function bodies: what an engine's custom operators are to be made of."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import ExportError
+from runtime.trt_library import major_minor
+from runtime.trt_plugins import PYTHON, VARIABLE, find_libraries
+
+KINDS = ("auto", "plugin", "body")
+
+
+@dataclass(frozen=True)
+class Operators:
+    """`kind` as in EngineHeader; `library`: of the plugins, None for the bodies and the plugins in Python."""
+
+    kind: str
+    library: Path | None
+    told: str  # for the person at the terminal
+
+
+def choose_operators(asked: str, tensorrt_version: str, folder: Path) -> Operators:
+    """What to build with, of what is here.
+
+    asked: "plugin" (the library, else the plugins in Python, which TensorRT 8.6 does not know), "body", or
+    "auto": the plugins where there is a library, or where MASKRT_PLUGINS=python asks for the others, else the
+    bodies. folder: where the engine is to lie. Raises ExportError, PluginError.
+    """
+    if asked not in KINDS:
+        raise ExportError(f"--operators is {asked!r}, expected one of {', '.join(KINDS)}.")
+    if asked == "body":
+        return Operators("body", None, "function bodies, as asked: slower than the plugins")
+    libraries = find_libraries(tensorrt_version, folder)
+    if libraries:
+        return Operators("plugin", libraries[0], f"the plugins of {libraries[0]}")
+    has_python = major_minor(tensorrt_version) >= (10, 0)
+    wanted = os.environ.get(VARIABLE) == PYTHON
+    if has_python and (wanted or asked == "plugin"):
+        return Operators("plugin", None, "the plugins in Python, compiled by NVRTC when the engine runs")
+    if asked == "plugin" or wanted:
+        raise ExportError(
+            f"there is no plugin library here for TensorRT {tensorrt_version}, which knows no plugins in "
+            "Python. Build it: maskrt build-plugins; or build from the function bodies: --operators body"
+        )
+    return Operators(
+        "body",
+        None,
+        "function bodies, since there is no plugin library: slower. Build it: maskrt build-plugins",
+    )

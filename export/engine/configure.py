@@ -1,0 +1,114 @@
+"""How TensorRT is to build: precision, compatibility, profiles, plugins, the timing cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.contract import IMAGE_SIZES, IMAGES
+from runtime.engine_file import Profile
+from runtime.files import atomic_path
+
+Version = tuple[int, int]
+EMBEDS_SINCE = (10, 0)  # our plugins of 8.6 are of the second generation, which the plan does not carry
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user may choose besides shapes and operators. None: TensorRT's own choice."""
+
+    workspace_mib: int | None = None
+    optimization_level: int | None = None
+    version_compatible: bool = False
+    hardware_compatible: bool = False
+
+
+def create_network(trt: Any, builder: Any, version: Version) -> Any:
+    """An empty network whose types are those in the ONNX file, where TensorRT knows such a thing (10 on)."""
+    if version < (10, 0):
+        return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))
+    return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+
+
+def configure(
+    trt: Any,
+    builder: Any,
+    network: Any,
+    version: Version,
+    precision: str,
+    profiles: tuple[Profile, ...],
+    embedded: Path | None,
+    options: Options,
+) -> Any:
+    """The builder's configuration. embedded: the plugin library that the plan is to carry."""
+    config = builder.create_builder_config()
+    config.profiling_verbosity = (
+        trt.ProfilingVerbosity.DETAILED
+    )  # the engine tells its layers, for the report
+    if precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and it keeps 10 bits of the mantissa
+    if version < (10, 0):
+        _set_types_for_8_6(trt, network, config, precision)
+    for profile in profiles:
+        optimization_profile = builder.create_optimization_profile()
+        ends = (profile.min, profile.opt, profile.max)
+        optimization_profile.set_shape(IMAGES, *((n, height, width, 3) for n, height, width in ends))
+        optimization_profile.set_shape(IMAGE_SIZES, *((n, 2) for n, _, _ in ends))
+        config.add_optimization_profile(optimization_profile)
+    if options.optimization_level is not None:
+        config.builder_optimization_level = options.optimization_level
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.hardware_compatible:
+        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+    if embedded is not None:
+        config.plugins_to_serialize = [str(embedded)]
+    return config
+
+
+def _set_types_for_8_6(trt: Any, network: Any, config: Any, precision: str) -> None:
+    """Where types are no more than a wish, say them as builder flags and as constraints.
+
+    fp16: half is allowed, and what the file has in float32 (boxes, RoIs, NMS) is held to it. int8: the Q/DQ
+    nodes say what is INT8; half is not allowed beside it, since nothing would tell the two apart.
+    cuBLAS and cuDNN are left out: 8.6 is the last to take kernels from them.
+    """
+    own = (trt.TacticSource.EDGE_MASK_CONVOLUTIONS, trt.TacticSource.JIT_CONVOLUTIONS)
+    config.set_tactic_sources(sum(1 << int(source) for source in own))
+    if precision == "int8":
+        config.set_flag(trt.BuilderFlag.INT8)
+    elif precision == "fp16":
+        config.set_flag(trt.BuilderFlag.FP16)
+        config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
+        fixed = (trt.LayerType.CAST, trt.LayerType.CONSTANT, trt.LayerType.PLUGIN_V2, trt.LayerType.SHAPE)
+        for i in range(network.num_layers):
+            layer = network.get_layer(i)
+            outputs = [layer.get_output(j) for j in range(layer.num_outputs)]
+            if layer.type in fixed or any(tensor.dtype != trt.float32 for tensor in outputs):
+                continue
+            layer.precision = trt.float32
+            for j in range(layer.num_outputs):
+                layer.set_output_type(j, trt.float32)
+
+
+def timing_cache_path(engine: Path, tensorrt_version: str, compute_capability: str) -> Path:
+    """Of the measurements that builds on this GPU with this TensorRT share; beside the engine."""
+    gpu = compute_capability.replace(".", "")
+    return engine.parent / f"tensorrt-{tensorrt_version}-sm{gpu}.timing"
+
+
+def load_timing_cache(config: Any, path: Path) -> None:
+    """Give the builder what earlier builds measured; a cache that TensorRT does not want is begun anew."""
+    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    if not config.set_timing_cache(cache, False):
+        config.set_timing_cache(config.create_timing_cache(b""), False)
+
+
+def save_timing_cache(config: Any, path: Path) -> None:
+    """Write what was measured, merged with what another build wrote in the meantime."""
+    cache = config.get_timing_cache()
+    if path.is_file():
+        cache.combine(config.create_timing_cache(path.read_bytes()), False)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(bytes(cache.serialize()))

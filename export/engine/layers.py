@@ -1,0 +1,119 @@
+"""What TensorRT made of the model, layer by layer, out of the engine's own JSON (IEngineInspector)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from onnx import ModelProto, TensorProto
+
+from export.engine.prepare import custom_nodes
+from export.engine.values import Values, standard_nodes
+from runtime.errors import ExportError
+
+HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # where precision is worth its while
+#: Words of a format such as "Channel major FP16 format where channel % 8 == 0".
+TYPE_WORDS = {
+    "BF16": "BF16", "BFLOAT16": "BF16", "FP16": "FP16", "HALF": "FP16", "INT8": "INT8", "INT32": "INT32",
+    "INT64": "INT64", "UINT8": "UINT8", "BOOL": "BOOL", "FP32": "FP32", "FLOAT": "FP32",
+}  # fmt: skip
+FULL_PRECISION = "FP32"
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What the engine is made of.
+
+    precisions: number of layers by the type of their first output. strays: heavy layers that were to be FP16
+    or INT8 and take nothing but FP32. plugins: our operators in the engine. reformats: of layout or type, at
+    the plugins' inputs and outputs.
+    """
+
+    precisions: dict[str, int]
+    strays: tuple[str, ...]
+    plugins: tuple[str, ...]
+    reformats: tuple[str, ...]
+
+
+def examine_layers(information: dict[str, Any], model: ModelProto, source: str) -> LayerReport:
+    """Read the engine's layers and hold them against the prepared model.
+
+    information: IEngineInspector's JSON of an engine built with detailed profiling. Raises ExportError where
+    not every operator that the model leaves to a plugin is one in the engine.
+    """
+    layers = [layer for layer in information["Layers"] if isinstance(layer, dict)]
+    expected = custom_nodes(model)
+    plugin_layers = [layer for layer in layers if "plugin" in str(layer.get("LayerType", "")).lower()]
+    found = [node for node in expected if any(_stems_from(layer, node) for layer in plugin_layers)]
+    if found != expected:
+        missing = ", ".join(node for node in expected if node not in found)
+        raise ExportError(
+            f"{source}: of {len(expected)} operators that were to be plugins {len(found)} are in the engine; "
+            f"missing: {missing}. Nothing was written. Please report this with the TensorRT version, and use "
+            "--operators body meanwhile"
+        )
+    ours = [layer for layer in plugin_layers if any(_stems_from(layer, node) for node in expected)]
+    return LayerReport(
+        precisions=dict(
+            Counter(_type_of(tensor) for layer in layers for tensor in layer.get("Outputs", [])[:1])
+        ),
+        strays=tuple(_strays(layers, model)),
+        plugins=tuple(found),
+        reformats=tuple(_reformats(layers, ours)),
+    )
+
+
+def _type_of(tensor: dict[str, Any]) -> str:
+    """FP16 of "Row major linear FP16"."""
+    words = str(tensor.get("Format/Datatype", "")).upper().split()
+    return next((TYPE_WORDS[word] for word in words if word in TYPE_WORDS), "unknown")
+
+
+def _stems_from(layer: dict[str, Any], node: str) -> bool:
+    """Whether an ONNX node went into a layer: fused layers join the names, newer versions list them apart."""
+    text = f"{layer.get('Name', '')} {layer.get('Metadata', '')}"
+    return re.search(rf"(?<![\w./]){re.escape(node)}(?![\w./])", text) is not None
+
+
+def _strays(layers: list[dict[str, Any]], model: ModelProto) -> Iterator[str]:
+    for node in _lowered(model):
+        hosts = [layer for layer in layers if _stems_from(layer, node)]
+        inputs = {_type_of(tensor) for layer in hosts for tensor in layer.get("Inputs", [])}
+        if hosts and inputs == {FULL_PRECISION}:
+            yield node
+
+
+def _lowered(model: ModelProto) -> Iterator[str]:
+    """Names of heavy nodes whose activations the file has in FP16 or INT8 (behind a DequantizeLinear)."""
+    values = Values(model.graph)
+    dequantised = {n.output[0] for n in standard_nodes(model.graph) if n.op_type == "DequantizeLinear"}
+    for node in standard_nodes(model.graph):
+        if node.op_type in HEAVY:
+            half = values.element_type(node.input[0]) == TensorProto.FLOAT16
+            if half or node.input[0] in dequantised:
+                yield node.name
+
+
+def _reformats(layers: list[dict[str, Any]], ours: list[dict[str, Any]]) -> Iterator[str]:
+    around = {t["Name"] for layer in ours for side in ("Inputs", "Outputs") for t in layer.get(side, [])}
+    for layer in layers:
+        if str(layer.get("LayerType", "")) == "Reformat":
+            touched = {t["Name"] for side in ("Inputs", "Outputs") for t in layer.get(side, [])}
+            if touched & around:
+                yield str(layer["Name"])
+
+
+def lines(report: LayerReport, activation_bytes: int) -> list[str]:
+    """The report for the person at the terminal."""
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(report.precisions.items()))
+    said = [f"layers: {counts}; activations {activation_bytes / (1 << 20):.0f} MiB"]
+    if report.plugins:
+        said.append(
+            f"plugins in the engine: {len(report.plugins)}; reformats around them: {len(report.reformats)}"
+        )
+    if report.strays:
+        said.append(f"in FP32 although lower was meant: {', '.join(report.strays)}")
+    return said

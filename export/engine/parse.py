@@ -1,0 +1,61 @@
+"""Reading the prepared ONNX into a TensorRT network, and saying in our words what its parser refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnx import ModelProto
+
+from export.engine.prepare import TOLD
+from export.engine.supported import PLUGINS
+from export.engine.values import label
+from runtime.errors import ExportError
+from runtime.trt_library import forget_words, logger, words
+from runtime.trt_plugins import take_python_error
+
+#: Of trt.ErrorCode by name: what it means, and what to do about it.
+MEANINGS = {
+    "UNSUPPORTED_NODE": "this TensorRT has no such operator in this form",
+    "UNSUPPORTED_NODE_ATTR": "this TensorRT does not take one of its attributes",
+    "UNSUPPORTED_NODE_INPUT": "this TensorRT does not take one of its inputs",
+    "UNSUPPORTED_NODE_DATATYPE": "this TensorRT does not take its type of data",
+    "UNSUPPORTED_NODE_DYNAMIC": "this TensorRT needs a constant where the graph works something out",
+    "UNSUPPORTED_NODE_SHAPE": "this TensorRT does not take its shapes",
+    "UNSUPPORTED_GRAPH": "this TensorRT cannot run the graph as a whole",
+    "INVALID_NODE": "the parser finds the node malformed",
+    "INVALID_GRAPH": "the parser finds the graph malformed",
+    "INVALID_VALUE": "the parser finds a value out of range",
+    "MODEL_DESERIALIZE_FAILED": "the parser cannot read the file",
+    "MEM_ALLOC_FAILED": "the host ran out of memory",
+}
+UPGRADE = "Export it again with this maskrt, or use a newer TensorRT (docs/tensorrt.md)"
+PLUGIN = (
+    "Look whether the plugins were loaded and are of this version (maskrt doctor), or use --operators body"
+)
+
+
+def parse(trt: Any, network: Any, model: ModelProto, source: str) -> None:
+    """Fill `network` (trt.INetworkDefinition) from the model. Raises ExportError, naming nodes."""
+    parser = trt.OnnxParser(network, logger())
+    forget_words()
+    if parser.parse(model.SerializeToString()):
+        return
+    if (cause := take_python_error()) is not None:  # of a plugin in Python, which says more than the parser
+        raise cause
+    errors = [parser.get_error(i) for i in range(parser.num_errors)]
+    reports = [(error.code().name, error.node(), error.desc()) for error in errors]
+    raise ExportError(explain(reports, model, source) if reports else f"{source}: {words()}. {UPGRADE}")
+
+
+def explain(reports: list[tuple[str, int, str]], model: ModelProto, source: str) -> str:
+    """One message of the parser's reports: (name of the code, index of the node or -1, its own words)."""
+    told, remedy = [], UPGRADE
+    for code, index, description in reports[:TOLD]:
+        inside = 0 <= index < len(model.graph.node)
+        subject = label(model.graph.node[index]) if inside else "the file"
+        if inside and model.graph.node[index].op_type in PLUGINS:
+            remedy = PLUGIN
+        meaning = MEANINGS.get(code, f"TensorRT's error {code}")
+        told.append(f"{subject}: {meaning} ({' '.join(description.split())})")
+    more = f"; and {len(reports) - TOLD} more" if len(reports) > TOLD else ""
+    return f"{source}: TensorRT's parser refuses it: {'; '.join(told)}{more}. {remedy}"
