@@ -13,8 +13,10 @@ import onnx
 import torch
 import typer
 
+from export.graphs.half import to_half
 from export.graphs.mask_rcnn import MaskRcnnGraph
 from export.operators import OPSET, TRANSLATIONS, attach_bodies
+from export.overflow import half_contract
 from export.stages import hide_stages, show_stages
 from export.weights import load_checkpoint
 from runtime.cli import run, say
@@ -33,9 +35,12 @@ EXAMPLE_BATCH, EXAMPLE_HEIGHT_PX, EXAMPLE_WIDTH_PX = 2, 10 * CANVAS_STRIDE, 14 *
 def export_onnx(checkpoint: Checkpoint, contract: Contract) -> onnx.ModelProto:
     """The checkpoint's inference graph under the contract's shapes, with weights, bodies and contract inside.
 
+    Its precision too is the contract's; under "fp16" the units named in precision_details stay float32.
     Raises ExportError where the finished file does not pass ONNX's checker.
     """
     graph = MaskRcnnGraph(checkpoint.build(), detections=contract.detections).eval()
+    if contract.precision == "fp16":
+        to_half(graph, contract.precision_details["float32_units"])
     canvas = contract.canvas
     batch = contract.batch or EXAMPLE_BATCH
     height, width = canvas.height_px or EXAMPLE_HEIGHT_PX, canvas.width_px or EXAMPLE_WIDTH_PX
@@ -125,6 +130,10 @@ def command(
         str, typer.Option(help="Of the canvas: uint8, or float32 to match torchvision's resize")
     ] = "uint8",
     classes: Annotated[str | None, typer.Option(help="name1,name2,… for a checkpoint without names")] = None,
+    precision: Annotated[str, typer.Option(help="fp32, or fp16: scores and boxes stay float32")] = "fp32",
+    images: Annotated[
+        list[str] | None, typer.Option(help="fp16: what passes its range on these images stays float32")
+    ] = None,
     with_stages: Annotated[
         bool, typer.Option("--with-stages", help="Give the stages between as outputs too, for parity")
     ] = False,
@@ -140,6 +149,11 @@ def command(
     loaded = load_checkpoint(checkpoint, names)
     if dtype not in ("uint8", "float32"):
         raise ExportError(f"--dtype is {dtype!r}, expected uint8 or float32.")
+    if precision not in ("fp32", "fp16") or (images and precision == "fp32"):
+        raise ExportError(
+            f"--precision is {precision!r}{' with --images' if images else ''}, expected fp32, or fp16 with "
+            "--images. For int8: maskrt calibrate MODEL.onnx --data IMAGES"
+        )
     if dynamic and (height or width or batch):
         raise ExportError("--dynamic leaves batch, height and width open: give them, or --dynamic, not both.")
     if not dynamic:
@@ -149,12 +163,16 @@ def command(
     contract = loaded.contract(
         height_px=height, width_px=width, batch=batch, dtype=dtype, detections=detections
     )
+    if precision == "fp16":
+        contract = half_contract(loaded, contract, images or [])
     model = export_onnx(loaded, contract)
     if with_stages:
         show_stages(model, str(output))
     save_onnx(model, output)
     size = "any size and batch" if dynamic else f"{batch} x {height} x {width}"
-    say(f"{output}: {output.stat().st_size / 1e6:.0f} MB, {size}, classes: {len(loaded.classes)}, fp32")
+    say(
+        f"{output}: {output.stat().st_size / 1e6:.0f} MB, {size}, classes: {len(loaded.classes)}, {precision}"
+    )
 
 
 def main(args: list[str] | None = None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.errors import ContractError
@@ -71,6 +71,8 @@ class Contract:
     precision: str  # "fp32", "fp16", "int8"
     toolkit_version: str
     checkpoint_sha256: str
+    # How a precision below float32 was reached: fp16: units left in float32; int8: images, method, what stayed in float
+    precision_details: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:

@@ -42,7 +42,8 @@ class Detections(nn.Module):
         Returns num_detections (N,) int32, boxes (N, D, 4), scores (N, D), labels (N, D) int32; label 0 is
         the first class after the background.
         """
-        logits, deltas = self.box_predictor(self.box_head(pooled))
+        # Scores and boxes are computed in float32, also of a head in half.
+        logits, deltas = (x.to(rois.dtype) for x in self.box_predictor(self.box_head(pooled)))
         stages |= {BOX_FEATURES: pooled, CLASS_LOGITS: logits, BOX_DELTAS: deltas}
         classes = logits.shape[1]
         foreground = classes - 1

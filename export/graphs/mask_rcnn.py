@@ -25,7 +25,8 @@ CANONICAL_SCALE_PX, CANONICAL_LEVEL = 224.0, 4  # arXiv:1612.03144, section 4.2
 
 class MaskRcnnGraph(nn.Module):
     """The exported forward pass. `detections`: "fixed" runs the mask head on all D rows, "dynamic" on the
-    rows detected only, so that on a CPU its cost follows the number of objects."""
+    rows detected only, so that on a CPU its cost follows the number of objects. All in float32, until
+    export.graphs.half changes the types of its units."""
 
     def __init__(self, model: MaskRCNN, *, detections: str) -> None:
         super().__init__()
@@ -118,7 +119,7 @@ class MaskRcnnGraph(nn.Module):
         logits = torch.bmm(weights[:, None], maps.flatten(2)).squeeze(1)
         logits = logits + last.bias.index_select(0, channel)[:, None]
         stages |= {MASK_FEATURES: pooled, MASK_LOGITS: logits}
-        return torch.sigmoid(logits).view(-1, *maps.shape[2:])
+        return torch.sigmoid(logits.to(boxes.dtype)).view(-1, *maps.shape[2:])
 
 
 def image_index(boxes: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ class Proposals(nn.Module):
         stages.update(zip(RPN_LOGITS, logits, strict=True))
         stages.update(zip(RPN_DELTAS, deltas, strict=True))
         for level, (feature, logit, delta) in enumerate(zip(features, logits, deltas, strict=True)):
+            logit, delta = logit.to(image_sizes.dtype), delta.to(image_sizes.dtype)  # of a head in half
             best, anchors, rows = self._top(level, feature, logit, canvas)
             anchors_shape = (delta.shape[0], -1, 4)
             delta = delta.permute(0, 2, 3, 1).reshape(anchors_shape)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from onnx import FunctionProto, ModelProto
+from onnx import FunctionProto, ModelProto, TensorProto
 from onnxscript import opset18
 
 from export.operators.grouped_nms import grouped_nms, grouped_nms_body, grouped_nms_node
@@ -53,15 +53,20 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 def attach_bodies(model: ModelProto) -> None:
     """Add to an exported model, in place, the body of each custom operator that it uses.
 
-    Raises ValueError where two PyramidRoiAlign nodes would need different bodies (levels or `aligned`).
+    Raises ValueError where two PyramidRoiAlign nodes would need different bodies (levels, `aligned`, type).
     """
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
     bodies: dict[str, FunctionProto] = {}
     for node in model.graph.node:
         if node.domain != DOMAIN:
             continue
         if node.op_type == "PyramidRoiAlign":
             aligned = next(bool(a.i) for a in node.attribute if a.name == "aligned")
-            body = pyramid_roi_align_body(levels=len(node.input) - 2, aligned=aligned)
+            body = pyramid_roi_align_body(
+                levels=len(node.input) - 2,
+                aligned=aligned,
+                half=types[node.input[2]] == TensorProto.FLOAT16,
+            )
         else:
             body = grouped_nms_body()
         if bodies.setdefault(node.op_type, body) != body:

@@ -47,7 +47,8 @@ def pyramid_roi_align(
 
     rois: (R, 4) float32, x1 y1 x2 y2 in canvas pixels. batch_indices: (R,) int32. features: a tensor a
     level, (N, C, H_l, W_l), whose strides (powers of two) are `strides`. aligned: subtract half a pixel
-    (Detectron2) or not (torchvision). Returns (R, C, output_height, output_width).
+    (Detectron2) or not (torchvision). Returns (R, C, output_height, output_width) of the features' type;
+    coordinates and sums are float32 whatever that is.
     """
     levels = assign_levels(
         rois,
@@ -61,8 +62,13 @@ def pyramid_roi_align(
     for feature, stride in zip(features, strides, strict=True):
         here = torch.where(levels == stride.bit_length() - 1)[0]
         pooled[here] = roi_align(
-            feature, numbered[here], (output_height, output_width), 1.0 / stride, sampling_ratio, aligned
-        )
+            feature.to(rois.dtype),
+            numbered[here],
+            (output_height, output_width),
+            1.0 / stride,
+            sampling_ratio,
+            aligned,
+        ).to(pooled.dtype)
     return pooled
 
 
@@ -78,13 +84,15 @@ def _(
     return features[0].new_empty((rois.shape[0], features[0].shape[1], output_height, output_width))
 
 
-def pyramid_roi_align_body(levels: int, aligned: bool) -> FunctionProto:
+def pyramid_roi_align_body(levels: int, aligned: bool, half: bool) -> FunctionProto:
     """Gather each level's RoIs, pool them once, concatenate, un-permute.
 
     Scaling the RoIs by 1/stride (exact: a power of two) in place of RoiAlign's spatial_scale attribute
-    lets `strides` stay an attribute of the node, where the plugin reads it.
+    lets `strides` stay an attribute of the node, where the plugin reads it. half: the features are float16;
+    ONNX's RoiAlign takes RoIs of the features' type alone, so each level is raised to float32.
     """
     features = [f"feature_{i}" for i in range(levels)]
+    pooled_from = [f"{feature}_float" if half else feature for feature in features]
     mode = "half_pixel" if aligned else "output_half_pixel"
     pool = "\n".join(
         f"""
@@ -97,11 +105,12 @@ def pyramid_roi_align_body(levels: int, aligned: bool) -> FunctionProto:
         canvas_rois_{i} = Gather <axis = 0> (rois, rows_{i})
         level_rois_{i} = Div (canvas_rois_{i}, stride_{i})
         images_{i} = Gather <axis = 0> (image, rows_{i})
+        {f"{pooled_from[i]} = Cast <to = 1> ({features[i]})" if half else ""}
         pooled_{i} = RoiAlign <
             output_height: int = @output_height, output_width: int = @output_width,
             sampling_ratio: int = @sampling_ratio, mode = "avg", spatial_scale = 1.0,
             coordinate_transformation_mode = "{mode}"
-        > (feature_{i}, level_rois_{i}, images_{i})
+        > ({pooled_from[i]}, level_rois_{i}, images_{i})
         """
         for i in range(levels)
     )
@@ -141,7 +150,9 @@ def pyramid_roi_align_body(levels: int, aligned: bool) -> FunctionProto:
             image = Cast <to = 7> (batch_indices)
             {pool}
             order = Concat <axis = 0> ({", ".join(f"rows_{i}" for i in range(levels))})
-            by_level = Concat <axis = 0> ({", ".join(f"pooled_{i}" for i in range(levels))})
+            {"by_level_float" if half else "by_level"} =
+                Concat <axis = 0> ({", ".join(f"pooled_{i}" for i in range(levels))})
+            {"by_level = Cast <to = 10> (by_level_float)" if half else ""}
             count = Shape (level)
             count_0 = Squeeze (count)
             zero = Constant <value_int = 0> ()

@@ -1,0 +1,60 @@
+"""The range scan: which units of a model pass what half precision can hold, on images of the user's own."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+
+from export.graphs.half import HALF_MAX, too_large, unit_of, watch
+from export.graphs.mask_rcnn import MaskRcnnGraph
+from runtime.cli import say, track
+from runtime.contract import Contract
+from runtime.preprocess import preprocess
+from runtime.sources import find_images, read_image
+from training.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was seen: the tensors near or past float16's largest number with their peaks, and their units."""
+
+    images: int
+    peaks: dict[str, float]
+    float32_units: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The report, a line a tensor."""
+        return [
+            f"{name}: {peak:.0f}, of {HALF_MAX:.0f} that float16 can hold; its unit stays float32"
+            for name, peak in sorted(self.peaks.items())
+        ]
+
+
+def scan(checkpoint: Checkpoint, contract: Contract, inputs: list[str]) -> Scan:
+    """Run the float32 graph over image files, folders and globs, and keep the peaks of its tensors.
+
+    Raises ImageError where an input names no image or one cannot be read.
+    """
+    graph = MaskRcnnGraph(checkpoint.build(), detections="dynamic").eval()
+    paths = find_images(inputs)
+    with torch.inference_mode(), watch(graph) as peaks:
+        for path in track(paths, "Scanning for overflow"):
+            batch = preprocess([read_image(path)], contract.canvas)
+            graph(torch.from_numpy(batch.images), torch.from_numpy(batch.image_sizes))
+    large = too_large(peaks)
+    return Scan(len(paths), large, tuple(sorted({unit_of(name, graph) for name in large})))
+
+
+def half_contract(checkpoint: Checkpoint, contract: Contract, inputs: list[str]) -> Contract:
+    """The contract of an FP16 file; what passes float16's range on the images of `inputs` stays float32."""
+    if inputs:
+        found = scan(checkpoint, contract, inputs)
+        for line in found.lines():
+            say(line)
+    else:
+        found = Scan(0, {}, ())
+        say(f"no --images: nobody has looked whether this model's values fit float16 (up to {HALF_MAX:.0f}).")
+    details = {"scanned_images": found.images, "float32_units": list(found.float32_units)}
+    return dataclasses.replace(contract, precision="fp16", precision_details=details)
