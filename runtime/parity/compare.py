@@ -35,7 +35,7 @@ def compare(
     on_canvas = Batch(batch.images, batch.image_sizes, canvas_sizes)
     outputs = [session.infer(batch.images, batch.image_sizes) for session in (reference, candidate)]
     (expected, *_), (actual, *_) = paste_alike(
-        *outputs, on_canvas, contract, within_px=report.tolerance.box_px
+        *outputs, on_canvas, contract, within_px=report.tolerance.rounding_px
     )
     report.add(name, match(expected, actual), expected.scores, actual.scores)
 
@@ -107,7 +107,8 @@ def _print_table(report: Report) -> None:
     facts = report.to_dict()
     summary, limit = facts["summary"], report.tolerance
     table = Table(title=f"{summary['instances']} instances in {summary['images']} images")
-    for heading in ("", "median", "worst", "allowed"):
+    judged = "mean" if limit.on_average else "worst"
+    for heading in ("", "median", judged, "allowed"):
         table.add_column(heading, justify="right" if heading else "left")
     for label, key, worst, allowed in (
         ("score difference", "score_difference", "max", f"{limit.score:g}"),
@@ -118,11 +119,15 @@ def _print_table(report: Report) -> None:
         values = (
             ("–", "–")
             if spread is None
-            else tuple("NaN" if spread[k] is None else f"{spread[k]:.3g}" for k in ("median", worst))
+            else tuple(
+                "NaN" if spread[k] is None else f"{spread[k]:.3g}"
+                for k in ("median", "mean" if limit.on_average else worst)
+            )
         )
         table.add_row(label, *values, allowed)
-    table.add_row("missed", "", str(summary["missed"]), "0")
-    table.add_row("extra", "", str(summary["extra"]), "0")
+    few = "0" if limit.matched == 1 else f"{1 - limit.matched:.0%}"
+    table.add_row("missed", "", str(summary["missed"]), few)
+    table.add_row("extra", "", str(summary["extra"]), few)
     console = Console()
     console.print(table)
     for failure in report.failures[:10]:

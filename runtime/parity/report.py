@@ -22,17 +22,25 @@ class Report:
     def add(
         self, name: str, matching: Matching, reference_scores: NDArray, candidate_scores: NDArray
     ) -> None:
-        """Record one image's matching."""
+        """Record one image's matching, without what both sides score below the tolerance's above_score."""
+        least = self.tolerance.above_score
+        pairs = [
+            p
+            for p in matching.pairs
+            if max(reference_scores[p.reference], candidate_scores[p.candidate]) >= least
+        ]
+        missed = [float(reference_scores[i]) for i in matching.missed if reference_scores[i] >= least]
+        extra = [float(candidate_scores[i]) for i in matching.extra if candidate_scores[i] >= least]
         self.images.append(
             {
                 "image": name,
-                "instances": len(matching.pairs) + len(matching.missed),
-                "missed_scores": [float(reference_scores[i]) for i in matching.missed],
-                "extra_scores": [float(candidate_scores[i]) for i in matching.extra],
+                "instances": len(pairs) + len(missed),
+                "missed_scores": missed,
+                "extra_scores": extra,
                 "same_order": matching.same_order(reference_scores, self.tolerance.score),
-                "score_differences": [p.score_difference for p in matching.pairs],
-                "box_differences_px": [p.box_difference_px for p in matching.pairs],
-                "mask_ious": [p.mask_iou for p in matching.pairs],
+                "score_differences": [p.score_difference for p in pairs],
+                "box_differences_px": [p.box_difference_px for p in pairs],
+                "mask_ious": [p.mask_iou for p in pairs],
             }
         )
 
@@ -41,7 +49,48 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
-        """Why the candidate is not the reference, worst first, each naming the image; empty if it is."""
+        """Why the candidate is not the reference; empty if it is."""
+        failures = self._failures_on_average() if self.tolerance.on_average else self._failures_by_image()
+        if not any(image["instances"] for image in self.images):
+            failures.append("the reference found nothing in any image, so nothing was compared")
+        return failures
+
+    @property
+    def matched(self) -> float:
+        """Share of the instances that have a counterpart, on the side where fewer have one; 1 of none."""
+        pairs, missed, extra = (len(self._all(k)) for k in ("mask_ious", "missed_scores", "extra_scores"))
+        return pairs / (pairs + max(missed, extra)) if pairs + missed + extra else 1.0
+
+    def mean(self, key: str) -> float:
+        """Of "score_differences", "box_differences_px" or "mask_ious", over all matched instances."""
+        values = self._all(key)
+        return float(np.mean(values)) if values else float("nan")
+
+    def _failures_on_average(self) -> list[str]:
+        limit, failures = self.tolerance, []
+        if not self.matched >= limit.matched:
+            missed, extra = len(self._all("missed_scores")), len(self._all("extra_scores"))
+            failures.append(
+                f"{self.matched:.1%} of the instances matched ({missed} missed, {extra} extra), "
+                f"at least {limit.matched:.1%} expected"
+            )
+        if not self._all("mask_ious"):
+            return failures
+        for what, key, allowed in (
+            ("score differs", "score_differences", limit.score),
+            ("box differs", "box_differences_px", limit.box_px),
+        ):
+            if not self.mean(key) <= allowed:
+                unit = " px" if key.endswith("_px") else ""
+                failures.append(f"{what} by {self.mean(key):.2g}{unit} on average, allowed {allowed:g}{unit}")
+        if not self.mean("mask_ious") >= limit.mask_iou:
+            failures.append(
+                f"mean mask IoU {self.mean('mask_ious'):.4f}, at least {limit.mask_iou:g} expected"
+            )
+        return failures
+
+    def _failures_by_image(self) -> list[str]:
+        """Worst first, each naming the image."""
         limit, failures = self.tolerance, []
         for image in self.images:
             name = image["image"]
@@ -60,8 +109,6 @@ class Report:
             worst = -_worst([-iou for iou in image["mask_ious"]], -1)
             if not worst >= limit.mask_iou:
                 failures.append(f"{name}: mask IoU {worst:.4f}, at least {limit.mask_iou:g} expected")
-        if not any(image["instances"] for image in self.images):
-            failures.append("the reference found nothing in any image, so nothing was compared")
         return failures
 
     def to_dict(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def test_is_json_with_every_number(matchings: tuple[Matching, ...]) -> None:
 
     assert json.loads(text) == facts
     assert facts["summary"]["images"] == len(facts["per_image"]) == len(matchings)
-    assert facts["tolerance"] == {"score": 1e-4, "box_px": 0.01, "mask_iou": 0.99}
+    assert facts["tolerance"].items() >= {"score": 1e-4, "box_px": 0.01, "mask_iou": 0.99}.items()
 
 
 def test_is_json_even_of_what_is_not_a_number() -> None:
@@ -140,4 +140,10 @@ def test_sums_up_the_spread() -> None:
 
 
 def test_fp32_is_held_to_the_issue_s_limits() -> None:
-    assert dataclasses.asdict(BY_PRECISION["fp32"]) == {"score": 1e-4, "box_px": 0.01, "mask_iou": 0.99}
+    every_instance = {"above_score": 0.0, "matched": 1.0, "on_average": False}
+    assert dataclasses.asdict(BY_PRECISION["fp32"]) == {
+        "score": 1e-4,
+        "box_px": 0.01,
+        "mask_iou": 0.99,
+        **every_instance,
+    }
