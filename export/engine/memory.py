@@ -36,6 +36,8 @@ def needed_bytes(model: ModelProto, largest: Shape | None) -> int:
     for value in [*shaped.graph.input, *shaped.graph.value_info, *shaped.graph.output]:
         kind = value.type.tensor_type
         tensors[value.name] = _tensor_bytes(kind.elem_type, [d.dim_value for d in kind.shape.dim])
+    for name in weights.keys() & tensors.keys():
+        del tensors[name]
     layers = (sum(tensors.get(name, 0) for name in (*n.input, *n.output)) for n in shaped.graph.node)
     return sum(weights.values()) + max(layers, default=0)
 

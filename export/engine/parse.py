@@ -29,9 +29,7 @@ MEANINGS = {
     "MEM_ALLOC_FAILED": "the host ran out of memory",
 }
 UPGRADE = "Export it again with this maskrt, or use a newer TensorRT (docs/tensorrt.md)"
-PLUGIN = (
-    "Look whether the plugins were loaded and are of this version (maskrt doctor), or use --operators body"
-)
+PLUGIN = "Are the plugins built for this TensorRT (maskrt build-plugins)? Without them: --operators body"
 
 
 def parse(trt: Any, network: Any, model: ModelProto, source: str) -> None:
