@@ -55,7 +55,8 @@ def attach_bodies(model: ModelProto) -> None:
 
     Raises ValueError where two PyramidRoiAlign nodes would need different bodies (levels, `aligned`, type).
     """
-    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    values = (*model.graph.input, *model.graph.value_info)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
     bodies: dict[str, FunctionProto] = {}
     for node in model.graph.node:
         if node.domain != DOMAIN:
