@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-full lint bench clean
+.PHONY: demo test test-full lint bench gpu-check-record gpu-check clean
 
 demo: $(READY)
 	$(BIN)/maskrt demo
@@ -23,6 +23,15 @@ lint: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.mask_rcnn
 	$(BIN)/python -m benchmarks.paste_encode
+
+# Models, inputs and PyTorch's answers for gpu-check, made anywhere: make gpu-check-record CHECKPOINTS="a.pt b.pt"
+BUNDLE ?= out/gpu-check
+gpu-check-record: $(READY)
+	$(BIN)/python -m benchmarks.gpu_check.record $(CHECKPOINTS) $(if $(IMAGES),--images $(IMAGES)) -o $(BUNDLE)
+
+# With the Python that has TensorRT, which need not have PyTorch: make gpu-check PYTHON=/opt/trt/bin/python
+gpu-check:
+	$(PYTHON) -m benchmarks.gpu_check.check $(BUNDLE)
 
 clean:
 	rm -rf $(VENV) out build *.egg-info

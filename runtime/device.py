@@ -167,6 +167,15 @@ class Stream(_Resource):
         """Until everything put on it is done. A kernel that failed is told here, as CudaError."""
         call("cudaStreamSynchronize", self._stream)
 
+    def time_ms(self, work: Callable[[], None]) -> float:
+        """How long the GPU takes for what `work` puts on this stream; waits for it."""
+        start, end = _Event(), _Event()
+        call("cudaEventRecord", start.handle, self._stream)
+        work()
+        call("cudaEventRecord", end.handle, self._stream)
+        self.wait()
+        return float(call("cudaEventElapsedTime", start.handle, end.handle))
+
     def capture(self, work: Callable[[], None]) -> CudaGraph:
         """Record what `work` puts on this stream, without running it.
 
@@ -185,6 +194,14 @@ class Stream(_Resource):
             return CudaGraph(call("cudaGraphInstantiate", graph, 0), self._stream)
         finally:
             call("cudaGraphDestroy", graph)
+
+
+class _Event(_Resource):
+    """A moment on a stream."""
+
+    def __init__(self) -> None:
+        self.handle = call("cudaEventCreate")
+        super().__init__("cudaEventDestroy", self.handle)
 
 
 class CudaGraph(_Resource):

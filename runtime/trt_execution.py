@@ -96,11 +96,15 @@ class Execution:
     def _enqueue(self) -> None:
         for key in self._inputs:
             self._stream.to_device(self._host[key], self._device[key])
+        self.execute()
+        for key in self._outputs:
+            self._stream.to_host(self._device[key], self._host[key])
+
+    def execute(self) -> None:
+        """Put the engine alone on the stream, over what the GPU's buffers hold. Raises TensorRtError."""
         forget_words()
         if not self._context.execute_async_v3(self._stream.handle):
             raise trt_failure(f"{self._name}: TensorRT could not execute the engine")
-        for key in self._outputs:
-            self._stream.to_host(self._device[key], self._host[key])
 
     @property
     def captured(self) -> bool:

@@ -1,0 +1,127 @@
+"""`make gpu-check`: build, check and time every recorded model on this machine's GPU and TensorRT.
+
+Needs TensorRT, onnx, scipy and cuda-python, no PyTorch, and a folder that `make gpu-check-record` made. What
+is built is built by the commands that a user would run; what fails is a line in the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.gpu_check.agreement import agree
+from benchmarks.gpu_check.bundle import PRECISIONS, SHAPES, Bundle, Model, load_canvas
+from benchmarks.gpu_check.latency import session_latencies
+from benchmarks.gpu_check.operators import check_operator
+from benchmarks.gpu_check.report import EngineResult, Results
+from runtime.cli import say
+from runtime.device import describe_gpu
+from runtime.engine_file import Shape
+from runtime.errors import EXIT_FAILED_CHECK, MaskrtError
+from runtime.trt_library import import_tensorrt
+from runtime.trt_plugins import VARIABLE
+from runtime.trt_session import TrtSession
+
+
+def maskrt(*arguments: object) -> str:
+    """Run `maskrt ...` and give what it prints on stdout. Raises MaskrtError with its last words."""
+    words = [str(argument) for argument in arguments]
+    done = subprocess.run([sys.executable, "-m", "maskrt", *words], capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise MaskrtError(f"`maskrt {' '.join(words)}` ended with {done.returncode}: {last}")
+    return done.stdout
+
+
+def build_plugins() -> str:
+    """Build the plugin library and have every later step use it; else say why there is none.
+
+    TensorRT 10 and later then take the plugins in Python; 8.6 has none, and every engine will say so.
+    """
+    if named := os.environ.get(VARIABLE):
+        return named
+    try:
+        library = maskrt("build-plugins").strip()
+    except MaskrtError as error:
+        return f"none: {error}"
+    os.environ[VARIABLE] = library
+    return library
+
+
+def check_engine(model: Model, shape: str, precision: str, bundle: Path, output: Path) -> EngineResult:
+    """Build one form of a model, hold it to the recording, and time it."""
+    engine = output / f"{model.name}-{shape}-{precision}.engine"
+    profile = [] if shape == "static" else _profile(model)
+    start = time.perf_counter()
+    try:
+        maskrt("build", bundle / model.onnx(shape, precision), "-o", engine, *profile)
+        build_s = time.perf_counter() - start
+        sessions = {"on": TrtSession(engine), "off": TrtSession(engine, cuda_graph=False)}
+        agreement = agree(sessions["on"], model, shape, bundle)
+        images, image_sizes, _ = load_canvas(bundle / model.canvas(0))
+        latencies = {
+            graph: session_latencies(session, images, image_sizes) for graph, session in sessions.items()
+        }
+    except MaskrtError as error:
+        return EngineResult(model.name, shape, precision, failure=str(error))
+    for session in sessions.values():
+        session.close()
+    passed = agreement.passes(precision)
+    return EngineResult(model.name, shape, precision, build_s, "", agreement, passed, latencies)
+
+
+def _profile(model: Model) -> list[str]:
+    def text(shape: Shape) -> str:
+        return "x".join(map(str, shape))
+
+    return ["--min", text(model.smallest), "--opt", text(model.usual), "--max", text(model.largest)]
+
+
+def main() -> None:
+    """Check everything; the exit code says whether all of it passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle", type=Path, help="folder that make gpu-check-record made")
+    parser.add_argument("-o", "--output", type=Path, default=Path("out/gpu-results"))
+    options = parser.parse_args()
+    try:
+        results = run(Bundle.load(options.bundle), options.bundle, options.output)
+    except MaskrtError as error:
+        sys.exit(f"gpu-check: {error}")
+    results.write(options.output)
+    print(results.to_markdown())
+    say(f"{'passed' if results.passed else 'FAILED'}; written to {options.output}/results.md and .json")
+    sys.exit(0 if results.passed else EXIT_FAILED_CHECK)
+
+
+def run(bundle: Bundle, folder: Path, output: Path) -> Results:
+    """All checks, in order: the plugins, the operators alone, the models."""
+    trt, gpu = import_tensorrt(), describe_gpu()
+    machine = {
+        "GPU": f"{gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_bytes / 2**30:.0f} GiB",
+        "TensorRT": trt.__version__,
+        "CUDA": f"driver for {gpu.driver_version}, cuda-python {gpu.cuda_version}",
+        "Python": f"{platform.python_version()} on {platform.machine()}",
+        "plugin library": build_plugins(),
+        "weights": ", ".join(f"{model.name}: {model.weights}" for model in bundle.models),
+        "recorded with": ", ".join(f"{name} {version}" for name, version in bundle.made_with.items()),
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    operators = [
+        check_operator(operator, by, folder) for operator in bundle.operators for by in ("plugin", "body")
+    ]
+    engines = []
+    for model in bundle.models:
+        for shape in SHAPES:
+            for precision in PRECISIONS:
+                say(f"{model.name}, {shape}, {precision} ...")
+                engines.append(check_engine(model, shape, precision, folder, output))
+    return Results(machine, operators, engines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What a check found, as JSON and as the page docs/gpu-results.md."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.gpu_check.agreement import (
+    FP16_MATCHED_SHARE,
+    FP16_MEAN_MASK_IOU,
+    FP16_SURE_SCORE,
+    FP32_MASK_IOU,
+    Agreement,
+)
+from benchmarks.gpu_check.latency import ROUNDS, Latency
+from runtime.files import write_text
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """One form of one model. `failure`: why there is nothing else."""
+
+    model: str
+    shape: str
+    precision: str
+    build_s: float = 0.0
+    failure: str = ""
+    agreement: Agreement | None = None
+    passed: bool = False
+    latencies: dict[str, dict[str, Latency]] = field(
+        default_factory=dict
+    )  # CUDA graph on|off: what: how long
+
+
+@dataclass(frozen=True)
+class OperatorResult:
+    """One operator alone, by the plugin or by its body of standard operators."""
+
+    operator: str
+    precision: str
+    by: str  # "plugin" or "body"
+    failure: str = ""
+    worst_difference: float | None = None  # None: nothing to compare with
+    passed: bool = False
+    latency: Latency | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """All of it. `machine`: the GPU, TensorRT, and what else the figures hang on."""
+
+    machine: dict[str, str]
+    operators: list[OperatorResult]
+    engines: list[EngineResult]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was built, run and within its limits; the bodies are there to be compared with.
+
+        Nothing at all is no success.
+        """
+        verdicts = [o.passed for o in self.operators if o.by == "plugin"] + [e.passed for e in self.engines]
+        return bool(verdicts) and all(verdicts)
+
+    def write(self, folder: Path) -> None:
+        """results.json and results.md."""
+        text = json.dumps({"passed": self.passed, **dataclasses.asdict(self)}, indent=1)
+        write_text(folder / "results.json", text)
+        write_text(folder / "results.md", self.to_markdown())
+
+    def to_markdown(self) -> str:
+        """The tables, fit for docs/gpu-results.md."""
+        facts = [f"| {name} | {value} |" for name, value in self.machine.items()]
+        engines = [_engine_row(e) for e in self.engines]
+        operators = [_operator_row(o) for o in self.operators]
+        latencies = [row for e in self.engines for row in _latency_rows(e)]
+        return "\n".join(
+            [
+                "| machine | |\n|---|---|",
+                *facts,
+                "\n## Parity with PyTorch\n",
+                f"FP32: the same instances, each mask IoU at least {FP32_MASK_IOU:g}. FP16: at least "
+                f"{FP16_MATCHED_SHARE:.0%} of the instances above {FP16_SURE_SCORE:g} found again, mean mask "
+                f"IoU of these at least {FP16_MEAN_MASK_IOU:g}.\n",
+                "| model | shape | precision | build s | instances | missed | extra | above "
+                f"{FP16_SURE_SCORE:g} found | mean IoU | least IoU | score ± | box ± px | |",
+                "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+                *engines,
+                "\n## Operators against torchvision\n",
+                f"{ROUNDS} replays of a CUDA graph, timed on the GPU, on the same inputs: they are partly in "
+                "its cache.\n",
+                "| operator | precision | by | worst difference | median ms | p99 ms | |",
+                "|---|---|---|--:|--:|--:|---|",
+                *operators,
+                f"\n## Latency of one image\n\n{ROUNDS} calls each, copies to and from the GPU included.\n",
+                "| model | shape | precision | CUDA graph | what | median ms | p99 ms |",
+                "|---|---|---|---|---|--:|--:|",
+                *latencies,
+                "",
+            ]
+        )
+
+
+def _verdict(result: EngineResult | OperatorResult) -> str:
+    return f"**{result.failure}**" if result.failure else "passed" if result.passed else "**failed**"
+
+
+def _engine_row(e: EngineResult) -> str:
+    head = f"| {e.model} | {e.shape} | {e.precision} |"
+    if (a := e.agreement) is None:
+        return f"{head} |" + " |" * 8 + f" {_verdict(e)} |"
+    return (
+        f"{head} {e.build_s:.0f} | {a.instances} | {a.missed} | {a.extra} | {a.sure_matched} of {a.sure} | "
+        f"{a.mean_mask_iou:.4f} | {a.least_mask_iou:.4f} | {a.worst_score_difference:.2g} | "
+        f"{a.worst_box_difference_px:.2g} | {_verdict(e)} |"
+    )
+
+
+def _operator_row(o: OperatorResult) -> str:
+    difference = "" if o.worst_difference is None else f"{o.worst_difference:.2g}"
+    times = f"{o.latency.median_ms:.4f} | {o.latency.p99_ms:.4f}" if o.latency else " | "
+    return f"| {o.operator} | {o.precision} | {o.by} | {difference} | {times} | {_verdict(o)} |"
+
+
+def _latency_rows(e: EngineResult) -> list[str]:
+    return [
+        f"| {e.model} | {e.shape} | {e.precision} | {graph} | {what} | {t.median_ms:.2f} | {t.p99_ms:.2f} |"
+        for graph, times in e.latencies.items()
+        for what, t in times.items()
+    ]

@@ -1,0 +1,217 @@
+"""`make gpu-check` as far as it goes without a GPU: what is recorded, what counts as agreement, what is reported."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from benchmarks.gpu_check.agreement import Agreement, agree
+from benchmarks.gpu_check.bundle import Bundle, Model, Operator, save_canvas
+from benchmarks.gpu_check.latency import ROUNDS, WARM_UP, Latency, summarise
+from benchmarks.gpu_check.operators import difference
+from benchmarks.gpu_check.report import EngineResult, OperatorResult, Results
+from runtime.errors import MaskrtError
+from runtime.session import Outputs, Session
+from tests.conftest import REPOSITORY
+
+MODEL = Model("net", "random", 2, smallest=(1, 256, 320), usual=(1, 256, 320), largest=(2, 256, 320))
+PERFECT = Agreement(500, 400, 400, 0, 0, 1.0, 1.0, 0.0, 0.0)
+CHECK_WITHOUT_TORCH = """
+import sys
+for name in ("torch", "torchvision", "onnxscript", "lightning", "onnxruntime"):
+    sys.modules[name] = None
+import benchmarks.gpu_check.check as check
+sys.argv = ["check", "no-such-folder"]
+check.main()
+"""
+
+
+@pytest.fixture
+def recorded(tiny_session: Session, tmp_path: Path) -> Callable[..., Path]:
+    """A folder with a canvas of one image and one of two, and the model's own answers, with a fault."""
+
+    def record(fault: Callable[[Outputs], Outputs] = lambda outputs: outputs) -> Path:
+        for i, count in enumerate((1, 2)):
+            images = np.full((count, 256, 320, 3), 7, np.uint8)
+            sizes = np.array([[256, 320]] * count, np.float32)
+            outputs = tiny_session.infer(images, sizes)
+            save_canvas(tmp_path / MODEL.canvas(i), images, sizes, fault(outputs))
+        return tmp_path
+
+    return record
+
+
+def shift_boxes(o: Outputs) -> Outputs:
+    return dataclasses.replace(o, boxes=o.boxes + np.float32(400))
+
+
+def swap_labels(o: Outputs) -> Outputs:
+    return dataclasses.replace(o, labels=(o.labels + 1) % 3)
+
+
+def one_less(o: Outputs) -> Outputs:
+    return dataclasses.replace(o, num_detections=o.num_detections - 1)
+
+
+def invert_masks(o: Outputs) -> Outputs:
+    return dataclasses.replace(o, masks=1 - o.masks)
+
+
+def find_nothing(o: Outputs) -> Outputs:
+    return dataclasses.replace(o, num_detections=o.num_detections * 0)
+
+
+def test_a_model_agrees_with_its_own_recording(recorded: Callable[..., Path], tiny_session: Session) -> None:
+    found = agree(tiny_session, MODEL, "dynamic", recorded())
+
+    assert found.instances == 9
+    assert (found.missed, found.extra, found.sure_matched) == (0, 0, found.sure)
+    assert found.passes("fp32")
+    assert found.passes("fp16")
+
+
+def test_the_static_form_sees_only_canvases_of_its_size(
+    recorded: Callable[..., Path], tiny_session: Session
+) -> None:
+    folder = recorded()
+
+    assert (
+        0
+        < agree(tiny_session, MODEL, "static", folder).instances
+        < agree(tiny_session, MODEL, "dynamic", folder).instances
+    )
+
+
+@pytest.mark.parametrize("fault", [shift_boxes, swap_labels, invert_masks, find_nothing])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_another_model_does_not_agree(
+    fault: Callable[[Outputs], Outputs], precision: str, recorded: Callable[..., Path], tiny_session: Session
+) -> None:
+    assert not agree(tiny_session, MODEL, "dynamic", recorded(fault)).passes(precision)
+
+
+def test_fp32_takes_no_instance_more_or_less(recorded: Callable[..., Path], tiny_session: Session) -> None:
+    found = agree(tiny_session, MODEL, "dynamic", recorded(one_less))
+
+    assert found.extra == 3
+    assert not found.passes("fp32")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fp32", "fp16"),
+    [
+        ({}, True, True),
+        ({"missed": 1}, False, True),
+        ({"least_mask_iou": 0.98}, False, True),
+        ({"sure_matched": 396, "missed": 4}, False, True),
+        ({"sure_matched": 395, "missed": 5}, False, False),
+        ({"mean_mask_iou": 0.979}, True, False),
+        ({"instances": 0, "sure": 0, "sure_matched": 0}, False, False),
+    ],
+)
+def test_what_passes_is_what_the_page_says(changes: dict[str, float], fp32: bool, fp16: bool) -> None:
+    found = dataclasses.replace(PERFECT, **changes)
+
+    assert (found.passes("fp32"), found.passes("fp16")) == (fp32, fp16)
+
+
+def test_a_difference_is_relative_to_large_values_and_nan_is_the_largest() -> None:
+    assert difference(np.array([1.5, 200.0]), np.array([1.0, 100.0])) == 1.0
+    assert difference(np.array([0.5]), np.array([0.0])) == 0.5
+    assert difference(np.array([np.nan]), np.array([0.0])) == float("inf")
+
+
+def test_latency_leaves_the_warm_up_out() -> None:
+    times_ms = [1000.0] * WARM_UP + [2.0] * (ROUNDS - 10) + [5.0] * 10
+
+    assert summarise(times_ms) == Latency(2.0, 5.0)
+
+
+@pytest.mark.full
+def test_operators_alone_give_torchvision_s_answers_on_onnx_runtime(tmp_path: Path) -> None:
+    """So what is recorded is right, before a GPU is ever held to it."""
+    from benchmarks.gpu_check.record_operators import record_operators
+
+    operators = record_operators(tmp_path)
+
+    for operator in (o for o in operators if o.has_answer):
+        with np.load(tmp_path / operator.answer) as arrays:
+            session = onnxruntime.InferenceSession(str(tmp_path / operator.onnx))
+            names = [output.name for output in session.get_outputs()]
+            feed = {value.name: arrays[value.name] for value in session.get_inputs()}
+            for name, got in zip(names, session.run(names, feed), strict=True):
+                assert difference(got, arrays[name]) <= operator.tolerance
+    assert {o.name for o in operators} == {"roi_align", "roi_align_usual", "grouped_nms"}
+
+
+def test_a_bundle_is_read_as_it_was_written(tmp_path: Path) -> None:
+    bundle = Bundle({"torch": "2.14"}, (MODEL,), (Operator("roi_align", "fp16", True, 1e-3),))
+    bundle.save(tmp_path)
+
+    assert Bundle.load(tmp_path) == bundle
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"models": [{"name": "a"}]}'])
+def test_a_folder_without_a_recording_is_told(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "bundle.json").write_text(content)
+
+    with pytest.raises(MaskrtError, match=r"no recording that could be checked.*make gpu-check-record"):
+        Bundle.load(tmp_path)
+
+
+def test_the_check_runs_without_pytorch_and_says_what_is_missing() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK_WITHOUT_TORCH], capture_output=True, text=True, env=environment
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("gpu-check: no-such-folder/bundle.json: no recording")
+
+
+TIMES = {"on": {"network": Latency(1.25, 1.5)}}
+GOOD = EngineResult("net", "static", "fp32", 60.0, "", PERFECT, True, TIMES)
+PLUGIN = OperatorResult("roi_align", "fp32", "plugin", "", 1e-6, True, Latency(0.1, 0.2))
+BODY = OperatorResult("roi_align", "fp32", "body", failure="TensorRT does not take it")
+
+
+@pytest.mark.parametrize(
+    ("operators", "engines", "passed"),
+    [
+        ([PLUGIN, BODY], [GOOD], True),  # bodies are there to be compared with
+        ([], [], False),
+        ([PLUGIN], [GOOD, dataclasses.replace(GOOD, passed=False)], False),
+        ([dataclasses.replace(PLUGIN, passed=False)], [GOOD], False),
+        ([PLUGIN], [EngineResult("net", "static", "fp16", failure="no memory")], False),
+    ],
+)
+def test_all_must_pass(operators: list, engines: list, passed: bool) -> None:
+    assert Results({}, operators, engines).passed is passed
+
+
+def test_the_page_has_a_row_for_everything(tmp_path: Path) -> None:
+    broken = EngineResult("net", "dynamic", "fp16", failure="no memory")
+    results = Results({"GPU": "Orin"}, [PLUGIN, BODY], [GOOD, broken])
+    results.write(tmp_path)
+
+    page = (tmp_path / "results.md").read_text()
+    for row in (
+        "| GPU | Orin |",
+        "| net | static | fp32 | 60 | 500 | 0 | 0 | 400 of 400 | 1.0000 | 1.0000 | 0 | 0 | passed |",
+        "| net | dynamic | fp16 | | | | | | | | | | **no memory** |",
+        "| roi_align | fp32 | plugin | 1e-06 | 0.1000 | 0.2000 | passed |",
+        "| roi_align | fp32 | body |  |  |  | **TensorRT does not take it** |",
+        "| net | static | fp32 | on | network | 1.25 | 1.50 |",
+    ):
+        assert row in page.splitlines()
+    columns = {row.count("|") for row in page.splitlines() if row.startswith("| net") and "on |" not in row}
+    assert columns == {14}
