@@ -50,6 +50,8 @@ def configure(
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and it keeps 10 bits of the mantissa
     if version < (10, 0):
         _set_types_for_8_6(trt, network, config, precision)
+        # The runtime has a context a shape. From 10.0 on contexts may share a profile without being asked.
+        config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
     for profile in profiles:
         optimization_profile = builder.create_optimization_profile()
         ends = (profile.min, profile.opt, profile.max)
