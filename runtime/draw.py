@@ -1,4 +1,4 @@
-"""Overlays: masks, contours and labels that can be read at any image size."""
+"""Pictures of results: overlays that can be read at any image size, and colour splashes."""
 
 from __future__ import annotations
 
@@ -39,6 +39,17 @@ def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     # Labels last and from the least certain up, so that no mask and no weaker label hides a strong one.
     for i in reversed(range(len(result))):
         _label(canvas, result, i, scale)
+    return canvas
+
+
+def splash(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+    """A copy of `image` (H, W, 3) RGB that is grey but for the objects (Rec. 601 luma)."""
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    canvas = np.asarray(grey, np.uint8)
+    for crop in result.crops:
+        h, w = crop.bits.shape
+        region = np.s_[crop.top : crop.top + h, crop.left : crop.left + w]
+        canvas[region][crop.bits] = image[region][crop.bits]
     return canvas
 
 

@@ -42,8 +42,27 @@ class InterruptedTrainingError(MaskrtError):
     exit_code = 130  # as a shell says of a program ended by Ctrl-C
 
 
+class InterruptedRunError(MaskrtError):
+    """A run over images was stopped from outside; what it had found is kept."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        """exit_code: 128 and the signal's number, as a shell says."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class ExportError(MaskrtError):
     """A model that cannot be expressed in ONNX as asked."""
+
+
+class CalibrationError(MaskrtError):
+    """Ranges or a plan that do not belong to the model, or a method that is not known."""
+
+
+class AccuracyError(MaskrtError):
+    """A model in lower precision loses more than is allowed."""
+
+    exit_code = EXIT_FAILED_CHECK
 
 
 class MissingDependencyError(MaskrtError):

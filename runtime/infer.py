@@ -1,4 +1,4 @@
-"""`maskrt infer`: run a model over files, folders and globs.
+"""`maskrt infer`: run a model over files, folders, globs, archives, videos and cameras.
 
 Also `python -m runtime.infer` and `python runtime/infer.py`.
 """
@@ -16,72 +16,191 @@ if __package__ in (
     sys.path[0] = str(_Path(__file__).resolve().parents[1])
 
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from runtime.cli import run, say, track
-from runtime.errors import EXIT_PARTIAL, ImageError
-from runtime.predictor import Predictor
+from runtime.draw import draw, splash
+from runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
+from runtime.files import claimed_folder
+from runtime.frames import Inferred, Source
+from runtime.inputs import open_inputs
+from runtime.layout import Layout, image_ids
+from runtime.picture_sinks import MaskSink, PictureSink
+from runtime.pipeline import Painter, Pipeline
 from runtime.session import open_session
-from runtime.sinks import CocoSink, JsonLinesSink, OverlaySink, Sink, image_ids
-from runtime.sources import find_images, read_image
+from runtime.sinks import CocoSink, ContourSink, JsonLinesSink, Sink
+from runtime.stopwatch import Stopwatch
+from runtime.video import is_video
+
+
+@dataclass
+class Tally:
+    """What a run has come to."""
+
+    images: int = 0
+    detections: int = 0
+    failed: dict[str, str] = field(default_factory=dict)  # the last reason by name: a camera fails often
+    failures: int = 0
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="Model file: .onnx, or a checkpoint (.pt)")],
-    inputs: Annotated[list[str], typer.Argument(help="Image files, folders (searched deeply) and globs")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results")] = Path(
-        "out/infer"
-    ),
+    model: Annotated[Path, typer.Argument(help="Model file: .onnx, .engine, or a checkpoint (.pt)")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Images, folders (searched deeply), globs, zips, videos, a camera's number, "
+            "URLs (rtsp://…), a GStreamer pipeline, or - for names on stdin"
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the results, or a video file")
+    ] = Path("out/infer"),
     min_score: Annotated[float, typer.Option(help="Keep detections above this score")] = 0.5,
-    overlays: Annotated[bool, typer.Option(help="Draw an overlay per image")] = True,
+    overlays: Annotated[bool, typer.Option(help="Draw an overlay per image or video")] = True,
+    splashes: Annotated[bool, typer.Option("--splash", help="Objects in colour on grey")] = False,
+    masks: Annotated[bool, typer.Option("--masks", help="A PNG per mask")] = False,
+    contours: Annotated[bool, typer.Option("--contours", help="Outlines, in contours.jsonl")] = False,
+    batch: Annotated[int | None, typer.Option(min=1, help="Images a call, of one canvas size")] = None,
+    batch_wait_ms: Annotated[float, typer.Option(min=0, help="A camera's limit on a batch")] = 50.0,
+    max_megapixels: Annotated[float, typer.Option(help="Refuse larger images, before decoding")] = 100.0,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    profile: Annotated[Path | None, typer.Option(help="Write a trace for ui.perfetto.dev (.json)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout")] = False,
 ) -> None:
-    """Find and mask the objects in images.
+    """Find and mask the objects in images, videos and streams.
 
-    Writes OUTPUT/overlays/*.png, OUTPUT/predictions.json (COCO results) and OUTPUT/results.jsonl.
-    An image that cannot be used is reported and skipped; the exit code is then 3.
+    Writes predictions.json (COCO results), results.jsonl and overlays/ into OUTPUT; where that is a video,
+    beside it. What cannot be used is reported and skipped; the exit code is then 3.
 
     Example: maskrt infer model.onnx photos/ -o out/photos --min-score 0.7
     """
-    paths = find_images(inputs)
-    predictor = Predictor(open_session(model, device=device))
-    ids = image_ids(paths)
-    lines = JsonLinesSink(output / "results.jsonl", ids)
-    sinks: list[Sink] = [CocoSink(output / "predictions.json", ids), lines]
-    if overlays:
-        sinks.append(OverlaySink(output / "overlays", paths))
-    failed: dict[str, str] = {}
-    found = 0
-    try:
-        for path in track(paths, "Inferring"):
-            try:
-                image = read_image(path)
-            except ImageError as error:
-                failed[str(path)] = str(error)
-                say(f"skipped {error}")
-                continue
-            result = predictor(image, min_score=min_score)[0]
-            found += len(result)
-            for sink in sinks:
-                sink.add(path, image, result)
-    except BaseException:
-        lines.close()  # what is done stays; predictions.json is written whole or not at all
-        raise
-    for sink in sinks:
-        sink.close()
-    done = len(paths) - len(failed)
-    say(
-        f"{found} objects in {done} images; results in {output}"
-        + (f"; {len(failed)} skipped" if failed else "")
-    )
+    sources = open_inputs(inputs, max_pixels=int(max_megapixels * 1e6))
+    session = open_session(model, device=device)
+    video = output if is_video(str(output)) else None
+    if video and (len(sources) != 1 or sources[0].still):
+        raise MaskrtError(
+            f"{output}: takes one video or camera, not {len(sources)} inputs. Name a folder: -o out"
+        )
+    folder = output.with_suffix("") if video else output
+    with claimed_folder(folder):
+        painters: dict[str, Painter] = {"overlays": draw} if overlays else {}
+        painters |= {"splash": splash} if splashes else {}
+        stopwatch = Stopwatch(profile)
+        pipeline = Pipeline(
+            session,
+            batch=batch,
+            batch_wait_ms=batch_wait_ms,
+            min_score=min_score,
+            painters=painters,
+            stopwatch=stopwatch,
+        )
+        sinks = open_sinks(folder, sources, [*painters], video=video, masks=masks, contours=contours)
+        tally = Tally()
+        with _signals_raise():
+            _run(pipeline, sources, sinks, tally, output)
+        stopwatch.close()
+    _summarise(tally, pipeline, output)
     if as_json:
-        print(json.dumps({"images": done, "detections": found, "failed": failed, "output": str(output)}))
-    if failed:
+        summary = {"images": tally.images, "detections": tally.detections, "failed": tally.failed}
+        print(json.dumps(summary | {"output": str(output)}))
+    if tally.failures:
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def open_sinks(
+    folder: Path, sources: list[Source], kinds: list[str], *, video: Path | None, masks: bool, contours: bool
+) -> list[Sink]:
+    """What a run writes, all into `folder` but for the `video` of overlays. kinds: of pictures."""
+    names = [source.name for source in sources]
+    layout, ids = Layout(names), image_ids(names)
+    sinks: list[Sink] = [
+        CocoSink(folder / "predictions.json", ids),
+        JsonLinesSink(folder / "results.jsonl", ids),
+    ]
+    for kind in kinds:
+        sinks.append(PictureSink(kind, folder / kind, layout, video=video if kind == "overlays" else None))
+    if masks:
+        sinks.append(MaskSink(folder / "masks", layout))
+    if contours:
+        sinks.append(ContourSink(folder / "contours.jsonl"))
+    return sinks
+
+
+def _run(pipeline: Pipeline, sources: list[Source], sinks: list[Sink], tally: Tally, output: Path) -> None:
+    live = all(source.live for source in sources)
+    known = len(sources) if all(source.still for source in sources) else None
+    try:
+        with closing(pipeline.run(sources)) as items:
+            for item in track(items, "Inferring", total=known):
+                if isinstance(item, Inferred):
+                    with pipeline.stopwatch.measure("write"):
+                        for sink in sinks:
+                            sink.add(item)
+                    tally.images += 1
+                    tally.detections += len(item.result)
+                else:
+                    tally.failed[item.name] = item.reason
+                    tally.failures += 1
+                    say(f"skipped {item.reason}")
+    except _Stopped as stop:
+        if not live:  # of a stream, to be stopped is the usual end
+            _end(sinks, whole=False)
+            raise InterruptedRunError(
+                f"stopped after {tally.images} images; what was found in them is in {output}", stop.exit_code
+            ) from None
+    except BaseException:
+        _end(sinks, whole=False)
+        raise
+    _end(sinks, whole=True)
+
+
+def _end(sinks: list[Sink], *, whole: bool) -> None:
+    """Close every sink, whatever happens to the others."""
+    if sinks:
+        try:
+            sinks[0].close() if whole else sinks[0].stop()
+        finally:
+            _end(sinks[1:], whole=whole)
+
+
+class _Stopped(BaseException):
+    """SIGINT (Ctrl-C) or SIGTERM; no ordinary `except` may take it for something else."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into _Stopped within, in the main thread."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise _Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _summarise(tally: Tally, pipeline: Pipeline, output: Path) -> None:
+    say(
+        f"{tally.detections} objects in {tally.images} images; results in {output}"
+        + (f"; {tally.failures} skipped" if tally.failures else "")
+        + (f"; {pipeline.dropped} frames dropped, that came too fast" if pipeline.dropped else "")
+    )
+    if tally.images:
+        spent = ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in pipeline.stopwatch.per_image_ms().items())
+        say(f"per image: {spent}")
 
 
 def main(args: list[str] | None = None) -> None:

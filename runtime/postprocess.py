@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import Contract
+from runtime.errors import ModelError
 from runtime.preprocess import Batch
 from runtime.results import MaskCrop, Result
 from runtime.session import Outputs
@@ -23,6 +24,12 @@ def postprocess(
         # torchvision's resize_boxes: a ratio a side, in float32
         ratio = np.array([height, width], np.float32) / batch.image_sizes[row]
         boxes = outputs.boxes[row, keep] * ratio[[1, 0, 1, 0]]
+        if len(keep) and not 0 <= outputs.labels[row, keep].max() < len(contract.classes):
+            raise ModelError(
+                f"output 'labels' holds {outputs.labels[row, keep].max()}, but the model names only "
+                f"{len(contract.classes)} classes. Export it again with all names: maskrt export CHECKPOINT "
+                "--classes NAME,NAME,…"
+            )
         results.append(
             Result(
                 height_px=height,

@@ -47,6 +47,18 @@ def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     return max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
 
 
+def canvas_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
+    """(height, width) of the canvas that an image of the given size has to itself.
+
+    Images of one canvas size can share a batch and each see what it would see alone: the padding is part of
+    what is computed.
+    """
+    if canvas.height_px is not None and canvas.width_px is not None:
+        return canvas.height_px, canvas.width_px
+    resized = resized_size(height, width, canvas)
+    return round_up(resized[0], canvas.stride), round_up(resized[1], canvas.stride)
+
+
 def resize(image: NDArray[np.uint8], size: tuple[int, int], dtype: str) -> NDArray:
     """Bilinear without antialiasing, half-pixel centres (torch's `align_corners=False`).
 
@@ -79,17 +91,23 @@ def _source_positions(
     return low, np.minimum(low + 1, source - 1), position - low.astype(np.float32)
 
 
+def check_image(image: NDArray[np.uint8]) -> tuple[int, int]:
+    """(height, width) of an image. Raises ImageError for any array but (H, W, 3) uint8."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(
+            f"image array is {image.dtype} {image.shape}, expected uint8 (H, W, 3) in RGB order. "
+            "Read files with runtime.sources.read_image, which gives that."
+        )
+    return image.shape[0], image.shape[1]
+
+
 def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas) -> Batch:
     """Lay RGB images on one canvas, large enough for all of them where the canvas is not fixed.
 
     images: each (H, W, 3) uint8, RGB. Raises ImageError for any other array.
     """
     for image in images:
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ImageError(
-                f"image array is {image.dtype} {image.shape}, expected uint8 (H, W, 3) in RGB order. "
-                "Read files with runtime.sources.read_image, which gives that."
-            )
+        check_image(image)
     sizes = [resized_size(image.shape[0], image.shape[1], canvas) for image in images]
     if canvas.height_px is None or canvas.width_px is None:
         height = round_up(max(h for h, _ in sizes), canvas.stride)

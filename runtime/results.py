@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -22,12 +22,22 @@ class MaskCrop:
     bits: NDArray[np.bool_]
 
 
+def crop_mask(mask: NDArray[np.bool_]) -> MaskCrop:
+    """The part of a full (H, W) mask that holds all of its object."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return MaskCrop(0, 0, np.zeros((0, 0), bool))
+    top, left = int(rows[0]), int(columns[0])
+    return MaskCrop(top, left, mask[top : rows[-1] + 1, left : columns[-1] + 1])
+
+
 @dataclass(frozen=True)
 class Result:
     """Detections of one image, by descending score, in pixels of the original image.
 
     boxes (D, 4) float32, x1 y1 x2 y2; scores (D,) float32; labels (D,) int32, index into `classes`;
-    crops: a mask each, pasted into the full image by `masks` when asked for.
+    crops: a mask each, pasted into the full image by `masks` when asked for. image: (H, W, 3) uint8, RGB, the
+    picture itself, not copied.
     """
 
     height_px: int
@@ -37,6 +47,7 @@ class Result:
     labels: NDArray[np.int32]
     classes: tuple[Category, ...]
     crops: tuple[MaskCrop, ...]
+    image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         count = len(self.scores)
@@ -62,6 +73,14 @@ class Result:
             h, w = crop.bits.shape
             mask[crop.top : crop.top + h, crop.left : crop.left + w] = crop.bits
         return full
+
+    def plot(self) -> NDArray[np.uint8]:
+        """The picture with masks, contours and labels drawn in: (H, W, 3) uint8, RGB, a new array."""
+        from runtime.draw import draw  # which knows of results
+
+        if self.image is None:
+            raise ValueError("this result has no picture; draw on one with runtime.draw.draw(image, result)")
+        return draw(self.image, self)
 
     @cached_property
     def rles(self) -> list[dict[str, Any]]:
@@ -95,3 +114,28 @@ class Result:
             "class_id": self.labels.astype(int),
             "data": {"class_name": np.array(self.names, dtype=str)},
         }
+
+    @classmethod
+    def from_supervision(
+        cls, detections: Any, classes: tuple[Category, ...], size: tuple[int, int]
+    ) -> Result:
+        """A result out of a `supervision.Detections` with masks; `size` is the image's (height, width) in px.
+
+        Scores and labels it lacks are 1 and 0. Raises ValueError where it has no masks, or of another size.
+        """
+        count = len(detections.xyxy)
+        masks = np.zeros((0, *size), bool) if detections.mask is None else np.asarray(detections.mask, bool)
+        if masks.shape != (count, *size):
+            raise ValueError(f"masks are {masks.shape}, expected {(count, *size)}")
+        scores = np.ones(count) if detections.confidence is None else detections.confidence
+        labels = np.zeros(count) if detections.class_id is None else detections.class_id
+        order = np.argsort(-np.asarray(scores), kind="stable")
+        return cls(
+            height_px=size[0],
+            width_px=size[1],
+            boxes=np.asarray(detections.xyxy, np.float32)[order],
+            scores=np.asarray(scores, np.float32)[order],
+            labels=np.asarray(labels, np.int32)[order],
+            classes=classes,
+            crops=tuple(crop_mask(masks[i]) for i in order),
+        )

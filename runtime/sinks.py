@@ -1,7 +1,8 @@
-"""Where results go: overlay images, a COCO results file, and a JSON line per image."""
+"""Where results go, as text: a COCO results file, a JSON line per image, contours."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -11,108 +12,141 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.draw import draw
 from runtime.errors import MaskrtError
-from runtime.files import atomic_path, write_text
-from runtime.results import Result
+from runtime.files import PendingFile, atomic_path
+from runtime.frames import Inferred
+from runtime.layout import frame_id
+from runtime.results import MaskCrop
 
 
 class Sink(Protocol):
-    """Takes results one by one; `close` finishes what it writes."""
+    """Takes results one by one, in order. Either `close` or `stop` is called once, at the end."""
 
-    def add(self, path: Path, image: NDArray[np.uint8], result: Result) -> None: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
+    def add(self, item: Inferred) -> None: ...  # noqa: D102
+
+    def close(self) -> None:
+        """Finish what was written: nothing is missing."""
+
+    def stop(self) -> None:
+        """Finish what can stand alone, and remove what would pass for all there was to come."""
 
 
 def write_png(path: Path, image: NDArray[np.uint8]) -> None:
     """Write an RGB image atomically, in the format its suffix names."""
-    done, data = cv2.imencode(path.suffix, image[:, :, ::-1])
+    done, data = cv2.imencode(path.suffix, image[:, :, ::-1] if image.ndim == 3 else image)
     if not done:
         raise MaskrtError(f"{path}: OpenCV could not encode the {image.shape} image.")
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())
 
 
-class OverlaySink:
-    """One PNG per image under `folder`, laid out as the inputs are below their common parent."""
-
-    def __init__(self, folder: Path, paths: list[Path]) -> None:
-        self.folder = folder
-        self.root = Path(os.path.commonpath([Path(os.path.abspath(p)).parent for p in paths]))
-        stems = [self._relative(p).with_suffix("") for p in paths]
-        self._by_stem = len(set(stems)) == len(stems)
-
-    def _relative(self, path: Path) -> Path:
-        return Path(os.path.abspath(path)).relative_to(self.root)
-
-    def target(self, path: Path) -> Path:
-        """Where the overlay of an input goes: its stem, or its whole name where any two share a stem."""
-        relative = self._relative(path)
-        return self.folder / f"{relative.with_suffix('') if self._by_stem else relative}.png"
-
-    def add(self, path: Path, image: NDArray[np.uint8], result: Result) -> None:
-        """Draw and write one image."""
-        write_png(self.target(path), draw(image, result))
-
-    def close(self) -> None:
-        """Nothing to finish: every overlay is whole once added."""
-
-
-def image_id(path: Path) -> int | str:
-    """COCO's image id: the file's stem, as a number where it is one (000000000139.jpg is 139)."""
-    return int(path.stem) if path.stem.isdecimal() else path.stem
-
-
-def image_ids(paths: list[Path]) -> dict[Path, int | str]:
-    """COCO's image ids of a batch: by `image_id`, or the paths themselves where two would share one."""
-    ids = {path: image_id(path) for path in paths}
-    return ids if len(set(ids.values())) == len(ids) else {path: str(path) for path in paths}
-
-
 class CocoSink:
-    """All detections as one COCO results file, written when closed."""
+    """All detections as one COCO results file, which gets its name when closed."""
 
-    def __init__(self, file: Path, ids: dict[Path, int | str]) -> None:
-        self.file, self.ids = file, ids
-        self.rows: list[dict[str, Any]] = []
+    def __init__(self, file: Path, ids: dict[str, int | str]) -> None:
+        """ids: of all inputs, by name."""
+        self._file, self._ids = PendingFile(file), ids
+        self._stream = self._file.temporary.open("w", encoding="utf-8")
+        self._between = "["
 
-    def add(self, path: Path, image: NDArray[np.uint8], result: Result) -> None:
-        """Keep one image's detections."""
-        self.rows += result.to_coco(self.ids[path])
+    def add(self, item: Inferred) -> None:
+        """Write one image's detections."""
+        try:
+            for row in item.result.to_coco(frame_id(self._ids, item.frame)):
+                self._stream.write(self._between + json.dumps(row))
+                self._between = ", "
+        except OSError as error:
+            raise self._file.failed(error) from error
 
     def close(self) -> None:
-        """Write the file."""
-        write_text(self.file, json.dumps(self.rows))
+        """Give the file its name."""
+        try:
+            self._stream.write("]" if self._between == ", " else "[]")
+            self._stream.close()
+        except OSError as error:
+            raise self._file.failed(error) from error
+        self._file.keep()
+
+    def stop(self) -> None:
+        """Leave no file: one with some of the images would pass for one with all."""
+        self._file.discard()
 
 
-class JsonLinesSink:
-    """One line per image: file, size and detections; complete lines at any moment."""
+class LineSink:
+    """One JSON line per image in a file; complete lines at any moment."""
 
-    def __init__(self, file: Path, ids: dict[Path, int | str]) -> None:
-        self.ids = ids
+    def __init__(self, file: Path) -> None:
+        self._path = file
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = file.open("w", encoding="utf-8")
+            self._stream = file.open("wb", buffering=0)  # a line is one write: whole, or refused
         except OSError as error:
             raise MaskrtError(
                 f"{file}: cannot be written ({error.strerror}). Choose another output."
             ) from error
 
-    def add(self, path: Path, image: NDArray[np.uint8], result: Result) -> None:
+    def add(self, item: Inferred) -> None:
         """Write one line."""
-        detections = [
-            {**row, "name": name}
-            for row, name in zip(result.to_coco(self.ids[path]), result.names, strict=True)
-        ]
-        line = {
-            "file": str(path),
-            "width_px": result.width_px,
-            "height_px": result.height_px,
-            "detections": detections,
-        }
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()
+        line = (json.dumps(self.line(item)) + "\n").encode("ascii")
+        before = self._stream.tell()
+        try:
+            written = self._stream.write(line)
+            if written != len(line):  # the disk was full in the midst of it; the next write would say so
+                os.truncate(self._path, before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise MaskrtError(
+                f"{self._path}: could not be written ({error.strerror}). Free some space there."
+            ) from error
+
+    def line(self, item: Inferred) -> dict[str, Any]:
+        """What the line says: the image here, and what else in the classes below."""
+        frame, result = item.frame, item.result
+        line: dict[str, Any] = {"file": frame.name}
+        if frame.index is not None:
+            line |= {"frame": frame.index, "time_ms": round(frame.time_ms, 3)}
+        return line | {"width_px": result.width_px, "height_px": result.height_px}
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+    stop = close
+
+
+class JsonLinesSink(LineSink):
+    """Detections: COCO rows with the class's name."""
+
+    def __init__(self, file: Path, ids: dict[str, int | str]) -> None:
+        super().__init__(file)
+        self._ids = ids
+
+    def line(self, item: Inferred) -> dict[str, Any]:
+        """File, frame, size, and `detections`."""
+        rows = item.result.to_coco(frame_id(self._ids, item.frame))
+        named = [{**row, "name": name} for row, name in zip(rows, item.result.names, strict=True)]
+        return super().line(item) | {"detections": named}
+
+
+class ContourSink(LineSink):
+    """Outlines: for each detection its polygons, [x1, y1, x2, y2, …] in px, holes left out."""
+
+    def line(self, item: Inferred) -> dict[str, Any]:
+        """File, frame, size, and `objects`."""
+        result = item.result
+        objects = [
+            {"name": name, "score": float(score), "polygons": polygons(crop)}
+            for name, score, crop in zip(result.names, result.scores, result.crops, strict=True)
+        ]
+        return super().line(item) | {"objects": objects}
+
+
+def polygons(crop: MaskCrop) -> list[list[int]]:
+    """The outer outlines of a mask's parts, through the centres of its border pixels, in image px."""
+    bits = np.ascontiguousarray(crop.bits, np.uint8)
+    if not bits.any():
+        return []
+    outlines, _ = cv2.findContours(
+        bits, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(crop.left, crop.top)
+    )
+    return [outline.ravel().tolist() for outline in outlines]

@@ -1,8 +1,8 @@
-"""Where images come from: files, folders and globs."""
+"""Image files: finding them in folders and globs, and decoding them."""
 
 from __future__ import annotations
 
-import glob
+import math
 import os
 import re
 from pathlib import Path
@@ -12,50 +12,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError
+from runtime.image_size import declared_size
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+MAX_PIXELS = 100_000_000  # 300 MB once decoded; cameras of today stay below it, and bombs do not
 _JPEG_START = b"\xff\xd8"
 _KNOWN_STARTS = (_JPEG_START, b"\x89PNG\r\n", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it would log is raised instead
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in entropy-coded data 0xFF is followed by 0 or RSTn
 
 
-def read_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, 3) uint8, RGB, upright (EXIF orientation applied).
 
     16 bits a channel are scaled to 8, grey is repeated, alpha is dropped, CMYK converted.
-    Raises ImageError, naming the file, for anything that is not a whole image.
+    Raises ImageError, naming the file, for anything that is not a whole image, or has over `max_pixels`.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}).") from error
+    return decode_image(data, str(path), max_pixels=max_pixels)
+
+
+def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """As `read_image`, of a file's content; `name` is for messages."""
     if not data:
-        raise ImageError(f"{path}: the file is empty (0 bytes). Copy the file again.")
+        raise ImageError(f"{name}: the file is empty (0 bytes). Copy the file again.")
+    check_pixels(name, declared_size(data), max_pixels)
     if data.startswith(_JPEG_START) and not _jpeg_is_whole(data):
-        raise ImageError(f"{path}: a JPEG cut off after {len(data)} bytes. Copy the file again.")
+        raise ImageError(f"{name}: a JPEG cut off after {len(data)} bytes. Copy the file again.")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         reason = "too large" if "MAX_IMAGE" in error.err else f"cannot be decoded ({error.err})"
-        raise ImageError(f"{path}: {reason}. Scale it down, or save it as PNG or JPEG.") from error
+        raise ImageError(f"{name}: {reason}. Scale it down, or save it as PNG or JPEG.") from error
     if image is None and data.startswith(_KNOWN_STARTS):
         raise ImageError(
-            f"{path}: a damaged or cut-off image of {len(data)} bytes, or a variant that cannot be decoded. "
+            f"{name}: a damaged or cut-off image of {len(data)} bytes, or a variant that cannot be decoded. "
             "Copy the file again, or save it as PNG or JPEG."
         )
     if image is None:
         raise ImageError(
-            f"{path}: not an image that can be decoded (it begins with {data[:8]!r}); "
+            f"{name}: not an image that can be decoded (it begins with {data[:8]!r}); "
             f"expected one of {', '.join(IMAGE_SUFFIXES)}."
         )
-    return np.ascontiguousarray(image[:, :, ::-1])
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def check_pixels(name: str, size: tuple[int, int] | None, max_pixels: int) -> None:
+    """Raise ImageError where a declared (height, width) is more than `max_pixels`."""
+    if size is not None and size[0] * size[1] > max_pixels:
+        megapixels = size[0] * size[1] / 1e6
+        raise ImageError(
+            f"{name}: too large: {size[1]}x{size[0]} is {megapixels:.0f} megapixels, the limit is "
+            f"{max_pixels / 1e6:g}. If it is to be so: maskrt infer … --max-megapixels {math.ceil(megapixels)}"
+        )
 
 
 def find_images(inputs: list[str]) -> list[Path]:
     """Image files named by `inputs`: files (whatever their suffix), folders (recursively) and globs.
 
-    Sorted within each input, each file once. Raises ImageError where an input names nothing.
+    Sorted within each input, each file once; links to folders are not followed below a folder or a `**`.
+    Raises ImageError where an input names nothing.
     """
     found: dict[Path, Path] = {}  # by the file itself, so that two ways to write its name are one
     for text in inputs:
@@ -66,16 +85,22 @@ def find_images(inputs: list[str]) -> list[Path]:
                 raise ImageError(
                     f"{path}: a folder with no images (looked for {', '.join(IMAGE_SUFFIXES)}, deeply)."
                 )
-        elif path.exists():
-            files = [path]
         else:
-            files = sorted(Path(match) for match in glob.glob(text, recursive=True))
-            files = [f for f in files if f.is_file()]
-            if not files:
-                raise ImageError(f"{text}: no such file, folder, or glob with a match.")
+            files = [path] if path.exists() else find_glob(text)
         for file in files:
             found.setdefault(file.resolve(), file)
     return list(found.values())
+
+
+def find_glob(pattern: str) -> list[Path]:
+    """Files that match, sorted. Raises ImageError where none does."""
+    path = Path(pattern)
+    # Unlike glob.glob, Path.glob follows no links below `**`: two that lead back are a loop without end.
+    matches = Path(path.anchor).glob(str(path.relative_to(path.anchor))) if path.parts else []
+    files = sorted(match for match in matches if match.is_file())
+    if not files:
+        raise ImageError(f"{pattern}: no such file, folder, or glob with a match.")
+    return files
 
 
 def is_cut_off_jpeg(path: str | os.PathLike[str]) -> bool:

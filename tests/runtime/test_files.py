@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from runtime.errors import MaskrtError
 from runtime.files import atomic_path, write_text
-from runtime.sinks import OverlaySink
+from runtime.layout import Layout
 
 
 def write_half(path: Path) -> None:
@@ -33,8 +32,9 @@ def test_a_folder_in_the_place_of_the_file_is_refused_before_the_work(tmp_path: 
 
 def test_overlays_stay_in_their_folder_whatever_the_inputs_names(tmp_path: Path) -> None:
     inputs = [tmp_path / "x" / ".." / "a" / "1.jpg", tmp_path / "y" / "2.jpg"]
-    sink = OverlaySink(tmp_path / "out", inputs)
-    for path in inputs:
-        assert sink.target(path).resolve().is_relative_to((tmp_path / "out").resolve())
-    assert len({sink.target(path) for path in inputs}) == 2
-    assert np.all([sink.target(path).suffix == ".png" for path in inputs])
+    layout = Layout([str(path) for path in inputs])
+    targets = [tmp_path / "out" / layout.file(str(path), ".png") for path in inputs]
+    for target in targets:
+        assert target.resolve().is_relative_to((tmp_path / "out").resolve())
+    assert len(set(targets)) == 2
+    assert {target.suffix for target in targets} == {".png"}

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from runtime.infer import main
-from runtime.sources import read_image
 
 Run = Callable[..., Any]
 
@@ -154,29 +153,3 @@ def test_wrong_arguments_are_a_usage_error(command: Run, tiny_onnx: Path) -> Non
     assert (ended.code, ended.out) == (2, "")
     assert "Missing argument" in ended.err
     assert "Traceback" not in ended.err
-
-
-def test_what_was_done_before_an_interrupt_is_kept(
-    command: Run, tiny_onnx: Path, picture_file: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Ctrl-C at the second image: the first one's line is on disk, and no COCO file that looks complete."""
-    lines_at_second: list[str] = []
-
-    def interrupt_at_second(path: Path) -> np.ndarray:
-        if path != picture_file:
-            lines_at_second.extend((out / "results.jsonl").read_text().splitlines(keepends=True))
-            raise KeyboardInterrupt
-        return read_image(path)
-
-    second = picture_file.with_name("second.png")
-    second.write_bytes(picture_file.read_bytes())
-    monkeypatch.setattr("runtime.infer.read_image", interrupt_at_second)
-
-    ended = command(main, tiny_onnx, picture_file, second, "-o", out)
-
-    assert ended.code not in (0, 3)
-    (line,) = lines_at_second
-    assert line.endswith("\n"), "a line is whole as soon as its image is done"
-    assert len(json.loads(line)["detections"]) == 2
-    assert (out / "results.jsonl").read_text() == line
-    assert not (out / "predictions.json").exists()

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from runtime.sources import read_image
 Run = Callable[..., Any]
 # PNG to canvas and back: 0.1 of 64 px is 6.4 px at any scale, but for float32.
 PX = 1e-4
+STAGES = ("decode", "preprocess", "infer", "postprocess", "draw", "write")
 
 
 def write_picture(path: Path, picture: np.ndarray) -> Path:
@@ -120,7 +122,9 @@ def test_keeps_detections_above_the_score(
 
     assert len(rows(out)) == expected
     assert json.loads(ended.out) == {"images": 1, "detections": expected, "failed": {}, "output": str(out)}
-    assert ended.err == f"{expected} objects in 1 images; results in {out}\n"
+    said, spent = ended.err.splitlines()
+    assert said == f"{expected} objects in 1 images; results in {out}"
+    assert re.fullmatch(r"per image: " + ", ".join(rf"{stage} \d+\.\d ms" for stage in STAGES), spent)
 
 
 def test_files_of_one_stem_do_not_overwrite_each_other(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from runtime.errors import MaskrtError
 from runtime.files import atomic_path, write_text
-from runtime.sinks import OverlaySink, image_id, write_png
+from runtime.layout import Layout, image_id
+from runtime.sinks import write_png
 
 names = st.builds("".join, st.lists(st.sampled_from(["a", "b", "/", ".jpg", ".png"]), min_size=1, max_size=5))
 paths = st.lists(
@@ -25,26 +26,26 @@ paths = st.lists(
 @given(inputs=paths)
 @example(inputs=[Path("a.jpg"), Path("a.png"), Path("a.jpg.png")])
 def test_every_input_has_an_overlay_of_its_own(inputs: list[Path]) -> None:
-    sink = OverlaySink(Path("out"), inputs)
+    layout = Layout([str(path) for path in inputs])
 
-    targets = {sink.target(path) for path in inputs}
+    targets = {layout.file(str(path), ".png") for path in inputs}
 
     assert len(targets) == len(inputs)
     assert {target.suffix for target in targets} == {".png"}
-    assert all(target.is_relative_to("out") for target in targets)
+    assert not any(target.is_absolute() or ".." in target.parts for target in targets)
 
 
 def test_a_great_many_inputs_have_overlays_of_their_own_too() -> None:
-    inputs = [Path(f"in/{i}.{suffix}") for i in range(5_000) for suffix in ("jpg", "png")]
-    sink = OverlaySink(Path("out"), inputs)
+    inputs = [f"in/{i}.{suffix}" for i in range(5_000) for suffix in ("jpg", "png")]
+    layout = Layout(inputs)
 
-    assert len({sink.target(path) for path in inputs}) == len(inputs)
+    assert len({layout.file(name, ".png") for name in inputs}) == len(inputs)
 
 
 def test_overlays_are_named_by_stem_below_the_common_parent() -> None:
-    sink = OverlaySink(Path("out"), [Path("in/day/a.jpg"), Path("in/night/a.jpg")])
+    layout = Layout(["in/day/a.jpg", "in/night/a.jpg"])
 
-    assert sink.target(Path("in/day/a.jpg")) == Path("out/day/a.png")
+    assert layout.file("in/day/a.jpg", ".png") == Path("day/a.png")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,127 @@
+"""What a user names on the command line, as sources of frames."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import ImageError
+from runtime.frames import Frame, Skipped, Source
+from runtime.sources import IMAGE_SUFFIXES, MAX_PIXELS, decode_image, find_glob, find_images, read_image
+from runtime.video import LiveStream, VideoFile, is_live, is_video
+
+MOST_BYTES_PER_PIXEL = 8  # what the widest of formats takes without compressing: four channels of 16 bits
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image file."""
+
+    name: str
+    max_pixels: int = MAX_PIXELS
+    still = True
+    live = False
+
+    def frames(self) -> Generator[Frame | Skipped, None, None]:
+        """The image, or why not."""
+        try:
+            yield Frame(self.name, read_image(self.name, max_pixels=self.max_pixels))
+        except ImageError as error:
+            yield Skipped(self.name, str(error))
+
+
+@dataclass(frozen=True)
+class ZipMember:
+    """One image in a zip archive, which stays open while any of its members is in use."""
+
+    name: str
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+    max_pixels: int = MAX_PIXELS
+    still = True
+    live = False
+
+    def frames(self) -> Generator[Frame | Skipped, None, None]:
+        """The image, or why not."""
+        limit_bytes = self.max_pixels * MOST_BYTES_PER_PIXEL
+        try:
+            if self.info.file_size > limit_bytes:
+                raise ImageError(f"{self.name}: {self.info.file_size} bytes, the limit is {limit_bytes}.")
+            data = self.archive.read(self.info)
+            yield Frame(self.name, decode_image(data, self.name, max_pixels=self.max_pixels))
+        except ImageError as error:
+            yield Skipped(self.name, str(error))
+        except (
+            OSError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            NotImplementedError,
+            EOFError,
+            ValueError,
+        ) as error:
+            yield Skipped(self.name, f"{self.name}: cannot be unpacked ({error}). Make the archive again.")
+
+
+def open_inputs(inputs: list[str], *, max_pixels: int = MAX_PIXELS) -> list[Source]:
+    """Sources in the order named, each file once.
+
+    An input is an image file (whatever its suffix), a folder (its images, deeply), a zip (likewise), a video
+    file, a glob of these, a camera's number, a URL, a GStreamer pipeline, or - for names on standard input,
+    a line each. Raises ImageError where one names nothing.
+    """
+    sources: dict[object, Source] = {}
+    for text in _with_stdin(inputs):
+        if is_live(text):
+            sources.setdefault(text, LiveStream(text))
+        elif is_video(text) and "://" in text:
+            sources.setdefault(text, VideoFile(text, max_pixels=max_pixels))
+        else:
+            for path in _files(text):
+                for source in _sources_of(path, max_pixels):
+                    sources.setdefault(Path(source.name).resolve(), source)
+    return list(sources.values())
+
+
+def _with_stdin(inputs: list[str]) -> list[str]:
+    names: list[str] = []
+    for text in inputs:
+        names += [line.rstrip("\n") for line in sys.stdin if line.strip()] if text == "-" else [text]
+    if not names:
+        raise ImageError(
+            "-: no name came on standard input. For example: find photos -name '*.jpg' | maskrt infer … -"
+        )
+    return names
+
+
+def _files(text: str) -> list[Path]:
+    path = Path(text)
+    if path.is_dir():
+        return find_images([text])
+    return [path] if path.exists() else find_glob(text)
+
+
+def _sources_of(path: Path, max_pixels: int) -> list[Source]:
+    if is_video(str(path)):
+        return [VideoFile(str(path), max_pixels=max_pixels)]
+    if path.suffix.lower() == ".zip":
+        return _members(path, max_pixels)
+    return [ImageFile(str(path), max_pixels)]
+
+
+def _members(path: Path, max_pixels: int) -> list[Source]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ImageError(f"{path}: not a zip archive that can be read ({error}). Make it again.") from error
+    infos = sorted(archive.infolist(), key=lambda info: info.filename)
+    members: list[Source] = [
+        ZipMember(str(path / info.filename.lstrip("/")), archive, info, max_pixels)
+        for info in infos
+        if Path(info.filename).suffix.lower() in IMAGE_SUFFIXES and not info.is_dir()
+    ]
+    if not members:
+        raise ImageError(f"{path}: an archive with no images (looked for {', '.join(IMAGE_SUFFIXES)}).")
+    return members

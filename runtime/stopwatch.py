@@ -1,0 +1,68 @@
+"""Where the time of a run goes: milliseconds an image in each stage, and a trace for Perfetto."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runtime.files import PendingFile
+
+
+class Stopwatch:
+    """Adds up what stages take; several threads may measure at once.
+
+    trace: also write every measurement to this file, in the Trace Event Format that https://ui.perfetto.dev
+    and chrome://tracing open ("Trace Event Format", Google, 2016: complete events, "ph": "X").
+    """
+
+    def __init__(self, trace: Path | None = None) -> None:
+        self._start_s = time.perf_counter()
+        self._spent: dict[str, tuple[float, int]] = {}  # seconds, images
+        self._lock = threading.Lock()
+        self._file = PendingFile(trace) if trace else None
+        self._stream = self._file.temporary.open("w", encoding="utf-8") if self._file else None
+        self._threads: dict[int, int] = {}
+
+    @contextmanager
+    def measure(self, stage: str, images: int = 1) -> Iterator[None]:
+        """Count what happens inside for a stage, as work on so many images."""
+        start_s = time.perf_counter()
+        yield
+        end_s = time.perf_counter()
+        with self._lock:
+            seconds, count = self._spent.get(stage, (0.0, 0))
+            self._spent[stage] = seconds + end_s - start_s, count + images
+            if self._stream is not None:
+                self._write(stage, start_s, end_s)
+
+    def _write(self, stage: str, start_s: float, end_s: float) -> None:
+        assert self._stream is not None
+        thread = self._threads.setdefault(threading.get_ident(), len(self._threads) + 1)
+        event = {"name": stage, "ph": "X", "pid": os.getpid(), "tid": thread}
+        event |= {"ts": (start_s - self._start_s) * 1e6, "dur": (end_s - start_s) * 1e6}  # in microseconds
+        try:
+            self._stream.write(("[\n" if self._stream.tell() == 0 else ",\n") + json.dumps(event))
+        except OSError as error:
+            assert self._file is not None
+            raise self._file.failed(error) from error
+
+    def per_image_ms(self) -> dict[str, float]:
+        """Mean milliseconds an image by stage, in the order in which stages were first measured."""
+        return {stage: 1e3 * seconds / max(count, 1) for stage, (seconds, count) in self._spent.items()}
+
+    def close(self) -> None:
+        """Finish the trace."""
+        if self._stream is None or self._file is None:
+            return
+        try:
+            self._stream.write("[]\n" if self._stream.tell() == 0 else "\n]\n")
+            self._stream.close()
+        except OSError as error:
+            raise self._file.failed(error) from error
+        self._file.keep()
+        self._stream = None

@@ -1,0 +1,133 @@
+"""Frames of video files, cameras and network streams, through OpenCV."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import ImageError
+from runtime.frames import Frame, Skipped
+from runtime.sources import MAX_PIXELS, check_pixels
+
+# Containers that count their frames, and those where OpenCV guesses from the duration (or that have none).
+COUNTED_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi")
+VIDEO_SUFFIXES = (*COUNTED_SUFFIXES, ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mjpeg", ".wmv")
+RECONNECTIONS = 5  # in a row without a frame, before a stream counts as gone
+RECONNECT_AFTER_S = 1.0
+
+
+def is_video(text: str) -> bool:
+    """Whether an input is a video file, here or behind a URL, by its suffix."""
+    return Path(text).suffix.lower() in VIDEO_SUFFIXES and not _is_gstreamer(text)
+
+
+def is_live(text: str) -> bool:
+    """Whether an input is a camera's number, a URL (rtsp://…), or a GStreamer pipeline (… ! appsink)."""
+    number = text.isdecimal() and not Path(text).exists()
+    return number or ("://" in text and not is_video(text)) or _is_gstreamer(text)
+
+
+def _is_gstreamer(text: str) -> bool:
+    return " ! " in text
+
+
+class VideoFile:
+    """The frames of a video, in order."""
+
+    still = live = False
+
+    def __init__(self, name: str, *, max_pixels: int = MAX_PIXELS) -> None:
+        self.name, self._max_pixels = name, max_pixels
+
+    def frames(self) -> Generator[Frame | Skipped, None, None]:
+        """Frames; a Skipped where it cannot be opened, holds none, or fewer than it declares."""
+        capture = cv2.VideoCapture(self.name)
+        try:
+            reason = self._unusable(capture)
+            if reason:
+                yield Skipped(self.name, reason)
+                return
+            declared, fps, count = (
+                int(capture.get(cv2.CAP_PROP_FRAME_COUNT)),
+                capture.get(cv2.CAP_PROP_FPS),
+                0,
+            )
+            while (image := _read(capture)) is not None:
+                time_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
+                yield Frame(self.name, image, index=count, time_ms=time_ms, fps=fps)
+                count += 1
+        finally:
+            capture.release()
+        if count == 0:
+            yield Skipped(self.name, f"{self.name}: a video without a frame. Copy the file again.")
+        elif count < declared and Path(self.name).suffix.lower() in COUNTED_SUFFIXES:
+            yield Skipped(
+                self.name,
+                f"{self.name}: {declared - count} of its {declared} frames are damaged or cut off. "
+                "Copy the file again.",
+            )
+
+    def _unusable(self, capture: cv2.VideoCapture) -> str:
+        if not capture.isOpened():
+            if "://" not in self.name and not Path(self.name).is_file():
+                return f"{self.name}: no such file."
+            return f"{self.name}: not a video that can be decoded, or cut off. Copy the file again."
+        size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+        try:
+            check_pixels(self.name, size, self._max_pixels)
+        except ImageError as error:
+            return str(error)
+        return ""
+
+
+class LiveStream:
+    """A camera by number, a network stream by URL, or a GStreamer pipeline, until it ends for good."""
+
+    still, live = False, True
+
+    def __init__(self, text: str) -> None:
+        self.name = text
+
+    def frames(self) -> Generator[Frame | Skipped, None, None]:
+        """Frames; a Skipped for each time the stream broke off, and one where it did not come back."""
+        start, count, failures = time.monotonic(), 0, 0
+        while failures <= RECONNECTIONS:
+            capture = self._open()
+            before = count
+            try:
+                fps = capture.get(cv2.CAP_PROP_FPS)
+                while capture.isOpened() and (image := _read(capture)) is not None:
+                    time_ms = (time.monotonic() - start) * 1e3
+                    yield Frame(self.name, image, index=count, time_ms=time_ms, fps=fps, live=True)
+                    count += 1
+            finally:
+                capture.release()
+            if count > before:
+                failures = 0
+                yield Skipped(self.name, f"{self.name}: broke off after {count} frames; connecting again.")
+            failures += 1
+            if failures <= RECONNECTIONS:
+                time.sleep(RECONNECT_AFTER_S)
+        yield Skipped(
+            self.name,
+            f"{self.name}: gone after {count} frames; {RECONNECTIONS} attempts to connect again failed."
+            if count
+            else f"{self.name}: cannot be opened. Is it there, and is this OpenCV built with its backend? "
+            'python -c "import cv2; print(cv2.getBuildInformation())"',
+        )
+
+    def _open(self) -> cv2.VideoCapture:
+        if self.name.isdecimal():
+            return cv2.VideoCapture(int(self.name))
+        return cv2.VideoCapture(self.name, cv2.CAP_GSTREAMER if _is_gstreamer(self.name) else cv2.CAP_ANY)
+
+
+def _read(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
+    """The next frame as RGB, or None at the end."""
+    done, image = capture.read()
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8) if done else None

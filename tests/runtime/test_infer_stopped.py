@@ -1,0 +1,103 @@
+"""A run that is stopped from outside keeps what it has found, and leaves nothing that looks complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import REPOSITORY
+
+WAIT_S = 30.0  # for a program to start on a busy machine
+FRAMES = 20_000  # far more than are done before the signal comes
+
+
+def wait_for(condition: object) -> None:
+    deadline_s = time.monotonic() + WAIT_S
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline_s, "it never came to that"
+        time.sleep(0.02)
+
+
+def lines(out: Path) -> list[str]:
+    file = out / "results.jsonl"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+@pytest.fixture
+def stuck_run(tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that has done one image and waits for the second: a pipe that nobody writes to."""
+    second = tmp_path / "second.png"
+    os.mkfifo(second)
+    arguments = ["-m", "runtime.infer", tiny_onnx, picture_file, second, "-o", tmp_path / "out"]
+    with subprocess.Popen(
+        [sys.executable, *map(str, arguments)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(lambda: lines(tmp_path / "out"))
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_what_was_done_is_kept(
+    number: int, code: int, stuck_run: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    stuck_run.send_signal(number)
+    _, said = stuck_run.communicate(timeout=WAIT_S)
+
+    assert stuck_run.returncode == code
+    assert said == f"maskrt infer: stopped after 1 images; what was found in them is in {tmp_path / 'out'}\n"
+    (line,) = lines(tmp_path / "out")
+    assert len(json.loads(line)["detections"]) == 2
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"results.jsonl", "overlays"}
+
+
+def test_two_runs_do_not_write_into_one_folder(
+    stuck_run: subprocess.Popen[str], tiny_onnx: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    arguments = ["-m", "runtime.infer", tiny_onnx, picture_file, "-o", tmp_path / "out"]
+    second = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(second, cwd=REPOSITORY, capture_output=True, text=True, timeout=WAIT_S)
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"maskrt infer: {tmp_path / 'out'}: another run is writing into it. "
+        "Wait for it, or choose another output.\n"
+    )
+    stuck_run.kill()
+    stuck_run.wait(WAIT_S)
+    assert subprocess.run(second, cwd=REPOSITORY, capture_output=True, timeout=WAIT_S).returncode == 0
+
+
+def test_a_video_can_be_watched_up_to_where_it_was_stopped(
+    tiny_onnx: Path, picture: np.ndarray, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "long.avi", tmp_path / "out.mp4"
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for _ in range(FRAMES):
+        writer.write(picture)
+    writer.release()
+    arguments = ["-m", "runtime.infer", tiny_onnx, source, "-o", out]
+    with subprocess.Popen([sys.executable, *map(str, arguments)], cwd=REPOSITORY) as process:
+        wait_for(lambda: len(lines(tmp_path / "out")) >= 10)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_S) == 143
+
+    capture = cv2.VideoCapture(str(out))
+    watched = 0
+    while capture.read()[0]:
+        watched += 1
+    done = len(lines(tmp_path / "out"))
+    assert 10 <= done < FRAMES
+    # The signal may come between the two: after a frame's line, and before the frame.
+    assert watched in (done, done - 1)
+    assert not (tmp_path / "out" / "predictions.json").exists()
