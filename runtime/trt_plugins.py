@@ -7,6 +7,7 @@ it, which another build may read otherwise. MASKRT_PLUGINS=python asks for the p
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import os
@@ -18,12 +19,12 @@ from typing import Any
 from runtime.cli import say
 from runtime.errors import MaskrtError
 from runtime.siblings import load_python_plugins, take_python_plugin_error
-from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, logger, major_minor, words
+from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, major_minor, words
 
 LIBRARY = "libmaskrt_plugins.so"
 VARIABLE = "MASKRT_PLUGINS"
 PYTHON = "python"  # the value of the variable that asks for the plugins in Python
-SHORT = 12  # digits of a hash in a message
+SHORT, TOLD = 12, 2  # in a message: digits of a hash, and libraries
 
 _loading = threading.Lock()
 _loaded: dict[str, Any] = {}  # SHA-256, or PYTHON: what keeps it loaded
@@ -69,7 +70,8 @@ def choose_library(sha256: str, libraries: list[Path], engine: str) -> Path | No
             return path
     if not libraries:
         return None
-    here = ", ".join(f"{path} ({library_sha256(path)[:SHORT]})" for path in libraries)
+    here = ", ".join(f"{path} ({library_sha256(path)[:SHORT]})" for path in libraries[:TOLD])
+    here += f" and {len(libraries) - TOLD} more" if len(libraries) > TOLD else ""
     raise PluginError(
         f"{engine}: built with the plugin library {sha256[:SHORT]}, but here is {here}. Bring that library "
         f"along ({VARIABLE}=FILE, or beside the engine), or build the engine here: maskrt build MODEL.onnx "
@@ -84,12 +86,17 @@ def load_library(path: Path) -> None:
     with _loading:
         if _is_loaded(sha256, str(path)):
             return
-        logger()  # the registry logs to the first logger that TensorRT is given
+        try:
+            ctypes.CDLL(str(path))  # TensorRT does not say why it could not load a library; the linker does
+        except OSError as error:
+            raise PluginError(
+                f"{path}: cannot be loaded ({error}). Build it on this machine: maskrt build-plugins"
+            ) from error
         forget_words()
         handle = trt.get_plugin_registry().load_library(str(path))
         if handle is None:
             raise TensorRtError(
-                f"{path}: TensorRT {trt.__version__} cannot load this plugin library; {words()}. Build it "
+                f"{path}: TensorRT {trt.__version__} does not take this plugin library; {words()}. Build it "
                 "for this TensorRT: maskrt build-plugins"
             )
         _loaded[sha256] = handle

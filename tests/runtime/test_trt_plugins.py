@@ -119,5 +119,12 @@ def test_another_build_is_refused_naming_both_sides(home: Path) -> None:
     assert said.endswith("maskrt build MODEL.onnx -o a.engine")
 
 
+def test_of_many_other_builds_the_first_are_named(home: Path) -> None:
+    builds = [built(home, f"{i}-trt10.3.0-sm87-x", content=bytes([i])) for i in range(5)]
+
+    with pytest.raises(PluginError, match=r"and 3 more\. Bring that library along"):
+        choose_library("ab" * 32, builds, "a.engine")
+
+
 def test_no_library_at_all_is_no_refusal_yet() -> None:
     assert choose_library("ab" * 32, [], "a.engine") is None
