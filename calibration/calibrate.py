@@ -1,0 +1,227 @@
+"""`maskrt calibrate`: an FP32 ONNX file in eight bits, with what that costs measured and bounded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import onnx
+import typer
+from onnx import ModelProto
+
+from calibration.cache import read_cache, write_cache
+from calibration.candidate import build, observed_tensors, read_model, share_in_int8, sign
+from calibration.collect import measure
+from calibration.gate import Judge, Limits, Verdict, fall_back
+from calibration.images import WANTED, CalibrationImage, digest, find
+from calibration.layers import Graph
+from calibration.observers import METHODS
+from calibration.placement import CPU, FLAVOURS
+from calibration.plan import Plan
+from calibration.qdq import Ranges
+from calibration.report import print_sensitivity, print_verdict
+from calibration.scales import Key, Scales
+from calibration.sensitivity import Build, analyse, distortions, plot, rank
+from runtime.cli import run, say
+from runtime.contract import Contract
+from runtime.errors import AccuracyError, CalibrationError
+from runtime.files import atomic_path, write_text
+from runtime.ort_session import OrtSession
+from runtime.siblings import load_dataset
+
+GATE_IMAGES = 16  # of the calibration images, where no --val is given
+WORST_NAMED = 3  # tensors in the message of a failed gate
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="FP32 model (.onnx), as maskrt export writes it")],
+    data: Annotated[str, typer.Option(help="Images to measure on: folder, glob, annotations, synthetic[:N]")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="INT8 model to write")] = Path(
+        "model.int8.onnx"
+    ),
+    flavour: Annotated[str, typer.Option(help="cpu (ONNX Runtime) or tensorrt")] = CPU,
+    onto: Annotated[
+        Path | None, typer.Option(help="tensorrt: the FP16 export, for what is not in INT8")
+    ] = None,
+    val: Annotated[
+        str | None, typer.Option(help="Annotated images to judge by; default: some of DATA")
+    ] = None,
+    class_name: Annotated[
+        str, typer.Option(help="VIA without class attributes: the class's name")
+    ] = "object",
+    images: Annotated[int, typer.Option(help="How many of DATA, evenly spread")] = WANTED,
+    method: Annotated[
+        str, typer.Option(help="Ranges by: minmax, moving-average, percentile, entropy, mse")
+    ] = "minmax",
+    max_ap_drop: Annotated[float, typer.Option(help="Points of mask AP that may be lost")] = 0.3,
+    min_mask_iou: Annotated[float, typer.Option(help="Mean mask IoU with the float model")] = 0.97,
+    plan: Annotated[Path | None, typer.Option(help="Precision plan to follow; it is not changed")] = None,
+    scales: Annotated[
+        Path | None, typer.Option(help="Measured ranges, kept; default: beside OUTPUT, .scales.json")
+    ] = None,
+    sensitivity: Annotated[
+        Path | None, typer.Option(help="Write the loss of each group of layers (.png, .json)")
+    ] = None,
+    to_cache: Annotated[Path | None, typer.Option(help="Write the ranges as TensorRT's cache too")] = None,
+    from_cache: Annotated[Path | None, typer.Option(help="Take the ranges from TensorRT's cache")] = None,
+) -> None:
+    """Quantise a model to INT8, and let nothing pass that loses too much.
+
+    Writes OUTPUT, its plan (.plan.json) and the ranges (.scales.json). Where the model loses more than
+    allowed, groups of layers go back to float, the most sensitive first. Exit code 1 if that is not enough.
+
+    Example: maskrt calibrate model.onnx --data train/ --val val/ -o model.int8.onnx
+    """
+    limits = Limits(max_ap_drop, min_mask_iou)
+    check_options(flavour, method, onto, from_cache, limits)
+    source, contract = read_model(model, "fp32")
+    base, base_contract = read_model(onto, "fp16") if onto else (source, contract)
+    if base_contract.checkpoint_sha256 != contract.checkpoint_sha256:
+        raise CalibrationError(f"{onto}: made from another checkpoint than {model}. Export both from one.")
+    wanted = Plan.read(plan) if plan else Plan.default(Graph(source.graph), flavour, method)
+    if wanted.flavour != flavour:
+        raise CalibrationError(f"{plan}: a plan for --flavour {wanted.flavour}, not {flavour}.")
+    chosen = find(data, images)
+    if from_cache:
+        ranges = read_cache(from_cache)
+        work: dict[str, float] = {}
+        details: dict[str, object] = {"ranges": from_cache.name}
+    else:
+        found = measured(model, source, contract, chosen, scales or output.with_suffix(".scales.json"))
+        ranges, work = found.ranges(wanted.method), found.multiply_adds
+        details = {"images": found.images, "images_sha256": found.key.images, "method": wanted.method}
+        if found.images < WANTED:
+            details["warning"] = f"calibrated on {found.images} images, {WANTED} are advised"
+            say(f"warning: {details['warning']}. The warning stays in the model's contract.")
+    if to_cache:
+        write_cache(to_cache, ranges)
+    make: Build = partial(build, base, ranges=ranges)
+    judge = open_judge(model, chosen, val, class_name, limits)
+    if sensitivity:
+        rows = analyse(wanted, source, make, judge, contract)
+        plot(rows, sensitivity.with_suffix(".png"))
+        write_text(sensitivity.with_suffix(".json"), json.dumps([row.to_dict() for row in rows], indent=1))
+        print_sensitivity(rows)
+    context = _Context(source, contract, ranges, judge, make)
+    final, verdict = passed(wanted, context, fixed=plan is not None)
+    print_verdict(verdict, f"{output.name}, {flavour}: {len(judge.images)} images")
+    int8 = make(final)
+    details |= {"flavour": flavour, "float_layers": final.float_layers, "loss": verdict.to_dict()}
+    sign(int8, base_contract, details)
+    with atomic_path(output) as temporary:
+        onnx.save_model(int8, temporary)
+    final.write(output.with_suffix(".plan.json"))
+    share = f", {share_in_int8(final, work):.1%} of the multiply-adds in INT8" if work else ""
+    say(f"{output}: {output.stat().st_size / 1e6:.0f} MB of {model.stat().st_size / 1e6:.0f} MB{share}")
+
+
+def check_options(
+    flavour: str,
+    method: str,
+    onto: Path | None,
+    from_cache: Path | None,
+    limits: Limits,
+) -> None:
+    """Raise CalibrationError for options that contradict each other."""
+    for option, got, allowed in (("flavour", flavour, FLAVOURS), ("method", method, tuple(METHODS))):
+        if got not in allowed:
+            raise CalibrationError(f"--{option} is {got!r}, expected one of {', '.join(allowed)}.")
+    if flavour == CPU and (onto or from_cache):
+        raise CalibrationError(
+            "--onto and --from-cache are for --flavour tensorrt: on the CPU what is not in INT8 runs in "
+            "FP32, and a cache of TensorRT knows only symmetric ranges."
+        )
+    if not 0 <= limits.min_mask_iou <= 1 or limits.max_ap_drop < 0:
+        raise CalibrationError(
+            f"--min-mask-iou {limits.min_mask_iou} and --max-ap-drop {limits.max_ap_drop}: expected 0 to 1, "
+            "and 0 or more."
+        )
+
+
+def measured(
+    path: Path, model: ModelProto, contract: Contract, images: list[CalibrationImage], scales: Path
+) -> Scales:
+    """The ranges of the file `scales` where it was measured on exactly this, else measured now and kept."""
+    key = Key.of(path, contract, digest(images))
+    if scales.is_file():
+        found = Scales.read(scales)
+        found.check(key, scales)
+        say(f"{scales}: measured before, on these {found.images} images.")
+        return found
+    partial_file = scales.with_suffix(".partial.npz")
+    found = measure(path, contract, images, key, observed_tensors(Graph(model.graph)), partial_file)
+    found.write(scales)
+    partial_file.unlink(missing_ok=True)
+    return found
+
+
+def open_judge(
+    model: Path, images: list[CalibrationImage], val: str | None, class_name: str, limits: Limits
+) -> Judge:
+    """The judge over the annotated images of `val`, or over some of `images` without AP."""
+    session = OrtSession(model)
+    if val is None:
+        say(f"no --val: judged by agreement with the float model on {min(GATE_IMAGES, len(images))} images.")
+        return Judge(session, images[:: max(1, len(images) // GATE_IMAGES)][:GATE_IMAGES], limits)
+    dataset: Any = load_dataset(val, class_name=class_name).with_classes(session.contract.classes)
+    judged = [CalibrationImage(sample.source, sample.image) for sample in dataset]
+    return Judge(session, judged, limits, dataset)
+
+
+@dataclass(frozen=True)
+class _Context:
+    source: ModelProto
+    contract: Contract
+    ranges: Ranges
+    judge: Judge
+    make: Build
+
+
+def passed(plan: Plan, context: _Context, *, fixed: bool) -> tuple[Plan, Verdict]:
+    """The plan, or one with groups back in float, that passes the gate; `fixed`: the plan or nothing.
+
+    Raises AccuracyError, naming the worst tensors and the layers against advice, where none does.
+    """
+    judge, make = context.judge, context.make
+    verdict = judge.judge(make(plan))
+    if not verdict.failures:
+        return plan, verdict
+    print_verdict(verdict, "all of the plan in INT8")
+    named = "".join(f"\n  {line}" for line in _suspects(plan, context))
+    reasons = "; ".join(verdict.failures)
+    if fixed:
+        raise AccuracyError(
+            f"the plan does not pass: {reasons}. Worst:{named}\nLet maskrt look for a plan: leave --plan out."
+        )
+    say(f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float.")
+    found = fall_back(plan, rank(plan, make, judge), lambda trial: judge.judge(make(trial)))
+    if found is None:
+        raise AccuracyError(
+            f"no plan with a layer in INT8 passes: {reasons}. Worst:{named}\n"
+            "Look at the calibration images, try --method mse, or allow more with --max-ap-drop."
+        )
+    plan, verdict, groups = found
+    say(f"passes with {', '.join(groups)} in float, after {judge.verdicts} evaluations.")
+    return plan, verdict
+
+
+def _suspects(plan: Plan, context: _Context) -> list[str]:
+    """What to look at where the gate fails: layers in INT8 against advice, then the worst tensors."""
+    advised = set(Plan.default(Graph(context.source.graph), plan.flavour, plan.method).int8_layers)
+    against = [name for name in plan.int8_layers if name not in advised]
+    lines = [f"last layers in INT8, against advice: {', '.join(against)}"] if against else []
+    images = context.judge.images
+    worst = distortions(context.source, context.ranges, plan.flavour, images, context.contract)
+    return lines + [str(distortion) for distortion in worst[:WORST_NAMED]]
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command with `args` (default: those of the process)."""
+    run(command, "maskrt calibrate", args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""A quantised model from a plan, held in memory until the gate has passed it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from calibration.layers import Graph
+from calibration.placement import FLAVOURS, place
+from calibration.plan import Plan
+from calibration.qdq import Ranges, quantise
+from runtime.contract import METADATA_KEY, Contract
+from runtime.errors import CalibrationError, ModelError
+
+
+def read_model(path: Path, precision: str) -> tuple[ModelProto, Contract]:
+    """An exported file of the given precision, and its contract. Raises ModelError for any other."""
+    try:
+        model = onnx.load(path)
+        text = next(entry.value for entry in model.metadata_props if entry.key == METADATA_KEY)
+    except (OSError, ValueError, StopIteration, onnx.checker.ValidationError) as error:
+        raise ModelError(
+            f"{path}: not an ONNX file of maskrt. Make one: maskrt export CHECKPOINT -o {path}"
+        ) from error
+    contract = Contract.from_json(text, str(path))
+    if contract.precision != precision:
+        raise ModelError(
+            f"{path}: a model in {contract.precision}, expected {precision}. Make one: "
+            f"maskrt export CHECKPOINT -o {path} --precision {precision}"
+        )
+    return model, contract
+
+
+def observed_tensors(graph: Graph) -> list[str]:
+    """Every tensor whose range some plan of some flavour needs, and the inputs of all layers."""
+    names = {node.input[0] for layer in graph.layers.values() for node in layer.nodes}
+    for flavour in FLAVOURS:
+        for group in place(graph, list(graph.layers), flavour).scale_groups.values():
+            names |= group
+    return sorted(names)
+
+
+def build(base: ModelProto, plan: Plan, ranges: Ranges) -> ModelProto:
+    """The model `base` (left alone) with the plan's layers in eight bits.
+
+    Raises CalibrationError where `ranges` lack a tensor: they were measured on another graph.
+    """
+    model = ModelProto()
+    model.CopyFrom(base)
+    placement = place(Graph(base.graph), plan.int8_layers, plan.flavour)
+    needed = set().union(*placement.scale_groups.values())
+    if missing := sorted(needed - set(ranges)):
+        raise CalibrationError(
+            f"no range is known of {len(missing)} tensors, such as '{missing[0]}': the ranges are of another "
+            "graph. Export both files with one version of maskrt, and measure again."
+        )
+    quantise(model, placement, ranges)
+    onnx.checker.check_model(model)
+    return model
+
+
+def sign(model: ModelProto, contract: Contract, details: dict[str, object]) -> None:
+    """Write into the model, in place, the contract of its INT8 form."""
+    signed = dataclasses.replace(
+        contract, precision="int8", precision_details={**contract.precision_details, **details}
+    )
+    entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+    entry.value = signed.to_json()
+
+
+def share_in_int8(plan: Plan, multiply_adds: dict[str, float]) -> float:
+    """Share of the layers' multiply-adds that the plan puts into eight bits."""
+    return sum(multiply_adds[name] for name in plan.int8_layers) / sum(multiply_adds.values())

@@ -1,0 +1,139 @@
+"""Running a model over images and observing its inner tensors, in bounded memory.
+
+ONNX Runtime gives the tensors as extra outputs of one image at a time; what stays is a histogram each. What
+was observed is saved every while, so that a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, helper
+
+from calibration.images import CalibrationImage, batches
+from calibration.layers import Graph, multiply_adds
+from calibration.observers import Observer
+from calibration.scales import Key, Scales, TensorScale
+from runtime.cli import say, track
+from runtime.contract import IMAGE_SIZES, IMAGES, Contract
+from runtime.errors import MissingDependencyError
+from runtime.files import atomic_path
+
+SAVE_EVERY_S = 30.0
+
+
+def expose(model: ModelProto, tensors: list[str]) -> bytes:
+    """The model, serialised, with `tensors` as its only outputs; `model` itself is left alone."""
+    exposed = ModelProto()
+    exposed.CopyFrom(model)
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    del exposed.graph.output[:]
+    exposed.graph.output.extend(
+        helper.make_tensor_value_info(t, types.get(t, TensorProto.FLOAT), None) for t in tensors
+    )
+    return exposed.SerializeToString()
+
+
+def open_exposed(model: ModelProto, tensors: list[str]) -> Any:
+    """An ONNX Runtime session on the CPU that gives `tensors`."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError(
+            "calibration needs onnxruntime. Install it: pip install 'maskrt[calibrate]'"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # see runtime/ort_session.py
+    options.enable_cpu_mem_arena = False  # the outputs are handed over and freed; an arena would keep them
+    return onnxruntime.InferenceSession(
+        expose(model, tensors), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+
+
+def measure(
+    path: Path,
+    contract: Contract,
+    images: list[CalibrationImage],
+    key: Key,
+    tensors: list[str],
+    partial: Path,
+) -> Scales:
+    """Observe `tensors` of the float32 model at `path` on every image.
+
+    partial: the file that an interrupted run leaves, and from which one with the same key goes on.
+    """
+    model = onnx.load(path)
+    progress = _Progress.resume(partial, key, tensors)
+    session = open_exposed(model, tensors)
+    graph = Graph(model.graph)
+    if progress.done:
+        say(f"{partial}: goes on after {progress.done} of {len(images)} images.")
+    saved = time.monotonic()
+    left = images[progress.done :]
+    for batch in track(batches(left, contract.canvas, contract.batch), "Calibrating", total=len(left)):
+        values = session.run(tensors, {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes})
+        seen = dict(zip(tensors, values, strict=True))
+        for name, value in seen.items():
+            progress.observers[name].observe(value)
+        for name, layer in graph.layers.items():
+            work = sum(
+                multiply_adds(node, seen[node.input[0]].shape, graph.weight(node).shape)
+                for node in layer.nodes
+            )
+            progress.work[name] = progress.work.get(name, 0) + work / (contract.batch or 1)
+        progress.done += 1
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            progress.save(partial, key)
+            saved = time.monotonic()
+    return Scales(
+        key=key,
+        images=len(images),
+        tensors={name: TensorScale.of(seen) for name, seen in progress.observers.items()},
+        multiply_adds={name: work / len(images) for name, work in progress.work.items()},
+    )
+
+
+@dataclasses.dataclass
+class _Progress:
+    """What has been observed of how many images."""
+
+    done: int
+    observers: dict[str, Observer]
+    work: dict[str, float]
+
+    @classmethod
+    def resume(cls, path: Path, key: Key, tensors: list[str]) -> _Progress:
+        fresh = cls(0, {name: Observer() for name in tensors}, {})
+        if not path.is_file():
+            return fresh
+        with np.load(path, allow_pickle=False) as stored:
+            state = json.loads(str(stored["state"]))
+            if state["key"] != dataclasses.asdict(key) or list(state["observers"]) != tensors:
+                return fresh
+            observers = {
+                name: Observer(**fields, counts=counts)
+                for (name, fields), counts in zip(state["observers"].items(), stored["counts"], strict=True)
+            }
+        return cls(state["done"], observers, state["work"])
+
+    def save(self, path: Path, key: Key) -> None:
+        fields = [field.name for field in dataclasses.fields(Observer) if field.name != "counts"]
+        state = {
+            "key": dataclasses.asdict(key),
+            "done": self.done,
+            "work": self.work,
+            "observers": {
+                name: {field: getattr(seen, field) for field in fields}
+                for name, seen in self.observers.items()
+            },
+        }
+        counts = np.stack([seen.counts for seen in self.observers.values()])
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, state=json.dumps(state), counts=counts)

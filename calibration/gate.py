@@ -1,0 +1,159 @@
+"""The gate: what a quantised model loses against the float one, and what must go back for it to pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+
+from calibration.images import CalibrationImage
+from calibration.plan import Plan
+from runtime.cli import track
+from runtime.coco_metrics import coco_metrics
+from runtime.ort_session import OrtSession
+from runtime.parity.match import match
+from runtime.parity.paste import paste_alike
+from runtime.parity.report import Report
+from runtime.parity.tolerances import INT8
+from runtime.postprocess import postprocess
+from runtime.preprocess import Batch, preprocess
+from runtime.session import Outputs, Session
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a quantised model may lose. max_ap_drop: in points of mask AP (hundredths)."""
+
+    max_ap_drop: float
+    min_mask_iou: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one candidate loses. The APs are None without annotations; in 0–1."""
+
+    report: Report
+    mask_ap: float | None
+    reference_ap: float | None
+    limits: Limits
+
+    @property
+    def ap_drop(self) -> float | None:
+        """In points of mask AP; below 0 where the candidate is better."""
+        if self.mask_ap is None or self.reference_ap is None:
+            return None
+        return 100 * (self.reference_ap - self.mask_ap)
+
+    @property
+    def failures(self) -> list[str]:
+        """Why the candidate does not pass; empty if it does."""
+        found = list(self.report.failures)
+        if self.ap_drop is not None and not self.ap_drop <= self.limits.max_ap_drop:
+            found.append(
+                f"mask AP falls by {self.ap_drop:.2f} points, allowed {self.limits.max_ap_drop:g} "
+                "(--max-ap-drop)"
+            )
+        return found
+
+    @property
+    def loss(self) -> float:
+        """One number to rank by: instances not matched, area of masks not shared, score differences."""
+        score, iou = self.report.mean("score_differences"), self.report.mean("mask_ious")
+        lost = 1 - self.report.matched
+        return lost if np.isnan(iou) else lost + (1 - iou) + score
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON and the table."""
+        return {
+            "matched": self.report.matched,
+            "mean_mask_iou": self.report.mean("mask_ious"),
+            "mean_score_difference": self.report.mean("score_differences"),
+            "mean_box_difference_px": self.report.mean("box_differences_px"),
+            "mask_ap": self.mask_ap,
+            "ap_drop": self.ap_drop,
+            "failures": self.failures,
+        }
+
+
+@dataclass
+class Judge:
+    """Runs candidates over a set of images and holds them to the float model, which is run once.
+
+    dataset: annotations of the images (training.data.Dataset), for AP; None without.
+    """
+
+    reference: Session
+    images: list[CalibrationImage]
+    limits: Limits
+    dataset: Any = None
+    verdicts: int = field(default=0, init=False)
+    _expected: list[Outputs] = field(default_factory=list, init=False)
+    _reference_ap: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        for image in track(self.images, "Float model"):
+            batch = self._laid(image)
+            self._expected.append(self.reference.infer(batch.images, batch.image_sizes))
+        if self.dataset is not None:
+            self._reference_ap = self._mask_ap(self._expected)
+
+    def judge(self, model: ModelProto, count: int | None = None) -> Verdict:
+        """Run a candidate on the images, or on the first `count` of them, and then without AP."""
+        self.verdicts += 1
+        tolerance = dataclasses.replace(INT8, mask_iou=self.limits.min_mask_iou)
+        report, found = Report(tolerance), []
+        with tempfile.TemporaryDirectory() as folder:  # ONNX Runtime's limit of 2 GB is of models in memory
+            path = Path(folder) / "candidate.onnx"
+            onnx.save_model(model, path)
+            session = OrtSession(path)
+            for image, expected in zip(self.images[:count], self._expected[:count], strict=True):
+                batch = self._laid(image)
+                actual = session.infer(batch.images, batch.image_sizes)
+                found.append(actual)
+                sizes = tuple((int(h), int(w)) for h, w in batch.image_sizes)
+                on_canvas = Batch(batch.images, batch.image_sizes, sizes)
+                (theirs, *_), (ours, *_) = paste_alike(
+                    expected, actual, on_canvas, self.reference.contract, within_px=tolerance.rounding_px
+                )
+                report.add(image.name, match(theirs, ours), theirs.scores, ours.scores)
+        with_ap = self.dataset is not None and count is None
+        return Verdict(report, self._mask_ap(found) if with_ap else None, self._reference_ap, self.limits)
+
+    def _laid(self, image: CalibrationImage) -> Batch:
+        contract = self.reference.contract
+        return preprocess([image.read()] * (contract.batch or 1), contract.canvas)
+
+    def _mask_ap(self, outputs: list[Outputs]) -> float:
+        rows: list[dict[str, Any]] = []
+        for sample, image, found in zip(self.dataset, self.images, outputs, strict=True):
+            result = postprocess(found, self._laid(image), self.reference.contract)[0]
+            rows += result.to_coco(sample.image_id)
+        return coco_metrics(self.dataset.to_coco(), rows)["mask_ap"]
+
+
+def fall_back(
+    plan: Plan, ranked: list[str], judge: Callable[[Plan], Verdict]
+) -> tuple[Plan, Verdict, list[str]] | None:
+    """The plan with the fewest of the most sensitive groups back in float that passes, by bisection.
+
+    ranked: groups of the plan, the most sensitive first. Assumes that a plan which passes still does with
+    one more group in float. Returns (plan, verdict, groups in float), or None where nothing but float passes.
+    """
+    fewest, most = 1, len(ranked)  # groups in float; all of them is the float model
+    best: tuple[Plan, Verdict, list[str]] | None = None
+    while fewest < most:
+        count = (fewest + most) // 2
+        trial = plan.without(ranked[:count])
+        verdict = judge(trial)
+        if verdict.failures:
+            fewest = count + 1
+        else:
+            best, most = (trial, verdict, ranked[:count]), count
+    return best

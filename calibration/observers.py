@@ -1,0 +1,151 @@
+"""What the values of a tensor are like, gathered batch by batch, and the range that eight bits should cover.
+
+A range is chosen as one threshold on the absolute value; both signs are clipped to it. All five methods read
+the same observation, so images are run through the model once whatever the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 4096  # over [0, edge); the edge is at most twice the largest value, so at least 2048 are in use
+SAMPLES = 1 << 17  # values of one batch that go into the histogram, evenly spread; extremes are of all values
+MOMENTUM = 0.9  # of the moving average
+LEVELS = 128  # of |x| in symmetric int8, with zero
+PERCENTILE = 99.99
+KL_STRIDE = 16  # bins between the thresholds that `entropy` tries
+MSE_CANDIDATES = 128
+
+
+@dataclass
+class Observer:
+    """Extremes, their moving average, and a histogram of |x|.
+
+    Exact zeros are left out of the histogram: every scale holds them without error, and after a ReLU they
+    would outvote everything else.
+    """
+
+    minimum: float = np.inf
+    maximum: float = -np.inf
+    average_minimum: float = 0.0
+    average_maximum: float = 0.0
+    batches: int = 0
+    edge: float = 0.0  # of the histogram, a power of two; 0 until a value other than 0 was seen
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+
+    def observe(self, values: NDArray[np.float32]) -> None:
+        """Take in one batch, of any shape; an empty one (no detections) tells nothing."""
+        if not values.size:
+            return
+        low, high = float(values.min()), float(values.max())
+        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
+        keep = MOMENTUM if self.batches else 0.0
+        self.average_minimum = keep * self.average_minimum + (1 - keep) * low
+        self.average_maximum = keep * self.average_maximum + (1 - keep) * high
+        self.batches += 1
+        if peak := max(-low, high):
+            self._widen(peak)
+            magnitudes = np.abs(values.ravel()[:: max(1, values.size // SAMPLES)])
+            magnitudes = magnitudes[magnitudes > 0]
+            bins = np.minimum((magnitudes * (BINS / self.edge)).astype(np.int64), BINS - 1)
+            self.counts += np.bincount(bins, minlength=BINS)
+
+    def _widen(self, peak: float) -> None:
+        """Double the edge until the peak fits; two bins become one each time, and no count is lost."""
+        if not self.edge:
+            self.edge = float(2.0 ** np.ceil(np.log2(peak)))
+        while peak > self.edge:
+            merged = self.counts.reshape(-1, 2).sum(axis=1)
+            self.counts = np.concatenate([merged, np.zeros(BINS // 2, np.int64)])
+            self.edge *= 2
+
+    @property
+    def peak(self) -> float:
+        """The largest absolute value seen; 0 of a tensor that was always empty."""
+        return max(-self.minimum, self.maximum) if self.batches else 0.0
+
+    def range(self, threshold: float) -> tuple[float, float]:
+        """What was seen, clipped to ±threshold."""
+        if not self.batches:
+            return 0.0, 0.0
+        return max(self.minimum, -threshold), min(self.maximum, threshold)
+
+
+def minmax(seen: Observer) -> float:
+    """All that was seen."""
+    return seen.peak
+
+
+def moving_average(seen: Observer) -> float:
+    """Extremes of a batch, averaged with exponentially falling weight (arXiv:1712.05877, section 3.1)."""
+    return max(-seen.average_minimum, seen.average_maximum)
+
+
+def percentile(seen: Observer) -> float:
+    """The magnitude that `PERCENTILE` per cent of the values other than 0 do not exceed."""
+    if not seen.counts.any():
+        return seen.peak
+    total = np.cumsum(seen.counts)
+    reached = int(np.searchsorted(total, total[-1] * PERCENTILE / 100))
+    return min((reached + 1) * seen.edge / BINS, seen.peak)
+
+
+def entropy(seen: Observer) -> float:
+    """The threshold of least Kullback-Leibler divergence between the clipped values and their 128 levels.
+
+    After S. Migacz, "8-bit Inference with TensorRT", GTC 2017: what lies beyond the threshold is counted in
+    the last bin of the clipped distribution, but not in the quantised one.
+    """
+    used = int(np.flatnonzero(seen.counts)[-1]) + 1 if seen.counts.any() else 0
+    if used <= LEVELS:
+        return seen.peak
+    counts = seen.counts[:used].astype(np.float64)
+    candidates = np.unique([*range(LEVELS, used, KL_STRIDE), used])
+    best = min(candidates, key=lambda count: _divergence(counts, int(count)))
+    return min(float(best) * seen.edge / BINS, seen.peak)
+
+
+def _divergence(counts: NDArray[np.float64], clip: int) -> float:
+    """Of `counts` clipped to `clip` bins from their mean over each of the levels."""
+    clipped = counts[:clip].copy()
+    occupied = clipped > 0
+    starts = np.arange(LEVELS) * clip // LEVELS
+    sums = np.add.reduceat(clipped, starts)
+    holders = np.add.reduceat(occupied.astype(np.float64), starts)
+    means = np.divide(sums, holders, out=np.zeros(LEVELS), where=holders > 0)
+    quantised = np.repeat(means, np.diff(np.append(starts, clip))) * occupied
+    clipped[-1] += counts[clip:].sum()
+    if not quantised[-1] and clipped[-1]:
+        return np.inf  # a distribution that gives no chance to what was seen
+    p, q = clipped / clipped.sum(), quantised / quantised.sum()
+    here = p > 0
+    return float(np.sum(p[here] * np.log(p[here] / q[here])))
+
+
+def mean_squared_error(seen: Observer) -> float:
+    """The threshold whose 8-bit rounding and clipping cost the least squared error (arXiv:1810.05723)."""
+    if not seen.counts.any():
+        return seen.peak
+    filled = np.flatnonzero(seen.counts)
+    centres, weights = (filled + 0.5) * seen.edge / BINS, seen.counts[filled]
+
+    def error(threshold: float) -> float:
+        step = threshold / (LEVELS - 1)
+        rounded = np.minimum(np.rint(centres / step), LEVELS - 1) * step
+        return float(weights @ (centres - rounded) ** 2)
+
+    thresholds = seen.peak * np.arange(MSE_CANDIDATES // 16, MSE_CANDIDATES + 1) / MSE_CANDIDATES
+    return float(min(thresholds, key=error))
+
+
+METHODS: dict[str, Callable[[Observer], float]] = {
+    "minmax": minmax,
+    "moving-average": moving_average,
+    "percentile": percentile,
+    "entropy": entropy,
+    "mse": mean_squared_error,
+}

@@ -1,0 +1,97 @@
+"""The precision plan: which layers run in eight bits, as JSON that a person can read and change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.layers import OUTPUTS, Graph
+from calibration.observers import METHODS
+from calibration.placement import FLAVOURS, quantisable
+from runtime.errors import CalibrationError
+from runtime.files import write_text
+
+FORMAT_VERSION = 1
+INT8, FLOAT = "int8", "float"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to quantise and how. `layers`: by group, each layer's precision: "int8" or "float"."""
+
+    flavour: str
+    method: str
+    layers: dict[str, dict[str, str]]
+
+    @classmethod
+    def default(cls, graph: Graph, flavour: str, method: str) -> Plan:
+        """Everything that the flavour has kernels for but the last layers."""
+        able = set(quantisable(graph, flavour))
+        return cls(
+            flavour,
+            method,
+            {
+                group: {name: INT8 if name in able and group != OUTPUTS else FLOAT for name in names}
+                for group, names in graph.groups.items()
+            },
+        )
+
+    @property
+    def int8_layers(self) -> list[str]:
+        """Names of the layers in eight bits."""
+        return [name for names in self.layers.values() for name, kind in names.items() if kind == INT8]
+
+    @property
+    def float_layers(self) -> list[str]:
+        """Names of the layers that stay in float."""
+        return [name for names in self.layers.values() for name, kind in names.items() if kind == FLOAT]
+
+    @property
+    def int8_groups(self) -> list[str]:
+        """Groups with a layer in eight bits."""
+        return [group for group, names in self.layers.items() if INT8 in names.values()]
+
+    def without(self, groups: list[str]) -> Plan:
+        """The plan with these groups back in float."""
+        return Plan(
+            self.flavour,
+            self.method,
+            {
+                group: dict.fromkeys(names, FLOAT) if group in groups else names
+                for group, names in self.layers.items()
+            },
+        )
+
+    def only(self, group: str) -> Plan:
+        """The plan with all other groups in float."""
+        return self.without([name for name in self.layers if name != group])
+
+    def write(self, path: Path) -> None:
+        """Write the file atomically."""
+        fields = {"format": FORMAT_VERSION, "flavour": self.flavour, "method": self.method}
+        write_text(path, json.dumps({**fields, "layers": self.layers}, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        """Read a plan. Raises CalibrationError for any other file, naming the entry that is wrong."""
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            version, layers = fields.pop("format"), fields["layers"]
+            entries = [(name, kind) for names in layers.values() for name, kind in names.items()]
+            plan = cls(**fields)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CalibrationError(
+                f"{path}: not a precision plan ({error!r}). maskrt calibrate writes one beside each model."
+            ) from error
+        for what, got, allowed in (
+            ("format", version, (FORMAT_VERSION,)),
+            ("flavour", plan.flavour, FLAVOURS),
+            ("method", plan.method, tuple(METHODS)),
+            *((name, kind, (INT8, FLOAT)) for name, kind in entries),
+        ):
+            if got not in allowed:
+                raise CalibrationError(
+                    f"{path}: {what} is {got!r}, expected one of {allowed}. Mend the plan."
+                )
+        return plan

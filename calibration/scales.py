@@ -1,0 +1,102 @@
+"""scales.json: what was measured of every tensor, and of what model, images and preprocessing."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from calibration.observers import METHODS, Observer
+from runtime.contract import Contract
+from runtime.errors import CalibrationError
+from runtime.files import write_text
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Key:
+    """SHA-256 of everything the ranges depend on."""
+
+    model: str  # the float32 ONNX file
+    checkpoint: str
+    images: str
+    preprocessing: str
+
+    @classmethod
+    def of(cls, model: Path, contract: Contract, images: str) -> Key:
+        """Of a model file and the digest of its calibration images (calibration.images.digest)."""
+        how = [dataclasses.asdict(contract.canvas), contract.mean, contract.std]
+        return cls(
+            model=hashlib.sha256(model.read_bytes()).hexdigest(),
+            checkpoint=contract.checkpoint_sha256,
+            images=images,
+            preprocessing=hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest(),
+        )
+
+
+@dataclass(frozen=True)
+class TensorScale:
+    """Of one tensor: its extremes, and the threshold that each method puts on its absolute value."""
+
+    minimum: float
+    maximum: float
+    thresholds: dict[str, float]
+
+    @classmethod
+    def of(cls, seen: Observer) -> TensorScale:
+        """The summary of an observation."""
+        if not seen.batches:
+            return cls(0.0, 0.0, dict.fromkeys(METHODS, 0.0))
+        return cls(seen.minimum, seen.maximum, {name: method(seen) for name, method in METHODS.items()})
+
+    def range(self, method: str) -> tuple[float, float]:
+        """(lowest, highest) value that eight bits are to hold."""
+        threshold = self.thresholds[method]
+        return max(self.minimum, -threshold), min(self.maximum, threshold)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The content of a scales.json. multiply_adds: of each layer, the mean of an image."""
+
+    key: Key
+    images: int
+    tensors: dict[str, TensorScale]
+    multiply_adds: dict[str, float]
+
+    def ranges(self, method: str) -> dict[str, tuple[float, float]]:
+        """Of every tensor, by one of `METHODS`. Raises CalibrationError for another."""
+        if method not in METHODS:
+            raise CalibrationError(f"--method is {method!r}, expected one of {', '.join(METHODS)}.")
+        return {name: tensor.range(method) for name, tensor in self.tensors.items()}
+
+    def check(self, key: Key, source: Path) -> None:
+        """Raise CalibrationError where the file was measured on anything else than `key` says."""
+        ours, theirs = dataclasses.asdict(key), dataclasses.asdict(self.key)
+        if wrong := [name for name in ours if ours[name] != theirs[name]]:
+            raise CalibrationError(
+                f"{source}: measured with another {' and another '.join(wrong)} than given now. "
+                "Measure again: delete the file, or name another with --scales."
+            )
+
+    def write(self, path: Path) -> None:
+        """Write the file atomically."""
+        write_text(path, json.dumps({"format": FORMAT_VERSION, **dataclasses.asdict(self)}, indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> Scales:
+        """Read it back. Raises CalibrationError for any other file."""
+        try:
+            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if (version := fields.pop("format")) != FORMAT_VERSION:
+                raise CalibrationError(f"{path}: format {version}, this maskrt reads {FORMAT_VERSION}.")
+            tensors = {name: TensorScale(**tensor) for name, tensor in fields.pop("tensors").items()}
+            return cls(key=Key(**fields.pop("key")), tensors=tensors, **fields)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CalibrationError(
+                f"{path}: not a scales.json of maskrt ({error!r}). Delete it to measure again."
+            ) from error

@@ -1,0 +1,168 @@
+"""Which groups of layers lose how much in eight bits: each quantised alone, and each left out alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto
+
+from calibration.collect import open_exposed
+from calibration.gate import Judge, Verdict
+from calibration.images import CalibrationImage, batches
+from calibration.plan import Plan
+from calibration.qdq import Ranges, activation_scale
+from runtime.cli import track
+from runtime.contract import IMAGE_SIZES, IMAGES, Contract
+from runtime.files import atomic_path
+from runtime.stages import MAPS, PREFIX
+
+Build = Callable[[Plan], ModelProto]
+RANKING_IMAGES = 4  # enough to order groups whose losses differ several times over
+
+
+@dataclass(frozen=True)
+class Row:
+    """One group: what the model loses with it alone in eight bits, and with it alone in float.
+
+    stage_errors: relative error ‖quantised − float‖ / ‖float‖ at the stages (runtime.stages.MAPS), alone.
+    """
+
+    group: str
+    alone: Verdict
+    left_out: Verdict
+    stage_errors: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "group": self.group,
+            "alone": self.alone.to_dict(),
+            "left_out": self.left_out.to_dict(),
+            "stage_errors": self.stage_errors,
+        }
+
+
+def analyse(plan: Plan, base: ModelProto, build: Build, judge: Judge, contract: Contract) -> list[Row]:
+    """Every group of the plan, the most sensitive first."""
+    stages = [PREFIX + stage for stage in MAPS]
+    images = judge.images[:RANKING_IMAGES]
+    expected = _run(base, stages, images, contract)
+    rows = []
+    for group in track(plan.int8_groups, "Sensitivity"):
+        alone = build(plan.only(group))
+        errors = [
+            {stage: _relative(one[stage], other[stage]) for stage in stages}
+            for one, other in zip(_run(alone, stages, images, contract), expected, strict=True)
+        ]
+        means = {stage.removeprefix(PREFIX): float(np.mean([e[stage] for e in errors])) for stage in stages}
+        rows.append(Row(group, judge.judge(alone), judge.judge(build(plan.without([group]))), means))
+    return sorted(rows, key=lambda row: -row.alone.loss)
+
+
+def rank(plan: Plan, build: Build, judge: Judge) -> list[str]:
+    """Groups of the plan, the most sensitive first, from a few images: what the gate's search goes by."""
+    losses = {
+        group: judge.judge(build(plan.only(group)), RANKING_IMAGES).loss
+        for group in track(plan.int8_groups, "Ranking")
+    }
+    return sorted(losses, key=lambda group: -losses[group])
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """How a tensor's 8-bit scale fits images: relative rounding error, and the share of values clipped."""
+
+    tensor: str
+    error: float
+    clipped: float
+    scale_range: tuple[float, float]
+    seen_range: tuple[float, float]
+
+    def __str__(self) -> str:
+        (low, high), (least, most) = self.scale_range, self.seen_range
+        return (
+            f"'{self.tensor}': {self.error:.0%} of its signal is lost, {self.clipped:.1%} of it clipped; its "
+            f"scale covers {low:.3g} to {high:.3g}, its values on these images are {least:.3g} to {most:.3g}"
+        )
+
+
+def distortions(
+    base: ModelProto, ranges: Ranges, flavour: str, images: list[CalibrationImage], contract: Contract
+) -> list[Distortion]:
+    """Of every tensor with a range, on a few images of the float model, the worst first."""
+    tensors = sorted(ranges)
+    found: list[Distortion] = []
+    for values in _run(base, tensors, images[:1], contract):
+        for tensor, value in values.items():
+            if not value.size or not value.any():
+                continue
+            low, high = ranges[tensor]
+            scale, zero = activation_scale(low, high, flavour)
+            floor, top = (-zero, 255 - zero) if flavour == "cpu" else (-128, 127)
+            steps = np.rint(value / scale)
+            rounded = np.clip(steps, floor, top) * scale
+            found.append(
+                Distortion(
+                    tensor,
+                    _relative(rounded, value),
+                    float(np.mean((steps < floor) | (steps > top))),
+                    (floor * scale, top * scale),
+                    (float(value.min()), float(value.max())),
+                )
+            )
+    return sorted(found, key=lambda d: -d.error)
+
+
+def _run(
+    model: ModelProto, tensors: list[str], images: list[CalibrationImage], contract: Contract
+) -> list[dict[str, np.ndarray]]:
+    session = open_exposed(model, tensors)
+    return [
+        dict(
+            zip(
+                tensors,
+                (
+                    np.asarray(value, np.float32)
+                    for value in session.run(tensors, {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes})
+                ),
+                strict=True,
+            )
+        )
+        for batch in batches(images, contract.canvas, contract.batch)
+    ]
+
+
+def _relative(actual: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.linalg.norm(actual - expected) / max(float(np.linalg.norm(expected)), 1e-12))
+
+
+def plot(rows: list[Row], output: Path) -> None:
+    """Loss by group, and error by stage with each group alone in eight bits, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    names, places = [row.group for row in rows], np.arange(len(rows))
+    left.barh(places - 0.2, [1 - row.alone.report.mean("mask_ious") for row in rows], 0.4, label="alone")
+    left.barh(
+        places + 0.2, [1 - row.left_out.report.mean("mask_ious") for row in rows], 0.4, label="left out"
+    )
+    left.set_yticks(places, names)
+    left.invert_yaxis()
+    left.set(xlabel="1 − mean mask IoU with the float model", title="In eight bits")
+    left.legend()
+    errors = np.array([[row.stage_errors[stage] for stage in MAPS] for row in rows])
+    shown = right.imshow(errors, aspect="auto", cmap="viridis")
+    right.set_xticks(np.arange(len(MAPS)), MAPS, rotation=90, fontsize=7)
+    right.set_yticks(places, names)
+    right.set_title("Relative error at each stage, the group alone in eight bits")
+    figure.colorbar(shown, ax=right)
+    with atomic_path(output) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
