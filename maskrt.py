@@ -21,6 +21,7 @@ VERBS = {
     "demo": ("export.demo", "Train, export, infer and check on synthetic images: start here."),
     "train": ("training.train", "Train a model on your images."),
     "export": ("export.to_onnx", "Turn a checkpoint into an ONNX file that describes itself."),
+    "calibrate": ("calibration.calibrate", "Quantise a model to INT8, and bound what it loses."),
     "infer": ("runtime.infer", "Run a model over images: overlays, COCO results, JSON lines."),
     "evaluate": ("runtime.evaluate", "Measure COCO box and mask AP of a model."),
     "parity": ("runtime.parity.compare", "Prove that a model file finds what its checkpoint finds."),
@@ -52,7 +53,7 @@ def _import(verb: str, module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         stage = module.split(".")[0]
-        extra = {"training": "train", "export": "export"}.get(stage, "cpu")
+        extra = {"training": "train", "export": "export", "calibration": "calibrate"}.get(stage, "cpu")
         extra = {"demo": "train,export,cpu", "build": "gpu", "build-plugins": "gpu"}.get(verb, extra)
         typer.echo(
             f"maskrt {verb}: needs the package {error.name!r}, which is not installed here. "
