@@ -29,6 +29,7 @@ from export.engine.parse import parse
 from export.engine.prepare import prepare
 from export.engine.profiles import make_profiles
 from export.engine.progress import BuildProgress, monitor, run_cancellable, run_until_killed
+from export.engine.small import LONG_SIDE_PX, PROPOSALS, WORKSPACE_MIB, small_contract
 from runtime.cli import run, say
 from runtime.contract import METADATA_KEY, Contract
 from runtime.device import PLATFORM, describe_gpu
@@ -39,7 +40,6 @@ from runtime.trt_library import forget_words, import_tensorrt, logger, major_min
 from runtime.trt_plugins import library_sha256, load_library, load_python, take_python_error
 
 OLDEST = (10, 3)  # besides 8.6: before it, strong typing and plugins of the third generation were young
-SMALL_PROPOSALS = 300  # of the preset for small devices
 LIBRARY_PROBE_BYTES = 4096
 
 
@@ -105,7 +105,10 @@ def build(
     if output.is_dir():
         raise ExportError(f"{output}: a folder; name the engine file, e.g. -o {output / 'model.engine'}")
     model, contract, sha256 = read_model(source)
-    ranges = make_profiles(contract, *profiles, small=small)
+    if small:
+        _advise_small(source, contract)
+        contract = small_contract(contract)
+    ranges = make_profiles(contract, *profiles)
     trt = import_tensorrt()
     version = check_version(trt.__version__)
     chosen = choose_operators(operators, trt.__version__, output.parent)
@@ -115,8 +118,6 @@ def build(
             "is of one version. Build the plugins: maskrt build-plugins"
         )
     say(f"{source}: TensorRT {trt.__version__}, {contract.precision}, {chosen.told}")
-    if small:
-        _advise_small(source, contract)
     prepared = prepare(model, version, chosen.kind, str(source))
     del model
     gpu = describe_gpu()  # before all else that touches the GPU: TensorRT 8.6 crashes where there is none
@@ -131,7 +132,7 @@ def build(
     config = configure(trt, builder, network, version, contract.precision, ranges, embedded, options)
     cache = timing_cache_path(output, trt.__version__, gpu.compute_capability)
     load_timing_cache(config, cache)
-    rungs = ladder(options.workspace_mib, gpu.free_bytes, small=small)
+    rungs = ladder(options.workspace_mib or (WORKSPACE_MIB if small else None), gpu.free_bytes)
     attempt = _attempt(trt, builder, network, config, version)
     plan = climb_down(attempt, words, rungs, str(source), say)
     save_timing_cache(config, cache)
@@ -162,11 +163,12 @@ def build(
 
 
 def _advise_small(source: Path, contract: Contract) -> None:
-    proposals = contract.config.get("rpn_post_nms_test", SMALL_PROPOSALS)
-    if proposals > SMALL_PROPOSALS:
+    proposals = contract.config.get("rpn_post_nms_test", PROPOSALS)
+    canvas = contract.canvas
+    if max(canvas.height_px or 0, canvas.width_px or 0) > LONG_SIDE_PX or proposals > PROPOSALS:
         say(
-            f"{source}: exported with {proposals} proposals; a small device is faster with "
-            f"{SMALL_PROPOSALS}: maskrt export CHECKPOINT --jetson"
+            f"{source}: exported with {proposals} proposals, canvas {canvas.height_px or 'any'}x"
+            f"{canvas.width_px or 'any'}, which the engine keeps; for less: maskrt export CHECKPOINT --jetson"
         )
 
 

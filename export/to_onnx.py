@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import logging
 import warnings
@@ -13,6 +14,7 @@ import onnx
 import torch
 import typer
 
+from export.engine.small import PROPOSALS, small_sides
 from export.graphs.half import to_half
 from export.graphs.mask_rcnn import MaskRcnnGraph
 from export.operators import OPSET, TRANSLATIONS, attach_bodies
@@ -116,6 +118,15 @@ def _silence() -> Any:
             logger.setLevel(level)
 
 
+def for_small_devices(checkpoint: Checkpoint) -> Checkpoint:
+    """The same weights with smaller pictures and fewer proposals (export/engine/small.py)."""
+    config = checkpoint.config
+    short, long = small_sides(config.min_size_px, config.max_size_px)
+    proposals = min(config.rpn_post_nms_test, PROPOSALS)
+    smaller = dataclasses.replace(config, min_size_px=short, max_size_px=long, rpn_post_nms_test=proposals)
+    return dataclasses.replace(checkpoint, config=smaller)
+
+
 def command(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint: maskrt's .pt or torchvision's state dict")],
     output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write")] = Path("model.onnx"),
@@ -134,6 +145,9 @@ def command(
     images: Annotated[
         list[str] | None, typer.Option(help="fp16: what passes its range on these images stays float32")
     ] = None,
+    jetson: Annotated[
+        bool, typer.Option("--jetson", help="For small devices: at most 640 px, 300 proposals")
+    ] = False,
     with_stages: Annotated[
         bool, typer.Option("--with-stages", help="Give the stages between as outputs too, for parity")
     ] = False,
@@ -147,6 +161,8 @@ def command(
     """
     names = [name.strip() for name in classes.split(",")] if classes else None
     loaded = load_checkpoint(checkpoint, names)
+    if jetson:
+        loaded = for_small_devices(loaded)
     if dtype not in ("uint8", "float32"):
         raise ExportError(f"--dtype is {dtype!r}, expected uint8 or float32.")
     if precision not in ("fp32", "fp16") or (images and precision == "fp32"):

@@ -16,7 +16,6 @@ from runtime.errors import ExportError
 T = TypeVar("T")
 
 MIB = 1 << 20
-SMALL_WORKSPACE_MIB = 512  # of the preset for small devices
 LEAST_WORKSPACE_MIB = 32
 STEP = 4  # from a rung of the ladder to the next
 RUNGS = 4
@@ -66,19 +65,16 @@ def check_memory(source: str, needed: int, free: int) -> None:
     """Raise ExportError where a build cannot fit into the `free` bytes of the GPU."""
     if needed > free:
         raise ExportError(
-            f"{source}: its weights and its largest layer need {needed / MIB:.0f} MiB of GPU memory at "
+            f"{source}: weights and the largest layer need {needed / MIB:.0f} MiB of GPU memory at "
             f"least, and {free / MIB:.0f} MiB are free. End other programs on the GPU (a desktop, too), take "
             "smaller shapes (--max 1x640x640), or export a smaller model: maskrt export CHECKPOINT "
             "--height 640 --width 640"
         )
 
 
-def ladder(asked_mib: int | None, free: int, *, small: bool = False) -> list[int]:
-    """Workspace limits in bytes to try in turn: what was asked for, or half of what is free, then quarters.
-
-    small: begin at SMALL_WORKSPACE_MIB where nothing was asked for.
-    """
-    first = asked_mib or (SMALL_WORKSPACE_MIB if small else max(free // 2 // MIB, LEAST_WORKSPACE_MIB))
+def ladder(asked_mib: int | None, free: int) -> list[int]:
+    """Workspace limits in bytes to try in turn: the one asked for, or half of what is free, then quarters."""
+    first = asked_mib or max(free // 2 // MIB, LEAST_WORKSPACE_MIB)
 
     def rungs() -> Iterator[int]:
         rung = first

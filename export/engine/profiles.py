@@ -9,8 +9,6 @@ from runtime.engine_file import Profile, Shape
 from runtime.errors import ExportError
 from runtime.preprocess import round_up
 
-SMALL_PX = 640  # longest side of the preset for small devices
-
 
 def parse_shape(text: str) -> Shape:
     """(N, H, W) of "1x800x1344". Raises ExportError."""
@@ -21,13 +19,13 @@ def parse_shape(text: str) -> Shape:
 
 
 def make_profiles(
-    contract: Contract, least: list[str], best: list[str], most: list[str], *, small: bool = False
+    contract: Contract, least: list[str], best: list[str], most: list[str]
 ) -> tuple[Profile, ...]:
     """The profiles asked for with --min, --opt and --max; the first of each make the first profile.
 
     Without any: a batch of 1 of every canvas that the contract's resizing gives, fastest for the largest
     landscape image. --opt alone is a profile of one shape. A profile is named by the
-    shape that it is fastest at. small: no default side above SMALL_PX. A model of fixed shapes has none.
+    shape that it is fastest at. A model of fixed shapes has none.
 
     Raises ExportError where they do not go together, or are not what the model takes.
     """
@@ -41,7 +39,7 @@ def make_profiles(
                 )
         return ()
     if not (least or best or most):
-        return (_default(contract, small),)
+        return (_default(contract),)
     if not best or (least and len(least) != len(best)) or (most and len(most) != len(best)):
         raise ExportError(
             f"{len(least)} --min, {len(best)} --opt and {len(most)} --max: every profile needs an --opt, and "
@@ -56,10 +54,10 @@ def make_profiles(
     return profiles
 
 
-def _default(contract: Contract, small: bool) -> Profile:
+def _default(contract: Contract) -> Profile:
     canvas = contract.canvas
-    short = round_up(min(canvas.min_size_px, SMALL_PX if small else canvas.min_size_px), canvas.stride)
-    long = round_up(min(canvas.max_size_px, SMALL_PX if small else canvas.max_size_px), canvas.stride)
+    short = round_up(canvas.min_size_px, canvas.stride)
+    long = round_up(canvas.max_size_px, canvas.stride)
 
     def shape(height: int, width: int) -> Shape:
         return contract.batch or 1, canvas.height_px or height, canvas.width_px or width

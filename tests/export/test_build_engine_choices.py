@@ -13,6 +13,7 @@ from export.build_engine import check_version, read_model
 from export.engine.choose import choose_operators
 from export.engine.configure import timing_cache_path
 from export.engine.profiles import make_profiles, parse_shape
+from export.engine.small import small_contract
 from runtime.contract import METADATA_KEY
 from runtime.engine_file import Profile
 from runtime.errors import ContractError, ExportError, ModelError
@@ -41,8 +42,13 @@ def test_without_asking_every_canvas_of_the_contract_fits() -> None:
 
 
 def test_the_preset_for_small_devices_stops_at_640_px() -> None:
-    (profile,) = make_profiles(ANY, [], [], [], small=True)
-    assert profile == Profile("1x640x640", (1, 32, 32), (1, 640, 640), (1, 640, 640))
+    smaller = small_contract(ANY)
+    assert (smaller.canvas.min_size_px, smaller.canvas.max_size_px) == (384, 640)
+    (profile,) = make_profiles(smaller, [], [], [])
+    assert profile == Profile("1x384x640", (1, 32, 32), (1, 384, 640), (1, 640, 640))
+    assert small_contract(smaller) == smaller
+    fixed = make_contract(batch=1, height_px=800, width_px=1344, **COCO)
+    assert small_contract(fixed) == fixed
 
 
 def test_profiles_are_made_row_by_row_and_named_by_what_they_are_fastest_at() -> None:

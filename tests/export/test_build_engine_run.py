@@ -16,7 +16,6 @@ import pytest
 from onnx import ModelProto
 from rich.console import Console
 
-from export.engine import memory
 from export.engine.memory import check_memory, climb_down, is_out_of_memory, ladder, needed_bytes
 from export.engine.progress import BuildProgress, InterruptedBuildError, run_cancellable
 from runtime.errors import ExportError
@@ -61,21 +60,18 @@ def test_a_build_that_cannot_fit_is_refused_before_it_begins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked_mib", "free", "small", "expected_mib"),
+    ("asked_mib", "free", "expected_mib"),
     [
-        (None, 80 * GIB, False, [40960, 10240, 2560, 640]),
-        (None, 4 * GIB, False, [2048, 512, 128, 32]),
-        (None, 80 * GIB, True, [512, 128, 32]),
-        (1000, 80 * GIB, False, [1000, 250, 62]),
-        (100, 80 * GIB, True, [100]),
-        (8, 80 * GIB, False, [8]),
-        (None, 10 * MIB, False, [32]),
+        (None, 80 * GIB, [40960, 10240, 2560, 640]),
+        (None, 4 * GIB, [2048, 512, 128, 32]),
+        (1000, 80 * GIB, [1000, 250, 62]),
+        (100, 80 * GIB, [100]),
+        (8, 80 * GIB, [8]),
+        (None, 10 * MIB, [32]),
     ],
 )
-def test_the_ladder_of_workspaces(
-    asked_mib: int | None, free: int, small: bool, expected_mib: list[int]
-) -> None:
-    assert ladder(asked_mib, free, small=small) == [mib * MIB for mib in expected_mib]
+def test_the_ladder_of_workspaces(asked_mib: int | None, free: int, expected_mib: list[int]) -> None:
+    assert ladder(asked_mib, free) == [mib * MIB for mib in expected_mib]
 
 
 @pytest.mark.parametrize(
@@ -119,10 +115,6 @@ def test_another_failure_is_not_tried_again() -> None:
     with pytest.raises(ExportError, match=r"could not build it\. Error Code 4"):
         climb_down(tried.append, lambda: "Error Code 4", ladder(1024, 0), "model.onnx", lambda _: None)
     assert tried == [1024 * MIB]
-
-
-def test_the_preset_for_small_devices_is_smaller() -> None:
-    assert ladder(None, 8 * GIB, small=True)[0] == memory.SMALL_WORKSPACE_MIB * MIB < ladder(None, 8 * GIB)[0]
 
 
 def progress_on_a_terminal() -> tuple[BuildProgress, io.StringIO]:
