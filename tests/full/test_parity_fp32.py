@@ -1,4 +1,9 @@
-"""FP32 parity of the exported file with torchvision's eager model, over all real images and many canvases."""
+"""FP32 parity of the exported file with torchvision's eager model, over all real images and many canvases.
+
+On trained weights: random ones give a hundred boxes an image that compete at random, and of 9300 instances
+float32's rounding alone decided a few otherwise. That the graph is torchvision's function is shown in float64
+(tests/export/test_graph.py).
+"""
 
 from __future__ import annotations
 
@@ -47,38 +52,30 @@ def opened(checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory) -> t
 
 
 @pytest.fixture(scope="module")
-def resnet50(lively_resnet50: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
-    return opened(lively_resnet50, tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def resnet18(lively_resnet18: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
-    return opened(lively_resnet18, tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def trained(droplets_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
+def resnet18(droplets_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
     return opened(droplets_checkpoint, tmp_path_factory)
 
 
-def assert_parity(pair: tuple[Session, Session], images: list[Path]) -> None:
+@pytest.fixture(scope="module")
+def resnet50(droplets_resnet50: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Session]:
+    return opened(droplets_resnet50, tmp_path_factory)
+
+
+@pytest.mark.parametrize("model", ["resnet18", "resnet50"])
+def test_every_real_image(model: str, data_dir: Path, request: pytest.FixtureRequest) -> None:
+    pair = request.getfixturevalue(model)
     report = Report(tolerance_for(*pair))
-    for path in images:
+    for path in images_of(data_dir):
         compare(*pair, path.name, read_image(path), report)
     print(report.to_dict()["summary"])
     assert report.failures == []
-
-
-@pytest.mark.parametrize("model", ["resnet50", "resnet18", "trained"])
-def test_every_real_image(model: str, data_dir: Path, request: pytest.FixtureRequest) -> None:
-    assert_parity(request.getfixturevalue(model), images_of(data_dir))
 
 
 @pytest.mark.parametrize("canvas", CANVASES, ids=lambda c: f"{c[0]}x{c[1]}")
 @pytest.mark.parametrize("batch", [1, 2, 4])
 def test_canvas_and_batch(canvas: tuple[int, int], batch: int, data_dir: Path, resnet50) -> None:
     _, candidate = resnet50
-    images = [read_image(p) for p in images_of(data_dir)[5 * batch : 6 * batch]]
+    images = [read_image(p) for p in find_images([str(data_dir / "droplets/val")])[batch : 2 * batch]]
     fixed = dataclasses.replace(candidate.contract.canvas, height_px=canvas[0], width_px=canvas[1])
     laid = preprocess(images, fixed)
     sizes = tuple((int(h), int(w)) for h, w in laid.image_sizes)
@@ -87,20 +84,21 @@ def test_canvas_and_batch(canvas: tuple[int, int], batch: int, data_dir: Path, r
     results = paste_alike(*outputs, on_canvas, candidate.contract, within_px=FP32.box_px)
     report = Report(FP32)
     for one, other in zip(*results, strict=True):
+        assert len(one) > 5, "the comparison needs detections to compare"
         report.add(str(canvas), match(one, other), one.scores, other.scores)
     assert report.failures == []
 
 
-def test_an_image_with_more_than_a_hundred_objects(trained: tuple[Session, Session], data_dir: Path) -> None:
+def test_an_image_with_more_than_a_hundred_objects(resnet18: tuple[Session, Session], data_dir: Path) -> None:
     """Nine frames side by side, each as large as training saw it."""
     frames = [read_image(p) for p in find_images([str(data_dir / "droplets/val")])]
     tiles = [frame[::3, ::3] for frame in frames if frame.shape == (1080, 1920, 3)][:9]
     crowd = np.vstack([np.hstack(tiles[i : i + 3]) for i in (0, 3, 6)])
-    contract = trained[1].contract
+    contract = resnet18[1].contract
     native = dataclasses.replace(contract.canvas, min_size_px=crowd.shape[0], max_size_px=crowd.shape[1])
     laid = preprocess([crowd], native)
     on_canvas = Batch(laid.images, laid.image_sizes, (crowd.shape[:2],))
-    outputs = [session.infer(laid.images, laid.image_sizes) for session in trained]
+    outputs = [session.infer(laid.images, laid.image_sizes) for session in resnet18]
     (expected,), (actual,) = paste_alike(*outputs, on_canvas, contract, within_px=FP32.box_px)
     assert len(expected) == 100, "all rows of the output are taken"
     report = Report(FP32)
@@ -108,13 +106,13 @@ def test_an_image_with_more_than_a_hundred_objects(trained: tuple[Session, Sessi
     assert report.failures == []
 
 
-def test_a_blank_image_has_nothing_on_it(trained: tuple[Session, Session]) -> None:
-    for session in trained:
+def test_a_blank_image_has_nothing_on_it(resnet18: tuple[Session, Session]) -> None:
+    for session in resnet18:
         outputs = session.infer(np.full((1, 384, 704, 3), 127, np.uint8), np.array([[384, 704]], np.float32))
         assert outputs.num_detections.tolist() == [0]
 
 
-def test_exporting_resnet50_takes_less_than_3_gb(lively_resnet50: Path, tmp_path: Path) -> None:
+def test_exporting_resnet50_takes_less_than_3_gb(droplets_resnet50: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from export import to_onnx\n"
         "try: to_onnx.main(sys.argv[1:])\n"
@@ -122,7 +120,7 @@ def test_exporting_resnet50_takes_less_than_3_gb(lively_resnet50: Path, tmp_path
         "print(open('/proc/self/status').read())"
     )
     arguments = [
-        str(lively_resnet50),
+        str(droplets_resnet50),
         "-o",
         str(tmp_path / "model.onnx"),
         "--height",
