@@ -71,6 +71,10 @@ def command(
     batch_wait_ms: Annotated[float, typer.Option(min=0, help="A camera's limit on a batch")] = 50.0,
     max_megapixels: Annotated[float, typer.Option(help="Refuse larger images, before decoding")] = 100.0,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    backend: Annotated[
+        str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, auto")
+    ] = "onnxruntime",
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU, for the model")] = None,
     profile: Annotated[Path | None, typer.Option(help="Write a trace for ui.perfetto.dev (.json)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout")] = False,
 ) -> None:
@@ -82,7 +86,7 @@ def command(
     Example: maskrt infer model.onnx photos/ -o out/photos --min-score 0.7
     """
     sources = open_inputs(inputs, max_pixels=int(max_megapixels * 1e6))
-    session = open_session(model, device=device)
+    session = open_session(model, device=device, backend=backend, threads=threads)
     video = output if is_video(str(output)) else None
     if video and (len(sources) != 1 or sources[0].still):
         raise MaskrtError(

@@ -77,6 +77,13 @@ class Predictor:
         self.session.close()
 
 
-def load(path: str | Path, *, device: str = "cpu", batch: int | None = None) -> Predictor:
+def load(
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    backend: str = "onnxruntime",
+    threads: int | None = None,
+    batch: int | None = None,
+) -> Predictor:
     """Open a model file (.onnx, .engine, .pt) for prediction; see `open_session` and `Predictor`."""
-    return Predictor(open_session(path, device=device), batch=batch)
+    return Predictor(open_session(path, device=device, backend=backend, threads=threads), batch=batch)

@@ -74,6 +74,9 @@ class Session(ABC):
                 f"expected float32 {(batch, 2)}: (height, width) per image."
             )
 
+    def close(self) -> None:  # noqa: B027 - most backends have nothing to give back before Python forgets them
+        """Give back what the model holds, once no call is under way."""
+
     @abstractmethod
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs: ...
 
@@ -87,10 +90,19 @@ def check_task(contract: Contract, name: str) -> None:
         )
 
 
-def open_session(path: str | Path, *, device: str = "cpu", class_names: list[str] | None = None) -> Session:
+def open_session(
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    class_names: list[str] | None = None,
+    backend: str = "onnxruntime",
+    threads: int | None = None,
+) -> Session:
     """Load a model file: `.onnx` on ONNX Runtime, `.engine` on TensorRT, `.pt`/`.pth` on PyTorch.
 
     device: "cpu" or "cuda"; an engine always runs on the GPU.
+    backend: of an ONNX file on the CPU: "onnxruntime", "openvino", or "auto", the faster here (it is tried).
+    threads: of the CPU, for an ONNX file; default all.
     class_names: for a foreign checkpoint that has none of its own.
     Raises ModelError or ContractError where the file is none that this maskrt can run.
     """
@@ -103,9 +115,9 @@ def open_session(path: str | Path, *, device: str = "cpu", class_names: list[str
         }.get(path.suffix, f"maskrt export CHECKPOINT -o {path}")
         raise ModelError(f"{path}: no such model file. Make one: {make}")
     if path.suffix == ".onnx":
-        from runtime.ort_session import OrtSession
+        from runtime.backends import open_onnx
 
-        return OrtSession(path, device=device)
+        return open_onnx(path, backend=backend, device=device, threads=threads)
     if path.suffix == ".engine":
         from runtime.trt_session import TrtSession
 

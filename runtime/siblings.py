@@ -26,6 +26,11 @@ def load_dataset(spec: str, **options: Any) -> Any:
     return _sibling("training.data", f"reading the dataset {spec}", "cpu").load_dataset(spec, **options)
 
 
+def read_inlined(path: str | Path) -> tuple[bytes, dict[str, str]]:
+    """An ONNX file in standard operators alone, and its metadata (export.inlining.read_inlined)."""
+    return _sibling("export.inlining", f"running {path} on OpenVINO", "openvino").read_inlined(Path(path))
+
+
 def load_python_plugins() -> None:
     """TensorRT's plugins in Python, put into its registry (export.plugins.python_plugin)."""
     _python_plugins().register_python_plugins()

@@ -17,7 +17,18 @@ MAY_IMPORT = {
     "export": {"runtime", "training"},
     "calibration": {"runtime"},
 }
-HEAVY = ("torch", "torchvision", "lightning", "onnx", "onnxscript", "onnxruntime", "tensorrt", "scipy", "PIL")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "scipy",
+    "PIL",
+)
 
 
 def imported(file: Path) -> set[str]:

@@ -1,0 +1,29 @@
+"""An ONNX file in standard operators alone, for OpenVINO, which does not expand model-local functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+
+from runtime.errors import ModelError
+
+
+def read_inlined(path: Path) -> tuple[bytes, dict[str, str]]:
+    """The file with its functions' bodies in the place of their nodes, and its metadata.
+
+    Raises ModelError where it is no ONNX file.
+    """
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model, skip_opset_compatibility_check=True)
+    except (
+        Exception
+    ) as error:  # protobuf's DecodeError and the checker's own share no base class but Exception
+        raise ModelError(
+            f"{path}: not an ONNX file that can be read ({str(error).splitlines()[0]}). "
+            f"Export it again: maskrt export CHECKPOINT -o {path}"
+        ) from error
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return onnx.inliner.inline_local_functions(model).SerializeToString(), metadata

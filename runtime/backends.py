@@ -1,0 +1,75 @@
+"""What runs an ONNX file: the backend that was asked for, or the fastest of those that are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.cli import say
+from runtime.contract import Contract
+from runtime.errors import ModelError
+from runtime.openvino_session import OpenVinoSession
+from runtime.ort_session import OrtSession
+from runtime.preprocess import round_up
+from runtime.session import Session
+
+BACKENDS = ("onnxruntime", "openvino")
+TRIALS = 5  # counted ones of each, after one that warms up
+
+
+def open_onnx(path: Path, *, backend: str, device: str, threads: int | None) -> Session:
+    """An ONNX file on a backend; see `runtime.session.open_session`.
+
+    Raises ModelError for an unknown backend, and where OpenVINO is asked for what only ONNX Runtime does.
+    """
+    if backend not in (*BACKENDS, "auto"):
+        raise ModelError(f"{path}: backend {backend!r}, expected one of {[*BACKENDS, 'auto']}.")
+    if device != "cpu":
+        if backend == "openvino":
+            raise ModelError(f"{path}: --device {device} works on ONNX Runtime alone: --backend onnxruntime")
+        return OrtSession(path, device=device, threads=threads)
+    if backend == "openvino":
+        return OpenVinoSession(path, threads=threads)
+    if backend == "onnxruntime" or installed() == ["onnxruntime"]:
+        return OrtSession(path, threads=threads)
+    if "onnxruntime" not in installed():
+        return OpenVinoSession(path, threads=threads)
+    return fastest([OrtSession(path, threads=threads), OpenVinoSession(path, threads=threads)])
+
+
+def installed() -> list[str]:
+    """The backends that are installed here, all that they need included."""
+    needs = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx")}
+    return [name for name in BACKENDS if all(importlib.util.find_spec(package) for package in needs[name])]
+
+
+def fastest(sessions: list[Session]) -> Session:
+    """The session that takes the least time, median of a few turns each, on a canvas of noise."""
+    images, sizes = noise(sessions[0].contract)
+    spent_s = np.zeros((TRIALS + 1, len(sessions)))
+    for turn in spent_s:
+        for i, session in enumerate(sessions):
+            start_s = time.perf_counter()
+            session.infer(images, sizes)
+            turn[i] = time.perf_counter() - start_s
+    median_ms = 1e3 * np.median(spent_s[1:], axis=0)
+    compared = ", ".join(
+        f"{type(session).__name__.removesuffix('Session')} {ms:.0f} ms"
+        for session, ms in zip(sessions, median_ms, strict=True)
+    )
+    say(f"{sessions[0].name}: the faster backend here of {compared}")
+    return sessions[int(median_ms.argmin())]
+
+
+def noise(contract: Contract) -> tuple[NDArray, NDArray[np.float32]]:
+    """A batch of the model's own size, or a landscape image of the largest it is meant for."""
+    canvas = contract.canvas
+    height = canvas.height_px or round_up(canvas.min_size_px, canvas.stride)
+    width = canvas.width_px or round_up(canvas.max_size_px, canvas.stride)
+    shape = (contract.batch or 1, height, width, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(canvas.dtype)
+    return images, np.full((shape[0], 2), (height, width), np.float32)
