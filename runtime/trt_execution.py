@@ -17,7 +17,9 @@ from runtime.errors import MaskrtError
 from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, words
 from runtime.trt_plugins import take_python_error
 
-Tensors = dict[str, tuple[tuple[int, ...], str]]  # shape and dtype by name
+# Shape and dtype by name. An output without a shape has the one that TensorRT works out.
+Inputs = dict[str, tuple[tuple[int, ...], str]]
+Outputs = dict[str, tuple[tuple[int, ...] | None, str]]
 
 
 def trt_failure(what: str) -> MaskrtError:
@@ -40,18 +42,23 @@ class Execution:
         stream: Stream,
         activations: DeviceMemory,
         profile: int,
-        inputs: Tensors,
-        outputs: Tensors,
+        inputs: Inputs,
+        outputs: Outputs,
     ) -> None:
         """name: the engine file, for messages. Raises CudaError and TensorRtError."""
-        self._name, self._stream, self._inputs, self._outputs = name, stream, inputs, outputs
-        self._host = {key: PinnedArray(*tensor) for key, tensor in (inputs | outputs).items()}
-        self._device = {key: DeviceMemory(array.array.nbytes) for key, array in self._host.items()}
+        self._name, self._stream = name, stream
         self._context = _create_context(name, engine, activations)
-        self._bind(profile)
+        self._inputs = inputs
+        self._outputs = self._set_shapes(profile, outputs)
+        self._host = {key: PinnedArray(*tensor) for key, tensor in (inputs | self._outputs).items()}
+        self._device = {key: DeviceMemory(array.array.nbytes) for key, array in self._host.items()}
+        for key, memory in self._device.items():
+            if not self._context.set_tensor_address(key, memory.address):
+                raise trt_failure(f"{self._name}: TensorRT does not take the buffer of '{key}'")
         self._graph: CudaGraph | None = None
 
-    def _bind(self, profile: int) -> None:
+    def _set_shapes(self, profile: int, outputs: Outputs) -> Inputs:
+        """Tell the context the inputs' shapes; gives the outputs with theirs."""
         context = self._context
         forget_words()
         if not context.set_optimization_profile_async(profile, self._stream.handle):
@@ -62,15 +69,15 @@ class Execution:
                 raise trt_failure(f"{self._name}: TensorRT does not take '{key}' of {shape}")
         if context.infer_shapes():
             raise trt_failure(f"{self._name}: TensorRT cannot work out the output shapes")
-        for key, (shape, _) in self._outputs.items():
-            if (got := tuple(context.get_tensor_shape(key))) != shape:
+        found = {key: tuple(context.get_tensor_shape(key)) for key in outputs}
+        for key, (expected, _) in outputs.items():
+            if -1 in found[key] or expected not in (None, found[key]):
                 raise TensorRtError(
-                    f"{self._name}: output '{key}' is {got}, expected {shape}. Export and build it again, "
-                    "with masks for all rows: maskrt export CHECKPOINT --detections fixed"
+                    f"{self._name}: output '{key}' is {found[key]}, expected {expected or 'a fixed shape'}. "
+                    "Export and build it again, with masks for all rows: maskrt export CHECKPOINT "
+                    "--detections fixed"
                 )
-        for key, memory in self._device.items():
-            if not context.set_tensor_address(key, memory.address):
-                raise trt_failure(f"{self._name}: TensorRT does not take the buffer of '{key}'")
+        return {key: (found[key], dtype) for key, (_, dtype) in outputs.items()}
 
     def run(self, feed: dict[str, NDArray]) -> dict[str, NDArray]:
         """Inputs by name in, outputs by name out; these are copies, and the caller's own.

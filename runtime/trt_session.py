@@ -20,12 +20,13 @@ from runtime.engine_file import EngineHeader, Shape, read_header, read_plan
 from runtime.engine_fit import Machine, check_fit, choose_profile, rebuild_command, tensor_shapes
 from runtime.errors import MaskrtError, ModelError
 from runtime.session import Outputs, Session, check_task
+from runtime.stages import PREFIX, STAGES, Stages
 from runtime.trt_execution import Execution, activation_bytes, trt_failure
 from runtime.trt_library import forget_words, import_tensorrt, logger
 from runtime.trt_plugins import load_for_engine
 
 SHAPES_KEPT = 8  # of a lane: a shape's buffers are a few MB, its context and graph about as much
-DTYPES = {"UINT8": "uint8", "FLOAT": "float32", "INT32": "int32"}  # TensorRT's names for the contract's
+DTYPES = {"UINT8": "uint8", "FLOAT": "float32", "HALF": "float16", "INT32": "int32"}  # TensorRT's: numpy's
 
 
 class TrtSession(Session):
@@ -53,7 +54,8 @@ class TrtSession(Session):
         elif not self.header.plugin_embedded:
             load_for_engine(self.header.plugin_sha256, Path(path))
         self._engine = _deserialise(trt, path, self.header)
-        _check_tensors(self.name, self._engine, self.header)
+        self._stages = _check_tensors(self.name, self._engine, self.header)
+        self.has_stages = {PREFIX + stage for stage in STAGES} <= self._stages.keys()
         self._cuda_graph = cuda_graph
         self._creating = threading.Lock()  # threads may run contexts at once, but not ask one engine for them
         self._lanes: queue.LifoQueue[_Lane | None] = queue.LifoQueue()  # the lane used last is the warmest
@@ -62,44 +64,66 @@ class TrtSession(Session):
             self._lanes.put(None)
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
+        outputs = self._run_engine(images, image_sizes)
+        return Outputs(*(outputs[name] for name in OUTPUT_NAMES))
+
+    def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
+        if not self.has_stages:
+            raise ModelError(
+                f"{self.name}: an engine without its stages. Export with them and build it again: maskrt "
+                f"export CHECKPOINT --with-stages -o MODEL.onnx, {rebuild_command(self.name, self.header)}"
+            )
+        outputs = self._run_engine(images, image_sizes)
+        stages = {stage: outputs[PREFIX + stage] for stage in STAGES}
+        return Outputs(*(outputs[name] for name in OUTPUT_NAMES)), stages
+
+    def _run_engine(self, images: NDArray, image_sizes: NDArray[np.float32]) -> dict[str, NDArray]:
         feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
         n, height, width = images.shape[:3]
         profile = choose_profile(self.name, self.header, (n, height, width))
         with self._borrowed_lane() as lane:
-            outputs = lane.run((n, height, width), profile, feed)
-        return Outputs(*(outputs[name] for name in OUTPUT_NAMES))
+            return lane.run((n, height, width), profile, feed)
 
     @contextmanager
     def _borrowed_lane(self) -> Iterator[_Lane]:
-        if self._engine is None:
-            raise ModelError(
-                f"{self.name}: this session is closed; open another: open_session({self.name!r})"
-            )
         lane = self._lanes.get()
         try:
+            if self._engine is None:
+                raise ModelError(
+                    f"{self.name}: this session is closed; open another: open_session({self.name!r})"
+                )
             if lane is None:
-                lane = _Lane(self.name, self._engine, self.header, self._cuda_graph, self._creating)
+                lane = _Lane(
+                    self.name, self._engine, self.header, self._stages, self._cuda_graph, self._creating
+                )
             yield lane
         finally:
             self._lanes.put(lane)
 
     def close(self) -> None:
         """Give back the GPU's memory, once no call is under way. Python does the same when it forgets us."""
-        for lane in [self._lanes.get() for _ in range(self._contexts)]:
+        lanes = [self._lanes.get() for _ in range(self._contexts)]
+        self._engine = None
+        for lane in lanes:
             if lane is not None:
                 lane.close()
             self._lanes.put(None)
-        self._engine = None
 
 
 class _Lane:
     """A place to run the engine, one call at a time: a stream, activations, and the shapes seen last."""
 
     def __init__(
-        self, name: str, engine: Any, header: EngineHeader, cuda_graph: bool, creating: threading.Lock
+        self,
+        name: str,
+        engine: Any,
+        header: EngineHeader,
+        stages: dict[str, str],
+        cuda_graph: bool,
+        creating: threading.Lock,
     ) -> None:
-        self._name, self._engine, self._header, self._cuda_graph = name, engine, header, cuda_graph
-        self._creating = creating
+        self._name, self._engine, self._header, self._stages = name, engine, header, stages
+        self._cuda_graph, self._creating = cuda_graph, creating
         self._stream = Stream()
         self._activations = DeviceMemory(activation_bytes(engine))
         self._shapes: OrderedDict[Shape, Execution] = OrderedDict()
@@ -112,7 +136,9 @@ class _Lane:
             if len(self._shapes) == SHAPES_KEPT:
                 self._shapes.popitem(last=False)[1].close()
             tensors = tensor_shapes(self._header.contract, shape)
-            inputs, outputs = ({key: tensors[key] for key in keys} for keys in (INPUT_NAMES, OUTPUT_NAMES))
+            inputs = {key: tensors[key] for key in INPUT_NAMES}
+            promised = {key: tensors[key] for key in OUTPUT_NAMES}
+            outputs = {**promised, **{key: (None, dtype) for key, dtype in self._stages.items()}}
             with self._creating:
                 self._shapes[shape] = Execution(
                     self._name, self._engine, self._stream, self._activations, profile, inputs, outputs
@@ -150,13 +176,18 @@ def _deserialise(trt: Any, path: str | Path, header: EngineHeader) -> Any:
     return engine
 
 
-def _check_tensors(name: str, engine: Any, header: EngineHeader) -> None:
-    """The engine's inputs and outputs are the contract's, or its plan belongs to another header."""
+def _check_tensors(name: str, engine: Any, header: EngineHeader) -> dict[str, str]:
+    """The dtypes of the stages that the engine gives, by name (runtime/stages.py).
+
+    All its other inputs and outputs must be the contract's, or its plan belongs to another header.
+    """
     expected = {key: dtype for key, (_, dtype) in tensor_shapes(header.contract, (1, 1, 1)).items()}
     names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
     found = {key: DTYPES.get(kind := engine.get_tensor_dtype(key).name, kind) for key in names}
+    stages = {key: found.pop(key) for key in names if key.startswith(PREFIX)}
     if found != expected:
         raise ModelError(
             f"{name}: its tensors are {found}, its contract says {expected}. Build it again: "
             f"{rebuild_command(name, header)}"
         )
+    return stages

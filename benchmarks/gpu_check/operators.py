@@ -17,7 +17,7 @@ from export.engine.parse import parse
 from export.engine.prepare import prepare
 from runtime.device import DeviceMemory, Stream
 from runtime.errors import MaskrtError
-from runtime.trt_execution import Execution, Tensors, activation_bytes, trt_failure
+from runtime.trt_execution import Execution, Inputs, Outputs, activation_bytes, trt_failure
 from runtime.trt_library import forget_words, import_tensorrt, logger, major_minor
 from runtime.trt_plugins import find_libraries, load_library, load_python
 
@@ -78,16 +78,19 @@ def build(path: Path, by: str, precision: str) -> Any:
     return engine
 
 
-def tensors(engine: Any) -> tuple[Tensors, Tensors]:
+def tensors(engine: Any) -> tuple[Inputs, Outputs]:
     """Inputs and outputs of an engine of fixed shapes."""
     trt = import_tensorrt()
-    inputs: Tensors = {}
-    outputs: Tensors = {}
+    inputs: Inputs = {}
+    outputs: Outputs = {}
     for i in range(engine.num_io_tensors):
         name = engine.get_tensor_name(i)
         is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
         kind = DTYPES[engine.get_tensor_dtype(name).name]
-        (inputs if is_input else outputs)[name] = (tuple(engine.get_tensor_shape(name)), kind)
+        if is_input:
+            inputs[name] = (tuple(engine.get_tensor_shape(name)), kind)
+        else:
+            outputs[name] = (None, kind)
     return inputs, outputs
 
 
