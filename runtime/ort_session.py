@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from runtime.contract import INPUT_NAMES, METADATA_KEY, OUTPUT_NAMES, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
 from runtime.session import Outputs, Session, check_task
+from runtime.siblings import read_with_stages
+from runtime.stages import PREFIX, STAGES, Stages
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
@@ -17,62 +20,93 @@ PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", 
 class OrtSession(Session):
     """A model file on ONNX Runtime. `infer` may be called from several threads."""
 
-    def __init__(self, path: str | Path, *, device: str = "cpu", threads: int | None = None) -> None:
-        """Load `path`; threads: of the CPU, default all.
+    def __init__(
+        self, path: str | Path, *, device: str = "cpu", stages: bool = False
+    ) -> None:
+        """Load `path`. stages: make its stages outputs, where it was exported without (needs onnx).
 
-        Raises ModelError, ContractError, or MissingDependencyError, each with the remedy."""
+        Raises ModelError, ContractError, or MissingDependencyError, each with the remedy.
+        """
         self.name = str(path)
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependencyError(
-                f"{path}: running an ONNX file needs onnxruntime. Install it: pip install 'maskrt[cpu]' "
-                "(or 'maskrt[gpu]')"
-            ) from error
-        if device not in PROVIDERS:
-            raise ModelError(f"{path}: device {device!r}, expected one of {sorted(PROVIDERS)}.")
-        wanted = PROVIDERS[device][0]
-        if wanted not in onnxruntime.get_available_providers():
-            raise MissingDependencyError(
-                f"{path}: --device {device} needs onnxruntime's {wanted}, but this installation has only "
-                f"{onnxruntime.get_available_providers()}. Install onnxruntime-gpu: pip install 'maskrt[gpu]'"
-            )
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors alone; warnings about its own optimiser mean nothing to users
-        # One block planned for all tensors of a shape stands beside the arena that already holds them: on
-        # R50-FPN at 800×1088 it adds 230 MB and no speed.
-        options.enable_mem_pattern = False
-        options.intra_op_num_threads = threads or 0  # 0: one a core
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), sess_options=options, providers=PROVIDERS[device]
-            )
-        except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-            raise ModelError(
-                f"{path}: ONNX Runtime cannot load it ({str(error).splitlines()[0]}). "
-                f"Export it again: maskrt export CHECKPOINT -o {path}"
-            ) from error
-        if (used := self._session.get_providers()[0]) != wanted:
-            raise MissingDependencyError(
-                f"{path}: ONNX Runtime could not start its {wanted} and fell back to {used}. Check the "
-                "NVIDIA driver and CUDA libraries with: maskrt doctor"
-            )
+        self._session = load_onnx(str(path), self.name, device)
+        self.contract = self._check_promises()
+        self.has_stages = self._gives_stages()
+        if stages and not self.has_stages:
+            self._session = load_onnx(read_with_stages(path), self.name, device)
+            self.has_stages = True
+
+    def _check_promises(self) -> Contract:
+        """The file's contract, if the graph's inputs and outputs are the contract's."""
         metadata = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in metadata:
             raise ContractError(
-                f"{path}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). "
-                f"Only files made by maskrt can be run: maskrt export CHECKPOINT -o {path}"
+                f"{self.name}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). "
+                f"Only files made by maskrt can be run: maskrt export CHECKPOINT -o {self.name}"
             )
-        self.contract = Contract.from_json(metadata[METADATA_KEY], str(path))
+        contract = Contract.from_json(metadata[METADATA_KEY], self.name)
+        outputs = [node for node in self._session.get_outputs() if not node.name.startswith(PREFIX)]
         for kind, nodes, expected in (
             ("inputs", self._session.get_inputs(), INPUT_NAMES),
-            ("outputs", self._session.get_outputs(), OUTPUT_NAMES),
+            ("outputs", outputs, OUTPUT_NAMES),
         ):
             names = tuple(node.name for node in nodes)
             if names != expected:
-                raise ContractError(f"{path}: {kind} are {names}, expected {expected}. Export it again.")
-        check_task(self.contract, self.name)
+                raise ContractError(f"{self.name}: {kind} are {names}, expected {expected}. Export it again.")
+        check_task(contract, self.name)
+        return contract
+
+    def _gives_stages(self) -> bool:
+        return {PREFIX + name for name in STAGES} <= {node.name for node in self._session.get_outputs()}
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
         return Outputs(*self._session.run(list(OUTPUT_NAMES), feed))
+
+    def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
+        if not self.has_stages:
+            return super()._run_with_stages(images, image_sizes)
+        feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
+        values = self._session.run([*OUTPUT_NAMES, *(PREFIX + name for name in STAGES)], feed)
+        count = len(OUTPUT_NAMES)
+        return Outputs(*values[:count]), dict(zip(STAGES, values[count:], strict=True))
+
+
+def load_onnx(model: str | bytes, name: str, device: str) -> Any:
+    """An onnxruntime.InferenceSession of a file, or of a file's bytes. name: the file, for messages.
+
+    Raises ModelError where ONNX Runtime cannot load it, MissingDependencyError where the device's part of
+    ONNX Runtime is not here.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{name}: running an ONNX file needs onnxruntime. Install it: pip install 'maskrt[cpu]' "
+            "(or 'maskrt[gpu]')"
+        ) from error
+    if device not in PROVIDERS:
+        raise ModelError(f"{name}: device {device!r}, expected one of {sorted(PROVIDERS)}.")
+    wanted = PROVIDERS[device][0]
+    if wanted not in onnxruntime.get_available_providers():
+        raise MissingDependencyError(
+            f"{name}: --device {device} needs onnxruntime's {wanted}, but this installation has only "
+            f"{onnxruntime.get_available_providers()}. Install onnxruntime-gpu: pip install 'maskrt[gpu]'"
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors alone; warnings about its own optimiser mean nothing to users
+    # One block planned for all tensors of a shape stands beside the arena that already holds them: on
+    # R50-FPN at 800×1088 it adds 230 MB and no speed.
+    options.enable_mem_pattern = False
+    try:
+        session = onnxruntime.InferenceSession(model, sess_options=options, providers=PROVIDERS[device])
+    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+        raise ModelError(
+            f"{name}: ONNX Runtime cannot load it ({str(error).splitlines()[0]}). "
+            f"Export it again: maskrt export CHECKPOINT -o {name}"
+        ) from error
+    if (used := session.get_providers()[0]) != wanted:
+        raise MissingDependencyError(
+            f"{name}: ONNX Runtime could not start its {wanted} and fell back to {used}. Check the "
+            "NVIDIA driver and CUDA libraries with: maskrt doctor"
+        )
+    return session

@@ -5,12 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import Contract
 from runtime.errors import ModelError
+from runtime.stages import Stages
+
+if TYPE_CHECKING:
+    from runtime.preprocess import Batch
+    from runtime.results import Result
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Session(ABC):
 
     contract: Contract
     name: str  # the model file, for messages
+    has_stages = False
 
     def infer(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         """Run a batch: images (N, H, W, 3) of the contract's dtype, image_sizes (N, 2) float32.
@@ -48,6 +55,17 @@ class Session(ABC):
                     "export it again in fp32, from a checkpoint without NaN."
                 )
         return outputs
+
+    def infer_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
+        """As `infer`, and what passed the stages inside. NaN is no error here: it is what is looked for."""
+        self.check(images, image_sizes)
+        return self._run_with_stages(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
+
+    def results(self, outputs: Outputs, batch: Batch) -> list[Result]:
+        """The outputs as results in the images' pixels, a mask pasted as this model's own users do."""
+        from runtime.postprocess import postprocess  # which knows outputs, and so this file
+
+        return postprocess(outputs, batch, self.contract)
 
     def check(self, images: NDArray, image_sizes: NDArray[np.float32]) -> None:
         """Raise ModelError where the arrays are not what the contract says."""
@@ -74,11 +92,12 @@ class Session(ABC):
                 f"expected float32 {(batch, 2)}: (height, width) per image."
             )
 
-    def close(self) -> None:  # noqa: B027 - most backends have nothing to give back before Python forgets them
-        """Give back what the model holds, once no call is under way."""
-
     @abstractmethod
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs: ...
+
+    def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
+        """Backends that can look inside implement it, and say so by `has_stages`."""
+        raise ModelError(f"{self.name}: opened without its stages; open_session(..., stages=True)")
 
 
 def check_task(contract: Contract, name: str) -> None:
@@ -95,15 +114,13 @@ def open_session(
     *,
     device: str = "cpu",
     class_names: list[str] | None = None,
-    backend: str = "onnxruntime",
-    threads: int | None = None,
+    stages: bool = False,
 ) -> Session:
     """Load a model file: `.onnx` on ONNX Runtime, `.engine` on TensorRT, `.pt`/`.pth` on PyTorch.
 
     device: "cpu" or "cuda"; an engine always runs on the GPU.
-    backend: of an ONNX file on the CPU: "onnxruntime", "openvino", or "auto", the faster here (it is tried).
-    threads: of the CPU, for an ONNX file; default all.
     class_names: for a foreign checkpoint that has none of its own.
+    stages: so that `infer_with_stages` works; an ONNX file exported without needs the package onnx for it.
     Raises ModelError or ContractError where the file is none that this maskrt can run.
     """
     path = Path(path)
@@ -115,9 +132,9 @@ def open_session(
         }.get(path.suffix, f"maskrt export CHECKPOINT -o {path}")
         raise ModelError(f"{path}: no such model file. Make one: {make}")
     if path.suffix == ".onnx":
-        from runtime.backends import open_onnx
+        from runtime.ort_session import OrtSession
 
-        return open_onnx(path, backend=backend, device=device, threads=threads)
+        return OrtSession(path, device=device, stages=stages)
     if path.suffix == ".engine":
         from runtime.trt_session import TrtSession
 

@@ -31,6 +31,11 @@ def read_inlined(path: str | Path) -> tuple[bytes, dict[str, str]]:
     return _sibling("export.inlining", f"running {path} on OpenVINO", "openvino").read_inlined(Path(path))
 
 
+def read_with_stages(path: str | Path) -> bytes:
+    """An ONNX file with its stages made outputs (export.stages.read_with_stages)."""
+    return _sibling("export.stages", f"looking into {path}", "export").read_with_stages(Path(path))
+
+
 def load_python_plugins() -> None:
     """TensorRT's plugins in Python, put into its registry (export.plugins.python_plugin)."""
     _python_plugins().register_python_plugins()

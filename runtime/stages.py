@@ -21,12 +21,7 @@ only, their sum.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 from numpy.typing import NDArray
-
-from runtime.session import Outputs
 
 PREFIX = "stage."
 LEVELS = ("P2", "P3", "P4", "P5", "P6")
@@ -41,26 +36,3 @@ PER_DETECTION = (MASK_FEATURES, MASK_LOGITS)
 STAGES = (*MAPS, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, *PER_DETECTION)
 
 Stages = dict[str, NDArray]
-
-
-@dataclass(frozen=True)
-class Inside:
-    """The stages of one image: maps (C, h, w); a row a proposal; a row a detection."""
-
-    tensors: Stages
-
-    @classmethod
-    def of_first(cls, stages: Stages, outputs: Outputs) -> Inside:
-        """The first image of a batch, without the rows that only fill up; float32, whatever they were."""
-        proposals, detections = int(stages[PROPOSAL_COUNTS][0]), int(outputs.num_detections[0])
-        first: Stages = {}
-        for name, values in stages.items():
-            if name in MAPS:
-                first[name] = values[0]
-            elif name == PROPOSALS:
-                first[name] = values[0, :proposals]
-            elif name in PER_PROPOSAL:
-                first[name] = values[:proposals]
-            elif name in PER_DETECTION:
-                first[name] = values[:detections]
-        return cls({name: values.astype(np.float32, copy=False) for name, values in first.items()})

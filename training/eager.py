@@ -14,14 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.transforms.v2.functional import normalize
 
 from runtime.contract import Contract
+from runtime.preprocess import Batch
+from runtime.results import MaskCrop, Result, crop_mask
 from runtime.session import Outputs, Session
+from runtime.stages import Stages
+from training.stage_hooks import StageHooks
 
 
 class EagerSession(Session):
     """A model in eval mode, at any canvas size and batch."""
+
+    has_stages = True
 
     def __init__(self, model: MaskRCNN, contract: Contract, *, name: str, device: str = "cpu") -> None:
         canvas = dataclasses.replace(contract.canvas, dtype="float32")
@@ -32,6 +39,31 @@ class EagerSession(Session):
     def infer(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         """As every session's, but takes a uint8 canvas too: the values are the same."""
         return super().infer(images.astype(np.float32, copy=False), image_sizes)
+
+    def infer_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
+        """As every session's, but takes a uint8 canvas too."""
+        return super().infer_with_stages(images.astype(np.float32, copy=False), image_sizes)
+
+    def results(self, outputs: Outputs, batch: Batch) -> list[Result]:
+        """As every session's, with the masks that torchvision pastes."""
+        found = super().results(outputs, batch)
+        return [
+            dataclasses.replace(one, crops=self._paste(one, masks[: len(one)]))
+            for one, masks in zip(found, outputs.masks, strict=True)
+        ]
+
+    def _paste(self, found: Result, masks: NDArray[np.float32]) -> tuple[MaskCrop, ...]:
+        size = (found.height_px, found.width_px)
+        pasted = (
+            paste_masks_in_image(torch.from_numpy(mask)[None, None], torch.from_numpy(box)[None], size)
+            for mask, box in zip(masks, found.boxes, strict=True)
+        )
+        return tuple(crop_mask(one[0, 0].numpy() > self.contract.mask_threshold) for one in pasted)
+
+    def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
+        with StageHooks(self._model, self.contract.config["rpn_post_nms_test"]) as stages:
+            outputs = self._run(images, image_sizes)
+        return outputs, stages.taken(outputs)
 
     @torch.inference_mode()
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:

@@ -11,13 +11,19 @@ import typer
 from numpy.typing import NDArray
 
 from runtime.cli import run, say, track
-from runtime.errors import EXIT_FAILED_CHECK, EXIT_PARTIAL, ImageError, ParityError
+from runtime.errors import (
+    EXIT_FAILED_CHECK,
+    EXIT_PARTIAL,
+    ImageError,
+    MissingDependencyError,
+    ModelError,
+    ParityError,
+)
 from runtime.files import write_text
-from runtime.parity.match import match
-from runtime.parity.paste import paste_alike
+from runtime.parity.judge import expect, judge
 from runtime.parity.report import Report
 from runtime.parity.tolerances import BY_PRECISION, Tolerance
-from runtime.preprocess import Batch, preprocess
+from runtime.preprocess import preprocess
 from runtime.session import Session, open_session
 from runtime.sources import find_images, read_image
 
@@ -31,13 +37,16 @@ def compare(
     """
     contract = candidate.contract
     batch = preprocess([image] * (contract.batch or 1), contract.canvas)
-    canvas_sizes = tuple((int(h), int(w)) for h, w in batch.image_sizes)
-    on_canvas = Batch(batch.images, batch.image_sizes, canvas_sizes)
-    outputs = [session.infer(batch.images, batch.image_sizes) for session in (reference, candidate)]
-    (expected, *_), (actual, *_) = paste_alike(
-        *outputs, on_canvas, contract, within_px=report.tolerance.rounding_px
-    )
-    report.add(name, match(expected, actual), expected.scores, actual.scores)
+    expected = expect(reference, batch, look=reference.has_stages and candidate.has_stages)
+    judge(name, batch, expected, candidate, report)
+
+
+def open_looking(path: Path, device: str, class_names: list[str] | None = None) -> Session:
+    """The model with its stages or, where it has none that can be looked at, without."""
+    try:
+        return open_session(path, device=device, class_names=class_names, stages=True)
+    except (ModelError, MissingDependencyError):
+        return open_session(path, device=device, class_names=class_names)
 
 
 def tolerance_for(reference: Session, candidate: Session) -> Tolerance:
@@ -72,9 +81,9 @@ def command(
     Example: maskrt parity best.pt model.onnx val2017/ -o parity.json
     """
     paths = find_images(inputs)
-    candidate_session = open_session(candidate, device=device)
+    candidate_session = open_looking(candidate, device)
     names = candidate_session.contract.class_names
-    reference_session = open_session(reference, device=device, class_names=names)
+    reference_session = open_looking(reference, device, names)
     report = Report(tolerance_for(reference_session, candidate_session))
     skipped = 0
     for path in track(paths, "Comparing"):
@@ -87,6 +96,9 @@ def command(
         compare(reference_session, candidate_session, str(path), image, report)
     if not report.images:
         raise ParityError("no image could be read, so nothing was compared.")
+    for session in (reference_session, candidate_session):
+        if not session.has_stages:
+            say(f"{session.name}: cannot be looked into, so results alone were compared")
     text = json.dumps({"reference": str(reference), "candidate": str(candidate), **report.to_dict()})
     if output:
         write_text(output, text)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import MissingDependencyError
+from runtime.parity.boundary import boundary_distance_px, on_one_plane
 from runtime.parity.tolerances import MATCH_IOU
 from runtime.results import MaskCrop, Result
 
@@ -21,6 +22,9 @@ class Pair:
     score_difference: float
     box_difference_px: float  # largest of the four coordinates, in pixels of the canvas
     mask_iou: float
+    boundary_px: float  # see boundary_distance_px
+    label: int
+    score: float  # the reference's
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,9 @@ def match(reference: Result, candidate: Result) -> Matching:
             score_difference=abs(float(reference.scores[r]) - float(candidate.scores[c])),
             box_difference_px=float(np.abs(reference.boxes[r] - candidate.boxes[c]).max()),
             mask_iou=crop_iou(reference.crops[r], candidate.crops[c]),
+            boundary_px=boundary_distance_px(reference.crops[r], candidate.crops[c]),
+            label=int(reference.labels[r]),
+            score=float(reference.scores[r]),
         )
         for r, c in zip(rows, columns, strict=True)
         if overlap[r, c] > 0
@@ -90,12 +97,6 @@ def box_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float6
 
 def crop_iou(a: MaskCrop, b: MaskCrop) -> float:
     """IoU of two masks kept as crops; 1 where both are empty."""
-    top, left = min(a.top, b.top), min(a.left, b.left)
-    height = max(a.top + a.bits.shape[0], b.top + b.bits.shape[0]) - top
-    width = max(a.left + a.bits.shape[1], b.left + b.bits.shape[1]) - left
-    full = np.zeros((2, height, width), dtype=bool)
-    for plane, crop in zip(full, (a, b), strict=True):
-        h, w = crop.bits.shape
-        plane[crop.top - top : crop.top - top + h, crop.left - left : crop.left - left + w] = crop.bits
+    full = on_one_plane(a, b)
     union = np.count_nonzero(full[0] | full[1])
     return np.count_nonzero(full[0] & full[1]) / union if union else 1.0

@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.parity.flips import Flips
 from runtime.parity.match import Matching
+from runtime.parity.stage_report import StageReport
 from runtime.parity.tolerances import Tolerance
+
+NO_FLIPS = Flips()
 
 
 @dataclass
@@ -18,9 +22,15 @@ class Report:
 
     tolerance: Tolerance
     images: list[dict[str, Any]] = field(default_factory=list)
+    stages: StageReport = field(default_factory=StageReport)
 
     def add(
-        self, name: str, matching: Matching, reference_scores: NDArray, candidate_scores: NDArray
+        self,
+        name: str,
+        matching: Matching,
+        reference_scores: NDArray,
+        candidate_scores: NDArray,
+        flips: Flips = NO_FLIPS,
     ) -> None:
         """Record one image's matching, without what both sides score below the tolerance's above_score."""
         least = self.tolerance.above_score
@@ -37,10 +47,15 @@ class Report:
                 "instances": len(pairs) + len(missed),
                 "missed_scores": missed,
                 "extra_scores": extra,
+                "missed_at_threshold": sum(bool(reference_scores[i] >= least) for i in flips.missed),
+                "extra_at_threshold": sum(bool(candidate_scores[i] >= least) for i in flips.extra),
                 "same_order": matching.same_order(reference_scores, self.tolerance.score),
                 "score_differences": [p.score_difference for p in pairs],
                 "box_differences_px": [p.box_difference_px for p in pairs],
                 "mask_ious": [p.mask_iou for p in pairs],
+                "boundary_distances_px": [p.boundary_px for p in pairs],
+                "scores": [p.score for p in pairs],
+                "labels": [p.label for p in pairs],
             }
         )
 
@@ -50,7 +65,8 @@ class Report:
     @property
     def failures(self) -> list[str]:
         """Why the candidate is not the reference; empty if it is."""
-        failures = self._failures_on_average() if self.tolerance.on_average else self._failures_by_image()
+        failures = [] if self.stages.first is None else [str(self.stages.first)]
+        failures += self._failures_on_average() if self.tolerance.on_average else self._failures_by_image()
         if not any(image["instances"] for image in self.images):
             failures.append("the reference found nothing in any image, so nothing was compared")
         return failures
@@ -90,14 +106,14 @@ class Report:
         return failures
 
     def _failures_by_image(self) -> list[str]:
-        """Worst first, each naming the image."""
+        """Worst first, each naming the image. What lies at a threshold is no failure: see Flips."""
         limit, failures = self.tolerance, []
         for image in self.images:
             name = image["image"]
-            if image["missed_scores"]:
-                failures.append(f"{name}: {len(image['missed_scores'])} instances of the reference missed")
-            if image["extra_scores"]:
-                failures.append(f"{name}: {len(image['extra_scores'])} instances the reference has not")
+            if lost := len(image["missed_scores"]) - image["missed_at_threshold"]:
+                failures.append(f"{name}: {lost} instances of the reference missed")
+            if lost := len(image["extra_scores"]) - image["extra_at_threshold"]:
+                failures.append(f"{name}: {lost} instances the reference has not")
             if not image["same_order"]:
                 failures.append(f"{name}: the same instances in another order")
             worst = _worst(image["score_differences"], 0)
@@ -123,10 +139,14 @@ class Report:
                 "instances": sum(image["instances"] for image in self.images),
                 "missed": len(self._all("missed_scores")),
                 "extra": len(self._all("extra_scores")),
+                "missed_at_threshold": sum(image["missed_at_threshold"] for image in self.images),
+                "extra_at_threshold": sum(image["extra_at_threshold"] for image in self.images),
                 "score_difference": _spread(self._all("score_differences")),
                 "box_difference_px": _spread(self._all("box_differences_px")),
                 "mask_iou": _spread(self._all("mask_ious")),
+                "boundary_distance_px": _spread(self._all("boundary_distances_px")),
             },
+            "stages": self.stages.to_dict(),
             "per_image": [{k: _jsonable(v) for k, v in image.items()} for image in self.images],
         }
 
@@ -139,8 +159,9 @@ def _worst(values: list[float], default: float) -> float:
 def _spread(values: list[float]) -> dict[str, float] | None:
     if not values:
         return None
-    low, median, high = np.quantile(values, [0, 0.5, 1])
-    spread = {"min": float(low), "median": float(median), "max": float(high), "mean": float(np.mean(values))}
+    shares = {"min": 0.0, "p1": 0.01, "p10": 0.1, "median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    quantiles = np.quantile(values, list(shares.values()))
+    spread = dict(zip(shares, map(float, quantiles), strict=True)) | {"mean": float(np.mean(values))}
     return {key: _jsonable(value) for key, value in spread.items()}
 
 

@@ -25,8 +25,9 @@ def report(
     **differences: float,
 ) -> Report:
     """A hundred instances in one image, all with the same differences, the last few without a counterpart."""
+    same = {"score_difference": 0.0, "box_difference_px": 0.0, "mask_iou": 1.0, "boundary_px": 0.0}
     pairs = tuple(
-        Pair(i, i, **{"score_difference": 0.0, "box_difference_px": 0.0, "mask_iou": 1.0, **differences})
+        Pair(i, i, **{**same, "label": 0, "score": float(scores[i]), **differences})
         for i in range(INSTANCES - max(missed, extra))
     )
     lost = tuple(range(INSTANCES - missed, INSTANCES)), tuple(range(INSTANCES - extra, INSTANCES))

@@ -11,7 +11,7 @@ from runtime.parity.match import Matching, Pair
 from runtime.parity.report import Report
 from runtime.parity.tolerances import BY_PRECISION, FP32
 
-EXACT = {"score_difference": 0.0, "box_difference_px": 0.0, "mask_iou": 1.0}
+EXACT = {"score_difference": 0.0, "box_difference_px": 0.0, "mask_iou": 1.0, "boundary_px": 0.0, "label": 0, "score": 0.9}
 SCORES = np.array([0.9, 0.8, 0.7], np.float32)
 AT_THE_LIMIT = {"score_difference": 1e-4, "box_difference_px": 0.01, "mask_iou": 0.99}
 BEYOND = {"score_difference": 1.01e-4, "box_difference_px": 0.0101, "mask_iou": 0.9899}

@@ -1,0 +1,87 @@
+"""One image through both models: their instances and their stages, added to a report."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from runtime.contract import Contract
+from runtime.parity.culprits import Evidence, culprits
+from runtime.parity.flips import flips
+from runtime.parity.match import match
+from runtime.parity.paste import paste_alike
+from runtime.parity.report import Report
+from runtime.parity.samples import Sample, whole_samples
+from runtime.parity.stage_report import instance_errors
+from runtime.parity.stages import Aligned, align, compare_stages, first_image
+from runtime.parity.tolerances import STAGES_BY_PRECISION
+from runtime.preprocess import Batch
+from runtime.results import MaskCrop
+from runtime.session import Outputs, Session
+from runtime.stages import Stages
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the reference says of one image.
+
+    outputs: of a batch whose first image it is; samples: of its stages, None where they were not looked at;
+    crops: its masks as the reference itself pastes them on the canvas.
+    """
+
+    contract: Contract
+    outputs: Outputs
+    samples: dict[str, Sample] | None
+    crops: tuple[MaskCrop, ...]
+
+
+def on_canvas(batch: Batch) -> Batch:
+    """The batch as if the canvas's valid area were the image: results come in pixels of the canvas."""
+    sizes = tuple((int(h), int(w)) for h, w in batch.image_sizes)
+    return Batch(batch.images, batch.image_sizes, sizes)
+
+
+def expect(reference: Session, batch: Batch, *, look: bool) -> Expected:
+    """Run the reference on a batch; look: at its stages too."""
+    outputs, stages = _run(reference, batch, look)
+    crops = reference.results(outputs, on_canvas(batch))[0].crops
+    samples = None if stages is None else whole_samples(stages)
+    return Expected(reference.contract, outputs, samples, crops)
+
+
+def _run(session: Session, batch: Batch, look: bool) -> tuple[Outputs, Stages | None]:
+    """The outputs of a batch and, if asked to look, the stages of its first image."""
+    if not look:
+        return session.infer(batch.images, batch.image_sizes), None
+    outputs, stages = session.infer_with_stages(batch.images, batch.image_sizes)
+    return outputs, first_image(stages, outputs)
+
+
+def judge(name: str, batch: Batch, expected: Expected, candidate: Session, report: Report) -> None:
+    """Run the candidate on the batch that the reference saw, and add to `report` how it differs.
+
+    Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size.
+    """
+    outputs, stages = _run(candidate, batch, candidate.has_stages and expected.samples is not None)
+    limit = report.tolerance
+    (ours, *_), (theirs, *_) = paste_alike(
+        expected.outputs, outputs, on_canvas(batch), candidate.contract, within_px=limit.rounding_px
+    )
+    ours = dataclasses.replace(ours, crops=expected.crops)
+    matching = match(ours, theirs)
+    flipped = flips(ours, theirs, matching, candidate.contract, limit)
+    report.add(name, matching, ours.scores, theirs.scores, flipped)
+    errors = instance_errors(matching, flipped, limit)
+    aligned: dict[str, Aligned] = {}
+    if expected.samples is not None and stages is not None:
+        aligned = align(expected.samples, stages, matching, within_px=limit.box_px)
+        errors += compare_stages(aligned, stages, STAGES_BY_PRECISION[candidate.contract.precision])
+    evidence = Evidence(
+        aligned,
+        expected.samples or {},
+        stages or {},
+        results=(ours, theirs),
+        contracts=(expected.contract, candidate.contract),
+        limit=limit,
+    )
+    report.stages.add(name, errors, lambda error: culprits(error, evidence))

@@ -1,0 +1,101 @@
+"""The stages of all images of a comparison, and the first of them that is out of tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from runtime.parity.flips import Flips
+from runtime.parity.match import Matching
+from runtime.parity.stages import DETECTIONS, MASKS, ORDER, StageError
+from runtime.parity.tolerances import Tolerance
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A stage out of tolerance on an image, and why."""
+
+    stage: str
+    image: str
+    reason: str
+    culprits: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stage} is the first stage that differs ({self.image}): {self.reason}. {self.culprits[0]}"
+        )
+
+
+@dataclass
+class StageReport:
+    """What `compare_stages` found, gathered image by image."""
+
+    errors: dict[str, list[StageError]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, image: str, errors: list[StageError], explain: Callable[[StageError], list[str]]) -> None:
+        """Record one image's stages; `explain` is asked for the culprits of the first that is out."""
+        for error in errors:
+            self.errors.setdefault(error.stage, []).append(error)
+        faulty = [error for error in errors if error.reason]
+        if faulty:
+            first = min(faulty, key=lambda error: ORDER.index(error.stage))
+            self.faults.append(Fault(first.stage, image, first.reason, tuple(explain(first))))
+
+    @property
+    def first(self) -> Fault | None:
+        """The fault nearest the input, over all images."""
+        return min(self.faults, key=lambda fault: ORDER.index(fault.stage), default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Per stage the worst of all images, and the first fault, for JSON."""
+        first = self.first
+        return {
+            "first": asdict(first) if first else None,
+            "per_stage": [_worst(name, self.errors[name]) for name in ORDER if name in self.errors],
+        }
+
+
+def _worst(name: str, errors: list[StageError]) -> dict[str, Any]:
+    def over(key: str, choose: Any) -> float | None:
+        values = [v for e in errors if np.isfinite(v := getattr(e, key))]
+        return float(choose(values)) if values else None
+
+    return {
+        "stage": name,
+        "snr_db": over("snr_db", min),
+        "cosine": over("cosine", min),
+        "max_error": over("max_error", max),
+        "mean_error": over("mean_error", max),
+        "relative_error": over("relative_error", max),
+        "compared": over("compared", min),
+        "not_finite": sum(e.not_finite for e in errors),
+        "images_out_of_tolerance": sum(bool(e.reason) for e in errors),
+    }
+
+
+def instance_errors(matching: Matching, flips: Flips, limit: Tolerance) -> list[StageError]:
+    """The detections and their masks as stages of one image; none where they are judged by their means."""
+    if limit.on_average:
+        return []
+    missed, extra = len(matching.missed) - len(flips.missed), len(matching.extra) - len(flips.extra)
+    score = max((p.score_difference for p in matching.pairs), default=0.0)
+    box_px = max((p.box_difference_px for p in matching.pairs), default=0.0)
+    iou = min((p.mask_iou for p in matching.pairs), default=1.0)
+    reason = ""
+    if missed or extra:
+        reason = f"{missed} instances of the reference missed, {extra} extra"
+    elif not score <= limit.score:
+        reason = f"score differs by {score:.2g}, allowed {limit.score:g}"
+    elif not box_px <= limit.box_px:
+        reason = f"box differs by {box_px:.2g} px, allowed {limit.box_px:g} px"
+    rows = len(matching.pairs) + max(len(matching.missed), len(matching.extra))
+    compared = len(matching.pairs) / rows if rows else 1.0
+    below = "" if iou >= limit.mask_iou else f"mask IoU {iou:.4f}, at least {limit.mask_iou:g} expected"
+    return [
+        StageError(DETECTIONS, max_error=box_px, compared=compared, reason=reason),
+        StageError(MASKS, max_error=1 - iou, compared=compared, reason=below),
+    ]

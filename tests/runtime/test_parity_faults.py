@@ -1,0 +1,109 @@
+"""Twelve faults that deployments have, each planted in the file or the runtime, each named by its stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export.reference import open_reference
+from export.stages import show_stages
+from runtime import postprocess
+from runtime.ort_session import OrtSession
+from runtime.parity.judge import Expected, expect, judge
+from runtime.parity.report import Report
+from runtime.parity.tolerances import FP32
+from runtime.preprocess import Batch, preprocess
+from runtime.results import MaskCrop
+from tests.models import scene
+from tests.runtime import faults
+
+Plant = Callable[[onnx.ModelProto], None]
+
+FAULTS = [
+    (faults.mean_and_std_swapped, "canvas", "another mean or std"),
+    (faults.bgr, "canvas", "BGR where RGB is expected"),
+    (faults.canvas_padded_too_far, "canvas", "beyond the reference's 256x320"),
+    (faults.overflow_of_one_layer, "C4", "float16 holds 65504 at most"),
+    (faults.anchors_half_a_stride_off, "proposals", "anchors off by a part of a stride"),
+    (faults.roi_align_half_a_pixel_off, "box_features", "half a pixel"),
+    (faults.rois_of_another_level, "box_features", "pooled from another level"),
+    (faults.box_deltas_of_other_weights, "detections", "decoded with other weights"),
+    (faults.nms_threshold_changed, "detections", "NMS with a higher threshold"),
+    (faults.class_index_off_by_one, "detections", "labels off by +1: class index"),
+    (faults.mask_of_another_class, "mask_logits", "the mask of another class is taken"),
+]
+
+
+@pytest.fixture(scope="module")
+def model(random_onnx: Path) -> onnx.ModelProto:
+    return onnx.load(random_onnx)
+
+
+@pytest.fixture(scope="module")
+def batch(random_onnx: Path) -> Batch:
+    return preprocess([scene(1)], OrtSession(random_onnx).contract.canvas)
+
+
+@pytest.fixture(scope="module")
+def expected(random_checkpoint: Path, batch: Batch) -> Expected:
+    return expect(open_reference(random_checkpoint), batch, look=True)
+
+
+@pytest.fixture
+def parity_with(
+    model: onnx.ModelProto, batch: Batch, expected: Expected, tmp_path: Path
+) -> Callable[[Plant], Report]:
+    def run(plant: Plant) -> Report:
+        faulty = onnx.ModelProto()
+        faulty.CopyFrom(model)
+        plant(faulty)
+        show_stages(faulty, "faulty.onnx")
+        onnx.save_model(faulty, tmp_path / "faulty.onnx")
+        report = Report(FP32)
+        judge("scene", batch, expected, OrtSession(tmp_path / "faulty.onnx", stages=True), report)
+        return report
+
+    return run
+
+
+@pytest.mark.parametrize(("fault", "stage", "culprit"), FAULTS, ids=lambda x: getattr(x, "__name__", ""))
+def test_a_planted_fault_is_named(
+    fault: Plant, stage: str, culprit: str, parity_with: Callable[[Plant], Report]
+) -> None:
+    report = parity_with(fault)
+
+    first = report.stages.first
+    assert first is not None
+    assert (first.stage, culprit in first.culprits[0]) == (stage, True), str(first)
+    assert report.failures[0] == str(first)
+    assert report.to_dict()["passed"] is False
+
+
+def test_masks_pasted_a_pixel_off_are_named(
+    parity_with: Callable[[Plant], Report], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the runtime, which pastes for every model file; the reference's masks are torchvision's."""
+    right = postprocess.paste_mask
+
+    def off(mask: np.ndarray, box: np.ndarray, height: int, width: int, threshold: float) -> MaskCrop:
+        crop = right(mask, box, height, width, threshold)
+        return MaskCrop(top=crop.top, left=crop.left + 1, bits=crop.bits)
+
+    monkeypatch.setattr(postprocess, "paste_mask", off)
+
+    first = parity_with(lambda model: None).stages.first
+
+    assert first is not None
+    assert (first.stage, first.culprits[0]) == ("masks", "pasted (+1, +0) px off")
+
+
+def test_nothing_is_named_where_nothing_is_wrong(parity_with: Callable[[Plant], Report]) -> None:
+    report = parity_with(lambda model: None)
+
+    assert report.failures == []
+    assert report.stages.first is None
+    assert report.to_dict()["summary"]["instances"] >= 20

@@ -1,0 +1,106 @@
+"""What passes the stages (runtime.stages) of torchvision's own model, taken by hooks on its modules.
+
+The model is left as torchvision runs it: what an exported graph is held to must not be of our making.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.models.detection import MaskRCNN
+
+from runtime.session import Outputs
+from runtime.stages import (
+    BOX_DELTAS,
+    BOX_FEATURES,
+    CANVAS,
+    CLASS_LOGITS,
+    LEVELS,
+    MASK_FEATURES,
+    MASK_LOGITS,
+    PROPOSAL_COUNTS,
+    PROPOSALS,
+    RPN_DELTAS,
+    RPN_LOGITS,
+    STAGES,
+    Stages,
+)
+
+
+class StageHooks:
+    """Hooks on a model for the length of a `with`; then `taken` gives what they saw of the last call."""
+
+    def __init__(self, model: MaskRCNN, proposals: int) -> None:
+        """proposals: rows of the proposals of an image, P of runtime.stages."""
+        self._model, self._proposals = model, proposals
+        self._seen: dict[str, Any] = {}
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> StageHooks:
+        body, heads = self._model.backbone.body, self._model.roi_heads
+        self._handles = [
+            self._model.backbone.register_forward_hook(self._take_pyramid),
+            *(
+                module.register_forward_hook(self._take(name))
+                for name, module in (
+                    ("stem", body["maxpool"]),
+                    ("C2", body["layer1"]),
+                    ("C3", body["layer2"]),
+                    ("C4", body["layer3"]),
+                    ("C5", body["layer4"]),
+                    ("rpn", self._model.rpn.head),
+                    (PROPOSALS, self._model.rpn),
+                    (BOX_FEATURES, heads.box_roi_pool),
+                    ("box", heads.box_predictor),
+                    (MASK_FEATURES, heads.mask_roi_pool),
+                    (MASK_LOGITS, heads.mask_predictor),
+                )
+            ),
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _take(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, given: Any, output: Any) -> None:
+            self._seen[name] = output
+
+        return hook
+
+    def _take_pyramid(self, module: nn.Module, given: tuple[Tensor], output: dict[str, Tensor]) -> None:
+        self._seen[CANVAS] = given[0]
+        self._seen |= dict(zip(LEVELS, output.values(), strict=True))
+
+    def taken(self, outputs: Outputs) -> Stages:
+        """The stages of the last call, as runtime.stages lays them out. outputs: what the call gave."""
+        seen = dict(self._seen)
+        logits, deltas = seen.pop("rpn")
+        seen |= dict(zip(RPN_LOGITS, logits, strict=True)) | dict(zip(RPN_DELTAS, deltas, strict=True))
+        seen[CLASS_LOGITS], seen[BOX_DELTAS] = seen.pop("box")
+        proposals, _ = seen[PROPOSALS]
+        seen[PROPOSAL_COUNTS] = torch.tensor([len(boxes) for boxes in proposals], dtype=torch.int32)
+        # No more than the model keeps: torchvision gives as many as there are, and these rows are to fill up.
+        seen[PROPOSALS] = torch.stack(
+            [nn.functional.pad(boxes, (0, 0, 0, self._proposals - len(boxes))) for boxes in proposals]
+        )
+        seen[MASK_LOGITS] = self._own_class(seen[MASK_LOGITS], outputs)
+        return {name: _array(seen[name]) for name in STAGES}
+
+    def _own_class(self, logits: Tensor, outputs: Outputs) -> Tensor:
+        """logits: (K, classes, M, M), a row a detection of all images. Returns (K, M²)."""
+        labels = np.concatenate(
+            [row[:count] for row, count in zip(outputs.labels, outputs.num_detections, strict=True)]
+        )
+        channel = torch.from_numpy(labels).to(logits.device, torch.int64) + 1
+        return logits[torch.arange(len(channel), device=logits.device), channel].flatten(1)
+
+
+def _array(values: Tensor) -> NDArray:
+    return values.detach().cpu().numpy()
