@@ -21,17 +21,18 @@ BACKENDS = ("onnxruntime", "openvino")
 TRIALS = 5  # counted ones of each, after one that warms up
 
 
-def open_onnx(path: Path, *, backend: str, device: str, threads: int | None) -> Session:
+def open_onnx(path: Path, *, backend: str, device: str, stages: bool, threads: int | None) -> Session:
     """An ONNX file on a backend; see `runtime.session.open_session`.
 
     Raises ModelError for an unknown backend, and where OpenVINO is asked for what only ONNX Runtime does.
     """
     if backend not in (*BACKENDS, "auto"):
         raise ModelError(f"{path}: backend {backend!r}, expected one of {[*BACKENDS, 'auto']}.")
-    if device != "cpu":
+    if device != "cpu" or stages:
         if backend == "openvino":
-            raise ModelError(f"{path}: --device {device} works on ONNX Runtime alone: --backend onnxruntime")
-        return OrtSession(path, device=device, threads=threads)
+            what = f"--device {device}" if device != "cpu" else "stages"
+            raise ModelError(f"{path}: {what} works on ONNX Runtime alone: --backend onnxruntime")
+        return OrtSession(path, device=device, stages=stages, threads=threads)
     if backend == "openvino":
         return OpenVinoSession(path, threads=threads)
     if backend == "onnxruntime" or installed() == ["onnxruntime"]:

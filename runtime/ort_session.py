@@ -21,18 +21,19 @@ class OrtSession(Session):
     """A model file on ONNX Runtime. `infer` may be called from several threads."""
 
     def __init__(
-        self, path: str | Path, *, device: str = "cpu", stages: bool = False
+        self, path: str | Path, *, device: str = "cpu", stages: bool = False, threads: int | None = None
     ) -> None:
         """Load `path`. stages: make its stages outputs, where it was exported without (needs onnx).
 
-        Raises ModelError, ContractError, or MissingDependencyError, each with the remedy.
+        threads: of the CPU, default all. Raises ModelError, ContractError, or MissingDependencyError, each
+        with the remedy.
         """
         self.name = str(path)
-        self._session = load_onnx(str(path), self.name, device)
+        self._session = load_onnx(str(path), self.name, device, threads)
         self.contract = self._check_promises()
         self.has_stages = self._gives_stages()
         if stages and not self.has_stages:
-            self._session = load_onnx(read_with_stages(path), self.name, device)
+            self._session = load_onnx(read_with_stages(path), self.name, device, threads)
             self.has_stages = True
 
     def _check_promises(self) -> Contract:
@@ -71,7 +72,7 @@ class OrtSession(Session):
         return Outputs(*values[:count]), dict(zip(STAGES, values[count:], strict=True))
 
 
-def load_onnx(model: str | bytes, name: str, device: str) -> Any:
+def load_onnx(model: str | bytes, name: str, device: str, threads: int | None = None) -> Any:
     """An onnxruntime.InferenceSession of a file, or of a file's bytes. name: the file, for messages.
 
     Raises ModelError where ONNX Runtime cannot load it, MissingDependencyError where the device's part of
@@ -97,6 +98,7 @@ def load_onnx(model: str | bytes, name: str, device: str) -> Any:
     # One block planned for all tensors of a shape stands beside the arena that already holds them: on
     # R50-FPN at 800×1088 it adds 230 MB and no speed.
     options.enable_mem_pattern = False
+    options.intra_op_num_threads = threads or 0  # 0: one a core
     try:
         session = onnxruntime.InferenceSession(model, sess_options=options, providers=PROVIDERS[device])
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception

@@ -92,6 +92,9 @@ class Session(ABC):
                 f"expected float32 {(batch, 2)}: (height, width) per image."
             )
 
+    def close(self) -> None:  # noqa: B027 - most backends have nothing to give back before Python forgets them
+        """Give back what the model holds, once no call is under way."""
+
     @abstractmethod
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs: ...
 
@@ -115,10 +118,14 @@ def open_session(
     device: str = "cpu",
     class_names: list[str] | None = None,
     stages: bool = False,
+    backend: str = "onnxruntime",
+    threads: int | None = None,
 ) -> Session:
     """Load a model file: `.onnx` on ONNX Runtime, `.engine` on TensorRT, `.pt`/`.pth` on PyTorch.
 
     device: "cpu" or "cuda"; an engine always runs on the GPU.
+    backend: of an ONNX file on the CPU: "onnxruntime", "openvino", or "auto", the faster here (it is tried).
+    threads: of the CPU, for an ONNX file; default all.
     class_names: for a foreign checkpoint that has none of its own.
     stages: so that `infer_with_stages` works; an ONNX file exported without needs the package onnx for it.
     Raises ModelError or ContractError where the file is none that this maskrt can run.
@@ -132,9 +139,9 @@ def open_session(
         }.get(path.suffix, f"maskrt export CHECKPOINT -o {path}")
         raise ModelError(f"{path}: no such model file. Make one: {make}")
     if path.suffix == ".onnx":
-        from runtime.ort_session import OrtSession
+        from runtime.backends import open_onnx
 
-        return OrtSession(path, device=device, stages=stages)
+        return open_onnx(path, backend=backend, device=device, stages=stages, threads=threads)
     if path.suffix == ".engine":
         from runtime.trt_session import TrtSession
 
