@@ -211,7 +211,9 @@ def _inspect(trt: Any, plan: Any) -> tuple[dict[str, Any], int]:
     if engine is None:
         raise trt_failure("TensorRT does not load the plan that it has just built")
     text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    return json.loads(text), activation_bytes(engine)
+    return json.loads(text, strict=False), activation_bytes(
+        engine
+    )  # it separates names by control characters
 
 
 def _carries(plan: Any, library: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import onnx
 from onnx import ModelProto
 
+from export.engine.values import without_weights
 from runtime.contract import IMAGE_SIZES, IMAGES
 from runtime.engine_file import Shape
 from runtime.errors import ExportError
@@ -30,7 +31,8 @@ def needed_bytes(model: ModelProto, largest: Shape | None) -> int:
     inferred. largest: (N, H, W) of the largest profile; None where the shapes are fixed.
     """
     weights = {t.name: _tensor_bytes(t.data_type, t.dims) for t in model.graph.initializer}
-    shaped = _with_shapes(model, largest) if largest else model
+    with without_weights(model):
+        shaped = _with_shapes(model, largest) if largest else model
     tensors = {}
     for value in [*shaped.graph.input, *shaped.graph.value_info, *shaped.graph.output]:
         kind = value.type.tensor_type

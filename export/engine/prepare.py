@@ -13,6 +13,7 @@ from onnx import ModelProto
 
 from export.engine.rewrite import cast_bytes_first, say_for_8_6
 from export.engine.supported import PLUGINS, Version, refusals
+from export.engine.values import without_weights
 from runtime.errors import ExportError
 
 TOLD = 5  # refusals that go into a message
@@ -23,6 +24,15 @@ def prepare(model: ModelProto, version: Version, operators: str, source: str) ->
 
     operators: "plugin" or "body". Raises ExportError, naming nodes, where the parser takes no form of it.
     """
+    with without_weights(model) as weights:
+        prepared = _prepare(model, version, operators, source)
+    for tensor in prepared.graph.initializer:
+        if tensor.name in weights:
+            tensor.raw_data = weights[tensor.name]
+    return prepared
+
+
+def _prepare(model: ModelProto, version: Version, operators: str, source: str) -> ModelProto:
     if operators == "body":
         prepared = onnx.shape_inference.infer_shapes(onnx.inliner.inline_local_functions(model))
     else:

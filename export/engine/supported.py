@@ -113,8 +113,10 @@ def _wide_constants(node: NodeProto, values: Values) -> Iterator[str]:
     if node.op_type in ("Slice", "Constant"):
         return
     for name in node.input:
+        if values.element_type(name) != TensorProto.INT64:
+            continue
         constant = values.constant(name)
-        if constant is None or constant.dtype != np.int64 or not constant.size:
+        if constant is None or not constant.size:
             continue
         if constant.min() < INT32.min or constant.max() > INT32.max:
             yield f"its constant '{name}' does not fit INT32"

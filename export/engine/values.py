@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import GraphProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+
+WEIGHT_BYTES = 4096  # above it an initializer is no scale and no threshold
 
 
 class Values:
@@ -50,6 +53,25 @@ def _of_constant_node(node: NodeProto) -> NDArray:
         return onnx.numpy_helper.to_array(value)
     floats = attribute.type in (onnx.AttributeProto.FLOAT, onnx.AttributeProto.FLOATS)
     return np.asarray(value, np.float32 if floats else np.int64)
+
+
+@contextmanager
+def without_weights(model: ModelProto) -> Iterator[dict[str, bytes]]:
+    """Take the values of large initializers out of a model, and put them back on leaving; gives them by name.
+
+    onnx's passes copy the whole file back and forth; types and shapes follow from the rest alone.
+    """
+    kinds = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8)
+    initializers = (t for t in model.graph.initializer if t.data_type in kinds)
+    heavy = [t for t in initializers if len(t.raw_data) > WEIGHT_BYTES]
+    values = {tensor.name: tensor.raw_data for tensor in heavy}
+    for tensor in heavy:
+        tensor.ClearField("raw_data")
+    try:
+        yield values
+    finally:
+        for tensor in heavy:
+            tensor.raw_data = values[tensor.name]
 
 
 def label(node: NodeProto) -> str:

@@ -19,6 +19,7 @@ from runtime.engine_file import Profile
 from runtime.errors import ContractError, ExportError, ModelError
 from runtime.trt_plugins import LIBRARY, VARIABLE
 from tests.runtime.conftest import make_contract
+from tests.test_imports import BLOCK, python
 
 COCO = {"min_size_px": 800, "max_size_px": 1333}
 ANY = make_contract(batch=None, **COCO)
@@ -231,3 +232,11 @@ def test_the_command_refuses_in_a_sentence_and_writes_nothing(
 def test_a_folder_is_no_engine_file(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"a folder; name the engine file, e\.g\. -o .*model\.engine"):
         build_engine.build(tmp_path / "model.onnx", tmp_path)
+
+
+def test_building_needs_no_torch() -> None:
+    """A Jetson has numpy, OpenCV, onnx and TensorRT, not our training stack."""
+    block = BLOCK.replace("'onnx', ", "")
+    done = python(f"{block}\nimport export.build_engine")
+    assert done.returncode == 0, done.stderr
+    assert "blocked: torch" in python(f"{block}\nimport export.to_onnx").stderr
