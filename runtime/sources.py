@@ -18,7 +18,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 100_000_000  # 300 MB once decoded; cameras of today stay below it, and bombs do not
 _JPEG_START = b"\xff\xd8"
 _KNOWN_STARTS = (_JPEG_START, b"\x89PNG\r\n", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what it would log is raised instead
+# What OpenCV would log is raised instead. 0 is its LOG_LEVEL_SILENT; the setter moved in OpenCV 5.
+(cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in entropy-coded data 0xFF is followed by 0 or RSTn
 
 
