@@ -95,7 +95,7 @@ class Ahead(Generic[T]):
     def _put(self, item: T) -> bool:
         """Whether the item is still wanted."""
         with self._changed:
-            if len(self._ready) >= self._depth and self._droppable is not None and self._droppable(item):
+            if len(self._ready) >= self._depth and self._droppable is not None:
                 oldest = next((i for i, other in enumerate(self._ready) if self._droppable(other)), None)
                 if oldest is not None:
                     del self._ready[oldest]

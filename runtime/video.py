@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -14,9 +15,11 @@ from runtime.errors import ImageError
 from runtime.frames import Frame, Skipped
 from runtime.sources import MAX_PIXELS, check_pixels
 
-# Containers that count their frames, and those where OpenCV guesses from the duration (or that have none).
-COUNTED_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi")
+# FFmpeg's words go to stderr, past all of ours; what they are about is counted here.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+COUNTED_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi")  # of containers that count their frames
 VIDEO_SUFFIXES = (*COUNTED_SUFFIXES, ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mjpeg", ".wmv")
+MOST_DAMAGED = 100  # frames in a row that cannot be decoded, before the rest counts as cut off
 RECONNECTIONS = 5  # in a row without a frame, before a stream counts as gone
 RECONNECT_AFTER_S = 1.0
 
@@ -52,20 +55,26 @@ class VideoFile:
             if reason:
                 yield Skipped(self.name, reason)
                 return
-            declared, fps, count = (
-                int(capture.get(cv2.CAP_PROP_FRAME_COUNT)),
-                capture.get(cv2.CAP_PROP_FPS),
-                0,
-            )
-            while (image := _read(capture)) is not None:
-                time_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
-                yield Frame(self.name, image, index=count, time_ms=time_ms, fps=fps)
-                count += 1
+            # Containers without a count have one guessed from the duration, which is no promise.
+            counted = Path(self.name).suffix.lower() in COUNTED_SUFFIXES
+            declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if counted else 0
+            fps, index, count, failures = capture.get(cv2.CAP_PROP_FPS), 0, 0, 0
+            while failures <= MOST_DAMAGED:
+                image = _read(capture)
+                if image is not None:
+                    time_ms = capture.get(cv2.CAP_PROP_POS_MSEC)
+                    yield Frame(self.name, image, index=index, time_ms=time_ms, fps=fps)
+                    count, failures = count + 1, 0
+                elif index >= declared:
+                    break
+                else:
+                    failures += 1
+                index += 1
         finally:
             capture.release()
         if count == 0:
             yield Skipped(self.name, f"{self.name}: a video without a frame. Copy the file again.")
-        elif count < declared and Path(self.name).suffix.lower() in COUNTED_SUFFIXES:
+        elif count < declared:
             yield Skipped(
                 self.name,
                 f"{self.name}: {declared - count} of its {declared} frames are damaged or cut off. "
