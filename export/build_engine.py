@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import time
 from pathlib import Path
@@ -96,7 +97,8 @@ def build(
     """Build an engine file, and say how it went.
 
     profiles: shapes as for --min, --opt and --max. operators: "plugin", "body" or "auto". small: the preset
-    for small devices. Writes `output`, and the timing cache beside it, only when all is well.
+    for small devices. Writes `output` when all is well, and the timing cache beside it as soon as TensorRT
+    has built.
 
     Raises ModelError and ContractError for the ONNX file, ExportError where TensorRT does not take it or
     memory runs out, MissingDependencyError, CudaError without a GPU, PluginError, InterruptedBuildError.
@@ -121,7 +123,7 @@ def build(
     prepared = prepare(model, version, chosen.kind, str(source))
     del model
     gpu = describe_gpu()  # before all else that touches the GPU: TensorRT 8.6 crashes where there is none
-    largest = max((p.max for p in ranges), key=lambda n_h_w: n_h_w[0] * n_h_w[1] * n_h_w[2], default=None)
+    largest = max((p.max for p in ranges), key=math.prod, default=None)
     check_memory(str(source), needed_bytes(prepared, largest), gpu.free_bytes)
     _load_operators(trt, chosen)
 
@@ -151,7 +153,7 @@ def build(
         profiles=ranges,
         operators=chosen.kind,
         plugin_sha256=library_sha256(chosen.library) if chosen.library else None,
-        plugin_embedded=embedded is not None and _carries(plan, embedded),
+        plugin_embedded=embedded is not None and carries(plan, embedded),
         version_compatible=options.version_compatible,
         hardware_compatible=options.hardware_compatible,
         onnx_sha256=sha256,
@@ -211,13 +213,15 @@ def _inspect(trt: Any, plan: Any) -> tuple[dict[str, Any], int]:
     if engine is None:
         raise trt_failure("TensorRT does not load the plan that it has just built")
     text = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    return json.loads(text, strict=False), activation_bytes(
-        engine
-    )  # it separates names by control characters
+    layers = json.loads(text, strict=False)  # names that were joined are told apart by control characters
+    return layers, activation_bytes(engine)
 
 
-def _carries(plan: Any, library: Path) -> bool:
-    """Whether the plan really carries the library: TensorRT does not say."""
+def carries(plan: Any, library: Path) -> bool:
+    """Whether a plan really carries the plugin library, found by its first bytes: TensorRT does not say.
+
+    plan: anything with the buffer protocol; it is not copied.
+    """
     head = library.read_bytes()[:LIBRARY_PROBE_BYTES]
     with memoryview(plan) as view:
         return re.search(re.escape(head), view) is not None

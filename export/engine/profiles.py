@@ -13,9 +13,10 @@ from runtime.preprocess import round_up
 def parse_shape(text: str) -> Shape:
     """(N, H, W) of "1x800x1344". Raises ExportError."""
     match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text)
-    if match is None or "0" in (match[1], match[2], match[3]):
+    shape = (int(match[1]), int(match[2]), int(match[3])) if match else (0, 0, 0)
+    if 0 in shape:
         raise ExportError(f"'{text}' is no shape; expected NxHxW of the canvas, e.g. 1x800x1344.")
-    return int(match[1]), int(match[2]), int(match[3])
+    return shape
 
 
 def make_profiles(
@@ -24,8 +25,8 @@ def make_profiles(
     """The profiles asked for with --min, --opt and --max; the first of each make the first profile.
 
     Without any: a batch of 1 of every canvas that the contract's resizing gives, fastest for the largest
-    landscape image. --opt alone is a profile of one shape. A profile is named by the
-    shape that it is fastest at. A model of fixed shapes has none.
+    landscape image. --opt alone is a profile of one shape. A profile is named by the shape that it is
+    fastest at. A model of fixed shapes has none.
 
     Raises ExportError where they do not go together, or are not what the model takes.
     """
@@ -48,7 +49,9 @@ def make_profiles(
     rows = zip(least or best, best, most or best, strict=True)
     profiles = tuple(Profile(row[1], *(parse_shape(text) for text in row)) for row in rows)
     if len({profile.name for profile in profiles}) < len(profiles):
-        raise ExportError("two profiles with the same --opt; the runtime could not choose between them.")
+        raise ExportError(
+            "two profiles with the same --opt, by which they are named. Widen one with --min and --max."
+        )
     for profile in profiles:
         _check(profile, contract)
     return profiles

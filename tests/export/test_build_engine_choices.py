@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from export import build_engine
-from export.build_engine import check_version, read_model
+from export.build_engine import carries, check_version, read_model
 from export.engine.choose import choose_operators
 from export.engine.configure import timing_cache_path
 from export.engine.profiles import make_profiles, parse_shape
@@ -171,6 +171,13 @@ def test_other_versions_are_refused(version: str) -> None:
 def test_one_timing_cache_serves_a_folder_gpu_and_version() -> None:
     path = timing_cache_path(Path("out/model.engine"), "10.3.0", "8.7")
     assert path == Path("out/tensorrt-10.3.0-sm87.timing")
+
+
+def test_a_plan_carries_a_library_if_the_library_is_found_in_it(tmp_path: Path) -> None:
+    library = tmp_path / LIBRARY
+    library.write_bytes(b"\x7fELF" + bytes(range(256)) * 40)
+    assert carries(b"ftrt" + b"\0" * 999 + library.read_bytes() + b"more", library)
+    assert not carries(b"ftrt" + b"\x7fELF" + b"\0" * 9999, library)
 
 
 def model_file(path: Path, contract: str | None) -> Path:
