@@ -63,9 +63,7 @@ class VideoWriter:
             )
         self._file.keep()
         if self._scaled:
-            say(
-                f"{self._path}: {self._scaled} frames are of another size than the first, and scaled to it"
-            )
+            say(f"{self._path}: {self._scaled} frames are of another size than the first, and scaled to it")
         if self._size[0] % 2 or self._size[1] % 2:
             say(f"{self._path}: a video's sides are even, so the last row or column of px is left out")
 

@@ -64,10 +64,10 @@ def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> NDA
 def check_pixels(name: str, size: tuple[int, int] | None, max_pixels: int) -> None:
     """Raise ImageError where a declared (height, width) is more than `max_pixels`."""
     if size is not None and size[0] * size[1] > max_pixels:
-        megapixels = size[0] * size[1] / 1e6
+        megapixels = math.ceil(size[0] * size[1] / 1e6)
         raise ImageError(
-            f"{name}: too large: {size[1]}x{size[0]} is {megapixels:.0f} megapixels, the limit is "
-            f"{max_pixels / 1e6:g}. If it is to be so: maskrt infer … --max-megapixels {math.ceil(megapixels)}"
+            f"{name}: too large: {size[1]}x{size[0]} is {megapixels} megapixels, the limit is "
+            f"{max_pixels / 1e6:g}. If it is to be so: maskrt infer … --max-megapixels {megapixels}"
         )
 
 

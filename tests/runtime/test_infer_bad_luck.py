@@ -1,0 +1,341 @@
+"""What becomes of a run when the world is against it: the disk, the model, the names, the camera, a thread."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from runtime import video
+from runtime.infer import main
+from runtime.session import Session
+from tests.conftest import REPOSITORY
+from tests.runtime.videos import moving, read_video, write_video
+
+Run = Callable[..., Any]
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def one_sentence(ended: Any, code: int = 2) -> str:
+    assert ended.code == code, ended.err
+    assert "Traceback" not in ended.err
+    return ended.err.splitlines()[-1]
+
+
+def limited(size_bytes: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command, where no file may grow over a size, as a full disk or a quota has it."""
+    return subprocess.run(
+        [sys.executable, "-m", "runtime.infer", *map(str, arguments)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes)),
+    )
+
+
+def test_a_quota_that_is_reached_by_the_video(tiny_onnx: Path, picture: np.ndarray, tmp_path: Path) -> None:
+    noise = [np.random.default_rng(i).integers(0, 255, (96, 128, 3), np.uint8) for i in range(60)]
+    source = write_video(tmp_path / "noise.avi", noise)
+
+    done = limited(100_000, tiny_onnx, source, "-o", tmp_path / "out.mp4")
+
+    assert done.returncode == 2
+    assert f"{tmp_path / 'out.mp4'}: could not be written (" in done.stderr
+    assert done.stderr.endswith("Free some space there.\n")
+    assert {p.name for p in tmp_path.iterdir()} == {"noise.avi", "out"}, "no half a video"
+
+
+def test_a_quota_that_is_reached_by_the_lines(tiny_onnx: Path, picture: np.ndarray, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "clip.avi", moving(picture, 30))
+
+    done = limited(8_000, tiny_onnx, source, "-o", tmp_path / "out", "--no-overlays")
+
+    assert done.returncode == 2
+    assert "could not be written (" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert 0 < len(lines(tmp_path / "out")) < 30, "and those are whole"
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["results.jsonl"]
+
+
+def test_a_disk_that_is_full(command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "results.jsonl").symlink_to("/dev/full")
+
+    said = one_sentence(command(main, tiny_onnx, picture_file, "-o", out, "--no-overlays"))
+
+    assert said.startswith(f"maskrt infer: {out / 'results.jsonl'}: could not be written (No space left")
+    assert not (out / "predictions.json").exists()
+
+
+def test_a_folder_that_cannot_be_made(command: Run, tiny_onnx: Path, picture_file: Path) -> None:
+    """Not even by root."""
+    said = one_sentence(command(main, tiny_onnx, picture_file, "-o", "/proc/out"))
+
+    assert said.startswith("maskrt infer: /proc/out: cannot be written (")
+    assert said.endswith("Choose another output.")
+
+
+def test_links_that_lead_in_circles(
+    command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    deep = picture_file.parent / "photos" / "deep"
+    deep.mkdir(parents=True)
+    picture_file.rename(deep / "a.png")
+    for i in range(3):  # with glob.glob each way through them is another path
+        (deep / f"up{i}").symlink_to(deep.parent, target_is_directory=True)
+    (deep / "self.png").symlink_to(deep / "self.png")
+
+    for name in (deep.parent, deep.parent / "**" / "*.png"):
+        ended = command(main, tiny_onnx, name, "-o", tmp_path / "out", "--json")
+        assert ended.code == 0, ended.err
+        assert json.loads(ended.out)["images"] == 1
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG of one colour, a thousandth of its pixels long."""
+    return cv2.imencode(".png", np.zeros((height, width), np.uint8), [cv2.IMWRITE_PNG_COMPRESSION, 9])[
+        1
+    ].tobytes()
+
+
+def test_a_picture_of_200_megapixels(
+    command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(png_of(20_000, 10_000))
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    ended = command(main, tiny_onnx, large, picture_file, "-o", tmp_path / "out", "--no-overlays")
+
+    assert ended.code == 3
+    assert f"skipped {large}: too large: 20000x10000 is 200 megapixels, the limit is 100" in ended.err
+    assert "--max-megapixels 200" in ended.err
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) / 1e3
+    assert grown_mb < 200, "600 MB of pixels were decoded"
+
+
+def test_its_limit_can_be_raised(command: Run, tiny_onnx: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png_of(1500, 1000))
+    arguments = (main, tiny_onnx, tmp_path / "a.png", "-o", tmp_path / "out", "--no-overlays")
+
+    assert command(*arguments, "--max-megapixels", 1.4).code == 3
+    assert command(*arguments, "--max-megapixels", 1.5).code == 0
+
+
+def test_a_decompression_bomb(command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> None:
+    """A small PNG that says it is of a terapixel."""
+    data = bytearray(picture_file.read_bytes())
+    data[16:24] = (1_000_000).to_bytes(4, "big") * 2
+    (tmp_path / "bomb.png").write_bytes(data)
+
+    ended = command(main, tiny_onnx, tmp_path / "bomb.png", "-o", tmp_path / "out")
+
+    assert ended.code == 3
+    assert "too large: 1000000x1000000" in ended.err
+
+
+def test_a_model_whose_names_are_missing(
+    command: Run, write_model: Run, contract_with: Run, picture_file: Path, tmp_path: Path
+) -> None:
+    nameless = write_model(contract=contract_with(classes=contract_with().classes[:1]))
+
+    said = one_sentence(command(main, nameless, picture_file, "-o", tmp_path / "out"))
+
+    assert "output 'labels' holds 1, but the model names only 1 classes" in said
+    assert "--classes" in said
+    assert not (tmp_path / "out" / "predictions.json").exists()
+
+
+def test_a_picture_larger_than_the_model_s_canvas(
+    command: Run, write_model: Run, contract_with: Run, picture: np.ndarray, tmp_path: Path
+) -> None:
+    """It is scaled to fit; the results are in its own pixels."""
+    fixed = write_model(contract=contract_with(height_px=64, width_px=96, batch=1))
+    (tmp_path / "large.png").write_bytes(cv2.imencode(".png", np.tile(picture, (10, 10, 1)))[1].tobytes())
+
+    assert command(main, fixed, tmp_path / "large.png", "-o", tmp_path / "out").code == 0
+
+    (line,) = lines(tmp_path / "out")
+    assert (line["width_px"], line["height_px"]) == (640, 480)
+    assert line["detections"][0]["bbox"] == pytest.approx([64, 96, 320, 336], abs=1e-3)
+
+
+def test_a_batch_that_the_model_does_not_take(
+    command: Run, write_model: Run, contract_with: Run, picture_file: Path, tmp_path: Path
+) -> None:
+    fixed = write_model(contract=contract_with(height_px=64, width_px=96, batch=2))
+
+    said = one_sentence(command(main, fixed, picture_file, "-o", tmp_path / "out", "--batch", 3))
+
+    assert "fixed to 2 images a call, not 3" in said
+    assert command(main, fixed, picture_file, "-o", tmp_path / "out").code == 0, (
+        "one image fills no batch of 2"
+    )
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), RuntimeError("device lost")], ids=repr)
+def test_a_thread_that_dies(
+    error: Exception, tiny_onnx: Path, picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it died of is raised, nobody waits for it, and what was found before is kept."""
+    source = write_video(tmp_path / "clip.avi", moving(picture, 30))
+    calls: list[int] = []
+    infer = Session.infer
+
+    def dying(self: Session, *arrays: np.ndarray) -> Any:
+        calls.append(1)
+        if len(calls) == 20:
+            raise error
+        return infer(self, *arrays)
+
+    monkeypatch.setattr(Session, "infer", dying)
+    with pytest.raises(type(error), match=str(error)):
+        main([str(tiny_onnx), str(source), "-o", str(tmp_path / "out.mp4")])
+
+    assert len(lines(tmp_path / "out")) == len(read_video(tmp_path / "out.mp4")[0]) == 19
+    assert not (tmp_path / "out" / "predictions.json").exists()
+    ours = {"decode", "preprocess", "infer", "postprocess", "draw"}
+    assert not ours & {thread.name for thread in threading.enumerate()}
+
+
+@contextmanager
+def camera(frame: bytes, connections: int, frames: int) -> Iterator[str]:
+    """A network camera (motion JPEG over HTTP) that breaks off after so many frames, and is gone at last."""
+    served: list[int] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if len(served) >= connections:
+                self.send_error(503)
+                return
+            served.append(1)
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for _ in range(frames):
+                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n")
+                self.wfile.write(f"Content-Length: {len(frame)}\r\n\r\n".encode() + frame + b"\r\n")
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/live"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_camera_that_goes_away_and_comes_back(
+    command: Run, tiny_onnx: Path, picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "RECONNECT_AFTER_S", 0.05)
+    frame = cv2.imencode(".jpg", picture[:, :, ::-1])[1].tobytes()
+
+    with camera(frame, connections=2, frames=40) as url:
+        ended = command(main, tiny_onnx, url, "-o", tmp_path / "out", "--json")
+
+    assert ended.code == 3
+    said = [line for line in ended.err.splitlines() if line.startswith("skipped ")]
+    assert [line.split(": ")[1].split(" after ")[0] for line in said] == ["broke off", "broke off", "gone"]
+    summary = json.loads(ended.out)
+    dropped = [int(p.split()[0]) for p in ended.err.split("; ") if "dropped" in p]
+    seen = summary["images"] + sum(dropped)
+    assert 20 < seen <= 80, "FFmpeg keeps a few at each end of a connection"
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2 * summary["images"]
+    assert len(read_video(tmp_path / "out" / "overlays" / "stream0.mp4")[0]) == summary["images"]
+
+
+def test_a_camera_that_is_not_there(
+    command: Run, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "RECONNECT_AFTER_S", 0.0)
+    for name in ("97", "rtsp://127.0.0.1:9/live", "videotestsrc ! appsink"):
+        ended = command(main, tiny_onnx, name, "-o", tmp_path / "out")
+        assert ended.code == 3
+        assert f"skipped {name}: cannot be opened" in ended.err
+
+
+def test_an_archive(command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> None:
+    """One good member, one damaged, one that would climb out of the output, one that is no image."""
+    data, folder = picture_file.read_bytes(), tmp_path / "deep" / "down"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        for name, content in (
+            ("a.png", data),
+            ("../../up.png", data),
+            ("note.txt", b"hello"),
+            ("z.png", data),
+        ):
+            archive.writestr(name, content)
+    raw = bytearray((folder / "photos.zip").read_bytes())
+    last = raw.rindex(data)
+    raw[last + 100 : last + 120] = bytes(20)
+    (folder / "photos.zip").write_bytes(raw)
+
+    ended = command(main, tiny_onnx, folder / "photos.zip", "-o", folder / "out")
+
+    assert ended.code == 3
+    assert f"skipped {folder / 'photos.zip' / 'z.png'}: cannot be unpacked (Bad CRC-32" in ended.err
+    assert len(lines(folder / "out")) == 2
+    drawn = [p for p in tmp_path.rglob("*.png") if p != picture_file]
+    assert len(drawn) == 2
+    assert all(p.is_relative_to(folder / "out" / "overlays") for p in drawn)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive"], ids=["empty", "broken"])
+def test_an_archive_that_is_none(content: bytes, command: Run, tiny_onnx: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(content)
+
+    said = one_sentence(command(main, tiny_onnx, tmp_path / "photos.zip", "-o", tmp_path / "out"))
+
+    assert f"{tmp_path / 'photos.zip'}: not a zip archive that can be read" in said
+
+
+def test_names_on_standard_input(program: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> None:
+    names = f"{picture_file}\n\n{picture_file}\n"
+    arguments = [sys.executable, "-m", "runtime.infer", tiny_onnx, "-", "-o", tmp_path / "out"]
+    done = subprocess.run(
+        [str(a) for a in arguments], cwd=REPOSITORY, input=names, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [line["file"] for line in lines(tmp_path / "out")] == [str(picture_file)]
+    empty = subprocess.run(
+        [str(a) for a in arguments], cwd=REPOSITORY, input="", capture_output=True, text=True, timeout=60
+    )
+    assert empty.returncode == 2
+    assert "no name came on standard input" in empty.stderr
+
+
+def test_file_handles_are_given_back(
+    command: Run, tiny_onnx: Path, picture: np.ndarray, tmp_path: Path
+) -> None:
+    source = write_video(tmp_path / "clip.avi", moving(picture, 5))
+    arguments = (main, tiny_onnx, source, "-o", tmp_path / "out", "--profile", tmp_path / "trace.json")
+    command(*arguments)
+    before = len(os.listdir("/proc/self/fd"))
+
+    for _ in range(5):
+        command(*arguments)
+
+    assert len(os.listdir("/proc/self/fd")) <= before

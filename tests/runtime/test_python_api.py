@@ -1,0 +1,162 @@
+"""`maskrt.load` and what it gives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import supervision
+
+import maskrt
+from runtime.contract import Category
+from runtime.draw import draw
+from runtime.errors import ImageError, ModelError
+from runtime.predictor import Predictor
+from runtime.results import Result
+from runtime.session import Session
+
+Make = Callable[..., Any]
+
+
+def same(one: Result, other: Result) -> None:
+    np.testing.assert_array_equal(one.scores, other.scores)
+    np.testing.assert_allclose(one.boxes, other.boxes, rtol=1e-6)
+    np.testing.assert_array_equal(one.masks, other.masks)
+
+
+@pytest.fixture
+def mixed(picture: np.ndarray) -> list[np.ndarray]:
+    """Seven pictures of three sizes and two canvas sizes, all mixed up, and one of them black."""
+    wide, tall = np.tile(picture, (1, 2, 1)), np.tile(picture, (3, 1, 1))
+    return [picture, wide, tall, picture[:, ::-1].copy(), tall[::-1].copy(), np.zeros_like(wide), picture]
+
+
+def test_fits_on_a_napkin(tiny_onnx: Path, picture: np.ndarray, picture_file: Path) -> None:
+    with maskrt.load(tiny_onnx) as model:
+        results = model(picture)
+        from_file = model(picture_file)
+
+    (result,) = results
+    assert result.names == ["toothbrush", "cat", "car"]
+    assert result.masks.shape == (3, *picture.shape[:2])
+    assert result.boxes.shape == (3, 4)
+    assert result.scores.tolist() == sorted(result.scores.tolist(), reverse=True)
+    np.testing.assert_array_equal(result.plot(), draw(picture, result))
+    assert [row["category_id"] for row in result.to_coco(7)] == [90, 17, 3]
+    same(from_file[0], result)
+
+
+@pytest.mark.parametrize("batch", [None, 2, 3, 16])
+def test_images_of_mixed_sizes_give_what_each_gives_alone(
+    batch: int | None, tiny_onnx: Path, mixed: list[np.ndarray]
+) -> None:
+    model = maskrt.load(tiny_onnx, batch=batch)
+
+    results = model(mixed)
+
+    assert [len(r) for r in results] == [3, 3, 3, 3, 3, 0, 3]
+    for image, result in zip(mixed, results, strict=True):
+        assert result.image is image
+        same(result, model(image)[0])
+
+
+def test_no_pixel_is_padded_in_vain(tiny_session: Session, mixed: list[np.ndarray]) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Watching(Session):
+        contract, name = tiny_session.contract, tiny_session.name
+
+        def _run(self, images: np.ndarray, image_sizes: np.ndarray) -> Any:
+            seen.append(images.shape[:3])
+            return tiny_session.infer(images, image_sizes)
+
+    Predictor(Watching(), batch=4)(mixed)
+
+    assert sorted(seen) == [(1, 64, 96), (2, 96, 32), (4, 64, 96)]
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_names_an_array_that_is_no_image(bad: np.ndarray, tiny_onnx: Path) -> None:
+    with pytest.raises(ImageError, match=r"expected uint8 \(H, W, 3\) in RGB order"):
+        maskrt.load(tiny_onnx)(bad)
+
+
+def test_names_a_batch_that_the_model_is_not_fixed_to(write_model: Make, contract_with: Make) -> None:
+    fixed = write_model(contract=contract_with(height_px=64, width_px=96, batch=2))
+
+    with pytest.raises(ModelError, match="fixed to 2 images a call, not 4"):
+        maskrt.load(fixed, batch=4)
+
+
+def test_several_threads_may_share_a_model(tiny_onnx: Path, mixed: list[np.ndarray]) -> None:
+    model = maskrt.load(tiny_onnx)
+    expected = [model(image)[0] for image in mixed]
+    errors: list[BaseException] = []
+
+    def work(image: np.ndarray, result: Result) -> None:
+        try:
+            for _ in range(20):
+                same(model(image)[0], result)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=pair) for pair in zip(mixed, expected, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not errors
+
+
+def test_a_result_survives_the_way_to_supervision_and_back(tiny_onnx: Path, picture: np.ndarray) -> None:
+    (result,) = maskrt.load(tiny_onnx)(picture)
+    detections = supervision.Detections(**result.to_supervision())
+
+    back = Result.from_supervision(detections, result.classes, picture.shape[:2])
+
+    same(back, result)
+    assert back.names == result.names
+    assert back.rles == result.rles
+
+
+def test_supervision_s_detections_are_put_into_our_order() -> None:
+    masks = np.zeros((3, 6, 8), bool)
+    masks[0, 1:3, 2:5], masks[2, :, 7] = True, True
+    detections = supervision.Detections(
+        xyxy=np.array([[2, 1, 5, 3], [0, 0, 1, 1], [7, 0, 8, 6]], float),
+        mask=masks,
+        confidence=np.array([0.2, 0.4, 0.9]),
+        class_id=np.array([0, 1, 1]),
+    )
+
+    result = Result.from_supervision(detections, (Category(5, "a"), Category(9, "b")), (6, 8))
+
+    assert result.names == ["b", "b", "a"]
+    assert result.scores.tolist() == pytest.approx([0.9, 0.4, 0.2])
+    np.testing.assert_array_equal(result.masks, masks[[2, 1, 0]])
+    assert (result.crops[0].top, result.crops[0].left, result.crops[0].bits.shape) == (0, 7, (6, 1))
+
+
+def test_names_detections_without_masks() -> None:
+    boxes = supervision.Detections(xyxy=np.array([[0, 0, 1, 1]], float))
+
+    with pytest.raises(ValueError, match=r"masks are \(0, 6, 8\), expected \(1, 6, 8\)"):
+        Result.from_supervision(boxes, (Category(1, "a"),), (6, 8))
+    assert len(Result.from_supervision(supervision.Detections.empty(), (), (6, 8))) == 0
+
+
+def test_names_a_result_without_a_picture(tiny_onnx: Path, picture: np.ndarray) -> None:
+    (result,) = maskrt.load(tiny_onnx)(picture)
+    bare = Result.from_supervision(
+        supervision.Detections(**result.to_supervision()), result.classes, picture.shape[:2]
+    )
+
+    with pytest.raises(ValueError, match="this result has no picture"):
+        bare.plot()
