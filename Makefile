@@ -22,6 +22,7 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.mask_rcnn
+	$(BIN)/python -m benchmarks.int8
 	$(BIN)/python -m benchmarks.paste_encode
 
 # Models, inputs and PyTorch's answers for gpu-check, made anywhere: make gpu-check-record CHECKPOINTS="a.pt b.pt"

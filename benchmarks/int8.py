@@ -1,0 +1,88 @@
+"""`make bench`: Mask R-CNN R50-FPN at 800×1088 on this CPU: PyTorch eager, ONNX Runtime FP32 and INT8.
+
+The network alone on one canvas, interleaved in this process. The weights are random but lively, calibrated on
+the synthetic pictures they were made with: what is measured is the speed, accuracy is tests/full's matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from importlib import metadata
+
+from benchmarks.mask_rcnn import (
+    CHECKPOINT,
+    FOLDER,
+    HEIGHT_PX,
+    MODEL,
+    WIDTH_PX,
+    canvas,
+    make_models,
+    processor,
+)
+
+INT8_MODEL = FOLDER / "resnet50.int8.onnx"
+CALIBRATION = "synthetic:4:7"
+
+
+def make_int8() -> float:
+    """The INT8 file beside the FP32 one, plain min-max. Returns the share of multiply-adds in INT8."""
+    import onnx
+
+    from calibration.calibrate import measured
+    from calibration.candidate import build, read_model, share_in_int8, sign
+    from calibration.images import find
+    from calibration.layers import Graph
+    from calibration.placement import CPU
+    from calibration.plan import Plan
+    from calibration.scales import Scales
+
+    model, contract = read_model(MODEL, "fp32")
+    plan = Plan.default(Graph(model.graph), CPU, "minmax")
+    kept = FOLDER / "resnet50.scales.json"
+    kept.unlink(missing_ok=True)
+    scales: Scales = measured(MODEL, contract, find(CALIBRATION, 4), kept)
+    int8 = build(model, plan, scales.ranges("minmax"))
+    sign(int8, contract, {"images": scales.images, "method": "minmax"})
+    onnx.save_model(int8, INT8_MODEL)
+    return share_in_int8(plan, scales.multiply_adds)
+
+
+def main() -> None:
+    """Measure, print the table, write out/bench/int8.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    from runtime.bench import measure, print_timings
+    from runtime.cli import say
+    from runtime.files import write_text
+    from runtime.session import open_session
+
+    make_models()
+    share = make_int8()
+    sessions = [open_session(path) for path in (CHECKPOINT, MODEL, INT8_MODEL)]
+    timings = measure(sessions, *canvas(), rounds=rounds)
+    detections = [int(s.infer(*canvas()).num_detections[0]) for s in sessions]
+    print_timings(timings, f"R50-FPN, 1x{HEIGHT_PX}x{WIDTH_PX}, {rounds} rounds, {detections} detections")
+    size = INT8_MODEL.stat().st_size / MODEL.stat().st_size
+    faster = timings[1].median_ms / timings[2].median_ms
+    print(
+        f"INT8 is {faster:.2f} times as fast as FP32 on ONNX Runtime; file: {size:.1%} of its size; "
+        f"{share:.1%} of the multiply-adds in INT8"
+    )
+    facts = {
+        "machine": processor(),
+        "versions": {name: metadata.version(name) for name in ("torch", "torchvision", "onnxruntime")},
+        "rounds": rounds,
+        "timings": [asdict(t) for t in timings],
+        "detections": detections,
+        "file_size_share": size,
+        "multiply_adds_in_int8": share,
+    }
+    write_text(FOLDER / "int8.json", json.dumps(facts, indent=1))
+    say(f"written to {FOLDER / 'int8.json'}")
+
+
+if __name__ == "__main__":
+    main()
