@@ -13,7 +13,7 @@ import typer
 from onnx import ModelProto
 
 from calibration.cache import read_cache, write_cache
-from calibration.candidate import build, observed_tensors, read_model, share_in_int8, sign
+from calibration.candidate import build, read_model, share_in_int8, sign
 from calibration.collect import measure
 from calibration.gate import Judge, Limits, Verdict, fall_back
 from calibration.images import WANTED, CalibrationImage, digest, find
@@ -90,7 +90,7 @@ def command(
         work: dict[str, float] = {}
         details: dict[str, object] = {"ranges": from_cache.name}
     else:
-        found = measured(model, source, contract, chosen, scales or output.with_suffix(".scales.json"))
+        found = measured(model, contract, chosen, scales or output.with_suffix(".scales.json"))
         ranges, work = found.ranges(wanted.method), found.multiply_adds
         details = {"images": found.images, "images_sha256": found.key.images, "method": wanted.method}
         if found.images < WANTED:
@@ -141,9 +141,7 @@ def check_options(
         )
 
 
-def measured(
-    path: Path, model: ModelProto, contract: Contract, images: list[CalibrationImage], scales: Path
-) -> Scales:
+def measured(path: Path, contract: Contract, images: list[CalibrationImage], scales: Path) -> Scales:
     """The ranges of the file `scales` where it was measured on exactly this, else measured now and kept."""
     key = Key.of(path, contract, digest(images))
     if scales.is_file():
@@ -152,7 +150,7 @@ def measured(
         say(f"{scales}: measured before, on these {found.images} images.")
         return found
     partial_file = scales.with_suffix(".partial.npz")
-    found = measure(path, contract, images, key, observed_tensors(Graph(model.graph)), partial_file)
+    found = measure(path, contract, images, key, partial_file)
     found.write(scales)
     partial_file.unlink(missing_ok=True)
     return found

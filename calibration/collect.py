@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
+from calibration.candidate import observed_tensors
 from calibration.images import CalibrationImage, batches
 from calibration.layers import Graph, multiply_adds
 from calibration.observers import Observer
@@ -62,17 +63,17 @@ def measure(
     contract: Contract,
     images: list[CalibrationImage],
     key: Key,
-    tensors: list[str],
     partial: Path,
 ) -> Scales:
-    """Observe `tensors` of the float32 model at `path` on every image.
+    """Observe, on every image, what any plan for the float32 model at `path` needs to know.
 
     partial: the file that an interrupted run leaves, and from which one with the same key goes on.
     """
     model = onnx.load(path)
+    graph = Graph(model.graph)
+    tensors = observed_tensors(graph)
     progress = _Progress.resume(partial, key, tensors)
     session = open_exposed(model, tensors)
-    graph = Graph(model.graph)
     if progress.done:
         say(f"{partial}: goes on after {progress.done} of {len(images)} images.")
     saved = time.monotonic()

@@ -70,7 +70,7 @@ def place(graph: Graph, layers: list[str], flavour: str) -> Placement:
     nodes = [node for name in graph.layers if name in chosen for node in graph.layers[name].nodes]
     pairs: set[str] = {node.input[0] for node in nodes}
     if flavour == CPU:
-        pairs |= {graph.activated(node) for node in nodes}
+        pairs |= {left for left in map(graph.activated, nodes) if left in graph.consumers}
     pairs |= _add_inputs(graph, nodes, flavour)
     groups = _Groups()
     _share(graph, pairs, groups)
