@@ -47,8 +47,12 @@ def default_images() -> list[NDArray[np.uint8]]:
     return [dataset[i].image() for i in range(IMAGES)]
 
 
-def record_model(checkpoint: Path, images: list[NDArray[np.uint8]], folder: Path) -> Model:
+def record_model(
+    checkpoint: Path, images: list[NDArray[np.uint8]], scanned: list[str], folder: Path
+) -> Model:
     """Export all forms of a checkpoint, and record what PyTorch finds on canvases of several shapes.
+
+    scanned: image files on which the FP16 export looks for what passes its range.
 
     The first canvases are those of the static form; then come the images upright (portrait) and, together,
     as a batch, each on the canvas that the dynamic form gives them.
@@ -64,7 +68,8 @@ def record_model(checkpoint: Path, images: list[NDArray[np.uint8]], folder: Path
         for precision in PRECISIONS:
             name = f"{checkpoint.stem}-{shape}-{precision}.onnx"
             form = ["--dynamic"] if shape == "dynamic" else ["--height", str(short), "--width", str(long)]
-            _export([str(checkpoint), "-o", str(folder / name), "--precision", precision, *form])
+            scan = [word for image in scanned for word in ("--images", image)] if precision == "fp16" else []
+            _export([str(checkpoint), "-o", str(folder / name), "--precision", precision, *form, *scan])
     reference = EagerSession(loaded.build(), any_size, name=str(checkpoint))
     for i, batch in enumerate(track(batches, f"Recording {checkpoint.stem}")):
         outputs = reference.infer(batch.images, batch.image_sizes)
@@ -97,12 +102,12 @@ def main() -> None:
     options = parser.parse_args()
     folder: Path = options.output
     folder.mkdir(parents=True, exist_ok=True)
-    images = default_images()
-    if options.images:
-        images = [read_image(path) for path in find_images(options.images)[:IMAGES]]
+    paths = find_images(options.images)[:IMAGES] if options.images else []
+    images = [read_image(path) for path in paths] or default_images()
     with tempfile.TemporaryDirectory() as scratch:
         checkpoints = options.checkpoints or default_checkpoints(Path(scratch))
-        models = tuple(record_model(path, images, folder) for path in checkpoints)
+        scanned = [str(path) for path in paths]
+        models = tuple(record_model(path, images, scanned, folder) for path in checkpoints)
     made_with = {name: metadata.version(name) for name in ("torch", "torchvision", "onnx")}
     made_with |= {"python": platform.python_version(), "machine": platform.machine()}
     Bundle(made_with, models, record_operators(folder)).save(folder)

@@ -89,8 +89,8 @@ class Results:
                 "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
                 *engines,
                 "\n## Operators against torchvision\n",
-                f"{ROUNDS} replays of a CUDA graph, timed on the GPU, on the same inputs: they are partly in "
-                "its cache.\n",
+                f"{ROUNDS} runs on the same inputs, which are partly in the GPU's cache; timed on the GPU, "
+                "as a CUDA graph where it can be captured.\n",
                 "| operator | precision | by | worst difference | median ms | p99 ms | |",
                 "|---|---|---|--:|--:|--:|---|",
                 *operators,
