@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -10,9 +9,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import onnx
 import typer
-from onnx import ModelProto
 
 from export.engine.choose import KINDS, Operators, choose_operators
 from export.engine.configure import (
@@ -31,58 +28,17 @@ from export.engine.prepare import prepare
 from export.engine.profiles import make_profiles
 from export.engine.progress import BuildProgress, monitor, run_cancellable, run_until_killed
 from export.engine.small import LONG_SIDE_PX, PROPOSALS, WORKSPACE_MIB, small_contract
+from export.engine.source import check_version, read_model
 from runtime.cli import run, say
-from runtime.contract import METADATA_KEY, Contract
+from runtime.contract import Contract
 from runtime.device import PLATFORM, describe_gpu
 from runtime.engine_file import EngineHeader, Profile, write_engine
-from runtime.errors import ContractError, ExportError, ModelError
+from runtime.errors import ExportError
 from runtime.trt_execution import activation_bytes, trt_failure
-from runtime.trt_library import forget_words, import_tensorrt, logger, major_minor, words
+from runtime.trt_library import forget_words, import_tensorrt, logger, words
 from runtime.trt_plugins import library_sha256, load_library, load_python, take_python_error
 
-OLDEST = (10, 3)  # besides 8.6: before it, strong typing and plugins of the third generation were young
 LIBRARY_PROBE_BYTES = 4096
-
-
-def read_model(path: Path) -> tuple[ModelProto, Contract, str]:
-    """An exported file, its contract, and its SHA-256.
-
-    Raises ModelError or ContractError for a file that cannot be an engine.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            f"{path}: cannot be read ({error.strerror}). Make it: maskrt export CHECKPOINT -o {path}"
-        ) from error
-    try:
-        model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's DecodeError has no home that every version of it shares
-        raise ModelError(f"{path}: no ONNX file. Make one: maskrt export CHECKPOINT -o MODEL.onnx") from error
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if METADATA_KEY not in metadata:
-        raise ContractError(
-            f"{path}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). Only "
-            f"files made by maskrt can be built: maskrt export CHECKPOINT -o {path}"
-        )
-    contract = Contract.from_json(metadata[METADATA_KEY], str(path))
-    if contract.detections != "fixed":
-        raise ModelError(
-            f"{path}: exported with --detections {contract.detections}, whose shapes depend on the picture. "
-            f"TensorRT wants fixed ones: maskrt export CHECKPOINT --detections fixed -o {path}"
-        )
-    return model, contract, hashlib.sha256(content).hexdigest()
-
-
-def check_version(version: str) -> tuple[int, int]:
-    """Major and minor. Raises ExportError for a TensorRT that engines are not built with."""
-    found = major_minor(version)
-    if found != (8, 6) and found < OLDEST:
-        raise ExportError(
-            f"TensorRT {version}: engines are built with 8.6, or with 10.3 and later. Install one of these: "
-            "docs/tensorrt.md"
-        )
-    return found
 
 
 def build(

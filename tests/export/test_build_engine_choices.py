@@ -9,11 +9,12 @@ import onnx
 import pytest
 
 from export import build_engine
-from export.build_engine import carries, check_version, read_model
+from export.build_engine import carries
 from export.engine.choose import choose_operators
 from export.engine.configure import timing_cache_path
 from export.engine.profiles import make_profiles, parse_shape
 from export.engine.small import small_contract
+from export.engine.source import check_version, read_model
 from runtime.contract import METADATA_KEY
 from runtime.engine_file import Profile
 from runtime.errors import ContractError, ExportError, ModelError

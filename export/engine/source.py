@@ -1,0 +1,56 @@
+"""What a build begins with: the exported file, and a TensorRT that can build it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+
+from runtime.contract import METADATA_KEY, Contract
+from runtime.errors import ContractError, ExportError, ModelError
+from runtime.trt_library import major_minor
+
+OLDEST = (10, 3)  # besides 8.6: of JetPack 6.2; nothing between is supported
+
+
+def read_model(path: Path) -> tuple[ModelProto, Contract, str]:
+    """An exported file, its contract, and its SHA-256.
+
+    Raises ModelError or ContractError for a file that cannot be an engine.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot be read ({error.strerror}). Make it: maskrt export CHECKPOINT -o {path}"
+        ) from error
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's DecodeError has no home that every version of it shares
+        raise ModelError(f"{path}: no ONNX file. Make one: maskrt export CHECKPOINT -o MODEL.onnx") from error
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if METADATA_KEY not in metadata:
+        raise ContractError(
+            f"{path}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). Only "
+            f"files made by maskrt can be built: maskrt export CHECKPOINT -o {path}"
+        )
+    contract = Contract.from_json(metadata[METADATA_KEY], str(path))
+    if contract.detections != "fixed":
+        raise ModelError(
+            f"{path}: exported with --detections {contract.detections}, whose shapes depend on the picture. "
+            f"TensorRT wants fixed ones: maskrt export CHECKPOINT --detections fixed -o {path}"
+        )
+    return model, contract, hashlib.sha256(content).hexdigest()
+
+
+def check_version(version: str) -> tuple[int, int]:
+    """Major and minor. Raises ExportError for a TensorRT that engines are not built with."""
+    found = major_minor(version)
+    if found != (8, 6) and found < OLDEST:
+        raise ExportError(
+            f"TensorRT {version}: engines are built with 8.6, or with 10.3 and later. Install one of these: "
+            "docs/tensorrt.md"
+        )
+    return found
