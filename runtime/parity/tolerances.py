@@ -34,11 +34,12 @@ FP32 = Tolerance(score=1e-4, box_px=0.01, mask_iou=0.99)
 # Half precision rounds by 5e-4 relative, which moves a score near a threshold across it and a proposal in or
 # out of the NMS: instances come and go, so they are counted, and differences are judged by their mean. 99% of
 # the instances above 0.3 and a mean mask IoU of 0.98 are what the first release promises of an FP16 engine.
-FP16 = Tolerance(score=0.01, box_px=0.5, mask_iou=0.98, above_score=0.3, matched=0.99, on_average=True)
+# R18 trained on droplets was off by 0.0004 in score and 0.01 px, and had a mean mask IoU of 0.9997.
+FP16 = Tolerance(score=0.005, box_px=0.1, mask_iou=0.98, above_score=0.3, matched=0.99, on_average=True)
 
-# Eight bits: 98% of the instances above 0.5 and a mean mask IoU of 0.97 (issue of calibration). A box or a
-# score may be off by what one step of its own 8-bit features amounts to.
-INT8 = Tolerance(score=0.05, box_px=3.0, mask_iou=0.97, above_score=0.5, matched=0.98, on_average=True)
+# Eight bits: 98% of the instances above 0.5 and a mean mask IoU of 0.97 (issue of calibration). The same model
+# was off by 0.002 in score and 0.3 px, and had a mean mask IoU of 0.986: score and box get five times that.
+INT8 = Tolerance(score=0.01, box_px=1.5, mask_iou=0.97, above_score=0.5, matched=0.98, on_average=True)
 
 BY_PRECISION = {"fp32": FP32, "fp16": FP16, "int8": INT8}
 
