@@ -67,7 +67,7 @@ def call(function: str, *arguments: Any) -> Any:
     """
     try:
         status, *values = getattr(cudart(), function)(*arguments)
-    except RuntimeError as error:  # cuda-python before 12.6 has no status for a missing driver
+    except RuntimeError as error:  # cuda-python of CUDA 12.2 and 12.6 has no status for a missing driver
         raise CudaError(f"{function} failed: {error}. {REMEDIES['cudaErrorInsufficientDriver']}") from error
     if int(status) != 0:
         _, words = cudart().cudaGetErrorString(status)

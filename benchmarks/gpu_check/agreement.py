@@ -64,8 +64,9 @@ def agree(session: Session, model: Model, shape: str, folder: Path) -> Agreement
         )
         for expected, actual in zip(*results, strict=True):
             matching = match(expected, actual)
-            pairs += [(expected.scores[pair.reference], pair) for pair in matching.pairs]
-            sure += int(np.count_nonzero(expected.scores > FP16_SURE_SCORE))
+            scores = expected.scores.tolist()
+            pairs += [(scores[pair.reference], pair) for pair in matching.pairs]
+            sure += sum(score > FP16_SURE_SCORE for score in scores)
             instances += len(expected)
             missed, extra = missed + len(matching.missed), extra + len(matching.extra)
     sure_ious = [pair.mask_iou for score, pair in pairs if score > FP16_SURE_SCORE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,8 @@ def test_without_a_gpu_the_call_and_cuda_s_words_are_told(use: Callable[[], obje
         use()
 
     said = str(caught.value)
-    assert said.startswith(f"{function} failed: cudaError")
-    assert "driver" in said or "device" in said
+    assert re.match(rf"{function} failed: (cudaError|.*libcuda)", said)  # cuda-python before 12.8: no number
+    assert "driver" in said or "GPU" in said
     assert "maskrt doctor" in said
 
 
