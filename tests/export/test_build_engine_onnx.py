@@ -205,3 +205,22 @@ def test_an_export_for_small_devices_says_so_in_its_contract(random_checkpoint: 
     assert (small.canvas.min_size_px, small.canvas.max_size_px) == (384, LONG_SIDE_PX)
     assert small.config["rpn_post_nms_test"] == PROPOSALS
     assert for_small_devices(checkpoint).config == checkpoint.config  # small enough already
+
+
+@pytest.mark.parametrize("version", [(8, 6), (10, 3), (11, 4)])
+def test_a_symmetric_quantised_model_passes(version: tuple[int, int]) -> None:
+    model = small(
+        """g (float[1,4,8,8] x) => (float[1,4,8,8] y)
+        <float s = {0.1}, int8 z = {0}, float[4] ws = {0.1, 0.2, 0.3, 0.4}, int8[4] wz = {0, 0, 0, 0},
+         int8[4,4,1,1] w = {1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16}>
+        {
+            wd = DequantizeLinear <axis = 0> (w, ws, wz)
+            q = QuantizeLinear (x, s, z)
+            d = DequantizeLinear (q, s, z)
+            c = Conv (d, wd)
+            y = Relu (c)
+        }"""
+    )
+    prepared = prepare(model, version, "plugin", "model.int8.onnx")
+    x = np.random.default_rng(1).normal(size=(1, 4, 8, 8)).astype(np.float32)
+    np.testing.assert_array_equal(run(prepared, x=x)[0], run(model, x=x)[0])
