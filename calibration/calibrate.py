@@ -55,7 +55,7 @@ def command(
     images: Annotated[int, typer.Option(help="How many of DATA, evenly spread")] = WANTED,
     method: Annotated[
         str, typer.Option(help="Ranges by: minmax, moving-average, percentile, entropy, mse")
-    ] = "minmax",
+    ] = "percentile",
     max_ap_drop: Annotated[float, typer.Option(help="Points of mask AP that may be lost")] = 0.3,
     min_mask_iou: Annotated[float, typer.Option(help="Mean mask IoU with the float model")] = 0.97,
     plan: Annotated[Path | None, typer.Option(help="Precision plan to follow; it is not changed")] = None,

@@ -70,16 +70,17 @@ class Verdict:
         return lost if np.isnan(iou) else lost + (1 - iou) + score
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON and the table."""
-        return {
+        """For JSON, which has no NaN: None where no instance was matched."""
+        numbers = {
             "matched": self.report.matched,
             "mean_mask_iou": self.report.mean("mask_ious"),
             "mean_score_difference": self.report.mean("score_differences"),
             "mean_box_difference_px": self.report.mean("box_differences_px"),
             "mask_ap": self.mask_ap,
             "ap_drop": self.ap_drop,
-            "failures": self.failures,
         }
+        known = {key: None if value is None or np.isnan(value) else value for key, value in numbers.items()}
+        return {**known, "failures": self.failures}
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Row:
 
 
 def analyse(plan: Plan, base: ModelProto, build: Build, judge: Judge, contract: Contract) -> list[Row]:
-    """Every group of the plan, the most sensitive first."""
+    """Every group of the plan, the most sensitive first, on a few images."""
     stages = [PREFIX + stage for stage in MAPS]
     images = judge.images[:RANKING_IMAGES]
     expected = _run(base, stages, images, contract)
@@ -59,7 +59,8 @@ def analyse(plan: Plan, base: ModelProto, build: Build, judge: Judge, contract: 
             for one, other in zip(_run(alone, stages, images, contract), expected, strict=True)
         ]
         means = {stage.removeprefix(PREFIX): float(np.mean([e[stage] for e in errors])) for stage in stages}
-        rows.append(Row(group, judge.judge(alone), judge.judge(build(plan.without([group]))), means))
+        left_out = judge.judge(build(plan.without([group])), RANKING_IMAGES)
+        rows.append(Row(group, judge.judge(alone, RANKING_IMAGES), left_out, means))
     return sorted(rows, key=lambda row: -row.alone.loss)
 
 
