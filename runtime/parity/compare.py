@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +13,13 @@ from numpy.typing import NDArray
 
 from runtime.cli import run, say, track
 from runtime.errors import (
-    EXIT_FAILED_CHECK,
     EXIT_PARTIAL,
     ImageError,
     MissingDependencyError,
     ModelError,
     ParityError,
 )
-from runtime.files import write_text
+from runtime.parity.conclude import Model, conclude
 from runtime.parity.judge import expect, judge
 from runtime.parity.report import Report
 from runtime.parity.tolerances import BY_PRECISION, Tolerance
@@ -35,8 +35,7 @@ def compare(
 
     Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size.
     """
-    contract = candidate.contract
-    batch = preprocess([image] * (contract.batch or 1), contract.canvas)
+    batch = preprocess([image], candidate.contract.canvas)
     expected = expect(reference, batch, look=reference.has_stages and candidate.has_stages)
     judge(name, batch, expected, candidate, report)
 
@@ -49,7 +48,7 @@ def open_looking(path: Path, device: str, class_names: list[str] | None = None) 
         return open_session(path, device=device, class_names=class_names)
 
 
-def tolerance_for(reference: Session, candidate: Session) -> Tolerance:
+def tolerance_for(reference: Model, candidate: Model) -> Tolerance:
     """The tolerance of the candidate's precision. Raises ParityError where the two cannot be compared."""
     ours, theirs = candidate.contract, reference.contract
     for field in ("task", "family", "classes"):
@@ -68,15 +67,17 @@ def tolerance_for(reference: Session, candidate: Session) -> Tolerance:
 
 def command(
     reference: Annotated[Path, typer.Argument(help="The checkpoint that was trained (.pt)")],
-    candidate: Annotated[Path, typer.Argument(help="The model to be deployed (.onnx)")],
+    candidate: Annotated[Path, typer.Argument(help="The model to be deployed: .onnx or .engine")],
     inputs: Annotated[list[str], typer.Argument(help="Image files, folders and globs")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report (JSON)")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page (.html)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report on stdout")] = False,
 ) -> None:
     """Prove that a model file finds what its checkpoint finds.
 
     Both see the same canvas. Exit code 0 within tolerances, 1 outside, 3 if an image was skipped.
+    Where there is no PyTorch: maskrt parity record --help, maskrt parity check --help.
 
     Example: maskrt parity best.pt model.onnx val2017/ -o parity.json
     """
@@ -96,61 +97,25 @@ def command(
         compare(reference_session, candidate_session, str(path), image, report)
     if not report.images:
         raise ParityError("no image could be read, so nothing was compared.")
-    for session in (reference_session, candidate_session):
-        if not session.has_stages:
-            say(f"{session.name}: cannot be looked into, so results alone were compared")
-    text = json.dumps({"reference": str(reference), "candidate": str(candidate), **report.to_dict()})
-    if output:
-        write_text(output, text)
-    if as_json:
-        print(text)
-    else:
-        _print_table(report)
-    if report.failures:
-        raise typer.Exit(EXIT_FAILED_CHECK)
+    conclude(report, reference_session, candidate_session, output=output, html=html, as_json=as_json)
     if skipped:
         raise typer.Exit(EXIT_PARTIAL)
 
 
-def _print_table(report: Report) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    facts = report.to_dict()
-    summary, limit = facts["summary"], report.tolerance
-    table = Table(title=f"{summary['instances']} instances in {summary['images']} images")
-    judged = "mean" if limit.on_average else "worst"
-    for heading in ("", "median", judged, "allowed"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for label, key, worst, allowed in (
-        ("score difference", "score_difference", "max", f"{limit.score:g}"),
-        ("box difference (px)", "box_difference_px", "max", f"{limit.box_px:g}"),
-        ("mask IoU", "mask_iou", "min", f"≥ {limit.mask_iou:g}"),
-    ):
-        spread = summary[key]
-        values = (
-            ("–", "–")
-            if spread is None
-            else tuple(
-                "NaN" if spread[k] is None else f"{spread[k]:.3g}"
-                for k in ("median", "mean" if limit.on_average else worst)
-            )
-        )
-        table.add_row(label, *values, allowed)
-    few = "0" if limit.matched == 1 else f"{1 - limit.matched:.0%}"
-    table.add_row("missed", "", str(summary["missed"]), few)
-    table.add_row("extra", "", str(summary["extra"]), few)
-    console = Console()
-    console.print(table)
-    for failure in report.failures[:10]:
-        console.print(f"[red]✗[/] {failure}", highlight=False)
-    verdict = "[green]passed[/]: the same model" if facts["passed"] else "[red]failed[/]: not the same model"
-    console.print(verdict)
-
-
 def main(args: list[str] | None = None) -> None:
     """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt parity", args)
+    from runtime.parity import check, record
+
+    args = sys.argv[1:] if args is None else args
+    named: dict[str, Callable[..., None]] = {
+        "compare": command,
+        "record": record.command,
+        "check": check.command,
+    }
+    if args and args[0] in named:
+        run(named[args[0]], f"maskrt parity {args[0]}", args[1:])
+    else:
+        run(command, "maskrt parity", args)
 
 
 if __name__ == "__main__":

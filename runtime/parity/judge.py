@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+import numpy as np
+
 from runtime.contract import Contract
 from runtime.parity.culprits import Evidence, culprits
 from runtime.parity.flips import flips
@@ -25,7 +27,7 @@ from runtime.stages import Stages
 class Expected:
     """What the reference says of one image.
 
-    outputs: of a batch whose first image it is; samples: of its stages, None where they were not looked at;
+    outputs: of a batch of one; samples: of its stages, None where they were not looked at;
     crops: its masks as the reference itself pastes them on the canvas.
     """
 
@@ -42,7 +44,7 @@ def on_canvas(batch: Batch) -> Batch:
 
 
 def expect(reference: Session, batch: Batch, *, look: bool) -> Expected:
-    """Run the reference on a batch; look: at its stages too."""
+    """Run the reference on a batch of one image; look: at its stages too."""
     outputs, stages = _run(reference, batch, look)
     crops = reference.results(outputs, on_canvas(batch))[0].crops
     samples = None if stages is None else whole_samples(stages)
@@ -50,27 +52,35 @@ def expect(reference: Session, batch: Batch, *, look: bool) -> Expected:
 
 
 def _run(session: Session, batch: Batch, look: bool) -> tuple[Outputs, Stages | None]:
-    """The outputs of a batch and, if asked to look, the stages of its first image."""
-    if not look:
-        return session.infer(batch.images, batch.image_sizes), None
-    outputs, stages = session.infer_with_stages(batch.images, batch.image_sizes)
-    return outputs, first_image(stages, outputs)
+    """The outputs of a batch of one image and, if asked to look, its stages.
+
+    A model of a fixed batch gets as many copies of the image, and its first answer counts.
+    """
+    copies = session.contract.batch or 1
+    images, sizes = (np.repeat(x[:1], copies, axis=0) for x in (batch.images, batch.image_sizes))
+    if look:
+        outputs, stages = session.infer_with_stages(images, sizes)
+    else:
+        outputs, stages = session.infer(images, sizes), None
+    first = Outputs(*(values[:1] for values in vars(outputs).values()))
+    return first, None if stages is None else first_image(stages, outputs)
 
 
 def judge(name: str, batch: Batch, expected: Expected, candidate: Session, report: Report) -> None:
-    """Run the candidate on the batch that the reference saw, and add to `report` how it differs.
+    """Run the candidate on the batch of one that the reference saw, and add to `report` how it differs.
 
     Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size.
     """
     outputs, stages = _run(candidate, batch, candidate.has_stages and expected.samples is not None)
     limit = report.tolerance
-    (ours, *_), (theirs, *_) = paste_alike(
+    (ours,), (theirs,) = paste_alike(
         expected.outputs, outputs, on_canvas(batch), candidate.contract, within_px=limit.rounding_px
     )
     ours = dataclasses.replace(ours, crops=expected.crops)
     matching = match(ours, theirs)
     flipped = flips(ours, theirs, matching, candidate.contract, limit)
     report.add(name, matching, ours.scores, theirs.scores, flipped)
+    report.worst.add(name, batch.images[0], ours, theirs, matching, flipped)
     errors = instance_errors(matching, flipped, limit)
     aligned: dict[str, Aligned] = {}
     if expected.samples is not None and stages is not None:

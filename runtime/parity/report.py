@@ -12,6 +12,7 @@ from runtime.parity.flips import Flips
 from runtime.parity.match import Matching
 from runtime.parity.stage_report import StageReport
 from runtime.parity.tolerances import Tolerance
+from runtime.parity.worst import WorstCases
 
 NO_FLIPS = Flips()
 
@@ -23,6 +24,7 @@ class Report:
     tolerance: Tolerance
     images: list[dict[str, Any]] = field(default_factory=list)
     stages: StageReport = field(default_factory=StageReport)
+    worst: WorstCases = field(default_factory=WorstCases)
 
     def add(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.stages import MAPS, Stages
+from runtime.stages import MAPS, PROPOSALS, Stages
 
 # Of each stage, in a file: enough values that a mean over them is the stage's to a percent, enough rows that
 # each pyramid level has some, and half a megabyte an image before compression.
@@ -38,8 +38,11 @@ class Sample:
     def drawn(cls, stage: str, values: NDArray[np.float32]) -> Sample:
         """The part of a stage that goes into a file; always the same for one shape."""
         rows = _as_rows(stage, values)
-        kept = _spread(rows.shape[0], SAMPLED_ROWS)
-        positions = draw_positions(rows.shape[1], SAMPLED_VALUES // max(len(kept), 1))
+        if stage == PROPOSALS:  # all, since other rows are matched by them
+            kept, positions = np.arange(rows.shape[0]), np.arange(rows.shape[1])
+        else:
+            kept = _spread(rows.shape[0], SAMPLED_ROWS)
+            positions = draw_positions(rows.shape[1], SAMPLED_VALUES // max(len(kept), 1))
         return cls(rows[kept][:, positions].astype(np.float32), values.shape, kept, positions)
 
     def pair(

@@ -1,0 +1,167 @@
+"""What a reference says of a set of images, in a file that another machine can check a model against.
+
+A zip of numpy arrays (.npz): `about` is JSON (format, the reference's name and contract, the images' names),
+then for each image its canvas, the reference's outputs and pasted masks, and samples of its stages. Written
+and read image by image, so that memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.contract import Contract
+from runtime.errors import ModelError
+from runtime.parity.judge import Expected
+from runtime.parity.samples import Sample
+from runtime.preprocess import Batch
+from runtime.results import MaskCrop
+from runtime.session import Outputs
+from runtime.stages import CANVAS
+
+FORMAT_VERSION = 1
+OUTPUTS = ("num_detections", "boxes", "scores", "labels", "masks")
+
+
+class BundleWriter:
+    """Writes a bundle to `path`, which should be temporary until `close`."""
+
+    def __init__(self, path: Path, reference: str, contract: Contract) -> None:
+        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
+        self._about = {"format_version": FORMAT_VERSION, "reference": reference}
+        self._contract, self._names = contract, list[str]()
+
+    def add(self, name: str, batch: Batch, expected: Expected) -> None:
+        """One image: a batch of one, and what the reference says of it."""
+        at = f"{len(self._names)}/"
+        self._names.append(name)
+        count = int(expected.outputs.num_detections[0])
+        arrays: dict[str, NDArray] = {
+            "images": batch.images,
+            "image_sizes": batch.image_sizes,
+            "crop_frames": np.array(
+                [(c.top, c.left, *c.bits.shape) for c in expected.crops], np.int32
+            ).reshape(-1, 4),
+            "crop_bits": np.packbits(
+                np.concatenate([np.zeros(0, bool), *(c.bits.ravel() for c in expected.crops)])
+            ),
+        }
+        for key in OUTPUTS:
+            value = getattr(expected.outputs, key)
+            arrays[key] = value if key == "num_detections" else value[:, :count]
+        for stage, sample in (expected.samples or {}).items():
+            if stage == CANVAS:  # made again from the images
+                continue
+            drawn = Sample.drawn(stage, sample.values)
+            assert drawn.rows is not None
+            assert drawn.positions is not None
+            arrays |= {
+                f"stages/{stage}/values": drawn.values,
+                f"stages/{stage}/shape": np.array(drawn.shape),
+                f"stages/{stage}/rows": drawn.rows.astype(np.int32),
+                f"stages/{stage}/positions": drawn.positions.astype(np.int32),
+            }
+        for key, array in arrays.items():
+            self._write(at + key, array)
+
+    def close(self) -> None:
+        """Write what the bundle is, last."""
+        about = self._about | {"contract": self._contract.to_json(), "images": self._names}
+        self._write("about", np.frombuffer(json.dumps(about).encode(), np.uint8))
+        self._zip.close()
+
+    def _write(self, key: str, array: NDArray) -> None:
+        with self._zip.open(f"{key}.npy", "w", force_zip64=True) as stream:
+            np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was opened. name: the reference's, as it was called where it was recorded."""
+
+    path: Path
+    name: str
+    contract: Contract
+    images: tuple[str, ...]
+    has_stages: bool
+
+    def __iter__(self) -> Iterator[tuple[str, Batch, Expected]]:
+        """Each image: its name, its canvas, what the reference says of it."""
+        with zipfile.ZipFile(self.path) as archive:
+            for number, name in enumerate(self.images):
+                at = f"{number}/"
+                arrays = {
+                    key[len(at) : -len(".npy")]: _read(archive, key)
+                    for key in archive.namelist()
+                    if key.startswith(at)
+                }
+                batch, expected = _image(arrays, self.contract)
+                yield name, batch, expected
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Raises ModelError for a file that is no bundle, a damaged one, or one of another format."""
+    path = Path(path)
+    again = f"Record it again: maskrt parity record REFERENCE.pt IMAGES -o {path}"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            about = json.loads(_read(archive, "about.npy").tobytes())
+            stages = any("/stages/" in key for key in archive.namelist())
+            damaged = archive.testzip()
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ModelError(f"{path}: not a parity bundle, or one cut off ({error}). {again}") from error
+    if damaged:
+        raise ModelError(f"{path}: damaged at {damaged}. Copy it again. {again}")
+    if about["format_version"] != FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: bundle format {about['format_version']}, but this maskrt reads {FORMAT_VERSION}. "
+            f"{again}"
+        )
+    contract = Contract.from_json(about["contract"], str(path))
+    return Bundle(path, about["reference"], contract, tuple(about["images"]), stages)
+
+
+def normalised_canvas(batch: Batch, contract: Contract) -> NDArray[np.float32]:
+    """(3, H, W): the canvas stage of a batch's first image, as the contract defines it."""
+    mean, std = (np.array(values, np.float32)[:, None, None] for values in (contract.mean, contract.std))
+    canvas = (batch.images[0].astype(np.float32).transpose(2, 0, 1) / np.float32(255) - mean) / std
+    height, width = (int(side) for side in batch.image_sizes[0])
+    canvas[:, height:] = 0
+    canvas[:, :, width:] = 0
+    return canvas
+
+
+def _image(arrays: dict[str, Any], contract: Contract) -> tuple[Batch, Expected]:
+    sizes = arrays["image_sizes"]
+    batch = Batch(arrays["images"], sizes, tuple((int(h), int(w)) for h, w in sizes))
+    bits = np.unpackbits(arrays["crop_bits"]).astype(bool)
+    crops, start = [], 0
+    for top, left, height, width in arrays["crop_frames"].tolist():
+        crops.append(MaskCrop(top, left, bits[start : start + height * width].reshape(height, width)))
+        start += height * width
+    stages = {key.split("/")[1] for key in arrays if key.startswith("stages/")}
+    samples = {
+        stage: Sample(
+            values=arrays[f"stages/{stage}/values"],
+            shape=tuple(int(side) for side in arrays[f"stages/{stage}/shape"]),
+            rows=arrays[f"stages/{stage}/rows"].astype(np.intp),
+            positions=arrays[f"stages/{stage}/positions"].astype(np.intp),
+        )
+        for stage in stages
+    }
+    if samples:
+        samples[CANVAS] = Sample.whole(normalised_canvas(batch, contract))
+    outputs = Outputs(*(arrays[key] for key in OUTPUTS))
+    return batch, Expected(contract, outputs, samples or None, tuple(crops))
+
+
+def _read(archive: zipfile.ZipFile, key: str) -> NDArray:
+    return np.lib.format.read_array(io.BytesIO(archive.read(key)), allow_pickle=False)

@@ -1,0 +1,37 @@
+"""`maskrt parity check`: a model against a recorded bundle, on a machine without PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runtime.cli import track
+from runtime.parity.bundle import open_bundle
+from runtime.parity.compare import open_looking, tolerance_for
+from runtime.parity.conclude import conclude
+from runtime.parity.judge import judge
+from runtime.parity.report import Report
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="Made by maskrt parity record (.npz)")],
+    candidate: Annotated[Path, typer.Argument(help="The deployed model: .onnx or .engine")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report (JSON)")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page (.html)")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report on stdout")] = False,
+) -> None:
+    """Prove that a model finds here what its checkpoint found where the bundle was recorded.
+
+    Exit code 0 within tolerances, 1 outside.
+
+    Example: maskrt parity check bundle.npz model.engine --html parity.html
+    """
+    recorded = open_bundle(bundle)
+    session = open_looking(candidate, device)
+    report = Report(tolerance_for(recorded, session))
+    for name, batch, expected in track(recorded, "Checking", total=len(recorded.images)):
+        judge(name, batch, expected, session, report)
+    conclude(report, recorded, session, output=output, html=html, as_json=as_json)

@@ -1,0 +1,119 @@
+"""The end of a comparison: the verdict first, then the figures, then the files and the exit code."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy
+import typer
+
+from runtime.cli import say
+from runtime.contract import Contract
+from runtime.errors import EXIT_FAILED_CHECK
+from runtime.files import write_text
+from runtime.parity.page import page
+from runtime.parity.report import Report
+
+FAILURES_SHOWN = 10
+
+
+class Model(Protocol):
+    """A side of a comparison: a session, or a bundle that stands for one."""
+
+    @property
+    def name(self) -> str:
+        """The file, for messages."""
+
+    @property
+    def contract(self) -> Contract:
+        """What it promises."""
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether it was looked into."""
+
+
+def conclude(
+    report: Report,
+    reference: Model,
+    candidate: Model,
+    *,
+    output: Path | None,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the verdict, write the files, and end the program with 1 where the verdict is no."""
+    for side in (reference, candidate):
+        if not side.has_stages:
+            say(f"{side.name}: cannot be looked into, so results alone were compared")
+    facts = {
+        "reference": reference.name,
+        "candidate": candidate.name,
+        "precision": candidate.contract.precision,
+        "classes": candidate.contract.class_names,
+        "environment": environment(candidate.contract),
+        **report.to_dict(),
+    }
+    text = json.dumps(facts)
+    if output:
+        write_text(output, text)
+    if html:
+        write_text(html, page(facts, report.worst.cases, beside=output))
+    if as_json:
+        print(text)
+    else:
+        _print(report, facts)
+    if report.failures:
+        raise typer.Exit(EXIT_FAILED_CHECK)
+
+
+def environment(contract: Contract) -> dict[str, str]:
+    """Where the comparison ran, and by what."""
+    return {
+        "maskrt": contract.toolkit_version,
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _print(report: Report, facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    failures = facts["failures"]
+    if failures:
+        console.print(f"[red]failed[/]: not the same model. {failures[0]}", highlight=False)
+        for failure in failures[1:FAILURES_SHOWN]:
+            console.print(f"[red]✗[/] {failure}", highlight=False)
+        if len(failures) > FAILURES_SHOWN:
+            console.print(f"… and {len(failures) - FAILURES_SHOWN} more (-o FILE writes all)")
+    else:
+        console.print("[green]passed[/]: the same model")
+    first = report.stages.first
+    for culprit in first.culprits[1:] if first else ():
+        console.print(f"  also: {culprit}", highlight=False)
+    summary, limit = facts["summary"], report.tolerance
+    table = Table(title=f"{summary['instances']} instances in {summary['images']} images")
+    judged = "mean" if limit.on_average else "worst"
+    for heading in ("", "median", judged, "allowed"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for label, key, worst, allowed in (
+        ("score difference", "score_difference", "max", f"{limit.score:g}"),
+        ("box difference (px)", "box_difference_px", "max", f"{limit.box_px:g}"),
+        ("mask IoU", "mask_iou", "min", f"≥ {limit.mask_iou:g}"),
+        ("boundary (px)", "boundary_distance_px", "max", "–"),
+    ):
+        shown = ("median", "mean" if limit.on_average else worst)
+        spread = summary[key] or {}
+        values = (f"{v:.3g}" if (v := spread.get(k)) is not None else "–" for k in shown)
+        table.add_row(label, *values, allowed)
+    few = "0" if limit.matched == 1 else f"{1 - limit.matched:.0%}"
+    for key in ("missed", "extra"):
+        at = summary[f"{key}_at_threshold"]
+        table.add_row(key + (f" ({at} at a threshold)" if at else ""), "", str(summary[key]), few)
+    console.print(table)

@@ -1,0 +1,63 @@
+"""`maskrt parity record`: what the reference says of images, in a file for machines without PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runtime.cli import say, track
+from runtime.errors import EXIT_PARTIAL, ImageError, ParityError
+from runtime.files import atomic_path
+from runtime.parity.bundle import BundleWriter
+from runtime.parity.compare import open_looking
+from runtime.parity.judge import expect
+from runtime.preprocess import preprocess
+from runtime.sources import find_images, read_image
+
+
+def command(
+    reference: Annotated[Path, typer.Argument(help="The checkpoint that was trained (.pt)")],
+    inputs: Annotated[list[str], typer.Argument(help="Image files, folders and globs")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Bundle to write (.npz)")],
+    height: Annotated[
+        int | None, typer.Option(help="Canvas height in px, as the model's to be checked")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Canvas width in px; both: any size, as trained")] = None,
+    dtype: Annotated[str, typer.Option(help="Of that model's canvas: uint8 or float32")] = "uint8",
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+) -> None:
+    """Record what a checkpoint finds, to check a model against it where there is no PyTorch.
+
+    Holds the canvases, the results and samples of every stage inside: about 2 MB an image.
+
+    Example: maskrt parity record best.pt val2017/ -o bundle.npz --height 800 --width 1088
+    """
+    if (height is None) != (width is None) or dtype not in ("uint8", "float32"):
+        raise ParityError(
+            f"--height {height}, --width {width}, --dtype {dtype}: expected both sides or neither, and "
+            "uint8 or float32. What an engine takes: maskrt engine inspect MODEL.engine"
+        )
+    paths = find_images(inputs)
+    session = open_looking(reference, device)
+    canvas = dataclasses.replace(session.contract.canvas, height_px=height, width_px=width, dtype=dtype)
+    recorded = skipped = 0
+    with atomic_path(output) as temporary:
+        bundle = BundleWriter(temporary, str(reference), session.contract)
+        for path in track(paths, "Recording"):
+            try:
+                batch = preprocess([read_image(path)], canvas)
+            except ImageError as error:
+                say(f"skipped {error}")
+                skipped += 1
+                continue
+            bundle.add(str(path), batch, expect(session, batch, look=session.has_stages))
+            recorded += 1
+        if not recorded:
+            raise ParityError("no image could be read, so nothing was recorded.")
+        bundle.close()
+    say(f"{output}: {recorded} images, {output.stat().st_size / 1e6:.1f} MB")
+    if skipped:
+        raise typer.Exit(EXIT_PARTIAL)

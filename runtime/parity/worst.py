@@ -1,0 +1,126 @@
+"""The instances that differ most, as pictures: taken when they are seen, so that no image must be kept."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.parity.flips import Flips
+from runtime.parity.match import Matching
+from runtime.results import Result
+
+KEPT = 8
+MARGIN = 0.25  # of the box's longer side, shown around it
+SIDE_PX = 240  # of a picture, at most
+JPEG_QUALITY = 80
+REFERENCE_RGB, CANDIDATE_RGB, BOTH_RGB = (64, 128, 255), (255, 144, 32), (64, 220, 96)
+OPACITY = 0.5
+
+
+@dataclass(frozen=True)
+class Case:
+    """One instance: how bad it is (0 to 2), what it is, and JPEGs (data URLs) of both and the difference."""
+
+    badness: float
+    title: str
+    reference: str
+    candidate: str
+    difference: str
+
+
+@dataclass
+class WorstCases:
+    """The `KEPT` worst instances of all images."""
+
+    cases: list[Case] = field(default_factory=list)
+
+    def add(
+        self,
+        name: str,
+        canvas: NDArray,
+        reference: Result,
+        candidate: Result,
+        matching: Matching,
+        flips: Flips,
+    ) -> None:
+        """Look through one image. canvas: (H, W, 3), RGB 0–255; results in its pixels."""
+        rows: list[tuple[float, str, int | None, int | None]] = [
+            (
+                1 - p.mask_iou,
+                f"mask IoU {p.mask_iou:.4f}, box {p.box_difference_px:.3g} px",
+                p.reference,
+                p.candidate,
+            )
+            for p in matching.pairs
+        ]
+        rows += [
+            (1 + float(reference.scores[i]), "missed", i, None)
+            for i in matching.missed
+            if i not in flips.missed
+        ]
+        rows += [
+            (1 + float(candidate.scores[i]), "extra", None, i) for i in matching.extra if i not in flips.extra
+        ]
+        least = self.cases[-1].badness if len(self.cases) == KEPT else -1.0
+        rows = sorted((row for row in rows if row[0] > least), key=lambda row: -row[0])[:KEPT]
+        for badness, what, ours, theirs in rows:
+            side, i = (reference, ours) if ours is not None else (candidate, theirs)
+            assert i is not None
+            title = f"{name}: {side.names[i]} {side.scores[i]:.2f}, {what}"
+            pictures = _pictures(canvas, side.boxes[i], (reference, ours), (candidate, theirs))
+            self.cases.append(Case(badness, title, *pictures))
+        self.cases = sorted(self.cases, key=lambda case: -case.badness)[:KEPT]
+
+
+def _pictures(
+    canvas: NDArray, box: NDArray, reference: tuple[Result, int | None], candidate: tuple[Result, int | None]
+) -> tuple[str, str, str]:
+    height, width = canvas.shape[:2]
+    x1, y1, x2, y2 = (float(v) for v in box)
+    margin = MARGIN * max(x2 - x1, y2 - y1, 8)
+    left, top = (int(np.clip(v - margin, 0, None)) for v in (x1, y1))
+    right, bottom = int(min(x2 + margin + 1, width)), int(min(y2 + margin + 1, height))
+    crop = canvas[top:bottom, left:right].astype(np.uint8)
+    ours, theirs = (
+        _mask(result, row, height, width)[top:bottom, left:right] for result, row in (reference, candidate)
+    )
+    return (
+        _jpeg(_tinted(crop, ours, REFERENCE_RGB)),
+        _jpeg(_tinted(crop, theirs, CANDIDATE_RGB)),
+        _jpeg(
+            _tinted(
+                _tinted(_tinted(crop, ours & theirs, BOTH_RGB), ours & ~theirs, REFERENCE_RGB),
+                theirs & ~ours,
+                CANDIDATE_RGB,
+            )
+        ),
+    )
+
+
+def _mask(result: Result, row: int | None, height: int, width: int) -> NDArray[np.bool_]:
+    """(H, W): the mask of one instance, empty for None."""
+    full = np.zeros((height, width), bool)
+    if row is not None:
+        crop = result.crops[row]
+        h, w = crop.bits.shape
+        full[crop.top : crop.top + h, crop.left : crop.left + w] = crop.bits
+    return full
+
+
+def _tinted(image: NDArray, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> NDArray:
+    tinted = image.copy()
+    tinted[mask] = (image[mask] * (1 - OPACITY) + np.array(colour) * OPACITY).astype(np.uint8)
+    return tinted
+
+
+def _jpeg(image: NDArray) -> str:
+    """A data URL of the image (RGB), scaled to `SIDE_PX` without smoothing, so that pixels can be counted."""
+    scale = SIDE_PX / max(image.shape[:2])
+    size = tuple(max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", scaled[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
