@@ -58,6 +58,9 @@ def command(
     ] = "percentile",
     max_ap_drop: Annotated[float, typer.Option(help="Points of mask AP that may be lost")] = 0.3,
     min_mask_iou: Annotated[float, typer.Option(help="Mean mask IoU with the float model")] = 0.97,
+    last_layers: Annotated[
+        bool, typer.Option("--last-layers", help="Quantise class, box and RPN outputs too")
+    ] = False,
     plan: Annotated[Path | None, typer.Option(help="Precision plan to follow; it is not changed")] = None,
     scales: Annotated[
         Path | None, typer.Option(help="Measured ranges, kept; default: beside OUTPUT, .scales.json")
@@ -81,9 +84,18 @@ def command(
     base, base_contract = read_model(onto, "fp16") if onto else (source, contract)
     if base_contract.checkpoint_sha256 != contract.checkpoint_sha256:
         raise CalibrationError(f"{onto}: made from another checkpoint than {model}. Export both from one.")
-    wanted = Plan.read(plan) if plan else Plan.default(Graph(source.graph), flavour, method)
+    wanted = (
+        Plan.read(plan)
+        if plan
+        else Plan.default(Graph(source.graph), flavour, method, last_layers=last_layers)
+    )
     if wanted.flavour != flavour:
         raise CalibrationError(f"{plan}: a plan for --flavour {wanted.flavour}, not {flavour}.")
+    if not last_layers and (last := wanted.last_layers):
+        raise AccuracyError(
+            f"{plan}: puts the last layers into INT8 ({', '.join(last)}), where 256 steps decide between "
+            "classes and box edges. Set them to float, or ask for it: --last-layers"
+        )
     chosen = find(data, images)
     if from_cache:
         ranges = read_cache(from_cache)
@@ -181,7 +193,7 @@ class _Context:
 def passed(plan: Plan, context: _Context, *, fixed: bool) -> tuple[Plan, Verdict]:
     """The plan, or one with groups back in float, that passes the gate; `fixed`: the plan or nothing.
 
-    Raises AccuracyError, naming the worst tensors and the layers against advice, where none does.
+    Raises AccuracyError, naming the worst tensors, where none does.
     """
     judge, make = context.judge, context.make
     verdict = judge.judge(make(plan))
@@ -207,10 +219,9 @@ def passed(plan: Plan, context: _Context, *, fixed: bool) -> tuple[Plan, Verdict
 
 
 def _suspects(plan: Plan, context: _Context) -> list[str]:
-    """What to look at where the gate fails: layers in INT8 against advice, then the worst tensors."""
-    advised = set(Plan.default(Graph(context.source.graph), plan.flavour, plan.method).int8_layers)
-    against = [name for name in plan.int8_layers if name not in advised]
-    lines = [f"last layers in INT8, against advice: {', '.join(against)}"] if against else []
+    """What to look at where the gate fails: last layers in INT8, then the worst tensors."""
+    last = plan.last_layers
+    lines = [f"last layers in INT8: {', '.join(last)}"] if last else []
     images = context.judge.images
     worst = distortions(context.source, context.ranges, plan.flavour, images, context.contract)
     return lines + [str(distortion) for distortion in worst[:WORST_NAMED]]

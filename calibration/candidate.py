@@ -51,6 +51,10 @@ def build(base: ModelProto, plan: Plan, ranges: Ranges) -> ModelProto:
     model = ModelProto()
     model.CopyFrom(base)
     placement = place(Graph(base.graph), plan.int8_layers, plan.flavour)
+    ranges = dict(ranges)
+    for node in base.graph.node:  # a half graph has casts that the float32 graph, which was measured, has not
+        if node.op_type == "Cast" and node.input[0] in ranges:
+            ranges.setdefault(node.output[0], ranges[node.input[0]])
     needed = set().union(*placement.scale_groups.values())
     if missing := sorted(needed - set(ranges)):
         raise CalibrationError(

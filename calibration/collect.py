@@ -23,7 +23,7 @@ from calibration.observers import Observer
 from calibration.scales import Key, Scales, TensorScale
 from runtime.cli import say, track
 from runtime.contract import IMAGE_SIZES, IMAGES, Contract
-from runtime.errors import MissingDependencyError
+from runtime.errors import CalibrationError, MissingDependencyError
 from runtime.files import atomic_path
 
 SAVE_EVERY_S = 30.0
@@ -93,6 +93,11 @@ def measure(
         if time.monotonic() - saved > SAVE_EVERY_S:
             progress.save(partial, key)
             saved = time.monotonic()
+    if unseen := [name for name, seen in progress.observers.items() if not seen.batches]:
+        raise CalibrationError(
+            f"{path}: nothing is known of {len(unseen)} tensors, such as '{unseen[0]}': the model found no "
+            "object in any calibration image. Use images with objects that it knows."
+        )
     return Scales(
         key=key,
         images=len(images),

@@ -49,7 +49,8 @@ class Observer:
         self.batches += 1
         if peak := max(-low, high):
             self._widen(peak)
-            magnitudes = np.abs(values.ravel()[:: max(1, values.size // SAMPLES)])
+            # An odd stride, so that it does not meet the same columns of every row.
+            magnitudes = np.abs(values.ravel()[:: values.size // SAMPLES | 1])
             magnitudes = magnitudes[magnitudes > 0]
             bins = np.minimum((magnitudes * (BINS / self.edge)).astype(np.int64), BINS - 1)
             self.counts += np.bincount(bins, minlength=BINS)

@@ -25,14 +25,17 @@ class Plan:
     layers: dict[str, dict[str, str]]
 
     @classmethod
-    def default(cls, graph: Graph, flavour: str, method: str) -> Plan:
-        """Everything that the flavour has kernels for but the last layers."""
+    def default(cls, graph: Graph, flavour: str, method: str, *, last_layers: bool = False) -> Plan:
+        """Everything that the flavour has kernels for, the last layers only if asked for."""
         able = set(quantisable(graph, flavour))
         return cls(
             flavour,
             method,
             {
-                group: {name: INT8 if name in able and group != OUTPUTS else FLOAT for name in names}
+                group: {
+                    name: INT8 if name in able and (last_layers or group != OUTPUTS) else FLOAT
+                    for name in names
+                }
                 for group, names in graph.groups.items()
             },
         )
@@ -46,6 +49,11 @@ class Plan:
     def float_layers(self) -> list[str]:
         """Names of the layers that stay in float."""
         return [name for names in self.layers.values() for name, kind in names.items() if kind == FLOAT]
+
+    @property
+    def last_layers(self) -> list[str]:
+        """Those of `int8_layers` whose outputs are class scores, boxes and RPN outputs."""
+        return [name for name, kind in self.layers.get(OUTPUTS, {}).items() if kind == INT8]
 
     @property
     def int8_groups(self) -> list[str]:

@@ -39,7 +39,8 @@ def quantise_weight(weight: NDArray, axis: int) -> tuple[NDArray[np.int8], NDArr
     """(int8 weights, a scale for each index of `axis`), symmetric; a channel of zeros gets the scale 1."""
     others = tuple(i for i in range(weight.ndim) if i != axis)
     peaks = np.abs(weight.astype(np.float32)).max(axis=others)
-    scales = np.where(peaks > 0, np.maximum(peaks / INT8_MAX, SMALLEST_SCALE), 1).astype(np.float32)
+    scales = np.where(peaks > 0, np.maximum(peaks / INT8_MAX, SMALLEST_SCALE), 1)
+    scales = scales.astype(weight.dtype).astype(np.float32)  # as they will be stored
     shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
     steps = np.rint(weight.astype(np.float32) / scales.reshape(shape))
     return np.clip(steps, -INT8_MAX, INT8_MAX).astype(np.int8), scales
@@ -91,8 +92,10 @@ class _Writer:
         del self.model.graph.initializer[:]
         self.model.graph.initializer.extend(kept)
         if self.half & self.paired:
-            for opset in self.model.opset_import:
-                opset.version = max(opset.version, HALF_OPSET) if opset.domain == "" else opset.version
+            # From 18 to 19 the operators that we use, bodies included, only took on more types.
+            for holder in (self.model, *self.model.functions):
+                for opset in holder.opset_import:
+                    opset.version = max(opset.version, HALF_OPSET) if opset.domain == "" else opset.version
 
     def _pair(self, tensor: str) -> None:
         """The Q and the DQ of a tensor that is to have them."""

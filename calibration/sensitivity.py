@@ -13,8 +13,9 @@ from onnx import ModelProto
 from calibration.collect import open_exposed
 from calibration.gate import Judge, Verdict
 from calibration.images import CalibrationImage, batches
+from calibration.placement import CPU
 from calibration.plan import Plan
-from calibration.qdq import Ranges, activation_scale
+from calibration.qdq import INT8_MAX, UINT8_MAX, Ranges, activation_scale
 from runtime.cli import track
 from runtime.contract import IMAGE_SIZES, IMAGES, Contract
 from runtime.files import atomic_path
@@ -103,7 +104,7 @@ def distortions(
                 continue
             low, high = ranges[tensor]
             scale, zero = activation_scale(low, high, flavour)
-            floor, top = (-zero, 255 - zero) if flavour == "cpu" else (-128, 127)
+            floor, top = (-zero, UINT8_MAX - zero) if flavour == CPU else (-INT8_MAX - 1, INT8_MAX)
             steps = np.rint(value / scale)
             rounded = np.clip(steps, floor, top) * scale
             found.append(
@@ -122,19 +123,11 @@ def _run(
     model: ModelProto, tensors: list[str], images: list[CalibrationImage], contract: Contract
 ) -> list[dict[str, np.ndarray]]:
     session = open_exposed(model, tensors)
-    return [
-        dict(
-            zip(
-                tensors,
-                (
-                    np.asarray(value, np.float32)
-                    for value in session.run(tensors, {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes})
-                ),
-                strict=True,
-            )
-        )
-        for batch in batches(images, contract.canvas, contract.batch)
-    ]
+    found = []
+    for batch in batches(images, contract.canvas, contract.batch):
+        values = session.run(tensors, {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes})
+        found.append({name: np.asarray(v, np.float32) for name, v in zip(tensors, values, strict=True)})
+    return found
 
 
 def _relative(actual: np.ndarray, expected: np.ndarray) -> float:
