@@ -25,7 +25,7 @@ HEIGHT_PX, WIDTH_PX = 800, 1088
 FOLDER = Path("out/bench")
 CHECKPOINT, MODEL = FOLDER / "resnet50.pt", FOLDER / "resnet50.onnx"
 # About thirty detections, as an image of a street or a room gives; the cost of a mask head follows them.
-SCORE_THRESHOLD = 0.62
+SCORE_THRESHOLD = 0.49
 
 
 def make_models() -> None:
