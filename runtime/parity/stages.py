@@ -132,8 +132,8 @@ def measure(stage: str, reference: NDArray, candidate: NDArray, limit: StageTole
     if reference.shape != candidate.shape:
         reason = f"its shape is {candidate.shape}, the reference's {reference.shape}"
         return StageError(stage, reason=reason)
-    if not reference.size:
-        return StageError(stage, IDENTICAL_DB, 1.0, 0.0, 0.0, 0.0)
+    if not reference.size:  # no box is on both sides, or there is none: nothing can be said
+        return StageError(stage)
     ours, theirs = reference.ravel(), candidate.ravel()
     error = theirs - ours
     signal, noise = float(np.dot(ours, ours)), float(np.dot(error, error))
