@@ -17,9 +17,13 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from runtime.backends import installed
+from runtime.bench_plot import plot_timings
 from runtime.cli import run, track
 from runtime.errors import ModelError
-from runtime.preprocess import preprocess
+from runtime.peak_memory import peak_memory_bytes
+from runtime.predictor import Predictor
+from runtime.preprocess import Batch, preprocess
 from runtime.session import Session, open_session
 from runtime.sources import find_images, read_image
 
@@ -32,21 +36,43 @@ class Timing:
     median_ms: float
     p10_ms: float
     p90_ms: float
+    p99_ms: float
     speedup: float  # median over the rounds of first / this
     speedup_p10: float
     speedup_p90: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model on a backend."""
+
+    path: Path
+    backend: str  # "" where the file has but one
+    session: Session
+
+    @property
+    def name(self) -> str:
+        """As in the tables."""
+        return f"{self.path} ({self.backend})" if self.backend else str(self.path)
 
 
 def measure(
     sessions: list[Session], images: NDArray, image_sizes: NDArray[np.float32], rounds: int
 ) -> list[Timing]:
     """Time `infer` of each session on the same canvas (see `interleave`)."""
+    named = [(session.name, session) for session in sessions]
+    return interleave([(name, infer_call(s, images, image_sizes)) for name, s in named], rounds)
 
-    def call(session: Session) -> Callable[[], object]:
-        own = images.astype(session.contract.canvas.dtype, copy=False)
-        return lambda: session.infer(own, image_sizes)
 
-    return interleave([(session.name, call(session)) for session in sessions], rounds)
+def infer_call(session: Session, images: NDArray, image_sizes: NDArray[np.float32]) -> Callable[[], object]:
+    """A call of `infer` on a canvas of the session's own dtype."""
+    own = images.astype(session.contract.canvas.dtype, copy=False)
+    return lambda: session.infer(own, image_sizes)
+
+
+def masks_call(predictor: Predictor, images: list[NDArray[np.uint8]]) -> Callable[[], object]:
+    """A call from images to full-size masks."""
+    return lambda: [result.masks for result in predictor(images)]
 
 
 def interleave(runs: list[tuple[str, Callable[[], object]]], rounds: int) -> list[Timing]:
@@ -66,26 +92,28 @@ def interleave(runs: list[tuple[str, Callable[[], object]]], rounds: int) -> lis
     return [
         Timing(
             name,
-            *(float(np.quantile(counted[:, j], q)) for q in (0.5, 0.1, 0.9)),
+            *(float(np.quantile(counted[:, j], q)) for q in (0.5, 0.1, 0.9, 0.99)),
             *(float(np.quantile(ratios[:, j], q)) for q in (0.5, 0.1, 0.9)),
         )
         for j, (name, _) in enumerate(runs)
     ]
 
 
-def print_timings(timings: list[Timing], title: str) -> None:
-    """The table a person reads."""
+def print_timings(timings: list[Timing], title: str, *, images: int = 1) -> None:
+    """The table a person reads; `images` a call."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title)
-    for heading in ("model", "median ms", "p10–p90 ms", "speed", "p10–p90"):
+    for heading in ("model", "median ms", "p10–p90 ms", "p99 ms", "images/s", "speed", "p10–p90"):
         table.add_column(heading, justify="left" if heading == "model" else "right")
     for t in timings:
         table.add_row(
             t.model,
             f"{t.median_ms:.1f}",
             f"{t.p10_ms:.1f}–{t.p90_ms:.1f}",
+            f"{t.p99_ms:.1f}",
+            f"{images * 1e3 / t.median_ms:.1f}",
             f"{t.speedup:.2f}×",
             f"{t.speedup_p10:.2f}–{t.speedup_p90:.2f}",
         )
@@ -97,35 +125,90 @@ def command(
     image: Annotated[Path, typer.Option(help="An image to run on")],
     rounds: Annotated[int, typer.Option(min=3, help="Counted rounds")] = 15,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    backend: Annotated[
+        str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, or all that are installed")
+    ] = "all",
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU, for ONNX files")] = None,
+    batches: Annotated[
+        list[int] | None, typer.Option("--batch", min=1, help="Images a call; may be given several times")
+    ] = None,
+    memory: Annotated[bool, typer.Option(help="Measure peak memory, in a process each")] = True,
+    plot: Annotated[Path | None, typer.Option(help="Draw the times (.png, .svg)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the timings as JSON")] = False,
 ) -> None:
-    """Compare models on one canvas, interleaved.
+    """Compare models and backends on one canvas, interleaved.
 
-    The canvas is that of the first model of fixed size.
+    Twice: the network alone, and from images to masks. The canvas is that of the first model of fixed size.
 
-    Example: maskrt bench best.pt model.onnx --image a.jpg
+    Example: maskrt bench best.pt model.onnx --image a.jpg --batch 1 --batch 4
     """
-    sessions = [open_session(path, device=device) for path in models]
+    candidates = [
+        Candidate(
+            path, name, open_session(path, device=device, backend=name or "onnxruntime", threads=threads)
+        )
+        for path in models
+        for name in _backends(path, device, backend)
+    ]
     contract = next(
-        (s.contract for s in sessions if s.contract.canvas.height_px is not None), sessions[0].contract
+        (c.session.contract for c in candidates if c.session.contract.canvas.height_px is not None),
+        candidates[0].session.contract,
     )
-    batch = preprocess([read_image(find_images([str(image)])[0])] * (contract.batch or 1), contract.canvas)
-    for session in sessions:
-        fixed = session.contract.canvas
-        if fixed.height_px not in (None, batch.images.shape[1]) or fixed.width_px not in (
-            None,
-            batch.images.shape[2],
-        ):
-            raise ModelError(
-                f"{session.name}: fixed to {fixed.height_px}x{fixed.width_px}, others to "
-                f"{batch.images.shape[1]}x{batch.images.shape[2]}. Bench models of one canvas size together."
-            )
-    timings = measure(sessions, batch.images, batch.image_sizes, rounds)
-    canvas = "x".join(str(n) for n in batch.images.shape[:3])
+    picture = read_image(find_images([str(image)])[0])
+    results = []
+    for size in batches or [contract.batch or 1]:
+        batch = preprocess([picture] * size, contract.canvas)
+        _check_canvas(candidates, batch)
+        network = interleave(
+            [(c.name, infer_call(c.session, batch.images, batch.image_sizes)) for c in candidates], rounds
+        )
+        images = [picture] * size
+        whole = interleave(
+            [(c.name, masks_call(Predictor(c.session, batch=size), images)) for c in candidates], rounds
+        )
+        shape = (batch.images.shape[0], batch.images.shape[1], batch.images.shape[2])
+        results.append((shape, network, whole))
+    canvas = results[0][0]
+    peaks = {
+        c.name: peak_memory_bytes(c.path, canvas, backend=c.backend or "onnxruntime", device=device)
+        for c in (candidates if memory else [])
+    }
+    if plot:
+        plot_timings({"x".join(map(str, shape)): network for shape, network, _ in results}, plot)
     if as_json:
-        print(json.dumps({"canvas": canvas, "rounds": rounds, "timings": [asdict(t) for t in timings]}))
-    else:
-        print_timings(timings, f"{rounds} rounds on {canvas}, infer alone")
+        runs = [
+            {
+                "canvas": "x".join(map(str, shape)),
+                "timings": [asdict(t) for t in network],
+                "image_to_masks": [asdict(t) for t in whole],
+            }
+            for shape, network, whole in results
+        ]
+        print(json.dumps({"rounds": rounds, "runs": runs, "peak_memory_bytes": peaks}))
+        return
+    for shape, network, whole in results:
+        title = f"{rounds} rounds on {'x'.join(map(str, shape))}"
+        print_timings(network, f"{title}, network alone", images=shape[0])
+        print_timings(whole, f"{title}, from images to masks", images=shape[0])
+    for name, peak in peaks.items():
+        print(f"peak memory of {name}: " + (f"{peak / 1e9:.2f} GB" if peak else "not known on this system"))
+
+
+def _backends(path: Path, device: str, backend: str) -> list[str]:
+    """Which to measure a file on; one without a name where there is no choice."""
+    if path.suffix != ".onnx" or device != "cpu":
+        return [""]
+    return (installed() or ["onnxruntime"]) if backend == "all" else [backend]
+
+
+def _check_canvas(candidates: list[Candidate], batch: Batch) -> None:
+    height, width = batch.images.shape[1:3]
+    for candidate in candidates:
+        fixed = candidate.session.contract.canvas
+        if fixed.height_px not in (None, height) or fixed.width_px not in (None, width):
+            raise ModelError(
+                f"{candidate.path}: fixed to {fixed.height_px}x{fixed.width_px}, others to "
+                f"{height}x{width}. Bench models of one canvas size together."
+            )
 
 
 def main(args: list[str] | None = None) -> None:

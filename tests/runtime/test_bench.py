@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runtime.backends import installed
 from runtime.bench import main, measure
 from runtime.contract import Contract
 from runtime.session import Outputs, Session
+from runtime.sources import read_image
 
 Make = Callable[..., Contract]
 Run = Callable[..., Any]
@@ -93,22 +95,44 @@ def test_a_model_is_as_fast_as_itself(tiny_session: Session) -> None:
 
 
 def test_the_command_prints_json(command: Run, tiny_onnx: Path, picture_file: Path) -> None:
-    ended = command(main, tiny_onnx, tiny_onnx, "--image", picture_file, "--rounds", 3, "--json")
+    arguments = (main, tiny_onnx, tiny_onnx, "--image", picture_file, "--rounds", 3, "--json")
+    ended = command(*arguments, "--backend", "onnxruntime", "--batch", 1, "--batch", 4)
 
     assert (ended.code, ended.err) == (0, "")
     facts = json.loads(ended.out)
-    assert (facts["canvas"], facts["rounds"]) == ("1x64x96", 3)
-    assert [t["model"] for t in facts["timings"]] == [str(tiny_onnx)] * 2
-    assert facts["timings"][0]["speedup"] == 1
-    assert facts["timings"][1]["median_ms"] > 0
+    assert facts["rounds"] == 3
+    assert [r["canvas"] for r in facts["runs"]] == ["1x64x96", "4x64x96"]
+    for timings in (facts["runs"][0]["timings"], facts["runs"][1]["image_to_masks"]):
+        assert [t["model"] for t in timings] == [f"{tiny_onnx} (onnxruntime)"] * 2
+        assert timings[0]["speedup"] == 1
+        assert 0 < timings[1]["median_ms"] <= timings[1]["p90_ms"] <= timings[1]["p99_ms"]
+    (peak,) = facts["peak_memory_bytes"].values()
+    assert 30e6 < peak < 2e9, "of Python with numpy and ONNX Runtime"
 
 
-def test_the_command_prints_a_table(command: Run, tiny_onnx: Path, picture_file: Path) -> None:
-    ended = command(main, tiny_onnx, "--image", picture_file, "--rounds", 3)
+def test_every_backend_that_is_installed_is_measured(
+    command: Run, tiny_onnx: Path, picture_file: Path
+) -> None:
+    arguments = (main, tiny_onnx, "--image", picture_file, "--rounds", 3, "--json", "--no-memory")
+    facts = json.loads(command(*arguments).out)
+
+    measured = [t["model"] for t in facts["runs"][0]["timings"]]
+    assert measured == [f"{tiny_onnx} ({name})" for name in installed()]
+    assert facts["peak_memory_bytes"] == {}
+
+
+def test_the_command_prints_a_table_and_draws(
+    command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    arguments = (main, tiny_onnx, "--image", picture_file, "--rounds", 3, "--no-memory")
+    ended = command(*arguments, "--plot", tmp_path / "a.png")
 
     assert ended.code == 0
-    assert "3 rounds on 1x64x96" in ended.out
+    assert "3 rounds on 1x64x96, network alone" in ended.out
+    assert "3 rounds on 1x64x96, from images to masks" in ended.out
     assert "1.00×" in ended.out
+    assert min(read_image(tmp_path / "a.png").shape[:2]) > 100
+    assert "Name it .png or .svg" in command(*arguments, "--plot", tmp_path / "a.docx").err
 
 
 def test_the_canvas_is_that_of_the_fixed_model(
@@ -116,10 +140,10 @@ def test_the_canvas_is_that_of_the_fixed_model(
 ) -> None:
     fixed = write_model(contract=contract_with(batch=2, height_px=96, width_px=64))
 
-    ended = command(main, tiny_onnx, fixed, "--image", picture_file, "--rounds", 3, "--json")
+    ended = command(main, tiny_onnx, fixed, "--image", picture_file, "--rounds", 3, "--json", "--no-memory")
 
     assert ended.code == 0, ended.err
-    assert json.loads(ended.out)["canvas"] == "2x96x64"
+    assert json.loads(ended.out)["runs"][0]["canvas"] == "2x96x64"
 
 
 @pytest.mark.parametrize(
