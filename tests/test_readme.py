@@ -14,6 +14,7 @@ import pytest
 
 from runtime.sinks import write_png
 from tests.models import lively_checkpoint, scene
+from tests.runtime.videos import write_video
 from training.data import load_dataset
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
@@ -42,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "data" / split / "annotations.json").write_text(json.dumps(truth))
     write_png(root / "photos" / "a.png", scene(1))
     shutil.copy(root / "photos" / "a.png", root / "photo.jpg")  # what a file is, its content says
+    write_video(root / "clip.mp4", [scene(1)] * 3, "mp4v")
     return root
 
 
@@ -57,7 +59,7 @@ def test_the_commands_of_the_readme_work(folder: Path) -> None:
             # Sixteen steps teach nothing, and parity has nothing to compare where nothing is found.
             lively_checkpoint("resnet18", num_classes=5, rpn_post_nms_test=100).save(folder / "lively.pt")
             rename_classes(folder / "lively.pt", folder / "out/mine/best.pt")
-    assert verbs == ["train", "export", "infer", "evaluate", "parity", "doctor"]
+    assert verbs == ["train", "export", "infer", "infer", "evaluate", "parity", "doctor"]
     assert json.loads((folder / "out/photos/predictions.json").read_text())
     snippet = subprocess.run([sys.executable, "-c", blocks("python")[0]], cwd=folder, capture_output=True)
     assert snippet.returncode == 0, snippet.stderr.decode()
