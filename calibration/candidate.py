@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
 from calibration.layers import Graph
@@ -21,7 +22,7 @@ def read_model(path: Path, precision: str) -> tuple[ModelProto, Contract]:
     try:
         model = onnx.load(path)
         text = next(entry.value for entry in model.metadata_props if entry.key == METADATA_KEY)
-    except (OSError, ValueError, StopIteration, onnx.checker.ValidationError) as error:
+    except (OSError, DecodeError, StopIteration) as error:
         raise ModelError(
             f"{path}: not an ONNX file of maskrt. Make one: maskrt export CHECKPOINT -o {path}"
         ) from error
