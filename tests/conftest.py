@@ -10,8 +10,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 
-from tests.models import lively_checkpoint
-
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -27,6 +25,8 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """R18-FPN of 90 classes with lively random weights, on small canvases with few proposals: it is quick."""
+    from tests.models import lively_checkpoint  # needs torch, which tests/parity does not
+
     path = tmp_path_factory.mktemp("random") / "resnet18.pt"
     lively_checkpoint("resnet18", min_size_px=256, max_size_px=448, rpn_post_nms_test=200).save(path)
     return path
@@ -42,3 +42,12 @@ def random_onnx(random_checkpoint: Path) -> Path:
     checkpoint = load_checkpoint(random_checkpoint)
     save_onnx(export_onnx(checkpoint, checkpoint.contract(detections="dynamic")), path)
     return path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of tests/parity; pytest takes them from this file alone, whatever folder it is given."""
+    group = parser.getgroup("maskrt", "parity of your own model (tests/parity)")
+    group.addoption("--maskrt-reference", help="the checkpoint (.pt), or a bundle of maskrt parity record")
+    group.addoption("--maskrt-candidate", help="the deployed model (.onnx, .engine)")
+    group.addoption("--maskrt-images", action="append", help="file, folder or glob; may be repeated")
+    group.addoption("--maskrt-device", default="cpu", help="cpu or cuda")

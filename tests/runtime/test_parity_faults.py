@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import onnx
@@ -13,8 +14,11 @@ from export.reference import open_reference
 from export.stages import show_stages
 from runtime import postprocess
 from runtime.ort_session import OrtSession
+from runtime.parity import judge as judge_module
+from runtime.parity import stages
 from runtime.parity.judge import Expected, expect, judge
 from runtime.parity.report import Report
+from runtime.parity.stages import StageError
 from runtime.parity.tolerances import FP32
 from runtime.preprocess import Batch, preprocess
 from runtime.results import MaskCrop
@@ -107,3 +111,36 @@ def test_nothing_is_named_where_nothing_is_wrong(parity_with: Callable[[Plant], 
     assert report.failures == []
     assert report.stages.first is None
     assert report.to_dict()["summary"]["instances"] >= 20
+
+
+def sees_nothing(stage: str, reference: np.ndarray, candidate: np.ndarray, limit: object) -> StageError:
+    return StageError(stage, snr_db=200.0, relative_error=0.0)
+
+
+def no_errors(*_: object) -> list[StageError]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("module", "comparison", "blind", "fault", "stage"),
+    [
+        (stages, "measure", sees_nothing, faults.mask_of_another_class, "mask_logits"),
+        (judge_module, "compare_stages", no_errors, faults.bgr, "canvas"),
+        (judge_module, "instance_errors", no_errors, faults.class_index_off_by_one, "detections"),
+    ],
+)
+def test_a_comparison_that_sees_nothing_would_be_noticed(
+    module: ModuleType,
+    comparison: str,
+    blind: Callable[..., object],
+    fault: Plant,
+    stage: str,
+    parity_with: Callable[[Plant], Report],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The faults above are named by the comparison that is meant to, and by no other."""
+    monkeypatch.setattr(module, comparison, blind)
+
+    first = parity_with(fault).stages.first
+
+    assert first is None or first.stage != stage

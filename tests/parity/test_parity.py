@@ -1,0 +1,30 @@
+"""Is the model that is deployed the model that was trained? Skipped unless told which: docs/parity.md."""
+
+from __future__ import annotations
+
+from runtime.parity.bundle import Bundle
+from runtime.parity.report import Report
+from runtime.session import Session
+
+
+def test_no_stage_inside_is_out_of_tolerance(
+    report: Report, reference: Session | Bundle, candidate: Session
+) -> None:
+    assert reference.has_stages, f"{reference.name}: cannot be looked into"
+    assert candidate.has_stages, f"{candidate.name}: cannot be looked into; maskrt export --with-stages"
+    assert report.stages.first is None, str(report.stages.first)
+
+
+def test_every_instance_is_found_again(report: Report) -> None:
+    summary = report.to_dict()["summary"]
+    assert summary["instances"], "the reference finds nothing in these images: give others"
+    assert report.matched >= report.tolerance.matched or not _lost(summary), summary
+
+
+def test_scores_boxes_and_masks_are_within_tolerance(report: Report) -> None:
+    assert report.failures == []
+
+
+def _lost(summary: dict) -> int:
+    """Missed and extra instances that do not lie at a threshold."""
+    return sum(summary[key] - summary[f"{key}_at_threshold"] for key in ("missed", "extra"))
