@@ -26,6 +26,7 @@ from runtime.video import VideoFile
 pytestmark = pytest.mark.full
 
 FRAMES, FPS, ROUNDS = 60, 25.0, 3
+HEIGHT_PX, WIDTH_PX = 1080, 1920
 MIN_SCORE = 0.5
 NEVER_SLOWER = 0.97  # of the time of the stages one after the other; the rest is the machine's own spread
 
@@ -40,17 +41,20 @@ def model(droplets_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def video(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The consecutive frames of two recordings, there and back until there are sixty."""
+    """The consecutive frames of two recordings, the smaller laid on a frame of the larger's size, there and
+    back until there are sixty."""
     names = list((data_dir / "droplets").rglob("video[56]image*.jpg"))
     names.sort(key=lambda p: [int(n) for n in re.findall(r"\d+", p.name)])
-    images = [read_image(name) for name in names]
-    order = [*range(len(images)), *reversed(range(len(images)))]
+    order = [*names, *reversed(names)]
     path = tmp_path_factory.mktemp("frames") / "droplets.mp4"
-    height, width = images[0].shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, (WIDTH_PX, HEIGHT_PX))
     for i in range(FRAMES):
-        writer.write(cv2.cvtColor(images[order[i % len(order)]], cv2.COLOR_RGB2BGR))
+        image = read_image(order[i % len(order)])
+        frame = np.zeros((HEIGHT_PX, WIDTH_PX, 3), np.uint8)
+        frame[: image.shape[0], : image.shape[1]] = image[:, :, ::-1]
+        writer.write(frame)
     writer.release()
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == FRAMES
     return path
 
 
