@@ -18,7 +18,8 @@ from tests.runtime.videos import write_video
 from training.data import load_dataset
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-RUN_ELSEWHERE = ("make demo", "pip install")  # by tests/full/test_demo.py; by make's own set-up
+# By tests/full/test_demo.py; by make's own set-up; where there is a GPU, by `make gpu-check`.
+RUN_ELSEWHERE = ("make demo", "pip install", "maskrt build", "maskrt infer model.engine")
 
 
 def blocks(language: str) -> list[str]:
