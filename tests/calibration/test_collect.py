@@ -1,0 +1,111 @@
+"""Streaming observation: every image once, resumable, and the work of each layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from calibration import collect
+from calibration.candidate import read_model
+from calibration.collect import measure
+from calibration.images import WANTED, CalibrationImage, digest, find
+from calibration.layers import multiply_adds
+from calibration.scales import Key, Scales
+from runtime.errors import DataError, ImageError
+from runtime.sinks import write_png
+from tests.calibration.graphs import parse
+from tests.models import scene
+
+
+@pytest.fixture(scope="module")
+def images() -> list[CalibrationImage]:
+    return [CalibrationImage(str(i), lambda i=i: scene(i)) for i in range(3)]
+
+
+def measured(model: Path, images: list[CalibrationImage], folder: Path, upto: int | None = None) -> Scales:
+    _, contract = read_model(model, "fp32")
+    key = Key.of(model, contract, "images")
+    return measure(model, contract, images[:upto], key, folder / "part.npz")
+
+
+def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
+    random_onnx: Path, images: list[CalibrationImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = measured(random_onnx, images, tmp_path)
+    assert not (tmp_path / "part.npz").exists(), "a short run leaves nothing behind"
+    read: list[int] = []
+
+    def counted(index: int, fail: bool = False) -> np.ndarray:
+        if fail:
+            raise KeyboardInterrupt
+        read.append(index)
+        return scene(index)
+
+    monkeypatch.setattr(collect, "SAVE_EVERY_S", 0.0)
+    killed = [CalibrationImage(str(i), lambda i=i: counted(i, fail=i == 2)) for i in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        measured(random_onnx, killed, tmp_path)
+    resumed = measured(
+        random_onnx, [CalibrationImage(str(i), lambda i=i: counted(i)) for i in range(3)], tmp_path
+    )
+    assert read == [0, 1, 2], "each image once"
+    assert resumed == at_once
+
+
+def test_what_another_model_left_is_not_gone_on_from(
+    random_onnx: Path, images: list[CalibrationImage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "SAVE_EVERY_S", 0.0)
+    measured(random_onnx, images, tmp_path, upto=1)
+    changed = onnx.load(random_onnx)
+    changed.doc_string = "another"
+    onnx.save(changed, tmp_path / "other.onnx")
+    fresh = measured(tmp_path / "other.onnx", images[1:2], tmp_path)
+    assert fresh.images == 1
+    assert fresh.tensors != measured(random_onnx, images, tmp_path, upto=1).tensors
+
+
+def test_multiply_adds_by_hand() -> None:
+    model = parse(
+        """float[2, 3, 9, 11] x) => (float[2, 5] y {
+            a = Conv <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (x, a_weight)
+            b = ConvTranspose <kernel_shape = [2, 2], strides = [2, 2]> (a, b_weight)
+            flat = Flatten (b)
+            y = Gemm <transB = 1> (flat, c_weight)
+        }""",
+        {"a.weight": (4, 3, 3, 3), "b.weight": (4, 6, 2, 2), "c.weight": (5, 6 * 10 * 12)},
+    )
+    a, b, c = (n for n in model.graph.node if n.op_type != "Flatten")
+    assert multiply_adds(a, (2, 3, 9, 11), (4, 3, 3, 3)) == 2 * (5 * 6) * (4 * 3 * 9)
+    assert multiply_adds(b, (2, 4, 5, 6), (4, 6, 2, 2)) == 2 * (5 * 6) * (4 * 6 * 4)
+    assert multiply_adds(c, (2, 720), (5, 720)) == 2 * 720 * 5
+
+
+def test_images_are_spread_evenly_over_what_there_is(tmp_path: Path) -> None:
+    for i in range(10):
+        write_png(tmp_path / f"{i}.png", scene(0))
+    assert [Path(i.name).stem for i in find(str(tmp_path), 4)] == ["0", "3", "6", "9"]
+    assert len(find(str(tmp_path), WANTED)) == 10
+    assert len(find("synthetic:5:1", 3)) == 3
+
+
+def test_no_images_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no images"):
+        find(str(tmp_path), 500)
+    with pytest.raises(DataError, match="0 are asked for"):
+        find("synthetic:5:1", 0)
+
+
+def test_blank_images_are_refused(tmp_path: Path) -> None:
+    for i in range(3):
+        write_png(tmp_path / f"{i}.png", np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(DataError, match=r"3 of 3 calibration images are blank \(such as .*0\.png\)"):
+        digest(find(str(tmp_path), 3))
+
+
+def test_the_digest_is_of_the_pixels_in_their_order(images: list[CalibrationImage]) -> None:
+    same = [CalibrationImage("renamed", image.read) for image in images]
+    assert digest(same) == digest(images) != digest(images[::-1])
