@@ -37,6 +37,7 @@ PACKAGES = {  # import name: (distribution, what it is for, extra)
     "onnx": ("onnx", "export", "export"),
     "onnxscript": ("onnxscript", "export", "export"),
     "onnxruntime": ("onnxruntime", "running ONNX files", "cpu"),
+    "openvino": ("openvino", "running ONNX files on Intel's and AMD's CPUs", "openvino"),
     "pycocotools": ("pycocotools", "COCO metrics", "cpu"),
     "scipy": ("scipy", "parity", "cpu"),
     "tensorrt": ("tensorrt", "TensorRT engines", "gpu"),

@@ -27,13 +27,18 @@ def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     thickness = max(1, round(1.5 * scale))
     for label, crop in zip(result.labels, result.crops, strict=True):
         colour = np.array(class_colour(int(label)), np.float32)
-        h, w = crop.bits.shape
-        if not crop.bits.any():
+        bits = np.ascontiguousarray(crop.bits).view(np.uint8)
+        h, w = bits.shape
+        if not bits.any():
             continue
         region = canvas[crop.top : crop.top + h, crop.left : crop.left + w]
-        region[crop.bits] = (region[crop.bits] * (1 - FILL_OPACITY) + colour * FILL_OPACITY).astype(np.uint8)
+        levels = np.arange(256)[:, None] * (1 - FILL_OPACITY) + colour * FILL_OPACITY
+        blended = cv2.LUT(
+            region, levels.astype(np.uint8)[None]
+        )  # a table is quicker than arithmetic on pixels
+        region[:] = cv2.copyTo(blended, bits, region.copy())
         contours, _ = cv2.findContours(
-            crop.bits.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(crop.left, crop.top)
+            bits, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(crop.left, crop.top)
         )
         cv2.drawContours(canvas, contours, -1, class_colour(int(label)), thickness, cv2.LINE_AA)
     # Labels last and from the least certain up, so that no mask and no weaker label hides a strong one.
