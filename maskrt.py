@@ -22,7 +22,7 @@ VERBS = {
     "train": ("training.train", "Train a model on your images."),
     "export": ("export.to_onnx", "Turn a checkpoint into an ONNX file that describes itself."),
     "calibrate": ("calibration.calibrate", "Quantise a model to INT8, and bound what it loses."),
-    "infer": ("runtime.infer", "Run a model over images: overlays, COCO results, JSON lines."),
+    "infer": ("runtime.infer", "Run a model over images and videos: overlays, COCO results, JSON lines."),
     "evaluate": ("runtime.evaluate", "Measure COCO box and mask AP of a model."),
     "parity": ("runtime.parity.compare", "Prove that a model file finds what its checkpoint finds."),
     "build": ("export.build_engine", "Turn an ONNX file into a TensorRT engine for this machine."),
