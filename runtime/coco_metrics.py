@@ -18,31 +18,47 @@ def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]
 
     ground_truth: a COCO dictionary; predictions: COCO results over the same image ids.
     """
+    truth = coco_truth(ground_truth)
+    metrics: dict[str, float] = {}
+    for name in IOU_TYPES:
+        evaluation = coco_evaluation(truth, predictions, name)
+        with silence():
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        metrics.update({f"{name}_{s}": float(v) for s, v in zip(STATISTICS, evaluation.stats, strict=False)})
+    return metrics
+
+
+def coco_truth(ground_truth: dict[str, Any]) -> Any:
+    """A COCO dictionary as pycocotools' COCO. Raises MissingDependencyError without pycocotools."""
     try:
         from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise MissingDependencyError(
             "COCO metrics need pycocotools. Install it: pip install 'maskrt[cpu]'"
         ) from error
-    metrics: dict[str, float] = {}
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports by printing
-        truth = COCO()
-        truth.dataset = ground_truth
+    truth = COCO()
+    truth.dataset = ground_truth
+    with silence():
         truth.createIndex()
-        for name, iou_type in IOU_TYPES.items():
-            # loadRes takes an object's size from its box where it has one; mask AP goes by the mask's.
-            hidden = {"bbox"} if iou_type == "segm" else set()
-            rows = [{k: v for k, v in row.items() if k not in hidden} for row in predictions]
-            detections = truth.loadRes(rows) if rows else _nothing(truth)
-            evaluation = COCOeval(truth, detections, iou_type)
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-            metrics.update(
-                {f"{name}_{s}": float(v) for s, v in zip(STATISTICS, evaluation.stats, strict=False)}
-            )
-    return metrics
+    return truth
+
+
+def coco_evaluation(truth: Any, predictions: list[dict[str, Any]], name: str) -> Any:
+    """A pycocotools COCOeval of predictions, still to be run; name: of `IOU_TYPES`."""
+    from pycocotools.cocoeval import COCOeval
+
+    # loadRes takes an object's size from its box where it has one; mask AP goes by the mask's.
+    hidden = {"bbox"} if name == "mask" else set()
+    rows = [{k: v for k, v in row.items() if k not in hidden} for row in predictions]
+    with silence():
+        return COCOeval(truth, truth.loadRes(rows) if rows else _nothing(truth), IOU_TYPES[name])
+
+
+def silence() -> contextlib.redirect_stdout[io.StringIO]:
+    """pycocotools reports by printing."""
+    return contextlib.redirect_stdout(io.StringIO())
 
 
 def _nothing(truth: Any) -> Any:
@@ -51,5 +67,6 @@ def _nothing(truth: Any) -> Any:
 
     empty = COCO()
     empty.dataset = {**truth.dataset, "annotations": []}
-    empty.createIndex()
+    with silence():
+        empty.createIndex()
     return empty

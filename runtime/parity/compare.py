@@ -22,14 +22,21 @@ from runtime.errors import (
 from runtime.parity.conclude import Model, conclude
 from runtime.parity.judge import expect, judge
 from runtime.parity.report import Report
+from runtime.parity.task import Task
 from runtime.parity.tolerances import BY_PRECISION, Tolerance
 from runtime.preprocess import preprocess
 from runtime.session import Session, open_session
+from runtime.siblings import load_dataset
 from runtime.sources import find_images, read_image
 
 
 def compare(
-    reference: Session, candidate: Session, name: str, image: NDArray[np.uint8], report: Report
+    reference: Session,
+    candidate: Session,
+    name: str,
+    image: NDArray[np.uint8],
+    report: Report,
+    task: Task | None = None,
 ) -> None:
     """Run both on one image, on the candidate's canvas, and add the outcome to the report.
 
@@ -37,7 +44,10 @@ def compare(
     """
     batch = preprocess([image], candidate.contract.canvas)
     expected = expect(reference, batch, look=reference.has_stages and candidate.has_stages)
-    judge(name, batch, expected, candidate, report)
+    outputs = judge(name, batch, expected, candidate, report)
+    if task is not None and (image_id := task.image_id(Path(name).name)) is not None:
+        results = reference.results(expected.outputs, batch), candidate.results(outputs, batch)
+        task.add(image_id, *(one[0].to_coco(image_id) for one in results))
 
 
 def open_looking(path: Path, device: str, class_names: list[str] | None = None) -> Session:
@@ -46,6 +56,12 @@ def open_looking(path: Path, device: str, class_names: list[str] | None = None) 
         return open_session(path, device=device, class_names=class_names, stages=True)
     except (ModelError, MissingDependencyError):
         return open_session(path, device=device, class_names=class_names)
+
+
+def load_task(data: str, class_name: str, candidate: Session) -> Task:
+    """The annotations of a data set of the candidate's classes. Raises DataError where it has others."""
+    dataset = load_dataset(data, class_name=class_name)
+    return Task(dataset.with_classes(candidate.contract.classes).to_coco())
 
 
 def tolerance_for(reference: Model, candidate: Model) -> Tolerance:
@@ -69,6 +85,8 @@ def command(
     reference: Annotated[Path, typer.Argument(help="The checkpoint that was trained (.pt)")],
     candidate: Annotated[Path, typer.Argument(help="The model to be deployed: .onnx or .engine")],
     inputs: Annotated[list[str], typer.Argument(help="Image files, folders and globs")],
+    data: Annotated[str | None, typer.Option(help="Annotations of the images: compare AP too")] = None,
+    class_name: Annotated[str, typer.Option(help="VIA without class attributes: its name")] = "object",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report (JSON)")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     html: Annotated[Path | None, typer.Option(help="Write the report as a page (.html)")] = None,
@@ -86,6 +104,7 @@ def command(
     names = candidate_session.contract.class_names
     reference_session = open_looking(reference, device, names)
     report = Report(tolerance_for(reference_session, candidate_session))
+    task = load_task(data, class_name, candidate_session) if data else None
     skipped = 0
     for path in track(paths, "Comparing"):
         try:
@@ -94,9 +113,11 @@ def command(
             say(f"skipped {error}")
             skipped += 1
             continue
-        compare(reference_session, candidate_session, str(path), image, report)
+        compare(reference_session, candidate_session, str(path), image, report, task)
     if not report.images:
         raise ParityError("no image could be read, so nothing was compared.")
+    if task is not None:
+        report.task = task.difference()
     conclude(report, reference_session, candidate_session, output=output, html=html, as_json=as_json)
     if skipped:
         raise typer.Exit(EXIT_PARTIAL)

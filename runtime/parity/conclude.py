@@ -117,3 +117,10 @@ def _print(report: Report, facts: dict[str, Any]) -> None:
         at = summary[f"{key}_at_threshold"]
         table.add_row(key + (f" ({at} at a threshold)" if at else ""), "", str(summary[key]), few)
     console.print(table)
+    for kind, ap in (facts["task"] or {}).items():
+        console.print(
+            f"{kind} AP {100 * ap['reference']:.2f} → {100 * ap['candidate']:.2f}: "
+            f"{100 * ap['difference']:+.2f} "
+            f"(95% interval {100 * ap['low']:+.2f} to {100 * ap['high']:+.2f})",
+            highlight=False,
+        )

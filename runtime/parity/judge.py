@@ -66,10 +66,11 @@ def _run(session: Session, batch: Batch, look: bool) -> tuple[Outputs, Stages | 
     return first, None if stages is None else first_image(stages, outputs)
 
 
-def judge(name: str, batch: Batch, expected: Expected, candidate: Session, report: Report) -> None:
+def judge(name: str, batch: Batch, expected: Expected, candidate: Session, report: Report) -> Outputs:
     """Run the candidate on the batch of one that the reference saw, and add to `report` how it differs.
 
-    Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size.
+    Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size. Returns
+    the candidate's outputs.
     """
     outputs, stages = _run(candidate, batch, candidate.has_stages and expected.samples is not None)
     limit = report.tolerance
@@ -95,3 +96,4 @@ def judge(name: str, batch: Batch, expected: Expected, candidate: Session, repor
         limit=limit,
     )
     report.stages.add(name, errors, lambda error: culprits(error, evidence))
+    return outputs

@@ -25,6 +25,7 @@ class Report:
     images: list[dict[str, Any]] = field(default_factory=list)
     stages: StageReport = field(default_factory=StageReport)
     worst: WorstCases = field(default_factory=WorstCases)
+    task: dict[str, dict[str, float]] | None = None  # what Task.difference gives, where there are annotations
 
     def add(
         self,
@@ -149,6 +150,7 @@ class Report:
                 "boundary_distance_px": _spread(self._all("boundary_distances_px")),
             },
             "stages": self.stages.to_dict(),
+            "task": self.task,
             "per_image": [{k: _jsonable(v) for k, v in image.items()} for image in self.images],
         }
 
