@@ -93,10 +93,9 @@ def command(
             f"{output}: takes one video or camera, not {len(sources)} inputs. Name a folder: -o out"
         )
     folder = output.with_suffix("") if video else output
-    with claimed_folder(folder):
+    with claimed_folder(folder), closing(Stopwatch(profile)) as stopwatch:
         painters: dict[str, Painter] = {"overlays": draw} if overlays else {}
         painters |= {"splash": splash} if splashes else {}
-        stopwatch = Stopwatch(profile)
         pipeline = Pipeline(
             session,
             batch=batch,
@@ -109,7 +108,6 @@ def command(
         tally = Tally()
         with _signals_raise():
             _run(pipeline, sources, sinks, tally, output)
-        stopwatch.close()
     _summarise(tally, pipeline, output)
     if as_json:
         summary = {"images": tally.images, "detections": tally.detections, "failed": tally.failed}
@@ -124,16 +122,20 @@ def open_sinks(
     """What a run writes, all into `folder` but for the `video` of overlays. kinds: of pictures."""
     names = [source.name for source in sources]
     layout, ids = Layout(names), image_ids(names)
-    sinks: list[Sink] = [
-        CocoSink(folder / "predictions.json", ids),
-        JsonLinesSink(folder / "results.jsonl", ids),
-    ]
-    for kind in kinds:
-        sinks.append(PictureSink(kind, folder / kind, layout, video=video if kind == "overlays" else None))
-    if masks:
-        sinks.append(MaskSink(folder / "masks", layout))
-    if contours:
-        sinks.append(ContourSink(folder / "contours.jsonl"))
+    sinks: list[Sink] = []
+    try:
+        sinks.append(CocoSink(folder / "predictions.json", ids))
+        sinks.append(JsonLinesSink(folder / "results.jsonl", ids))
+        for kind in kinds:
+            own = video if kind == "overlays" else None
+            sinks.append(PictureSink(kind, folder / kind, layout, video=own))
+        if masks:
+            sinks.append(MaskSink(folder / "masks", layout))
+        if contours:
+            sinks.append(ContourSink(folder / "contours.jsonl"))
+    except BaseException:
+        _end(sinks, whole=False)
+        raise
     return sinks
 
 
@@ -183,12 +185,16 @@ class _Stopped(BaseException):
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into _Stopped within, in the main thread."""
+    """Turn SIGINT and SIGTERM into _Stopped within, in the main thread; a second one ends the process."""
 
     def stop(number: int, _frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
         raise _Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:

@@ -93,6 +93,20 @@ def test_a_folder_that_cannot_be_made(command: Run, tiny_onnx: Path, picture_fil
     assert said.endswith("Choose another output.")
 
 
+def test_an_output_that_is_taken_leaves_nothing_behind(
+    command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / "contours.jsonl").mkdir(parents=True)
+    arguments = (picture_file, "-o", out, "--contours", "--profile", tmp_path / "trace.json")
+
+    said = one_sentence(command(main, tiny_onnx, *arguments))
+
+    assert said.startswith(f"maskrt infer: {out / 'contours.jsonl'}: cannot be written (Is a directory)")
+    assert {p.name for p in out.iterdir()} == {"contours.jsonl", "results.jsonl"}
+    assert {p.name for p in tmp_path.iterdir()} == {"out", "picture.png", "trace.json"}
+
+
 def test_links_that_lead_in_circles(
     command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path
 ) -> None:
