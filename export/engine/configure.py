@@ -86,12 +86,13 @@ def _set_types_for_8_6(trt: Any, network: Any, config: Any, precision: str) -> N
         fixed = (trt.LayerType.CAST, trt.LayerType.CONSTANT, trt.LayerType.PLUGIN_V2, trt.LayerType.SHAPE)
         for i in range(network.num_layers):
             layer = network.get_layer(i)
-            outputs = [layer.get_output(j) for j in range(layer.num_outputs)]
-            if layer.type in fixed or any(tensor.dtype != trt.float32 for tensor in outputs):
+            types = [layer.get_output(j).dtype for j in range(layer.num_outputs)]
+            if layer.type in fixed or trt.float32 not in types:
                 continue
             layer.precision = trt.float32
-            for j in range(layer.num_outputs):
-                layer.set_output_type(j, trt.float32)
+            for j, given in enumerate(types):
+                if given == trt.float32:  # a TopK has indices beside its values, which stay what they are
+                    layer.set_output_type(j, trt.float32)
 
 
 def timing_cache_path(engine: Path, tensorrt_version: str, compute_capability: str) -> Path:
@@ -102,15 +103,15 @@ def timing_cache_path(engine: Path, tensorrt_version: str, compute_capability: s
 
 def load_timing_cache(config: Any, path: Path) -> None:
     """Give the builder what earlier builds measured; a cache that TensorRT does not want is begun anew."""
-    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
-    if not config.set_timing_cache(cache, False):
+    cache = config.create_timing_cache(path.read_bytes()) if path.is_file() else None
+    if cache is None or not config.set_timing_cache(cache, False):
         config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def save_timing_cache(config: Any, path: Path) -> None:
     """Write what was measured, merged with what another build wrote in the meantime."""
     cache = config.get_timing_cache()
-    if path.is_file():
-        cache.combine(config.create_timing_cache(path.read_bytes()), False)
+    if path.is_file() and (other := config.create_timing_cache(path.read_bytes())) is not None:
+        cache.combine(other, False)
     with atomic_path(path) as temporary:
         temporary.write_bytes(bytes(cache.serialize()))
