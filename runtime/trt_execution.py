@@ -67,7 +67,7 @@ class Execution:
         for key, (shape, _) in self._inputs.items():
             if not context.set_input_shape(key, shape):
                 raise trt_failure(f"{self._name}: TensorRT does not take '{key}' of {shape}")
-        if context.infer_shapes():
+        if not _infers_shapes(context):
             raise trt_failure(f"{self._name}: TensorRT cannot work out the output shapes")
         found = {key: tuple(context.get_tensor_shape(key)) for key in outputs}
         for key, (expected, _) in outputs.items():
@@ -147,6 +147,14 @@ def _create_context(name: str, engine: Any, activations: DeviceMemory) -> Any:
     else:
         context.device_memory = activations.address
     return context
+
+
+def _infers_shapes(context: Any) -> bool:
+    """Whether every output's shape follows from the inputs' as set."""
+    try:
+        return not context.infer_shapes()  # the names of the inputs that are wanting
+    except RuntimeError:  # the Python package raises where TensorRT itself gives a code
+        return False
 
 
 def activation_bytes(engine: Any) -> int:
