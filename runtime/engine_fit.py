@@ -71,7 +71,6 @@ def rebuild_command(path: str | os.PathLike[str], header: EngineHeader) -> str:
     flags = [
         f"--{end} {_text(getattr(profile, end))}"
         for profile in header.profiles
-        if profile.min != profile.max
         for end in ("min", "opt", "max")
     ]
     flags += ["--version-compatible"] if header.version_compatible else []

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from runtime.contract import INPUT_NAMES, OUTPUT_NAMES
+from runtime.engine_file import Profile
 from runtime.engine_fit import (
     ForeignEngineError,
     Machine,
@@ -93,6 +94,15 @@ def test_the_rebuild_command_asks_for_the_same_engine() -> None:
     assert rebuild_command("a.engine", header) == (
         "maskrt build MODEL.onnx --min 1x320x320 --opt 1x640x640 --max 4x640x640 --version-compatible "
         "--operators body -o a.engine"
+    )
+
+
+def test_a_profile_of_one_shape_is_asked_for_again_too() -> None:
+    header = make_header(profiles=(Profile("1x640x640", *[(1, 640, 640)] * 3), SMALL))
+
+    assert rebuild_command("a.engine", header) == (
+        "maskrt build MODEL.onnx --min 1x640x640 --opt 1x640x640 --max 1x640x640 "
+        "--min 1x320x320 --opt 1x640x640 --max 4x640x640 -o a.engine"
     )
 
 
