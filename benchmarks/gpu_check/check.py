@@ -18,7 +18,7 @@ from benchmarks.gpu_check.agreement import agree
 from benchmarks.gpu_check.bundle import PRECISIONS, SHAPES, Bundle, Model, load_canvas
 from benchmarks.gpu_check.latency import session_latencies
 from benchmarks.gpu_check.operators import check_operator
-from benchmarks.gpu_check.report import EngineResult, Results
+from benchmarks.gpu_check.report import EngineResult, Results, reason
 from runtime.cli import say
 from runtime.device import describe_gpu
 from runtime.engine_file import Shape
@@ -29,9 +29,13 @@ from runtime.trt_session import TrtSession
 
 
 def maskrt(*arguments: object) -> str:
-    """Run `maskrt ...` and give what it prints on stdout. Raises MaskrtError with its last words."""
+    """Run `maskrt ...` and give what it prints on stdout. Raises MaskrtError with its last words.
+
+    What it says on stderr (of a build: layers, plugins, what stayed in FP32) is passed on.
+    """
     words = [str(argument) for argument in arguments]
     done = subprocess.run([sys.executable, "-m", "maskrt", *words], capture_output=True, text=True)
+    sys.stderr.write(done.stderr)
     if done.returncode != 0:
         last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
         raise MaskrtError(f"`maskrt {' '.join(words)}` ended with {done.returncode}: {last}")
@@ -67,8 +71,8 @@ def check_engine(model: Model, shape: str, precision: str, bundle: Path, output:
         latencies = {
             graph: session_latencies(session, images, image_sizes) for graph, session in sessions.items()
         }
-    except MaskrtError as error:
-        return EngineResult(model.name, shape, precision, failure=str(error))
+    except Exception as error:
+        return EngineResult(model.name, shape, precision, failure=reason(error))
     for session in sessions.values():
         session.close()
     passed = agreement.passes(precision)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu_check.bundle import Operator
 from benchmarks.gpu_check.latency import ROUNDS, WARM_UP, summarise
-from benchmarks.gpu_check.report import OperatorResult
+from benchmarks.gpu_check.report import OperatorResult, reason
 from export.engine.configure import Options, configure, create_network
 from export.engine.parse import parse
 from export.engine.prepare import prepare
@@ -38,8 +38,8 @@ def check_operator(operator: Operator, by: str, bundle: Path) -> OperatorResult:
         answers = execution.run({name: recorded.get(name, noise(*inputs[name])) for name in inputs})
         launch = captured(stream, execution.execute)
         times_ms = [stream.time_ms(launch) for _ in range(WARM_UP + ROUNDS)]
-    except MaskrtError as error:
-        return OperatorResult(operator.name, operator.precision, by, failure=str(error))
+    except Exception as error:
+        return OperatorResult(operator.name, operator.precision, by, failure=reason(error))
     latency = summarise(times_ms)
     if not operator.has_answer:
         return OperatorResult(operator.name, operator.precision, by, passed=True, latency=latency)

@@ -74,7 +74,8 @@ def record_model(
     for i, batch in enumerate(track(batches, f"Recording {checkpoint.stem}")):
         outputs = reference.infer(batch.images, batch.image_sizes)
         save_canvas(folder / f"{checkpoint.stem}-{i}.npz", batch.images, batch.image_sizes, outputs)
-    sides = [batch.images.shape[1:3] for batch in batches]
+    alone = preprocess(images[:1], any_size.canvas)  # not recorded, but timed in the dynamic form
+    sides = [batch.images.shape[1:3] for batch in (*batches, alone)]
     return Model(
         name=checkpoint.stem,
         weights="random" if checkpoint.stem.endswith("-random") else str(checkpoint.name),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,16 @@ from benchmarks.gpu_check.agreement import (
     Agreement,
 )
 from benchmarks.gpu_check.latency import ROUNDS, Latency
+from runtime.errors import MaskrtError
 from runtime.files import write_text
+
+
+def reason(error: Exception) -> str:
+    """Why a check ended early. What nobody foresaw leaves its traceback on stderr, and the others go on."""
+    if isinstance(error, MaskrtError):
+        return str(error)
+    traceback.print_exception(error)
+    return repr(error)
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,9 @@ class Results:
 
 
 def _verdict(result: EngineResult | OperatorResult) -> str:
-    return f"**{result.failure}**" if result.failure else "passed" if result.passed else "**failed**"
+    if result.failure:  # in the words of compilers and drivers, which are to stay within one cell
+        return f"**{' '.join(result.failure.split()).replace('|', '/')}**"
+    return "passed" if result.passed else "**failed**"
 
 
 def _engine_row(e: EngineResult) -> str:

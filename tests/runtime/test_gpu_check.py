@@ -16,7 +16,7 @@ import pytest
 from benchmarks.gpu_check.agreement import Agreement, agree
 from benchmarks.gpu_check.bundle import Bundle, Model, Operator, save_canvas
 from benchmarks.gpu_check.latency import ROUNDS, WARM_UP, Latency, summarise
-from benchmarks.gpu_check.operators import difference
+from benchmarks.gpu_check.operators import check_operator, difference
 from benchmarks.gpu_check.report import EngineResult, OperatorResult, Results
 from runtime.errors import MaskrtError
 from runtime.session import Outputs, Session
@@ -152,6 +152,16 @@ def test_operators_alone_give_torchvision_s_answers_on_onnx_runtime(tmp_path: Pa
     assert {o.name for o in operators} == {"roi_align", "roi_align_usual", "grouped_nms"}
 
 
+def test_what_nobody_foresaw_is_a_line_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = check_operator(Operator("absent", "fp32", has_answer=True, tolerance=0.0), "plugin", tmp_path)
+
+    assert not result.passed
+    assert "FileNotFoundError" in result.failure
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_a_bundle_is_read_as_it_was_written(tmp_path: Path) -> None:
     bundle = Bundle({"torch": "2.14"}, (MODEL,), (Operator("roi_align", "fp16", True, 1e-3),))
     bundle.save(tmp_path)
@@ -213,5 +223,7 @@ def test_the_page_has_a_row_for_everything(tmp_path: Path) -> None:
         "| net | static | fp32 | on | network | 1.25 | 1.50 |",
     ):
         assert row in page.splitlines()
+    worded = dataclasses.replace(broken, failure="nvcc | ptxas\nfailed")
+    assert "| **nvcc / ptxas failed** |" in Results({}, [], [worded]).to_markdown()
     columns = {row.count("|") for row in page.splitlines() if row.startswith("| net") and "on |" not in row}
     assert columns == {14}
