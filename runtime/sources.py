@@ -15,7 +15,7 @@ from runtime.errors import ImageError
 from runtime.image_size import declared_size
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-MAX_PIXELS = 100_000_000  # 300 MB once decoded; cameras of today stay below it, and bombs do not
+MAX_PIXELS = 1 << 30  # OpenCV's own limit
 _JPEG_START = b"\xff\xd8"
 _KNOWN_STARTS = (_JPEG_START, b"\x89PNG\r\n", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
 # What OpenCV would log is raised instead. 0 is its LOG_LEVEL_SILENT; the setter moved in OpenCV 5.
@@ -67,7 +67,8 @@ def check_pixels(name: str, size: tuple[int, int] | None, max_pixels: int) -> No
         megapixels = math.ceil(size[0] * size[1] / 1e6)
         raise ImageError(
             f"{name}: too large: {size[1]}x{size[0]} is {megapixels} megapixels, the limit is "
-            f"{max_pixels / 1e6:g}. If it is to be so: maskrt infer … --max-megapixels {megapixels}"
+            f"{max_pixels / 1e6:g}. Scale it down, or raise the limit: "
+            f"maskrt infer … --max-megapixels {megapixels}"
         )
 
 
