@@ -7,6 +7,7 @@ is built is built by the commands that a user would run; what fails is a line in
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import platform
 import subprocess
@@ -96,14 +97,16 @@ def main() -> None:
         results = run(Bundle.load(options.bundle), options.bundle, options.output)
     except MaskrtError as error:
         sys.exit(f"gpu-check: {error}")
-    results.write(options.output)
     print(results.to_markdown())
     say(f"{'passed' if results.passed else 'FAILED'}; written to {options.output}/results.md and .json")
     sys.exit(0 if results.passed else EXIT_FAILED_CHECK)
 
 
 def run(bundle: Bundle, folder: Path, output: Path) -> Results:
-    """All checks, in order: the plugins, the operators alone, the models."""
+    """All checks, in order: the plugins, the operators alone, the models.
+
+    The report is written after each engine: builds take minutes, and a run cut off leaves what it found.
+    """
     trt, gpu = import_tensorrt(), describe_gpu()
     machine = {
         "GPU": f"{gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_bytes / 2**30:.0f} GiB",
@@ -118,13 +121,15 @@ def run(bundle: Bundle, folder: Path, output: Path) -> Results:
     operators = [
         check_operator(operator, by, folder) for operator in bundle.operators for by in ("plugin", "body")
     ]
-    engines = []
-    for model in bundle.models:
-        for shape in SHAPES:
-            for precision in PRECISIONS:
-                say(f"{model.name}, {shape}, {precision} ...")
-                engines.append(check_engine(model, shape, precision, folder, output))
-    return Results(machine, operators, engines)
+    forms = list(itertools.product(bundle.models, SHAPES, PRECISIONS))
+    results = Results(machine | {"engines": f"0 of {len(forms)}"}, operators, [])
+    results.write(output)
+    for model, shape, precision in forms:
+        say(f"{model.name}, {shape}, {precision} ...")
+        engines = [*results.engines, check_engine(model, shape, precision, folder, output)]
+        results = Results(machine | {"engines": f"{len(engines)} of {len(forms)}"}, operators, engines)
+        results.write(output)
+    return results
 
 
 if __name__ == "__main__":

@@ -8,16 +8,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
 
+from benchmarks.gpu_check import check
 from benchmarks.gpu_check.agreement import Agreement, agree
 from benchmarks.gpu_check.bundle import Bundle, Model, Operator, save_canvas
 from benchmarks.gpu_check.latency import ROUNDS, WARM_UP, Latency, summarise
 from benchmarks.gpu_check.operators import check_operator, difference
 from benchmarks.gpu_check.report import EngineResult, OperatorResult, Results
+from runtime.device import Gpu
 from runtime.errors import MaskrtError
 from runtime.session import Outputs, Session
 from tests.conftest import REPOSITORY
@@ -186,6 +189,26 @@ def test_the_check_runs_without_pytorch_and_says_what_is_missing() -> None:
 
     assert done.returncode == 1
     assert done.stderr.startswith("gpu-check: no-such-folder/bundle.json: no recording")
+
+
+def test_a_run_that_is_cut_off_leaves_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = iter([EngineResult("net", "static", "fp32", failure="no memory")])
+
+    def check_one_then_be_stopped(*_: object) -> EngineResult:
+        return next(checked)
+
+    gpu = Gpu("Orin", "8.7", "12.6", "12.6", 8 << 30, 4 << 30)
+    monkeypatch.setattr(check, "import_tensorrt", lambda: SimpleNamespace(__version__="10.3.0"))
+    monkeypatch.setattr(check, "describe_gpu", lambda: gpu)
+    monkeypatch.setattr(check, "build_plugins", lambda: "none")
+    monkeypatch.setattr(check, "check_engine", check_one_then_be_stopped)
+
+    with pytest.raises(StopIteration):
+        check.run(Bundle({}, (MODEL,), ()), tmp_path, tmp_path)
+
+    page = (tmp_path / "results.md").read_text()
+    assert "| engines | 1 of 4 |" in page
+    assert "| net | static | fp32 | | | | | | | | | | **no memory** |" in page
 
 
 TIMES = {"on": {"network": Latency(1.25, 1.5)}}
