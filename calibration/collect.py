@@ -25,6 +25,7 @@ from runtime.cli import say, track
 from runtime.contract import IMAGE_SIZES, IMAGES, Contract
 from runtime.errors import CalibrationError, MissingDependencyError
 from runtime.files import atomic_path
+from runtime.preprocess import Batch
 
 SAVE_EVERY_S = 30.0
 
@@ -79,17 +80,7 @@ def measure(
     saved = time.monotonic()
     left = images[progress.done :]
     for batch in track(batches(left, contract.canvas, contract.batch), "Calibrating", total=len(left)):
-        values = session.run(tensors, {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes})
-        seen = dict(zip(tensors, values, strict=True))
-        for name, value in seen.items():
-            progress.observers[name].observe(value)
-        for name, layer in graph.layers.items():
-            work = sum(
-                multiply_adds(node, seen[node.input[0]].shape, graph.weight(node).shape)
-                for node in layer.nodes
-            )
-            progress.work[name] = progress.work.get(name, 0) + work / (contract.batch or 1)
-        progress.done += 1
+        progress.observe(session, batch, graph)
         if time.monotonic() - saved > SAVE_EVERY_S:
             progress.save(partial, key)
             saved = time.monotonic()
@@ -113,6 +104,21 @@ class _Progress:
     done: int
     observers: dict[str, Observer]
     work: dict[str, float]
+
+    def observe(self, session: Any, batch: Batch, graph: Graph) -> None:
+        """Take in one batch. Its tensors, up to gigabytes, are gone before the next one is run."""
+        tensors = list(self.observers)
+        values = session.run(tensors, {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes})
+        seen = dict(zip(tensors, values, strict=True))
+        for name, value in seen.items():
+            self.observers[name].observe(value)
+        for name, layer in graph.layers.items():
+            work = sum(
+                multiply_adds(node, seen[node.input[0]].shape, graph.weight_shape(node))
+                for node in layer.nodes
+            )
+            self.work[name] = self.work.get(name, 0) + work / len(batch.images)
+        self.done += 1
 
     @classmethod
     def resume(cls, path: Path, key: Key, tensors: list[str]) -> _Progress:

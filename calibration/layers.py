@@ -76,6 +76,10 @@ class Graph:
         """The weights of a node of a layer."""
         return numpy_helper.to_array(self.initializers[node.input[1]])
 
+    def weight_shape(self, node: NodeProto) -> tuple[int, ...]:
+        """Their shape, without reading them."""
+        return tuple(self.initializers[node.input[1]].dims)
+
     def activated(self, node: NodeProto) -> str:
         """What leaves a node: the output of the ReLU that alone reads it, else its own."""
         readers = self.consumers.get(node.output[0], [])

@@ -175,7 +175,7 @@ def test_nearly_black_images_give_ranges_that_the_gate_names(
     ]
     assert run(calibrate, droplets.fp32, *arguments) == 1
     said = capsys.readouterr().err
-    assert "the plan does not pass" in said
+    assert "scales do not fit the images that the model is judged by" in said
     assert "of it clipped" in said
     assert not output.exists()
 
