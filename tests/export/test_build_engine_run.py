@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import onnx
 import pytest
@@ -186,6 +187,15 @@ def test_the_builds_result_comes_back() -> None:
     assert run_cancellable(lambda: b"plan", progress_on_a_terminal()[0]) == b"plan"
 
 
+@pytest.fixture
+def hears_ctrl_c() -> Iterator[None]:
+    """A shell starts programs in the background with SIGINT ignored, the tests among them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_stops_the_build_at_its_next_step() -> None:
     progress, _ = progress_on_a_terminal()
     steps = 0
@@ -207,7 +217,8 @@ def test_ctrl_c_stops_the_build_at_its_next_step() -> None:
 
 def test_ctrl_c_ends_a_build_that_cannot_be_asked_to_stop() -> None:
     code = (
-        "import os, signal, sys, time\n"
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from export.engine.progress import run_until_killed\n"
         "def deaf():\n"
         "    print('building', flush=True)\n"
