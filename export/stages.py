@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 
 from runtime.errors import ModelError
-from runtime.stages import PREFIX, STAGES
+from runtime.stages import PARTS, PREFIX, STAGES, tensor_name
 
 
 def hide_stages(model: onnx.ModelProto) -> None:
@@ -46,3 +46,40 @@ def read_with_stages(path: Path) -> bytes:
     model = onnx.load(path)
     show_stages(model, str(path))
     return model.SerializeToString()
+
+
+def cut_into_parts(path: Path) -> dict[str, bytes]:
+    """The parts of the graph between its stages (runtime.stages.PARTS), each an ONNX model, serialised.
+
+    A part takes what PARTS says and, where it reads them, the graph's own inputs.
+    """
+    model = onnx.load(path)
+    show_stages(model, str(path))
+    return {part: _cut(model, *ends).SerializeToString() for part, ends in PARTS.items()}
+
+
+def _cut(model: onnx.ModelProto, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> onnx.ModelProto:
+    graph = model.graph
+    known = {value.name: value for value in [*graph.input, *graph.output]}
+    maker = {name: node for node in graph.node for name in node.output}
+    stops = {tensor_name(name) for name in inputs} | {value.name for value in graph.input}
+    wanted, needed, taken = [tensor_name(name) for name in outputs], set[str](), set[str]()
+    while wanted:
+        name = wanted.pop()
+        if name in stops:
+            taken.add(name)
+        elif name in maker and name not in needed:
+            needed |= set(maker[name].output)
+            wanted += [given for given in maker[name].input if given]
+    nodes = [node for node in graph.node if needed & set(node.output)]
+    read = {name for node in nodes for name in node.input}
+    part = onnx.helper.make_graph(
+        nodes,
+        graph.name,
+        [known[name] for name in sorted(taken)],
+        [known[tensor_name(name)] for name in outputs],
+        [tensor for tensor in graph.initializer if tensor.name in read],
+    )
+    return onnx.helper.make_model(
+        part, opset_imports=model.opset_import, functions=model.functions, ir_version=model.ir_version
+    )

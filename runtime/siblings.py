@@ -36,6 +36,11 @@ def read_with_stages(path: str | Path) -> bytes:
     return _sibling("export.stages", f"looking into {path}", "export").read_with_stages(Path(path))
 
 
+def cut_into_parts(path: str | Path) -> dict[str, bytes]:
+    """The parts of an ONNX file between its stages (export.stages.cut_into_parts)."""
+    return _sibling("export.stages", f"looking into {path}", "export").cut_into_parts(Path(path))
+
+
 def load_python_plugins() -> None:
     """TensorRT's plugins in Python, put into its registry (export.plugins.python_plugin)."""
     _python_plugins().register_python_plugins()

@@ -36,3 +36,24 @@ PER_DETECTION = (MASK_FEATURES, MASK_LOGITS)
 STAGES = (*MAPS, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, *PER_DETECTION)
 
 Stages = dict[str, NDArray]
+
+#: The computation between the stages: what each part takes and gives.
+PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "backbone": ((CANVAS,), ("stem", "C2", "C3", "C4", "C5")),
+    "pyramid": (("C2", "C3", "C4", "C5"), LEVELS),
+    "rpn_head": (LEVELS, (*RPN_LOGITS, *RPN_DELTAS)),
+    "proposals": ((CANVAS, *LEVELS, *RPN_LOGITS, *RPN_DELTAS), (PROPOSALS, PROPOSAL_COUNTS)),
+    "box_pooling": ((PROPOSALS, *LEVELS), (BOX_FEATURES,)),
+    "box_head": ((BOX_FEATURES,), (CLASS_LOGITS, BOX_DELTAS)),
+    "detections": (
+        (PROPOSALS, PROPOSAL_COUNTS, CLASS_LOGITS, BOX_DELTAS),
+        ("num_detections", "boxes", "scores", "labels"),
+    ),
+    "mask_pooling": (("boxes", "num_detections", *LEVELS), (MASK_FEATURES,)),
+    "mask_head": (("labels", "num_detections", MASK_FEATURES), (MASK_LOGITS,)),
+}
+
+
+def tensor_name(name: str) -> str:
+    """What a graph calls a stage, or an output that is none."""
+    return PREFIX + name if name in STAGES else name

@@ -20,6 +20,7 @@ from runtime.errors import (
     ParityError,
 )
 from runtime.parity.conclude import Model, conclude
+from runtime.parity.forced import ForcedParts
 from runtime.parity.judge import expect, judge
 from runtime.parity.report import Report
 from runtime.parity.task import Task
@@ -37,13 +38,18 @@ def compare(
     image: NDArray[np.uint8],
     report: Report,
     task: Task | None = None,
+    forced: ForcedParts | None = None,
 ) -> None:
     """Run both on one image, on the candidate's canvas, and add the outcome to the report.
 
     Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size.
     """
     batch = preprocess([image], candidate.contract.canvas)
-    expected = expect(reference, batch, look=reference.has_stages and candidate.has_stages)
+    expected = expect(
+        reference, batch, look=reference.has_stages and (candidate.has_stages or forced is not None)
+    )
+    if forced is not None:
+        report.parts.add(forced.run(batch, expected, report.tolerance))
     outputs = judge(name, batch, expected, candidate, report)
     if task is not None and (image_id := task.image_id(Path(name).name)) is not None:
         results = reference.results(expected.outputs, batch), candidate.results(outputs, batch)
@@ -86,6 +92,9 @@ def command(
     candidate: Annotated[Path, typer.Argument(help="The model to be deployed: .onnx or .engine")],
     inputs: Annotated[list[str], typer.Argument(help="Image files, folders and globs")],
     data: Annotated[str | None, typer.Option(help="Annotations of the images: compare AP too")] = None,
+    forced: Annotated[
+        bool, typer.Option("--forced", help="Run each part of an ONNX file on the reference's inputs too")
+    ] = False,
     class_name: Annotated[str, typer.Option(help="VIA without class attributes: its name")] = "object",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report (JSON)")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
@@ -105,6 +114,7 @@ def command(
     reference_session = open_looking(reference, device, names)
     report = Report(tolerance_for(reference_session, candidate_session))
     task = load_task(data, class_name, candidate_session) if data else None
+    parts = _parts(candidate, candidate_session, reference_session, device) if forced else None
     skipped = 0
     for path in track(paths, "Comparing"):
         try:
@@ -113,7 +123,7 @@ def command(
             say(f"skipped {error}")
             skipped += 1
             continue
-        compare(reference_session, candidate_session, str(path), image, report, task)
+        compare(reference_session, candidate_session, str(path), image, report, task, parts)
     if not report.images:
         raise ParityError("no image could be read, so nothing was compared.")
     if task is not None:
@@ -121,6 +131,12 @@ def command(
     conclude(report, reference_session, candidate_session, output=output, html=html, as_json=as_json)
     if skipped:
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _parts(path: Path, candidate: Session, reference: Session, device: str) -> ForcedParts:
+    if not reference.has_stages:
+        raise ModelError(f"{reference.name}: cannot be looked into, so --forced has no inputs to give.")
+    return ForcedParts(path, candidate.contract, device=device)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.parity.flips import Flips
 from runtime.parity.match import Matching
-from runtime.parity.stage_report import StageReport
+from runtime.parity.stage_report import PartReport, StageReport
 from runtime.parity.tolerances import Tolerance
 from runtime.parity.worst import WorstCases
 
@@ -25,6 +25,7 @@ class Report:
     images: list[dict[str, Any]] = field(default_factory=list)
     stages: StageReport = field(default_factory=StageReport)
     worst: WorstCases = field(default_factory=WorstCases)
+    parts: PartReport = field(default_factory=PartReport)
     task: dict[str, dict[str, float]] | None = None  # what Task.difference gives, where there are annotations
 
     def add(
@@ -69,6 +70,7 @@ class Report:
     def failures(self) -> list[str]:
         """Why the candidate is not the reference; empty if it is."""
         failures = [] if self.stages.first is None else [str(self.stages.first)]
+        failures += self.parts.failures
         failures += self._failures_on_average() if self.tolerance.on_average else self._failures_by_image()
         if not any(image["instances"] for image in self.images):
             failures.append("the reference found nothing in any image, so nothing was compared")
@@ -150,6 +152,7 @@ class Report:
                 "boundary_distance_px": _spread(self._all("boundary_distances_px")),
             },
             "stages": self.stages.to_dict(),
+            "parts": self.parts.to_dict(),
             "task": self.task,
             "per_image": [{k: _jsonable(v) for k, v in image.items()} for image in self.images],
         }

@@ -59,6 +59,41 @@ class StageReport:
         }
 
 
+@dataclass
+class PartReport:
+    """What each part does on the reference's own inputs (ForcedParts), the worst of all images."""
+
+    worst: dict[str, StageError] = field(default_factory=dict)
+
+    def add(self, errors: dict[str, StageError]) -> None:
+        """Record one image's parts."""
+        for part, error in errors.items():
+            known = self.worst.get(part)
+            if known is None or (not error.reason, error.snr_db) < (not known.reason, known.snr_db):
+                self.worst[part] = error
+
+    @property
+    def failures(self) -> list[str]:
+        """The parts that are wrong in themselves."""
+        return [
+            f"{part} is wrong on the reference's own inputs: {error.stage}: {error.reason}"
+            for part, error in self.worst.items()
+            if error.reason
+        ]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """A row a part, for JSON."""
+        return [
+            {
+                "part": part,
+                "stage": error.stage,
+                "snr_db": error.snr_db if np.isfinite(error.snr_db) else None,
+                "reason": error.reason,
+            }
+            for part, error in self.worst.items()
+        ]
+
+
 def _worst(name: str, errors: list[StageError]) -> dict[str, Any]:
     def over(key: str, choose: Any) -> float | None:
         values = [v for e in errors if np.isfinite(v := getattr(e, key))]

@@ -16,12 +16,14 @@ from runtime import postprocess
 from runtime.ort_session import OrtSession
 from runtime.parity import judge as judge_module
 from runtime.parity import stages
+from runtime.parity.forced import ForcedParts
 from runtime.parity.judge import Expected, expect, judge
 from runtime.parity.report import Report
 from runtime.parity.stages import StageError
 from runtime.parity.tolerances import FP32
 from runtime.preprocess import Batch, preprocess
 from runtime.results import MaskCrop
+from runtime.stages import PARTS
 from tests.models import scene
 from tests.runtime import faults
 
@@ -144,3 +146,43 @@ def test_a_comparison_that_sees_nothing_would_be_noticed(
     first = parity_with(fault).stages.first
 
     assert first is None or first.stage != stage
+
+
+@pytest.fixture
+def wrong_parts(
+    model: onnx.ModelProto, batch: Batch, expected: Expected, tmp_path: Path
+) -> Callable[..., set[str]]:
+    """The parts that are wrong on the reference's own inputs, of a file with faults."""
+
+    def run(*plants: Plant) -> set[str]:
+        faulty = onnx.ModelProto()
+        faulty.CopyFrom(model)
+        for plant in plants:
+            plant(faulty)
+        onnx.save_model(faulty, tmp_path / "faulty.onnx")
+        session = OrtSession(tmp_path / "faulty.onnx")
+        parts = ForcedParts(tmp_path / "faulty.onnx", session.contract).run(batch, expected, FP32)
+        assert list(parts) == list(PARTS)
+        return {part for part, error in parts.items() if error.reason}
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("plants", "parts"),
+    [
+        ((), set()),
+        ((faults.overflow_of_one_layer,), {"backbone"}),
+        ((faults.anchors_half_a_stride_off,), {"proposals"}),
+        ((faults.roi_align_half_a_pixel_off,), {"box_pooling", "mask_pooling"}),
+        (
+            (faults.rois_of_another_level, faults.nms_threshold_changed, faults.mask_of_another_class),
+            {"box_pooling", "detections", "mask_head"},
+        ),
+    ],
+    ids=lambda x: "+".join(getattr(p, "__name__", str(p)) for p in x) or "none",
+)
+def test_on_the_reference_s_inputs_only_the_faulty_parts_are_blamed(
+    plants: tuple[Plant, ...], parts: set[str], wrong_parts: Callable[..., set[str]]
+) -> None:
+    assert wrong_parts(*plants) == parts

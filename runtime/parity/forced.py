@@ -1,0 +1,130 @@
+"""Teacher forcing: each part of a candidate on the reference's own inputs.
+
+In the course of the computation an early error blames every later stage, and a proposal that NMS decided
+otherwise looks like a wrong box. Here every part gets what the reference had at its entrance, so what is
+wrong is wrong in the part itself, and several faults are seen at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.contract import IMAGE_SIZES, IMAGES, Contract
+from runtime.errors import ModelError
+from runtime.ort_session import load_onnx
+from runtime.parity.flips import flips
+from runtime.parity.judge import Expected, on_canvas
+from runtime.parity.match import match
+from runtime.parity.samples import Sample
+from runtime.parity.stage_report import instance_errors
+from runtime.parity.stages import Aligned, StageError, compare_stages, same_boxes
+from runtime.parity.tolerances import STAGES_BY_PRECISION, Tolerance
+from runtime.postprocess import postprocess
+from runtime.preprocess import Batch
+from runtime.session import Outputs
+from runtime.siblings import cut_into_parts
+from runtime.stages import MAPS, PARTS, PER_PROPOSAL, PREFIX, PROPOSAL_COUNTS, PROPOSALS, tensor_name
+
+FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
+class ForcedParts:
+    """An ONNX file in parts, on ONNX Runtime."""
+
+    def __init__(self, path: Path, contract: Contract, *, device: str = "cpu") -> None:
+        """Raises ModelError for a file that is no ONNX, or names no stages."""
+        if path.suffix != ".onnx":
+            raise ModelError(
+                f"{path}: only an ONNX file can be run in parts. Give the one it was built from."
+            )
+        self._contract = contract
+        self._parts = {
+            name: load_onnx(part, str(path), device) for name, part in cut_into_parts(path).items()
+        }
+        (self._proposals,) = {
+            node.shape[1]
+            for node in self._parts["box_pooling"].get_inputs()
+            if node.name == tensor_name(PROPOSALS)
+        }
+
+    def run(self, batch: Batch, expected: Expected, limit: Tolerance) -> dict[str, StageError]:
+        """Each part's worst stage on one image; expected: with whole samples of its stages."""
+        assert expected.samples is not None
+        given = self._inputs(batch, expected, expected.samples)
+        return {part: self._judge(part, given, batch, expected, limit) for part in PARTS}
+
+    def _judge(
+        self, part: str, given: dict[str, NDArray], batch: Batch, expected: Expected, limit: Tolerance
+    ) -> StageError:
+        session = self._parts[part]
+        feed = {
+            node.name: given[node.name].astype(FLOATS.get(node.type, given[node.name].dtype), copy=False)
+            for node in session.get_inputs()
+        }
+        names = [node.name.removeprefix(PREFIX) for node in session.get_outputs()]
+        made = dict(zip(names, session.run(None, feed), strict=True))
+        if part == "detections":
+            return self._judge_detections(made, batch, expected, limit)
+        return self._judge_tensors(made, expected, limit)
+
+    def _judge_tensors(self, made: dict[str, NDArray], expected: Expected, limit: Tolerance) -> StageError:
+        assert expected.samples is not None
+        found: dict[str, NDArray] = {}
+        aligned: dict[str, Aligned] = {}
+        for name, values in made.items():
+            if name == PROPOSAL_COUNTS:
+                continue
+            sample = expected.samples[name]
+            row = values[0] if name in MAPS or name == PROPOSALS else values[: sample.shape[0]]
+            found[name] = row.astype(np.float32, copy=False)
+            aligned[name] = Aligned(sample.values, found[name], np.arange(len(row)), compared=1.0)
+        if PROPOSALS in found:
+            boxes = found[PROPOSALS] = found[PROPOSALS][: int(made[PROPOSAL_COUNTS][0])]
+            reference = expected.samples[PROPOSALS].values
+            ours, theirs = same_boxes(reference, boxes, limit.box_px)
+            share = len(ours) / max(len(reference), len(boxes), 1)
+            aligned[PROPOSALS] = Aligned(reference[ours], boxes[theirs], ours, compared=share)
+        errors = compare_stages(aligned, found, STAGES_BY_PRECISION[self._contract.precision])
+        return min(errors, key=lambda error: (not error.reason, error.snr_db))
+
+    def _judge_detections(
+        self, made: dict[str, NDArray], batch: Batch, expected: Expected, limit: Tolerance
+    ) -> StageError:
+        masks = np.zeros((1, made["scores"].shape[1], 1, 1), np.float32)  # not this part's to make
+        outputs = Outputs(**made, masks=masks)
+        blank = Outputs(**{**vars(expected.outputs), "masks": masks[:, : expected.outputs.scores.shape[1]]})
+        ours, theirs = (postprocess(o, on_canvas(batch), self._contract)[0] for o in (blank, outputs))
+        matching = match(ours, theirs)
+        found = instance_errors(matching, flips(ours, theirs, matching, self._contract, limit), limit)
+        return found[0] if found else StageError("detections")
+
+    def _inputs(self, batch: Batch, expected: Expected, samples: dict[str, Sample]) -> dict[str, NDArray]:
+        """All that any part takes, as a batch of one."""
+        count = samples[PROPOSALS].shape[0]
+        given: dict[str, NDArray] = {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes}
+        given |= {
+            name: getattr(expected.outputs, name) for name in ("num_detections", "boxes", "labels", "scores")
+        }
+        given[tensor_name(PROPOSAL_COUNTS)] = np.array([count], np.int32)
+        for name, sample in samples.items():
+            values = sample.values
+            if name in MAPS:
+                values = values[None]
+            elif name == PROPOSALS:
+                values = _filled_up(values, self._proposals)[None]
+            elif name in PER_PROPOSAL:
+                values = _filled_up(values, self._proposals)
+            elif self._contract.detections == "fixed":
+                values = _filled_up(values, self._contract.max_detections)
+            given[tensor_name(name)] = values
+        return given
+
+
+def _filled_up(values: NDArray, rows: int) -> NDArray:
+    """With rows of zeros at the end, as a graph of fixed shapes has them."""
+    missing: list[Any] = [(0, rows - len(values))] + [(0, 0)] * (values.ndim - 1)
+    return np.pad(values, missing)
