@@ -114,6 +114,7 @@ def command(
     if to_cache:
         write_cache(to_cache, ranges)
     make: Build = partial(build, base, ranges=ranges)
+    make(wanted)  # ranges or a plan of another graph are refused before anything is run
     judge = open_judge(model, chosen, val, class_name, limits)
     if sensitivity:
         rows = analyse(wanted, source, make, judge, contract)

@@ -142,19 +142,20 @@ class Judge:
 def fall_back(
     plan: Plan, ranked: list[str], judge: Callable[[Plan], Verdict]
 ) -> tuple[Plan, Verdict, list[str]] | None:
-    """The plan with the fewest of the most sensitive groups back in float that passes, by bisection.
+    """A plan that passes with few of the most sensitive groups in float: one, two, four, … of them, then by
+    bisection between the most that failed and the fewest that passed.
 
     ranked: groups of the plan, the most sensitive first. Assumes that a plan which passes still does with
     one more group in float. Returns (plan, verdict, groups in float), or None where nothing but float passes.
     """
-    fewest, most = 1, len(ranked)  # groups in float; all of them is the float model
+    failed, count, most = 0, 1, len(ranked)  # groups in float; all of them is the float model
     best: tuple[Plan, Verdict, list[str]] | None = None
-    while fewest < most:
-        count = (fewest + most) // 2
+    while failed + 1 < most:
         trial = plan.without(ranked[:count])
         verdict = judge(trial)
         if verdict.failures:
-            fewest = count + 1
+            failed = count
         else:
             best, most = (trial, verdict, ranked[:count]), count
+        count = min(2 * count, most - 1) if best is None else (failed + most) // 2
     return best
