@@ -37,8 +37,9 @@ FP32 = Tolerance(score=1e-4, box_px=0.01, mask_iou=0.99)
 # R18 trained on droplets was off by 0.0004 in score and 0.01 px, and had a mean mask IoU of 0.9997.
 FP16 = Tolerance(score=0.005, box_px=0.1, mask_iou=0.98, above_score=0.3, matched=0.99, on_average=True)
 
-# Eight bits: 98% of the instances above 0.5 and a mean mask IoU of 0.97 (issue of calibration). The same model
-# was off by 0.002 in score and 0.3 px, and had a mean mask IoU of 0.986: score and box get five times that.
+# Eight bits: 98% of the instances above 0.5 and a mean mask IoU of 0.97 (issue of calibration). The same
+# model was off by 0.002 in score and 0.3 px, and had a mean mask IoU of 0.986: score and box get five times
+# that.
 INT8 = Tolerance(score=0.01, box_px=1.5, mask_iou=0.97, above_score=0.5, matched=0.98, on_average=True)
 
 BY_PRECISION = {"fp32": FP32, "fp16": FP16, "int8": INT8}
@@ -54,10 +55,10 @@ class StageTolerance:
     proposals: float
 
 
-# FP32: the smallest SNR at any stage was 108 dB (R18 with random weights) and 111 dB (R18 trained on
-# droplets), the largest error 8e-6 of the range, every proposal on both sides. A layer one percent off has
-# 40 dB.
-STAGES_FP32 = StageTolerance(snr_db=80.0, relative_error=1e-4, proposals=0.99)
+# FP32: the smallest SNR at any stage was 108 dB (R18 with random weights) and 109 dB (R18 trained on
+# droplets), the largest error 8e-6 of the range. A layer one percent off has 40 dB. Rounding decides a tie of
+# the proposals' NMS now and then: one in 300 differed. Of anchors half a stride off next to none is the same.
+STAGES_FP32 = StageTolerance(snr_db=80.0, relative_error=1e-4, proposals=0.95)
 # FP16: R18 trained on droplets had 60 dB at the worst stage, 0.0017 of the range, and 99.7% of the proposals.
 STAGES_FP16 = StageTolerance(snr_db=45.0, relative_error=0.02, proposals=0.9)
 # INT8 (min-max, four images): the same model had 20 dB, 0.42 of the range, and 80% of the proposals.

@@ -48,7 +48,7 @@ def opened(checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     checkpoint = load_checkpoint(checkpoint_path)
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     save_onnx(export_onnx(checkpoint, checkpoint.contract(detections="dynamic")), path)
-    return open_reference(checkpoint_path), OrtSession(path)
+    return open_reference(checkpoint_path), OrtSession(path, stages=True)
 
 
 @pytest.fixture(scope="module")

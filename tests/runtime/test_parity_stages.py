@@ -139,7 +139,7 @@ def test_a_missing_proposal_is_told_and_the_others_compared() -> None:
 
     errors = errors_of(stages(**fewer))
 
-    assert errors[PROPOSALS].reason == "66.7% are on both sides, at least 99% expected"
+    assert errors[PROPOSALS].reason == "66.7% are on both sides, at least 95% expected"
     assert errors[BOX_FEATURES].compared == pytest.approx(2 / 3)
     assert not errors[BOX_FEATURES].reason
 
