@@ -7,11 +7,20 @@ import math
 import numpy as np
 import pytest
 
+from runtime.parity.flips import Flips
 from runtime.parity.match import Matching, Pair
 from runtime.parity.report import Report
+from runtime.parity.stages import StageError
 from runtime.parity.tolerances import BY_PRECISION, FP32
 
-EXACT = {"score_difference": 0.0, "box_difference_px": 0.0, "mask_iou": 1.0, "boundary_px": 0.0, "label": 0, "score": 0.9}
+EXACT = {
+    "score_difference": 0.0,
+    "box_difference_px": 0.0,
+    "mask_iou": 1.0,
+    "boundary_px": 0.0,
+    "label": 0,
+    "score": 0.9,
+}
 SCORES = np.array([0.9, 0.8, 0.7], np.float32)
 AT_THE_LIMIT = {"score_difference": 1e-4, "box_difference_px": 0.01, "mask_iou": 0.99}
 BEYOND = {"score_difference": 1.01e-4, "box_difference_px": 0.0101, "mask_iou": 0.9899}
@@ -135,8 +144,49 @@ def test_sums_up_the_spread() -> None:
     ]
 
     assert summary["instances"] == 6
-    assert summary["score_difference"] == pytest.approx({"min": 0, "median": 0, "max": 9e-5, "mean": 2e-5})
-    assert summary["mask_iou"] == {"min": 1, "median": 1, "max": 1, "mean": 1}
+    spread = summary["score_difference"]
+    assert {k: spread[k] for k in ("min", "median", "max", "mean")} == pytest.approx(
+        {"min": 0, "median": 0, "max": 9e-5, "mean": 2e-5}
+    )
+    # Of six values the 90th and 99th percentiles lie between the fifth (3e-5) and the last, at 4.5 and 4.95.
+    assert (spread["p90"], spread["p99"]) == pytest.approx((6e-5, 8.7e-5))
+    assert set(summary["mask_iou"].values()) == {1}
+
+
+def test_what_lies_at_a_threshold_is_counted_and_is_no_failure() -> None:
+    found, pairs = Report(FP32), matching().pairs[:2]
+
+    found.add("a.png", Matching(pairs, missed=(2,), extra=()), SCORES, SCORES, Flips(missed=(2,)))
+
+    assert found.failures == []
+    summary = found.to_dict()["summary"]
+    assert (summary["missed"], summary["missed_at_threshold"], summary["extra_at_threshold"]) == (1, 1, 0)
+
+
+def test_the_first_stage_of_all_images_is_named_first() -> None:
+    found = report(matching({"score_difference": 0.2}), matching())
+    for image, stage in (("0.png", "mask_logits"), ("1.png", "C3")):
+        faulty = StageError(stage, snr_db=10, reason="SNR 10 dB")
+        found.stages.add(
+            image, [StageError("stem", snr_db=120), faulty], lambda error: [f"why {error.stage}"]
+        )
+
+    assert found.failures[0] == "C3 is the first stage that differs (1.png): SNR 10 dB. why C3"
+    assert "0.png: score differs" in found.failures[1]
+    per_stage = {stage["stage"]: stage for stage in found.to_dict()["stages"]["per_stage"]}
+    assert list(per_stage) == ["stem", "C3", "mask_logits"], "in the order of the computation"
+    assert (per_stage["stem"]["images_out_of_tolerance"], per_stage["C3"]["images_out_of_tolerance"]) == (
+        0,
+        1,
+    )
+
+
+def test_a_part_that_is_wrong_in_any_image_is_wrong() -> None:
+    found = report(matching())
+    for reason in ("", "SNR 10 dB", ""):
+        found.parts.add({"box_head": StageError("class_logits", snr_db=90, reason=reason)})
+
+    assert found.failures == ["box_head is wrong on the reference's own inputs: class_logits: SNR 10 dB"]
 
 
 def test_fp32_is_held_to_the_issue_s_limits() -> None:
