@@ -1,0 +1,65 @@
+"""The stages that an exported file names, and what makes outputs of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from export.stages import hide_stages, read_with_stages, show_stages
+from runtime.contract import OUTPUT_NAMES
+from runtime.errors import ModelError
+from runtime.ort_session import OrtSession
+from runtime.preprocess import preprocess
+from runtime.stages import PREFIX, STAGES
+from tests.models import scene
+
+
+def test_every_export_names_its_stages_and_gives_none_of_them(random_onnx: Path) -> None:
+    graph = onnx.load(random_onnx, load_external_data=False).graph
+
+    assert tuple(value.name for value in graph.output) == OUTPUT_NAMES
+    made = {name for node in graph.node for name in node.output}
+    assert {PREFIX + stage for stage in STAGES} <= made
+
+
+def test_stages_become_outputs_and_cease_to_be(random_onnx: Path) -> None:
+    model = onnx.load(random_onnx)
+    before = model.SerializeToString(deterministic=True)
+
+    show_stages(model, "model.onnx")
+    shown = [value.name for value in model.graph.output]
+    show_stages(model, "model.onnx")
+
+    assert shown == [*OUTPUT_NAMES, *(PREFIX + stage for stage in STAGES)]
+    assert [value.name for value in model.graph.output] == shown, "done once, it is done"
+    hide_stages(model)
+    assert [value.name for value in model.graph.output] == list(OUTPUT_NAMES)
+    assert len(model.SerializeToString(deterministic=True)) == len(before)
+
+
+def test_a_file_with_stages_finds_what_it_found_without(random_onnx: Path) -> None:
+    plain, looked_into = OrtSession(random_onnx), OrtSession(random_onnx, stages=True)
+    batch = preprocess([scene(1)], plain.contract.canvas)
+
+    outputs, stages = looked_into.infer_with_stages(batch.images, batch.image_sizes)
+
+    assert set(stages) == set(STAGES)
+    expected = plain.infer(batch.images, batch.image_sizes)
+    assert outputs.num_detections == expected.num_detections >= 20
+    np.testing.assert_allclose(outputs.boxes, expected.boxes, atol=0.01)  # other fusions, other rounding
+    assert not plain.has_stages
+    with pytest.raises(ModelError, match="opened without its stages"):
+        plain.infer_with_stages(batch.images, batch.image_sizes)
+
+
+def test_a_file_that_names_no_stages_is_told(random_onnx: Path, tmp_path: Path) -> None:
+    model = onnx.load(random_onnx)
+    for value in model.graph.value_info:
+        value.name = value.name.replace(PREFIX, "")
+    onnx.save_model(model, tmp_path / "old.onnx")
+
+    with pytest.raises(ModelError, match=r"old\.onnx: its graph has no tensor named 'stage\.canvas'"):
+        read_with_stages(tmp_path / "old.onnx")
