@@ -164,7 +164,7 @@ class _Lane:
 
 def _deserialise(trt: Any, path: str | Path, header: EngineHeader) -> Any:
     runtime = trt.Runtime(logger())
-    if header.plugin_embedded or header.version_compatible:  # the plan holds a library
+    if header.operators == "plugin" or header.version_compatible:  # the plan may hold a library
         runtime.engine_host_code_allowed = True
     forget_words()
     engine = runtime.deserialize_cuda_engine(read_plan(path))
