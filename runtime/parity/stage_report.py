@@ -16,17 +16,17 @@ from runtime.parity.tolerances import Tolerance
 
 @dataclass(frozen=True)
 class Fault:
-    """A stage out of tolerance on an image, and why."""
+    """A stage out of tolerance on an image, and why. inside: what comes before it was compared too."""
 
     stage: str
     image: str
     reason: str
     culprits: tuple[str, ...]
+    inside: bool = True
 
     def __str__(self) -> str:
-        return (
-            f"{self.stage} is the first stage that differs ({self.image}): {self.reason}. {self.culprits[0]}"
-        )
+        what = f"{self.stage} is the first stage that differs" if self.inside else f"{self.stage} differ"
+        return f"{what} ({self.image}): {self.reason}. {self.culprits[0]}"
 
 
 @dataclass
@@ -43,7 +43,8 @@ class StageReport:
         faulty = [error for error in errors if error.reason]
         if faulty:
             first = min(faulty, key=lambda error: ORDER.index(error.stage))
-            self.faults.append(Fault(first.stage, image, first.reason, tuple(explain(first))))
+            inside = any(error.stage not in (DETECTIONS, MASKS) for error in errors)
+            self.faults.append(Fault(first.stage, image, first.reason, tuple(explain(first)), inside))
 
     @property
     def first(self) -> Fault | None:
