@@ -77,5 +77,7 @@ def test_a_nudge_of_one_layer_is_caught(
     assert ended.code == 1
     assert facts["passed"] is False
     assert facts["candidate"] == str(nudged)
-    assert all(failure.startswith(f"{images[0]}: ") for failure in facts["failures"])
+    named, *others = facts["failures"]
+    assert named.startswith(f"class_logits is the first stage that differs ({images[0]}): SNR ")
+    assert all(failure.startswith(f"{images[0]}: ") for failure in others)
     assert facts["summary"]["instances"] >= 20
