@@ -71,7 +71,7 @@ class Contract:
     precision: str  # "fp32", "fp16", "int8"
     toolkit_version: str
     checkpoint_sha256: str
-    # How a precision below float32 was reached. fp16: units kept in float32; int8: images, method, float layers.
+    # How a precision below float32 was reached: float32 units (fp16); images, method, float layers (int8).
     precision_details: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
