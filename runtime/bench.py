@@ -105,8 +105,9 @@ def print_timings(timings: list[Timing], title: str, *, images: int = 1) -> None
     from rich.table import Table
 
     table = Table(title=title)
-    for heading in ("model", "median ms", "p10–p90 ms", "p99 ms", "images/s", "speed", "p10–p90"):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
+    table.add_column("model", overflow="fold")  # a long name on several lines, but whole
+    for heading in ("median ms", "p10–p90 ms", "p99 ms", "images/s", "speed", "p10–p90"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for t in timings:
         table.add_row(
             t.model,
