@@ -49,10 +49,10 @@ class Session(ABC):
         self.check(images, image_sizes)
         outputs = self._run(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
         for name in ("boxes", "scores", "masks"):
-            if np.isnan(getattr(outputs, name)).any():
+            if not np.isfinite(getattr(outputs, name)).all():
                 raise ModelError(
-                    f"{self.name}: output '{name}' holds NaN. Its weights or its precision are broken: "
-                    "export it again in fp32, from a checkpoint without NaN."
+                    f"{self.name}: output '{name}' holds NaN or infinity. Its weights or its precision are "
+                    "broken: export it again in fp32, from a checkpoint without NaN."
                 )
         return outputs
 
