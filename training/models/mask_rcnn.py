@@ -7,27 +7,21 @@ Every hyper-parameter of the detector is in `MaskRcnnConfig`; its defaults are t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import nn
-from torchvision.models import resnet
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import LevelMapper
 
 from runtime.errors import CheckpointError
+from training.models.backbones import BACKBONES, NORMS, build_body, norm_layer, resnet_fpn
 
-BACKBONES = ("resnet18", "resnet34", "resnet50", "resnet101")
-NORMS = ("frozen_bn", "bn", "gn")
-GROUP_NORM_GROUPS = 32  # Group Normalization, arXiv:1803.08494, section 4.1
 FPN_LEVELS = (2, 5)
 FPN_STRIDES = (4, 8, 16, 32)  # P2–P5, the levels RoIs are pooled from; P6 serves the RPN alone
 
@@ -38,6 +32,7 @@ class MaskRcnnConfig:
 
     num_classes: int = 91  # with background, which is class 0 inside the network
     backbone: str = "resnet50"
+    stride_in_1x1: bool = False  # of the backbone's blocks, as in Detectron's Caffe weights
     norm: str = "frozen_bn"  # of the backbone: "frozen_bn" with ImageNet weights; "bn" or "gn" from scratch
     frozen_bn_epsilon: float = 1e-5
     fpn_channels: int = 256
@@ -125,15 +120,12 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
     In training mode it takes images (list of (3, H, W) float32 in 0–1) and targets and gives the losses:
     L = L_cls + L_box + L_mask of the paper (section 3) plus the RPN's two.
     """
-    body = getattr(resnet, config.backbone)(weights=None, norm_layer=_norm_layer(config))
-    width = body.inplanes  # channels of C5
-    backbone = BackboneWithFPN(
-        body,
-        return_layers={"layer1": "0", "layer2": "1", "layer3": "2", "layer4": "3"},
-        in_channels_list=[width // 8, width // 4, width // 2, width],
-        out_channels=config.fpn_channels,
-        norm_layer=nn.BatchNorm2d if config.fpn_norm else None,
+    body = build_body(
+        config.backbone,
+        norm_layer(config.norm, config.frozen_bn_epsilon),
+        stride_in_1x1=config.stride_in_1x1,
     )
+    backbone = resnet_fpn(body, config.fpn_channels, norm=nn.BatchNorm2d if config.fpn_norm else None)
     anchors = AnchorGenerator(
         config.anchor_sizes_px, (tuple(config.anchor_ratios),) * len(config.anchor_sizes_px)
     )
@@ -193,14 +185,6 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         pooler.scales = [1 / stride for stride in FPN_STRIDES]
         pooler.map_levels = LevelMapper(*FPN_LEVELS)
     return model
-
-
-def _norm_layer(config: MaskRcnnConfig) -> Callable[[int], nn.Module]:
-    if config.norm == "gn":
-        return lambda channels: nn.GroupNorm(GROUP_NORM_GROUPS, channels)
-    if config.norm == "bn":
-        return nn.BatchNorm2d
-    return partial(FrozenBatchNorm2d, eps=config.frozen_bn_epsilon)
 
 
 def _as_tuple(value: Any) -> Any:

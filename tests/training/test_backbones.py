@@ -1,0 +1,61 @@
+"""Backbones take the weights that others trained, and halve their maps where those did."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnext101_32x8d
+
+from runtime.errors import CheckpointError
+from training.models import MaskRcnnConfig, build_mask_rcnn
+from training.models.backbones import build_body, norm_layer
+
+FROZEN = norm_layer("frozen_bn", 1e-5)
+
+
+def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+
+def test_a_classifiers_weights_fit_the_body() -> None:
+    with torch.device("meta"):
+        ours = build_body("resnext101_32x8d", nn.BatchNorm2d)
+        assert shapes(ours) == shapes(resnext101_32x8d(weights=None))
+
+
+def test_the_narrower_resnext_is_that_of_the_paper() -> None:
+    with torch.device("meta"):
+        body = build_body("resnext101_32x4d", nn.BatchNorm2d)
+    # arXiv:1611.05431, table 1: 32 groups of 4 channels in the first stage; ResNet-101's 44.5 M parameters.
+    assert shapes(body)["layer1.0.conv2.weight"] == (128, 4, 3, 3)
+    assert sum(p.numel() for p in body.parameters()) == pytest.approx(44.2e6, rel=0.01)
+
+
+@pytest.mark.parametrize(("stride_in_1x1", "odd_pixels_count"), [(True, False), (False, True)])
+def test_a_stride_in_the_1x1_skips_every_other_pixel(stride_in_1x1: bool, odd_pixels_count: bool) -> None:
+    torch.manual_seed(0)
+    block = build_body("resnet50", FROZEN, stride_in_1x1=stride_in_1x1).layer2[0].eval()
+    pixels = torch.rand(1, 256, 8, 8)
+    other = pixels.clone()
+    other[:, :, 1::2] += 1
+    other[:, :, :, 1::2] += 1
+    with torch.no_grad():
+        before, after = block(pixels), block(other)
+    assert before.shape == (1, 512, 4, 4)
+    assert torch.equal(before, after) != odd_pixels_count
+
+
+def test_the_setting_reaches_the_detector() -> None:
+    build = partial(MaskRcnnConfig, backbone="resnet50")
+    with torch.device("meta"):
+        caffe, ours = (build_mask_rcnn(build(stride_in_1x1=value)).backbone.body for value in (True, False))
+    assert caffe["layer3"][0].conv1.stride == ours["layer3"][0].conv2.stride == (2, 2)
+    assert shapes(caffe) == shapes(ours)
+
+
+def test_a_block_without_a_1x1_cannot_stride_in_it() -> None:
+    with pytest.raises(CheckpointError, match="stride_in_1x1 with resnet18, whose blocks have no 1×1"):
+        build_mask_rcnn(MaskRcnnConfig(backbone="resnet18", stride_in_1x1=True))
