@@ -33,7 +33,7 @@ def evaluate(predictor: Predictor, dataset: Any) -> dict[str, float]:
 def command(
     model: Annotated[Path, typer.Argument(help="Model file: .onnx or a checkpoint (.pt)")],
     data: Annotated[str, typer.Option(help="Annotation file, its folder, or synthetic[:COUNT[:SEED]]")],
-    format: Annotated[str, typer.Option(help="auto, coco, via or synthetic")] = "auto",
+    format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto",
     images: Annotated[Path | None, typer.Option(help="Folder of the images, if not beside DATA")] = None,
     class_name: Annotated[
         str, typer.Option(help="VIA without class attributes: the class's name")

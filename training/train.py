@@ -178,7 +178,7 @@ def command(
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="'imagenet' (downloads) or a ResNet's .pth")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch")] = False,
-    format: Annotated[str, typer.Option(help="auto, coco, via or synthetic")] = "auto",
+    format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto",
     images: Annotated[Path | None, typer.Option(help="Folder of DATA's images")] = None,
     val_images: Annotated[Path | None, typer.Option(help="Folder of VAL's images")] = None,
     class_name: Annotated[str, typer.Option(help="Name of the one class of a VIA file")] = "object",

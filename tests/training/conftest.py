@@ -24,10 +24,16 @@ def shared_data() -> Path:
     return folder
 
 
-def write_image(path: Path, height: int = HEIGHT, width: int = WIDTH) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    assert cv2.imwrite(str(path), pixels)
+@pytest.fixture(scope="session")
+def write_image() -> Callable[[Path], None]:
+    """Write noise of 30 x 40 pixels to a path."""
+
+    def write(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        assert cv2.imwrite(str(path), pixels)
+
+    return write
 
 
 @pytest.fixture
@@ -89,7 +95,7 @@ def via_document() -> Document:
 
 
 @pytest.fixture
-def write_dataset(tmp_path: Path) -> Callable[[Document], Path]:
+def write_dataset(tmp_path: Path, write_image: Callable[[Path], None]) -> Callable[[Document], Path]:
     """Write a document to data.json, beside images a.png and b.png of 30 x 40 pixels; return its path."""
 
     def write(document: Document) -> Path:

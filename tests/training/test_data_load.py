@@ -68,8 +68,8 @@ def test_several_candidates_are_listed(coco_document: Document, write_dataset: W
     second.write_text(path.read_text())
     with pytest.raises(DataError) as caught:
         load_dataset(path.parent)
-    assert f"2 annotation files, expected one:\n  {path}\n  {second}\n" in str(caught.value)
-    assert f"maskrt train --data {path}" in str(caught.value)
+    assert f"2 sets of annotations, expected one:\n  {path} (coco)\n  {second} (coco)\n" in str(caught.value)
+    assert f"maskrt train --data {path} --format coco" in str(caught.value)
 
 
 def test_the_named_format_picks_among_several(
@@ -113,8 +113,10 @@ def test_a_wrongly_named_format_is_refused(
         load_dataset(write_dataset(coco_document), format="via")
     with pytest.raises(DataError, match=r"not a COCO instance file, .*--format auto"):
         load_dataset(write_dataset(via_document), format="coco")
-    with pytest.raises(DataError, match="format is 'yolo', expected one of auto, coco, via, synthetic"):
-        load_dataset("synthetic", format="yolo")
+    with pytest.raises(
+        DataError, match="format is 'pascal', expected one of auto, coco, via, labelme, yolo, "
+    ):
+        load_dataset("synthetic", format="pascal")
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

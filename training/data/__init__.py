@@ -1,6 +1,7 @@
-"""Dataset readers: COCO, VGG Image Annotator, and scenes made on the fly. All give the one `Sample` type.
+"""Dataset readers (`training.data.load` lists the formats), and scenes made on the fly. All give the one
+`Sample` type.
 
-Needs numpy, OpenCV, Pillow and pycocotools, never torch: `maskrt evaluate` reads datasets too.
+Needs numpy, OpenCV, Pillow, pycocotools and PyYAML, never torch: `maskrt evaluate` reads datasets too.
 """
 
 from training.data.load import FORMATS, load_dataset

@@ -22,8 +22,7 @@ def read_json(path: Path) -> Any:
         ) from error
     except ValueError as error:
         raise DataError(
-            f"{path}: not JSON ({error}), expected a COCO or VIA annotation file. "
-            "Export it from the annotation tool again."
+            f"{path}: not JSON ({error}), expected annotations. Export it from the annotation tool again."
         ) from error
 
 

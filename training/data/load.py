@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from runtime.errors import DataError
 from training.data.coco import coco_dataset, is_coco
 from training.data.files import read_json
+from training.data.instance_masks import is_instance_masks, read_instance_masks
+from training.data.labelme import is_labelme, read_labelme
+from training.data.mask_png import is_mask_png, read_mask_png
 from training.data.sample import Dataset
 from training.data.synthetic import SyntheticDataset
 from training.data.via import is_via, via_dataset
+from training.data.yolo import SUFFIXES as YAML_SUFFIXES
+from training.data.yolo import find_yolo, read_yolo
 
-FORMATS = ("auto", "coco", "via", "synthetic")
+FORMATS = ("auto", "coco", "via", "labelme", "yolo", "mask-png", "instance-masks", "synthetic")
 VIA_DEFAULT_NAME = "via_region_data.json"
 SYNTHETIC_DEFAULTS = (160, 0)  # count, seed
 
@@ -29,11 +35,12 @@ def load_dataset(
 ) -> Dataset:
     """Load a dataset.
 
-    spec: a COCO or VIA JSON file; a folder with one (via_region_data.json, or the only one in it or in its
-    annotations/); or "synthetic[:COUNT[:SEED]]". format: "auto" tells COCO from VIA by content.
-    images_dir: where the images are, if not in a usual place. skip_bad: drop bad annotations and images
-    and count them in `Dataset.dropped`, instead of raising DataError. class_name, class_attribute: for VIA,
-    see `via_dataset`.
+    spec: a COCO, VIA or LabelMe JSON file; a YOLO data set's YAML file, or its NAME:SPLIT; a folder with one
+    of these (via_region_data.json, or the only one in it or in its annotations/), of LabelMe files or of
+    masks (`mask_png`, `instance_masks`); or "synthetic[:COUNT[:SEED]]". format: "auto" goes by what is
+    there. images_dir: where the images are, if not in a usual place. skip_bad: drop bad annotations and
+    images and count them in `Dataset.dropped`, instead of raising DataError. class_name: where the format
+    has no classes; class_attribute: for VIA, see `via_dataset`.
     """
     if format not in FORMATS:
         raise DataError(
@@ -41,24 +48,34 @@ def load_dataset(
         )
     if format == "synthetic" or (format == "auto" and re.match(r"synthetic(:|$)", str(spec))):
         return _synthetic(str(spec))
-    path = Path(spec)
+    path, split = _path_and_split(str(spec))
+    document = None
+    found = format
     if path.is_dir():
-        path, document = _only_annotations_in(path, format)
-    elif path.exists():
-        document = read_json(path)
+        found, path, document = _only_annotations_in(path, format)
+    elif path.suffix.lower() in YAML_SUFFIXES:
+        found = "yolo" if format == "auto" else format
     else:
+        document = read_json(path)
+        found = _format_of(document) or "" if format == "auto" else format
+    if split and found != "yolo":
         raise DataError(
-            f"{path}: no such file or folder, expected a COCO or VIA JSON file, a folder with one, or "
-            "synthetic[:COUNT[:SEED]]. To try without data: maskrt train --data synthetic"
+            f"{spec}: ':{split}' names a split of a YOLO data set, and {path} is none. Leave it out."
         )
-    found = _format_of(document) if format == "auto" else format
-    if found == "coco":
-        return coco_dataset(document, path, images_dir, skip_bad)
-    if found == "via":
-        return via_dataset(document, path, images_dir, skip_bad, class_name, class_attribute)
+    readers: dict[str, Callable[[], Dataset]] = {
+        "coco": lambda: coco_dataset(document, path, images_dir, skip_bad),
+        "via": lambda: via_dataset(document, path, images_dir, skip_bad, class_name, class_attribute),
+        "labelme": lambda: read_labelme(path, images_dir, skip_bad),
+        "yolo": lambda: read_yolo(path, split, images_dir, skip_bad),
+        "mask-png": lambda: read_mask_png(path, images_dir, skip_bad, class_name),
+        "instance-masks": lambda: read_instance_masks(path, skip_bad, class_name),
+    }
+    if found in readers:
+        return readers[found]()
     raise DataError(
-        f"{path}: {_outline(document)}, expected COCO ('images', 'annotations', 'categories') or VIA 1 or 2 "
-        "(entries with 'filename' and 'regions'). Export it again in one of these formats."
+        f"{path}: {_outline(document)}, expected COCO ('images', 'annotations', 'categories'), VIA 1 or 2 "
+        "(entries with 'filename' and 'regions') or LabelMe ('shapes', 'imagePath'). "
+        "Export it again in one of these formats."
     )
 
 
@@ -75,34 +92,59 @@ def _synthetic(spec: str) -> Dataset:
     return SyntheticDataset(count, seed)
 
 
-def _only_annotations_in(folder: Path, format: str) -> tuple[Path, Any]:
-    """The folder's one annotation file, parsed. Other JSON files beside it do not count."""
-    if (folder / VIA_DEFAULT_NAME).is_file():
-        return folder / VIA_DEFAULT_NAME, read_json(folder / VIA_DEFAULT_NAME)
+def _path_and_split(spec: str) -> tuple[Path, str | None]:
+    before, colon, split = spec.rpartition(":")
+    for path, part in ((Path(spec), None), (Path(before), split)):
+        if (colon or part is None) and path.exists():
+            return path, part
+    raise DataError(
+        f"{spec}: no such file or folder, expected annotations in JSON, a YOLO data set in YAML, a folder "
+        "with one of these or of masks, or synthetic[:COUNT[:SEED]]. To try without data: "
+        "maskrt train --data synthetic"
+    )
+
+
+def _only_annotations_in(folder: Path, format: str) -> tuple[str, Path, Any]:
+    """The folder's one set of annotations: format, path, and the document of a JSON file.
+
+    Other JSON files beside it do not count.
+    """
+    found: list[tuple[str, Path, Any]] = []
+    if format in ("auto", "via") and (folder / VIA_DEFAULT_NAME).is_file():
+        document = read_json(folder / VIA_DEFAULT_NAME)
+        return _format_of(document) or "via", folder / VIA_DEFAULT_NAME, document
+    found += [("yolo", path, None) for path in find_yolo(folder)]
+    found += [("mask-png", folder, None)] if is_mask_png(folder) else []
+    found += [("instance-masks", folder, None)] if is_instance_masks(folder) else []
     json_files = sorted([*folder.glob("*.json"), *(folder / "annotations").glob("*.json")])
-    found = [
-        (path, document)
-        for path in json_files
-        for document in [read_json(path)]
-        if _format_of(document) is not None and format in ("auto", _format_of(document))
-    ]
+    for path in json_files:
+        document = read_json(path)
+        kind = _format_of(document)
+        if kind == "labelme":  # and so are the rest, or the reader will say
+            found.append((kind, path.parent, None))
+            break
+        if kind:
+            found.append((kind, path, document))
+    found = [one for one in found if format in ("auto", one[0])]
     if len(found) == 1:
         return found[0]
     if found:
-        listed = "".join(f"\n  {path}" for path, _ in found)
+        listed = "".join(f"\n  {path} ({kind})" for kind, path, _ in found)
         raise DataError(
-            f"{folder}: {len(found)} annotation files, expected one:{listed}\n"
-            f"Name one: maskrt train --data {found[0][0]}"
+            f"{folder}: {len(found)} sets of annotations, expected one:{listed}\n"
+            f"Name one: maskrt train --data {found[0][1]} --format {found[0][0]}"
         )
     raise DataError(
-        f"{folder}: {len(json_files)} JSON files in it and in annotations/, none with "
-        f"{'COCO or VIA' if format == 'auto' else format.upper()} annotations, expected one. "
+        f"{folder}: {len(json_files)} JSON files in it and in annotations/, and no "
+        f"{'' if format == 'auto' else format + ' '}annotations that maskrt can read "
+        f"({', '.join(FORMATS[1:-1])}; docs/training.md). "
         "Name the file: maskrt train --data FILE --format via"
     )
 
 
 def _format_of(document: Any) -> str | None:
-    return "coco" if is_coco(document) else "via" if is_via(document) else None
+    kinds = {"coco": is_coco, "via": is_via, "labelme": is_labelme}
+    return next((kind for kind, is_kind in kinds.items() if is_kind(document)), None)
 
 
 def _outline(document: Any) -> str:

@@ -24,6 +24,11 @@ def polygons_rle(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
     return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
 
 
+def union(rles: list[Rle]) -> Rle:
+    """The pixels of any of several masks of one size."""
+    return coco_mask.merge(rles) if len(rles) > 1 else rles[0]
+
+
 def ellipse_rle(
     centre: tuple[float, float], radii: tuple[float, float], theta: float, size: tuple[int, int]
 ) -> Rle:

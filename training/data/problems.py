@@ -33,6 +33,9 @@ Reason = Literal[
     "rle_size",
     "unsupported_shape",
     "no_class",
+    "missing_mask",
+    "unreadable_mask",
+    "mask_size",  # the mask file's size is not the image's
 ]
 LISTED = 20
 

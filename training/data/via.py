@@ -7,17 +7,15 @@ as VIA 1 wrote them, an object.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runtime.contract import Category
 from runtime.errors import DataError
-from runtime.sources import read_image
 from training.data import checks, files, masks
 from training.data.checks import field
 from training.data.problems import Flaw, Problems
-from training.data.sample import Dataset, Instance, Sample
+from training.data.regions import AnnotatedImage, Region, dataset_of
+from training.data.sample import Dataset
 from training.data.via_classes import class_attribute_of, region_class
 from training.data.via_shapes import shape_rle
 
@@ -76,7 +74,7 @@ def via_dataset(
         [region for entry in annotated for region in entry.regions.values()], annotation_file
     )
 
-    images: list[tuple[_Entry, tuple[int, int], list[_Region]]] = []
+    images: list[AnnotatedImage] = []
     for entry in annotated:
         size = None
         with problems.noting(entry.name):
@@ -84,37 +82,19 @@ def via_dataset(
         if size is None:
             problems.on_dropped_image += len(entry.regions)
             continue
-        regions: list[_Region] = []
+        regions: list[Region] = []
         for key, region in entry.regions.items():
             with problems.noting(entry.name, key):
                 rle = shape_rle(field(region, "shape_attributes", dict), size)
+                masks.checked_area(rle)
                 name = class_name if attribute is None else region_class(region, attribute)
-                regions.append(_Region(f"{entry.name}#{key}", name, rle, masks.checked_area(rle)))
-        images.append((entry, size, regions))
+                regions.append(Region(f"{entry.name}#{key}", name, rle))
+        images.append(AnnotatedImage(entry.image_id, entry.name, folder / entry.name, size, regions))
 
     dropped = problems.settle(skip_bad)
     if len(annotated) < len(entries):
         dropped["image_without_regions"] = len(entries) - len(annotated)
-    names = sorted({region.class_name for _, _, regions in images for region in regions})
-    samples = [
-        Sample(
-            image_id=entry.image_id,
-            source=entry.name,
-            height_px=size[0],
-            width_px=size[1],
-            instances=tuple(
-                Instance(
-                    r.id, names.index(r.class_name), r.rle, masks.tight_box(r.rle), r.area_px, is_crowd=False
-                )
-                for r in regions
-            ),
-            read=partial(read_image, folder / entry.name),
-        )
-        for entry, size, regions in images
-    ]
-    files.require_annotations(annotation_file, samples, dropped)
-    classes = tuple(Category(number, name) for number, name in enumerate(names, start=1))
-    return Dataset(f"{here.name}/{annotation_file.name}", classes, samples, dropped)
+    return dataset_of(f"{here.name}/{annotation_file.name}", images, dropped, annotations=annotation_file)
 
 
 @dataclass(frozen=True)
@@ -122,14 +102,6 @@ class _Entry:
     image_id: int
     name: str
     regions: dict[Any, Any]  # by number
-
-
-@dataclass(frozen=True)
-class _Region:
-    id: str
-    class_name: str
-    rle: masks.Rle
-    area_px: float
 
 
 def _entries(records: dict[str, Any], problems: Problems) -> list[_Entry]:
