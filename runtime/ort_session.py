@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,16 @@ class OrtSession(Session):
         return Outputs(*values[:count]), dict(zip(STAGES, values[count:], strict=True))
 
 
+def _allowed_cores() -> int:
+    """Cores this process is held to (taskset, a container's cpuset); 0, ONNX Runtime's own choice, for all.
+
+    ONNX Runtime starts a thread for every core of the machine, which wait for each other where only some
+    may be used.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return allowed if allowed < (os.cpu_count() or 1) else 0
+
+
 def load_onnx(model: str | bytes, name: str, device: str, threads: int | None = None) -> Any:
     """An onnxruntime.InferenceSession of a file, or of a file's bytes. name: the file, for messages.
 
@@ -98,7 +109,7 @@ def load_onnx(model: str | bytes, name: str, device: str, threads: int | None = 
     # One block planned for all tensors of a shape stands beside the arena that already holds them: on
     # R50-FPN at 800×1088 it adds 230 MB and no speed.
     options.enable_mem_pattern = False
-    options.intra_op_num_threads = threads or 0  # 0: one a core
+    options.intra_op_num_threads = threads or _allowed_cores()
     try:
         session = onnxruntime.InferenceSession(model, sess_options=options, providers=PROVIDERS[device])
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception

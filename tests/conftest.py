@@ -7,6 +7,12 @@ from pathlib import Path
 
 # Before torch starts its threads: test processes share the machine, and spinning at barriers starves others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# pytest-xdist's workers, and the programs they start, keep to cores of their own, so that the thread pools
+# of one never wait for those of another.
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+    worker, workers = int(os.environ["PYTEST_XDIST_WORKER"][2:]), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[worker % len(cores) :: workers])
 
 import pytest
 

@@ -180,7 +180,7 @@ def wrong_parts(
             {"box_pooling", "detections", "mask_head"},
         ),
     ],
-    ids=lambda x: "+".join(getattr(p, "__name__", str(p)) for p in x) or "none",
+    ids=lambda x: "+".join(sorted(getattr(p, "__name__", str(p)) for p in x)) or "none",
 )
 def test_on_the_reference_s_inputs_only_the_faulty_parts_are_blamed(
     plants: tuple[Plant, ...], parts: set[str], wrong_parts: Callable[..., set[str]]
