@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/maskrt demo
 
 test: $(READY)
-	$(BIN)/pytest -m "not full and not gpu" -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m "not full and not gpu" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-full: $(READY)
 	$(BIN)/pytest -m "not gpu"
