@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
-from torchvision.ops import MultiScaleRoIAlign
 
 import export.operators  # noqa: F401  registers the torch operators
 from export.graphs.boxes import blank_past
@@ -18,9 +17,7 @@ from export.graphs.fold import fold_batch_norm
 from export.graphs.proposals import Proposals
 from runtime.errors import ExportError
 from runtime.stages import CANVAS, LEVELS, MASK_FEATURES, MASK_LOGITS, STAGES
-from training.models.mask_rcnn import FPN_STRIDES
-
-CANONICAL_SCALE_PX, CANONICAL_LEVEL = 224.0, 4  # arXiv:1612.03144, section 4.2
+from training.models.roi_features import CANONICAL_LEVEL, CANONICAL_SCALE_PX, RoiPooler
 
 
 class MaskRcnnGraph(nn.Module):
@@ -128,18 +125,18 @@ def image_index(boxes: Tensor) -> Tensor:
     return image[:, None].expand(-1, boxes.shape[1]).reshape(-1)
 
 
-def pool(pooler: MultiScaleRoIAlign, rois: Tensor, image: Tensor, features: list[Tensor]) -> Tensor:
-    """torchvision's MultiScaleRoIAlign as one PyramidRoiAlign over P2–P5. rois: (R, 4)."""
+def pool(pooler: RoiPooler, rois: Tensor, image: Tensor, features: list[Tensor]) -> Tensor:
+    """The model's pooler as one PyramidRoiAlign over the levels it pools from. rois: (R, 4)."""
     height, width = pooler.output_size
     return torch.ops.maskrt.pyramid_roi_align(
         rois,
         image,
-        features[: len(FPN_STRIDES)],
+        features[: len(pooler.strides)],
         height,
         width,
         pooler.sampling_ratio,
-        False,
+        pooler.aligned,
         CANONICAL_SCALE_PX,
         CANONICAL_LEVEL,
-        list(FPN_STRIDES),
+        list(pooler.strides),
     )

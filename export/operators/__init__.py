@@ -16,7 +16,6 @@ from onnxscript import opset18
 
 from export.operators.grouped_nms import grouped_nms, grouped_nms_body, grouped_nms_node
 from export.operators.pyramid_roi_align import (
-    assign_levels,
     pyramid_roi_align,
     pyramid_roi_align_body,
     pyramid_roi_align_node,
@@ -29,7 +28,6 @@ __all__ = [
     "PLUGIN_ATTRIBUTES",
     "TRANSLATIONS",
     "VERSION",
-    "assign_levels",
     "attach_bodies",
     "grouped_nms",
     "pyramid_roi_align",

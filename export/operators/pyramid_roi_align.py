@@ -9,25 +9,9 @@ import onnx
 import torch
 from onnx import FunctionProto
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from export.operators.schema import DOMAIN, OPSET, PLUGIN_ATTRIBUTES, AttrType, operator
-
-LEVEL_EPSILON = 1e-6  # torchvision's LevelMapper adds it, so that an exact power of two is not rounded down
-
-
-def assign_levels(
-    boxes: Tensor, *, canonical_scale: float, canonical_level: int, lowest: int, highest: int
-) -> Tensor:
-    """FPN level of each box (Feature Pyramid Networks, arXiv:1612.03144, eq. 1).
-
-    boxes: (R, 4) float32, x1 y1 x2 y2 in canvas pixels. Returns (R,) float32, whole numbers in
-    [lowest, highest].
-    """
-    side = torch.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
-    epsilon = torch.tensor(LEVEL_EPSILON, dtype=boxes.dtype)
-    level = torch.floor(canonical_level + torch.log2(side / canonical_scale) + epsilon)
-    return torch.clamp(level, min=lowest, max=highest)
+from training.models.roi_features import LEVEL_EPSILON, pool_pyramid
 
 
 @torch.library.custom_op("maskrt::pyramid_roi_align", mutates_args=())
@@ -50,26 +34,17 @@ def pyramid_roi_align(
     (Detectron2) or not (torchvision). Returns (R, C, output_height, output_width) of the features' type;
     coordinates and sums are float32 whatever that is.
     """
-    levels = assign_levels(
+    return pool_pyramid(
+        features,
         rois,
+        batch_indices,
+        (output_height, output_width),
+        strides=strides,
+        sampling_ratio=sampling_ratio,
+        aligned=aligned,
         canonical_scale=canonical_scale,
         canonical_level=canonical_level,
-        lowest=strides[0].bit_length() - 1,
-        highest=strides[-1].bit_length() - 1,
     )
-    numbered = torch.cat([batch_indices[:, None].to(rois.dtype), rois], dim=1)
-    pooled = features[0].new_zeros((rois.shape[0], features[0].shape[1], output_height, output_width))
-    for feature, stride in zip(features, strides, strict=True):
-        here = torch.where(levels == stride.bit_length() - 1)[0]
-        pooled[here] = roi_align(
-            feature.to(rois.dtype),
-            numbered[here],
-            (output_height, output_width),
-            1.0 / stride,
-            sampling_ratio,
-            aligned,
-        ).to(pooled.dtype)
-    return pooled
 
 
 @pyramid_roi_align.register_fake

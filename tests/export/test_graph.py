@@ -95,6 +95,11 @@ def test_graph_of_the_second_version_finds_what_torchvision_finds() -> None:
     assert_alike(lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
 
 
+def test_a_graph_with_the_half_pixel_of_detectron2_finds_what_its_model_finds() -> None:
+    config = {"roi_aligned": True, "sampling_ratio": 0} | QUICK | EXACT_COLOURS
+    assert_alike(lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
+
+
 def test_a_model_that_keeps_fewer_proposals_than_detections_pads_its_rows() -> None:
     checkpoint = lively_checkpoint("resnet18", num_classes=2, rpn_post_nms_test=20, **EXACT_COLOURS)
     assert_alike(checkpoint, [scene(1)], "fixed", least=1)

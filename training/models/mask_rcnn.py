@@ -16,13 +16,11 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import MultiScaleRoIAlign
-from torchvision.ops.poolers import LevelMapper
 
 from runtime.errors import CheckpointError
 from training.models.backbones import BACKBONES, NORMS, build_body, norm_layer, resnet_fpn
+from training.models.roi_features import RoiPooler
 
-FPN_LEVELS = (2, 5)
 FPN_STRIDES = (4, 8, 16, 32)  # P2–P5, the levels RoIs are pooled from; P6 serves the RPN alone
 
 
@@ -72,8 +70,9 @@ class MaskRcnnConfig:
     mask_convs: tuple[int, ...] = (256, 256, 256, 256)
     mask_norm: bool = False  # batch norm in the mask head, as in torchvision's _v2
     mask_roi_size: int = 14
-    # RoIAlign
+    # RoIAlign (training/models/roi_features.py)
     sampling_ratio: int = 2
+    roi_aligned: bool = False  # with the half pixel, as in Detectron2 and MMDetection
 
     def __post_init__(self) -> None:
         for name, got, allowed in (
@@ -137,7 +136,13 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         )
     else:
         box_head = TwoMLPHead(config.fpn_channels * roi**2, 1024)
-    pooled_levels = ["0", "1", "2", "3"]
+    pooler = partial(
+        RoiPooler,
+        ("0", "1", "2", "3"),
+        FPN_STRIDES,
+        sampling_ratio=config.sampling_ratio,
+        aligned=config.roi_aligned,
+    )
     model = MaskRCNN(
         backbone,
         num_classes=config.num_classes,
@@ -158,7 +163,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         rpn_bg_iou_thresh=config.rpn_background_iou,
         rpn_batch_size_per_image=config.rpn_samples,
         rpn_positive_fraction=config.rpn_positive_fraction,
-        box_roi_pool=MultiScaleRoIAlign(pooled_levels, roi, config.sampling_ratio),
+        box_roi_pool=pooler(roi),
         box_head=box_head,
         box_score_thresh=config.score_threshold,
         box_nms_thresh=config.nms,
@@ -168,7 +173,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         box_batch_size_per_image=config.box_samples,
         box_positive_fraction=config.box_positive_fraction,
         bbox_reg_weights=config.box_weights,
-        mask_roi_pool=MultiScaleRoIAlign(pooled_levels, config.mask_roi_size, config.sampling_ratio),
+        mask_roi_pool=pooler(config.mask_roi_size),
         mask_head=MaskRCNNHeads(
             config.fpn_channels,
             list(config.mask_convs),
@@ -179,11 +184,6 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
     # torchvision's own predictor takes 256 channels whatever the mask head gives.
     width = config.mask_convs[-1]
     model.roi_heads.mask_predictor = MaskRCNNPredictor(width, width, config.num_classes)
-    # Left alone, torchvision guesses the strides from the first image it sees, its valid area against the
-    # padded maps, and keeps the guess: wrong where an image fills less than about 70% of its canvas.
-    for pooler in (model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool):
-        pooler.scales = [1 / stride for stride in FPN_STRIDES]
-        pooler.map_levels = LevelMapper(*FPN_LEVELS)
     return model
 
 
