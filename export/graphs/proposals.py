@@ -25,6 +25,8 @@ class Proposals(nn.Module):
         super().__init__()
         self.head = model.rpn.head
         self.cells = [cell.clone() for cell in model.rpn.anchor_generator.cell_anchors]  # (A, 4) a level
+        # Of a generator that knows them; else torchvision's, which follow from the canvas.
+        self.strides_px = getattr(model.rpn.anchor_generator, "strides_px", None)
         self.per_level = model.rpn._pre_nms_top_n["testing"]
         self.count = model.rpn._post_nms_top_n["testing"]
         self.iou_threshold = model.rpn.nms_thresh
@@ -79,9 +81,12 @@ class Proposals(nn.Module):
             padding = flat.new_full((flat.shape[0], self.per_level), -torch.inf)
             best, rows = torch.topk(torch.cat([flat, padding], dim=1), self.per_level)
             rows = torch.where(best > -torch.inf, rows, 0)
-        # torchvision's strides: the canvas over the map, rounded down. Not a power of two for P6 of 800 px.
-        stride_y = canvas.shape[2] // feature.shape[2]
-        stride_x = canvas.shape[3] // feature.shape[3]
+        if self.strides_px:
+            stride_y = stride_x = self.strides_px[level]
+        else:
+            # The canvas over the map, rounded down. Not a power of two for P6 of 800 px.
+            stride_y = canvas.shape[2] // feature.shape[2]
+            stride_x = canvas.shape[3] // feature.shape[3]
         cells_per_row = feature.shape[3] * cell.shape[0]
         y = rows // cells_per_row
         in_row = rows - y * cells_per_row

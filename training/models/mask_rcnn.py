@@ -13,16 +13,17 @@ from typing import Any
 
 from torch import nn
 from torchvision.models.detection import MaskRCNN
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 
 from runtime.errors import CheckpointError
+from training.models.anchors import anchor_generator
 from training.models.backbones import BACKBONES, NORMS, build_body, norm_layer, resnet_fpn
 from training.models.roi_features import RoiPooler
 
 FPN_STRIDES = (4, 8, 16, 32)  # P2–P5, the levels RoIs are pooled from; P6 serves the RPN alone
+RPN_STRIDES = (*FPN_STRIDES, 64)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class MaskRcnnConfig:
     # Region proposal network (arXiv:1506.01497)
     anchor_sizes_px: tuple[tuple[int, ...], ...] = ((32,), (64,), (128,), (256,), (512,))  # a tuple a level
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
+    exact_anchors: bool = False  # not rounded to whole pixels, as Detectron2's: training/models/anchors.py
     rpn_convs: int = 1
     rpn_pre_nms_train: int = 2000  # per level
     rpn_pre_nms_test: int = 1000
@@ -126,8 +128,8 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         stride_in_1x1=config.stride_in_1x1,
     )
     backbone = resnet_fpn(body, config.fpn_channels, norm=nn.BatchNorm2d if config.fpn_norm else None)
-    anchors = AnchorGenerator(
-        config.anchor_sizes_px, (tuple(config.anchor_ratios),) * len(config.anchor_sizes_px)
+    anchors = anchor_generator(
+        config.anchor_sizes_px, config.anchor_ratios, RPN_STRIDES, exact=config.exact_anchors
     )
     roi = config.box_roi_size
     box_head: nn.Module
