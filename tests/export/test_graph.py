@@ -100,6 +100,13 @@ def test_a_graph_with_the_half_pixel_of_detectron2_finds_what_its_model_finds() 
     assert_alike(lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
 
 
+def test_graph_with_exact_anchors_finds_what_torchvision_finds_with_them() -> None:
+    """On a canvas of 160 px P6 is three positions wide, and neither 160 / 64 nor a whole stride apart."""
+    checkpoint = lively_checkpoint("resnet18", exact_anchors=True, **QUICK, **EXACT_COLOURS)
+    canvas = checkpoint.contract(height_px=160, width_px=224).canvas
+    assert_alike(checkpoint, [scene(1)], "fixed", least=20, canvas=canvas)
+
+
 def test_a_model_that_keeps_fewer_proposals_than_detections_pads_its_rows() -> None:
     checkpoint = lively_checkpoint("resnet18", num_classes=2, rpn_post_nms_test=20, **EXACT_COLOURS)
     assert_alike(checkpoint, [scene(1)], "fixed", least=1)
