@@ -72,7 +72,7 @@ class Proposals(nn.Module):
         self, level: int, feature: Tensor, logit: Tensor, canvas: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The best positions of one level: logits (N, k), anchors (N, k, 4), rows (N, k) of the map."""
-        cell = self.cells[level].to(logit.device)
+        cell = self.cells[level].to(logit)
         flat = logit.permute(0, 2, 3, 1).reshape(logit.shape[0], -1)  # (N, H·W·A), anchors fastest
         if isinstance(flat.shape[1], int):
             best, rows = torch.topk(flat, min(self.per_level, flat.shape[1]))
