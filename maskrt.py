@@ -29,6 +29,7 @@ VERBS = {
     "build-plugins": ("export.plugins.build", "Compile the TensorRT plugins for this machine."),
     "engine": ("runtime.engine", "Look into an engine file, or take TensorRT's plan out of it."),
     "bench": ("runtime.bench", "Compare the speed of models, interleaved in one run."),
+    "serve-triton": ("runtime.serve_triton", "Write a model repository for NVIDIA's Triton server."),
     "doctor": ("runtime.doctor", "Say what this machine has, what can run, and what is missing."),
 }
 

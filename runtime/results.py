@@ -105,6 +105,12 @@ class Result:
             )
         return rows
 
+    def to_line(self, image_id: int | str) -> dict[str, Any]:
+        """What a line of `results.jsonl` says of it: its size in px, and COCO rows with the class's name."""
+        rows = zip(self.to_coco(image_id), self.names, strict=True)
+        detections = [{**row, "name": name} for row, name in rows]
+        return {"width_px": self.width_px, "height_px": self.height_px, "detections": detections}
+
     def to_supervision(self) -> dict[str, Any]:
         """Keyword arguments of `supervision.Detections`: `sv.Detections(**result.to_supervision())`."""
         return {

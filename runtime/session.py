@@ -33,6 +33,15 @@ class Outputs:
     labels: NDArray[np.int32]
     masks: NDArray[np.float32]
 
+    def check_finite(self, name: str) -> None:
+        """Raise ModelError where boxes, scores or masks hold NaN or infinity. name: the model file."""
+        for output in ("boxes", "scores", "masks"):
+            if not np.isfinite(getattr(self, output)).all():
+                raise ModelError(
+                    f"{name}: output '{output}' holds NaN or infinity. Its weights or its precision are "
+                    "broken: export it again in fp32, from a checkpoint without NaN."
+                )
+
 
 class Session(ABC):
     """A loaded model. Backends implement `_run`; callers use `infer`, which checks first."""
@@ -48,12 +57,7 @@ class Session(ABC):
         """
         self.check(images, image_sizes)
         outputs = self._run(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
-        for name in ("boxes", "scores", "masks"):
-            if not np.isfinite(getattr(outputs, name)).all():
-                raise ModelError(
-                    f"{self.name}: output '{name}' holds NaN or infinity. Its weights or its precision are "
-                    "broken: export it again in fp32, from a checkpoint without NaN."
-                )
+        outputs.check_finite(self.name)
         return outputs
 
     def infer_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:

@@ -123,9 +123,7 @@ class JsonLinesSink(LineSink):
 
     def line(self, item: Inferred) -> dict[str, Any]:
         """File, frame, size, and `detections`."""
-        rows = item.result.to_coco(frame_id(self._ids, item.frame))
-        named = [{**row, "name": name} for row, name in zip(rows, item.result.names, strict=True)]
-        return super().line(item) | {"detections": named}
+        return super().line(item) | item.result.to_line(frame_id(self._ids, item.frame))
 
 
 class ContourSink(LineSink):
