@@ -59,7 +59,9 @@ def command(
     method: Annotated[
         str, typer.Option(help="Ranges by: minmax, moving-average, percentile, entropy, mse")
     ] = "percentile",
-    max_ap_drop: Annotated[float, typer.Option(help="Points of mask AP that may be lost")] = 0.3,
+    max_ap_drop: Annotated[
+        float, typer.Option(help="Points of AP that may be lost, of masks where there are any")
+    ] = 0.3,
     min_mask_iou: Annotated[float, typer.Option(help="Mean mask IoU with the float model")] = 0.97,
     last_layers: Annotated[
         bool, typer.Option("--last-layers", help="Quantise class, box and RPN outputs too")

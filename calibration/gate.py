@@ -16,7 +16,7 @@ from onnx import ModelProto
 from calibration.images import CalibrationImage
 from calibration.plan import Plan
 from runtime.cli import track
-from runtime.coco_metrics import coco_metrics
+from runtime.coco_metrics import KINDS, coco_metrics
 from runtime.ort_session import OrtSession
 from runtime.parity.match import match
 from runtime.parity.paste import paste_alike
@@ -29,7 +29,7 @@ from runtime.session import Outputs, Session
 
 @dataclass(frozen=True)
 class Limits:
-    """What a quantised model may lose. max_ap_drop: in points of mask AP (hundredths)."""
+    """What a quantised model may lose. max_ap_drop: in points of AP (hundredths)."""
 
     max_ap_drop: float
     min_mask_iou: float
@@ -37,19 +37,21 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one candidate loses. The APs are None without annotations; in 0–1."""
+    """What one candidate loses. The APs are None without annotations; in 0–1, and of what `kind` says, by
+    which a model is judged (runtime.coco_metrics.KINDS)."""
 
     report: Report
-    mask_ap: float | None
+    ap: float | None
     reference_ap: float | None
     limits: Limits
+    kind: str = "mask"
 
     @property
     def ap_drop(self) -> float | None:
-        """In points of mask AP; below 0 where the candidate is better."""
-        if self.mask_ap is None or self.reference_ap is None:
+        """In points of AP; below 0 where the candidate is better."""
+        if self.ap is None or self.reference_ap is None:
             return None
-        return 100 * (self.reference_ap - self.mask_ap)
+        return 100 * (self.reference_ap - self.ap)
 
     @property
     def failures(self) -> list[str]:
@@ -57,17 +59,23 @@ class Verdict:
         found = list(self.report.failures)
         if self.ap_drop is not None and not self.ap_drop <= self.limits.max_ap_drop:
             found.append(
-                f"mask AP falls by {self.ap_drop:.2f} points, allowed {self.limits.max_ap_drop:g} "
+                f"{self.kind} AP falls by {self.ap_drop:.2f} points, allowed {self.limits.max_ap_drop:g} "
                 "(--max-ap-drop)"
             )
         return found
 
     @property
     def loss(self) -> float:
-        """One number to rank by: instances not matched, area of masks not shared, score differences."""
+        """One number to rank by: instances not matched, area of masks not shared, score differences.
+
+        Without masks the boxes stand in for them: a box as far off as is allowed counts like a mask that is.
+        """
         score, iou = self.report.mean("score_differences"), self.report.mean("mask_ious")
-        lost = 1 - self.report.matched
-        return lost if np.isnan(iou) else lost + (1 - iou) + score
+        lost, allowed = 1 - self.report.matched, self.report.tolerance
+        if np.isnan(score):
+            return lost
+        boxes = self.report.mean("box_differences_px") / allowed.box_px * (1 - allowed.mask_iou)
+        return lost + score + (boxes if np.isnan(iou) else 1 - iou)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, which has no NaN: None where no instance was matched."""
@@ -76,7 +84,7 @@ class Verdict:
             "mean_mask_iou": self.report.mean("mask_ious"),
             "mean_score_difference": self.report.mean("score_differences"),
             "mean_box_difference_px": self.report.mean("box_differences_px"),
-            "mask_ap": self.mask_ap,
+            f"{self.kind}_ap": self.ap,
             "ap_drop": self.ap_drop,
         }
         known = {key: None if value is None or np.isnan(value) else value for key, value in numbers.items()}
@@ -103,7 +111,7 @@ class Judge:
             batch = self._laid(image)
             self._expected.append(self.reference.infer(batch.images, batch.image_sizes))
         if self.dataset is not None:
-            self._reference_ap = self._mask_ap(self._expected)
+            self._reference_ap = self._ap(self._expected)
 
     def judge(self, model: ModelProto, count: int | None = None) -> Verdict:
         """Run a candidate on the images, or on the first `count` of them, and then without AP."""
@@ -125,18 +133,23 @@ class Judge:
                 )
                 report.add(image.name, match(theirs, ours), theirs.scores, ours.scores)
         with_ap = self.dataset is not None and count is None
-        return Verdict(report, self._mask_ap(found) if with_ap else None, self._reference_ap, self.limits)
+        ap = self._ap(found) if with_ap else None
+        return Verdict(report, ap, self._reference_ap, self.limits, self._kind)
+
+    @property
+    def _kind(self) -> str:
+        return KINDS[self.reference.contract.task][0]
 
     def _laid(self, image: CalibrationImage) -> Batch:
         contract = self.reference.contract
         return preprocess([image.read()] * (contract.batch or 1), contract.canvas)
 
-    def _mask_ap(self, outputs: list[Outputs]) -> float:
+    def _ap(self, outputs: list[Outputs]) -> float:
         rows: list[dict[str, Any]] = []
         for sample, image, found in zip(self.dataset, self.images, outputs, strict=True):
             result = postprocess(found, self._laid(image), self.reference.contract)[0]
             rows += result.to_coco(sample.image_id)
-        return coco_metrics(self.dataset.to_coco(), rows)["mask_ap"]
+        return coco_metrics(self.dataset.to_coco(), rows, self.reference.contract.task)[f"{self._kind}_ap"]
 
 
 def fall_back(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from calibration.gate import Verdict
 
 if TYPE_CHECKING:
@@ -25,14 +27,15 @@ def print_verdict(verdict: Verdict, title: str) -> None:
         f"{report.matched:.1%}",
         f"≥ {tolerance.matched:.0%}",
     )
-    table.add_row("mean mask IoU", f"{report.mean('mask_ious'):.4f}", f"≥ {tolerance.mask_iou:g}")
+    if not np.isnan(iou := report.mean("mask_ious")):
+        table.add_row("mean mask IoU", f"{iou:.4f}", f"≥ {tolerance.mask_iou:g}")
     table.add_row("mean score difference", f"{report.mean('score_differences'):.4f}", f"{tolerance.score:g}")
     table.add_row(
         "mean box difference (px)", f"{report.mean('box_differences_px'):.2f}", f"{tolerance.box_px:g}"
     )
     if verdict.ap_drop is not None:
         table.add_row(
-            f"mask AP lost, of {100 * (verdict.reference_ap or 0):.2f} (points)",
+            f"{verdict.kind} AP lost, of {100 * (verdict.reference_ap or 0):.2f} (points)",
             f"{verdict.ap_drop:.2f}",
             f"{limits.max_ap_drop:g}",
         )
@@ -45,17 +48,17 @@ def print_sensitivity(rows: list[Row]) -> None:
     from rich.table import Table
 
     table = Table(title="Sensitivity: each group alone in INT8, and left out alone")
-    for heading in ("group", "matched", "mask IoU", "score", "left out: mask IoU", "worst stage", "error"):
+    for heading in ("group", "matched", "loss", "score", "left out: loss", "worst stage", "error"):
         table.add_column(heading, justify="left" if heading in ("group", "worst stage") else "right")
     for row in rows:
-        alone, left_out = row.alone.report, row.left_out.report
+        alone = row.alone.report
         stage = max(row.stage_errors, key=lambda name: row.stage_errors[name])
         table.add_row(
             row.group,
             f"{alone.matched:.1%}",
-            f"{alone.mean('mask_ious'):.4f}",
+            f"{row.alone.loss:.4f}",
             f"{alone.mean('score_differences'):.4f}",
-            f"{left_out.mean('mask_ious'):.4f}",
+            f"{row.left_out.loss:.4f}",
             stage,
             f"{row.stage_errors[stage]:.3f}",
         )

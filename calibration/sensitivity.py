@@ -143,13 +143,11 @@ def plot(rows: list[Row], output: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     names, places = [row.group for row in rows], np.arange(len(rows))
-    left.barh(places - 0.2, [1 - row.alone.report.mean("mask_ious") for row in rows], 0.4, label="alone")
-    left.barh(
-        places + 0.2, [1 - row.left_out.report.mean("mask_ious") for row in rows], 0.4, label="left out"
-    )
+    left.barh(places - 0.2, [row.alone.loss for row in rows], 0.4, label="alone")
+    left.barh(places + 0.2, [row.left_out.loss for row in rows], 0.4, label="left out")
     left.set_yticks(places, names)
     left.invert_yaxis()
-    left.set(xlabel="1 − mean mask IoU with the float model", title="In eight bits")
+    left.set(xlabel="loss against the float model (Verdict.loss)", title="In eight bits")
     left.legend()
     errors = np.array([[row.stage_errors[stage] for stage in MAPS] for row in rows])
     shown = right.imshow(errors, aspect="auto", cmap="viridis")

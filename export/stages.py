@@ -10,8 +10,9 @@ from pathlib import Path
 
 import onnx
 
+from runtime.contract import METADATA_KEY, Contract
 from runtime.errors import ModelError
-from runtime.stages import PARTS, PREFIX, STAGES, tensor_name
+from runtime.stages import PREFIX, parts_of, stages_of, tensor_name
 
 
 def hide_stages(model: onnx.ModelProto) -> None:
@@ -29,7 +30,8 @@ def show_stages(model: onnx.ModelProto, source: str) -> None:
     """
     outputs = {value.name for value in model.graph.output}
     inner = {value.name: value for value in model.graph.value_info}
-    names = [PREFIX + stage for stage in STAGES if PREFIX + stage not in outputs]
+    names = [tensor_name(stage) for stage in stages_of(_contract(model, source))]
+    names = [name for name in names if name not in outputs]
     missing = [name for name in names if name not in inner]
     if missing:
         raise ModelError(
@@ -55,7 +57,13 @@ def cut_into_parts(path: Path) -> dict[str, bytes]:
     """
     model = onnx.load(path)
     show_stages(model, str(path))
-    return {part: _cut(model, *ends).SerializeToString() for part, ends in PARTS.items()}
+    parts = parts_of(_contract(model, str(path)))
+    return {part: _cut(model, *ends).SerializeToString() for part, ends in parts.items()}
+
+
+def _contract(model: onnx.ModelProto, source: str) -> Contract:
+    text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), "")
+    return Contract.from_json(text, source)
 
 
 def _cut(model: onnx.ModelProto, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> onnx.ModelProto:

@@ -22,11 +22,11 @@ from export.overflow import half_contract
 from export.stages import hide_stages, show_stages
 from export.weights import load_checkpoint
 from runtime.cli import run, say
-from runtime.contract import INPUT_NAMES, METADATA_KEY, OUTPUT_NAMES, Contract
+from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ExportError
 from runtime.files import atomic_path
 from runtime.preprocess import round_up
-from runtime.stages import PREFIX, STAGES
+from runtime.stages import PREFIX, stages_of
 from training.checkpoint import CANVAS_STRIDE, Checkpoint
 
 # Of the example input under dynamic shapes: sides that coincide with nothing else in the network, so that
@@ -53,7 +53,7 @@ def export_onnx(checkpoint: Checkpoint, contract: Contract) -> onnx.ModelProto:
             graph,
             (images, image_sizes),
             input_names=list(INPUT_NAMES),
-            output_names=[*OUTPUT_NAMES, *(PREFIX + stage for stage in STAGES)],
+            output_names=[*contract.output_names, *(PREFIX + stage for stage in stages_of(contract))],
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

@@ -71,7 +71,9 @@ def infer_call(session: Session, images: NDArray, image_sizes: NDArray[np.float3
 
 
 def masks_call(predictor: Predictor, images: list[NDArray[np.uint8]]) -> Callable[[], object]:
-    """A call from images to full-size masks."""
+    """A call from images to full-size masks, or to boxes where the model gives no masks."""
+    if predictor.session.contract.mask_size is None:
+        return lambda: predictor(images)
     return lambda: [result.masks for result in predictor(images)]
 
 

@@ -8,19 +8,24 @@ from typing import Any
 
 from runtime.errors import MissingDependencyError
 
-IOU_TYPES = {"box": "bbox", "mask": "segm"}
+IOU_TYPES = {"mask": "segm", "box": "bbox"}
+#: What is measured of a model, by its task; it is judged by the first.
+KINDS = {"instance": ("mask", "box"), "detection": ("box",)}
 # The first six of COCOeval.stats: over IoU 0.50:0.95, at 0.5, at 0.75, and by size of the object.
 STATISTICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
 
-def coco_metrics(ground_truth: dict[str, Any], predictions: list[dict[str, Any]]) -> dict[str, float]:
+def coco_metrics(
+    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], task: str = "instance"
+) -> dict[str, float]:
     """{"mask_ap": …, "mask_ap50": …, "box_ap": …}, each in 0–1, or -1 where the data has no such object.
 
-    ground_truth: a COCO dictionary; predictions: COCO results over the same image ids.
+    ground_truth: a COCO dictionary; predictions: COCO results over the same image ids; task: the model's,
+    of `KINDS`.
     """
     truth = coco_truth(ground_truth)
     metrics: dict[str, float] = {}
-    for name in IOU_TYPES:
+    for name in KINDS[task]:
         evaluation = coco_evaluation(truth, predictions, name)
         with silence():
             evaluation.evaluate()

@@ -20,7 +20,9 @@ METADATA_KEY = "maskrt.contract"
 IMAGES, IMAGE_SIZES = "images", "image_sizes"
 NUM_DETECTIONS, BOXES, SCORES, LABELS, MASKS = "num_detections", "boxes", "scores", "labels", "masks"
 INPUT_NAMES = (IMAGES, IMAGE_SIZES)
-OUTPUT_NAMES = (NUM_DETECTIONS, BOXES, SCORES, LABELS, MASKS)
+DETECTED = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
+#: What a model gives, by its task.
+OUTPUT_NAMES = {"instance": (*DETECTED, MASKS), "detection": DETECTED}
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Canvas:
 class Contract:
     """What a model file promises. Field by field: docs/architecture.md, "The contract"."""
 
-    task: str  # "instance"
-    family: str  # "mask_rcnn"
+    task: str  # of OUTPUT_NAMES
+    family: str  # "mask_rcnn", "faster_rcnn"
     config: dict[str, Any]  # the family's own configuration, as trained
     classes: tuple[Category, ...]  # outputs' label k is classes[k]; background has no entry
     canvas: Canvas
@@ -64,10 +66,11 @@ class Contract:
     score_threshold: float  # detections at or below it were dropped inside the graph
     nms_threshold: float
     max_detections: int  # D, rows of every output
-    mask_size: int  # M, side of a mask in its own frame
-    mask_frame: str  # "box" (Mask R-CNN) or "image" (YOLACT)
-    mask_threshold: float  # a pixel belongs to the object above this probability
-    detections: str  # "fixed": the mask head runs D rows; "dynamic": only the rows detected
+    # Of the masks; None where the task has none.
+    mask_size: int | None  # M, side of a mask in its own frame
+    mask_frame: str | None  # "box" (Mask R-CNN) or "image" (YOLACT)
+    mask_threshold: float | None  # a pixel belongs to the object above this probability
+    detections: str  # "fixed": what follows the boxes runs on D rows; "dynamic": only on the rows detected
     precision: str  # "fp32", "fp16", "int8"
     toolkit_version: str
     checkpoint_sha256: str
@@ -124,6 +127,11 @@ class Contract:
                     f"Export the model again: maskrt export CHECKPOINT -o {source}"
                 ) from error
         return cls(**fields)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What the model gives, in order."""
+        return OUTPUT_NAMES[self.task]
 
     @property
     def class_names(self) -> list[str]:

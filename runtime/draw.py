@@ -25,7 +25,11 @@ def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     canvas = image.copy()
     scale = max(min(image.shape[:2]) / 600, 0.35)
     thickness = max(1, round(1.5 * scale))
-    for label, crop in zip(result.labels, result.crops, strict=True):
+    if result.crops is None:
+        for label, box in zip(result.labels, result.boxes, strict=True):
+            corners = np.rint(box).astype(int).tolist()
+            cv2.rectangle(canvas, corners[:2], corners[2:], class_colour(int(label)), thickness, cv2.LINE_AA)
+    for label, crop in zip(result.labels, result.crops or (), strict=False):
         colour = np.array(class_colour(int(label)), np.float32)
         bits = np.ascontiguousarray(crop.bits).view(np.uint8)
         h, w = bits.shape
@@ -51,7 +55,7 @@ def splash(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     """A copy of `image` (H, W, 3) RGB that is grey but for the objects (Rec. 601 luma)."""
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     canvas = np.asarray(grey, np.uint8)
-    for crop in result.crops:
+    for crop in result.crops or ():
         h, w = crop.bits.shape
         region = np.s_[crop.top : crop.top + h, crop.left : crop.left + w]
         canvas[region][crop.bits] = image[region][crop.bits]

@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from runtime.contract import Contract
+from runtime.contract import INPUT_NAMES, Contract
 from runtime.engine_file import EngineHeader, Profile, Shape
 from runtime.errors import ModelError
 from runtime.trt_library import major_minor
@@ -109,8 +109,8 @@ def _text(shape: Shape) -> str:
 def tensor_shapes(contract: Contract, shape: Shape) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and dtype of every input and output, by name, for images of (N, H, W) (docs/architecture.md)."""
     n, height, width = shape
-    rows, side = contract.max_detections, contract.mask_size
-    return {
+    rows, side = contract.max_detections, contract.mask_size or 0
+    tensors = {
         "images": ((n, height, width, 3), contract.canvas.dtype),
         "image_sizes": ((n, 2), "float32"),
         "num_detections": ((n,), "int32"),
@@ -119,3 +119,4 @@ def tensor_shapes(contract: Contract, shape: Shape) -> dict[str, tuple[tuple[int
         "labels": ((n, rows), "int32"),
         "masks": ((n, rows, side, side), "float32"),
     }
+    return {name: tensors[name] for name in (*INPUT_NAMES, *contract.output_names)}

@@ -1,4 +1,4 @@
-"""`maskrt evaluate`: COCO box and mask AP of a model on annotated images."""
+"""`maskrt evaluate`: COCO AP of a model on annotated images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from runtime.cli import run, track
-from runtime.coco_metrics import STATISTICS, coco_metrics
+from runtime.coco_metrics import KINDS, STATISTICS, coco_metrics
 from runtime.files import write_text
 from runtime.predictor import Predictor
 from runtime.session import open_session
@@ -27,7 +27,7 @@ def evaluate(predictor: Predictor, dataset: Any) -> dict[str, float]:
     for index in track(range(len(dataset)), "Evaluating"):
         sample = dataset[index]
         rows += predictor(sample.image())[0].to_coco(sample.image_id)
-    return coco_metrics(dataset.to_coco(), rows)
+    return coco_metrics(dataset.to_coco(), rows, predictor.session.contract.task)
 
 
 def command(
@@ -44,7 +44,7 @@ def command(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the metrics (JSON)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout")] = False,
 ) -> None:
-    """Measure COCO box and mask AP.
+    """Measure COCO AP: of boxes, and of what else the model finds.
 
     Example: maskrt evaluate model.onnx --data annotations/instances_val2017.json --images val2017
     """
@@ -57,7 +57,8 @@ def command(
         class_attribute=class_attribute,
     )
     start = time.perf_counter()
-    metrics = evaluate(Predictor(open_session(model, device=device)), dataset)
+    session = open_session(model, device=device)
+    metrics = evaluate(Predictor(session), dataset)
     text = json.dumps({"model": str(model), "data": data, "images": len(dataset), **metrics})
     if output:
         write_text(output, text)
@@ -70,10 +71,11 @@ def command(
     took_s = time.perf_counter() - start
     table = Table(title=f"{model} on {len(dataset)} images of {data} ({took_s:.0f} s)")
     table.add_column("COCO metric")
-    for kind in ("mask", "box"):
+    kinds = KINDS[session.contract.task]
+    for kind in kinds:
         table.add_column(kind, justify="right")
     for statistic in STATISTICS:
-        values = (metrics[f"{kind}_{statistic}"] for kind in ("mask", "box"))
+        values = (metrics[f"{kind}_{statistic}"] for kind in kinds)
         table.add_row(statistic, *("–" if v < 0 else f"{v:.4f}" for v in values))
     Console().print(table)
 

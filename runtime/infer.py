@@ -78,7 +78,7 @@ def command(
     profile: Annotated[Path | None, typer.Option(help="Write a trace for ui.perfetto.dev (.json)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout")] = False,
 ) -> None:
-    """Find and mask the objects in images, videos and streams.
+    """Find the objects in images, videos and streams, with their masks where the model gives them.
 
     Writes predictions.json (COCO results), results.jsonl and overlays/ into OUTPUT; where that is a video,
     beside it. What cannot be used is reported and skipped; the exit code is then 3.
@@ -87,6 +87,11 @@ def command(
     """
     sources = open_inputs(inputs, max_pixels=int(max_megapixels * 1e6))
     session = open_session(model, device=device, backend=backend, threads=threads)
+    if (masks or contours or splashes) and session.contract.mask_size is None:
+        raise MaskrtError(
+            f"{model}: finds no masks (its task is {session.contract.task!r}), so --masks, --contours and "
+            "--splash have nothing to show. Leave them out."
+        )
     video = output if is_video(str(output)) else None
     if video and (len(sources) != 1 or sources[0].still):
         raise MaskrtError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import INPUT_NAMES, METADATA_KEY, OUTPUT_NAMES, Contract
+from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
 from runtime.session import Outputs, Session, check_task
 from runtime.siblings import read_inlined
@@ -58,4 +58,4 @@ class OpenVinoSession(Session):
         request = self._own.request
         request.infer(dict(zip(INPUT_NAMES, (images, image_sizes), strict=True)), share_inputs=True)
         # The request's tensors are written anew by its next call.
-        return Outputs(*(request.get_tensor(name).data.copy() for name in OUTPUT_NAMES))
+        return Outputs(**{n: request.get_tensor(n).data.copy() for n in self.contract.output_names})

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import INPUT_NAMES, METADATA_KEY, OUTPUT_NAMES, Contract
+from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
 from runtime.session import Outputs, Session, check_task
 from runtime.siblings import read_with_stages
-from runtime.stages import PREFIX, STAGES, Stages
+from runtime.stages import PREFIX, Stages, stages_of
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 
@@ -46,31 +46,34 @@ class OrtSession(Session):
                 f"Only files made by maskrt can be run: maskrt export CHECKPOINT -o {self.name}"
             )
         contract = Contract.from_json(metadata[METADATA_KEY], self.name)
+        check_task(contract, self.name)
         outputs = [node for node in self._session.get_outputs() if not node.name.startswith(PREFIX)]
         for kind, nodes, expected in (
             ("inputs", self._session.get_inputs(), INPUT_NAMES),
-            ("outputs", outputs, OUTPUT_NAMES),
+            ("outputs", outputs, contract.output_names),
         ):
             names = tuple(node.name for node in nodes)
             if names != expected:
                 raise ContractError(f"{self.name}: {kind} are {names}, expected {expected}. Export it again.")
-        check_task(contract, self.name)
         return contract
 
     def _gives_stages(self) -> bool:
-        return {PREFIX + name for name in STAGES} <= {node.name for node in self._session.get_outputs()}
+        given = {node.name for node in self._session.get_outputs()}
+        return {PREFIX + name for name in stages_of(self.contract)} <= given
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
-        return Outputs(*self._session.run(list(OUTPUT_NAMES), feed))
+        names = self.contract.output_names
+        return Outputs(**dict(zip(names, self._session.run(list(names), feed), strict=True)))
 
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
         if not self.has_stages:
             return super()._run_with_stages(images, image_sizes)
         feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
-        values = self._session.run([*OUTPUT_NAMES, *(PREFIX + name for name in STAGES)], feed)
-        count = len(OUTPUT_NAMES)
-        return Outputs(*values[:count]), dict(zip(STAGES, values[count:], strict=True))
+        names, stages = self.contract.output_names, stages_of(self.contract)
+        values = self._session.run([*names, *(PREFIX + name for name in stages)], feed)
+        outputs = Outputs(**dict(zip(names, values, strict=False)))
+        return outputs, dict(zip(stages, values[len(names) :], strict=True))
 
 
 def _allowed_cores() -> int:

@@ -109,7 +109,7 @@ class MaskSink:
     def add(self, item: Inferred) -> None:
         """Write one image's masks, one at a time."""
         folder = self._folder / self._layout.folder(item.frame)
-        for index, crop in enumerate(item.result.crops):
+        for index, crop in enumerate(item.result.crops or ()):
             full = np.zeros((item.result.height_px, item.result.width_px), np.uint8)
             h, w = crop.bits.shape
             full[crop.top : crop.top + h, crop.left : crop.left + w][crop.bits] = 255

@@ -38,13 +38,24 @@ def postprocess(
                 scores=outputs.scores[row, keep],
                 labels=outputs.labels[row, keep],
                 classes=contract.classes,
-                crops=tuple(
-                    paste_mask(mask, box, height, width, contract.mask_threshold)
-                    for mask, box in zip(outputs.masks[row, keep], boxes, strict=True)
-                ),
+                crops=_paste_all(outputs.masks, row, keep, boxes, (height, width), contract.mask_threshold),
             )
         )
     return results
+
+
+def _paste_all(
+    masks: NDArray[np.float32] | None,
+    row: int,
+    keep: NDArray[np.intp],
+    boxes: NDArray[np.float32],
+    size: tuple[int, int],
+    threshold: float | None,
+) -> tuple[MaskCrop, ...] | None:
+    if masks is None or threshold is None:
+        return None
+    pairs = zip(masks[row, keep], boxes, strict=True)
+    return tuple(paste_mask(mask, box, *size, threshold) for mask, box in pairs)
 
 
 def paste_mask(

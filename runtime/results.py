@@ -36,8 +36,8 @@ class Result:
     """Detections of one image, by descending score, in pixels of the original image.
 
     boxes (D, 4) float32, x1 y1 x2 y2; scores (D,) float32; labels (D,) int32, index into `classes`;
-    crops: a mask each, pasted into the full image by `masks` when asked for. image: (H, W, 3) uint8, RGB, the
-    picture itself, not copied.
+    crops: a mask each, pasted into the full image by `masks` when asked for; None of a model without masks.
+    image: (H, W, 3) uint8, RGB, the picture itself, not copied.
     """
 
     height_px: int
@@ -46,15 +46,15 @@ class Result:
     scores: NDArray[np.float32]
     labels: NDArray[np.int32]
     classes: tuple[Category, ...]
-    crops: tuple[MaskCrop, ...]
+    crops: tuple[MaskCrop, ...] | None
     image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         count = len(self.scores)
-        if self.boxes.shape != (count, 4) or self.labels.shape != (count,) or len(self.crops) != count:
+        masks = count if self.crops is None else len(self.crops)
+        if self.boxes.shape != (count, 4) or self.labels.shape != (count,) or masks != count:
             raise ValueError(
-                f"boxes {self.boxes.shape}, labels {self.labels.shape}, {len(self.crops)} masks "
-                f"for {count} scores"
+                f"boxes {self.boxes.shape}, labels {self.labels.shape}, {masks} masks for {count} scores"
             )
 
     def __len__(self) -> int:
@@ -67,7 +67,10 @@ class Result:
 
     @property
     def masks(self) -> NDArray[np.bool_]:
-        """(D, H, W) bool, made anew at each call: H·W bytes a detection."""
+        """(D, H, W) bool, made anew at each call: H·W bytes a detection. Raises ValueError where the model
+        gives none."""
+        if self.crops is None:
+            raise ValueError("this result has no masks: its model finds none (contract.task)")
         full = np.zeros((len(self), self.height_px, self.width_px), dtype=bool)
         for mask, crop in zip(full, self.crops, strict=True):
             h, w = crop.bits.shape
@@ -84,15 +87,16 @@ class Result:
 
     @cached_property
     def rles(self) -> list[dict[str, Any]]:
-        """Compressed COCO RLE of each mask, encoded once however many outputs want it."""
+        """Compressed COCO RLE of each mask, encoded once however many outputs want it; none without masks."""
         return [
-            encode_crop(crop.bits, crop.top, crop.left, self.height_px, self.width_px) for crop in self.crops
+            encode_crop(crop.bits, crop.top, crop.left, self.height_px, self.width_px)
+            for crop in self.crops or ()
         ]
 
     def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
         """COCO results: original category ids, boxes as x y width height, masks as compressed RLE."""
-        rows = []
-        for box, score, label, rle in zip(self.boxes, self.scores, self.labels, self.rles, strict=True):
+        rows: list[dict[str, Any]] = []
+        for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True):
             x1, y1, x2, y2 = (float(v) for v in box)
             rows.append(
                 {
@@ -100,9 +104,11 @@ class Result:
                     "category_id": self.classes[label].id,
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "score": float(score),
-                    "segmentation": rle,
                 }
             )
+        if self.crops is not None:
+            for row, rle in zip(rows, self.rles, strict=True):
+                row["segmentation"] = rle
         return rows
 
     def to_line(self, image_id: int | str) -> dict[str, Any]:
@@ -115,7 +121,7 @@ class Result:
         """Keyword arguments of `supervision.Detections`: `sv.Detections(**result.to_supervision())`."""
         return {
             "xyxy": self.boxes,
-            "mask": self.masks,
+            "mask": None if self.crops is None else self.masks,
             "confidence": self.scores,
             "class_id": self.labels.astype(int),
             "data": {"class_name": np.array(self.names, dtype=str)},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import Contract
+from runtime.contract import OUTPUT_NAMES, Contract
 from runtime.errors import ModelError
 from runtime.stages import Stages
 
@@ -24,19 +24,24 @@ class Outputs:
     """What a model says of a batch, as in the contract; rows past num_detections are zero.
 
     num_detections (N,) int32; boxes (N, D, 4) float32, x1 y1 x2 y2 in canvas pixels; scores (N, D) float32,
-    descending; labels (N, D) int32, index into the contract's classes; masks (N, D, M, M) float32.
+    descending; labels (N, D) int32, index into the contract's classes; masks (N, D, M, M) float32, None of
+    a model that has none.
     """
 
     num_detections: NDArray[np.int32]
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     labels: NDArray[np.int32]
-    masks: NDArray[np.float32]
+    masks: NDArray[np.float32] | None = None
+
+    def arrays(self) -> dict[str, NDArray]:
+        """What there is, by its name in the contract."""
+        return {name: values for name, values in vars(self).items() if values is not None}
 
     def check_finite(self, name: str) -> None:
-        """Raise ModelError where boxes, scores or masks hold NaN or infinity. name: the model file."""
-        for output in ("boxes", "scores", "masks"):
-            if not np.isfinite(getattr(self, output)).all():
+        """Raise ModelError where any holds NaN or infinity. name: the model file."""
+        for output, values in self.arrays().items():
+            if not np.isfinite(values).all():
                 raise ModelError(
                     f"{name}: output '{output}' holds NaN or infinity. Its weights or its precision are "
                     "broken: export it again in fp32, from a checkpoint without NaN."
@@ -109,10 +114,10 @@ class Session(ABC):
 
 def check_task(contract: Contract, name: str) -> None:
     """Raise ModelError for a model of a task that this maskrt does not run."""
-    if contract.task != "instance":
+    if contract.task not in OUTPUT_NAMES:
         raise ModelError(
-            f"{name}: a model for the task {contract.task!r}; this maskrt runs 'instance' models. "
-            "Upgrade maskrt here."
+            f"{name}: a model for the task {contract.task!r}; this maskrt runs models for "
+            f"{', '.join(OUTPUT_NAMES)}. Upgrade maskrt here."
         )
 
 

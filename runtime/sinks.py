@@ -134,7 +134,7 @@ class ContourSink(LineSink):
         result = item.result
         objects = [
             {"name": name, "score": float(score), "polygons": polygons(crop)}
-            for name, score, crop in zip(result.names, result.scores, result.crops, strict=True)
+            for name, score, crop in zip(result.names, result.scores, result.crops or (), strict=True)
         ]
         return super().line(item) | {"objects": objects}
 

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
+from runtime.contract import Contract
+
 PREFIX = "stage."
 LEVELS = ("P2", "P3", "P4", "P5", "P6")
 CANVAS, PROPOSALS, PROPOSAL_COUNTS = "canvas", "proposals", "proposal_counts"
@@ -33,6 +35,7 @@ RPN_DELTAS = tuple(f"rpn_deltas.{level}" for level in LEVELS)
 MAPS = (CANVAS, "stem", "C2", "C3", "C4", "C5", *LEVELS, *RPN_LOGITS, *RPN_DELTAS)
 PER_PROPOSAL = (BOX_FEATURES, CLASS_LOGITS, BOX_DELTAS)
 PER_DETECTION = (MASK_FEATURES, MASK_LOGITS)
+#: All there are, of any model; `stages_of` gives those of one.
 STAGES = (*MAPS, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, *PER_DETECTION)
 
 Stages = dict[str, NDArray]
@@ -52,6 +55,18 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "mask_pooling": (("boxes", "num_detections", *LEVELS), (MASK_FEATURES,)),
     "mask_head": (("labels", "num_detections", MASK_FEATURES), (MASK_LOGITS,)),
 }
+
+
+def stages_of(contract: Contract) -> tuple[str, ...]:
+    """The stages that a model has, in order: one of boxes alone has none after them."""
+    branch = PER_DETECTION if contract.task == "instance" else ()
+    return tuple(name for name in STAGES if name not in PER_DETECTION or name in branch)
+
+
+def parts_of(contract: Contract) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """The `PARTS` that a model has."""
+    absent = set(STAGES) - set(stages_of(contract))
+    return {part: ends for part, ends in PARTS.items() if not absent & set(ends[1])}
 
 
 def tensor_name(name: str) -> str:

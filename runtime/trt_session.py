@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.cli import say
-from runtime.contract import INPUT_NAMES, OUTPUT_NAMES
+from runtime.contract import INPUT_NAMES
 from runtime.device import PLATFORM, DeviceMemory, Stream, describe_gpu
 from runtime.engine_file import EngineHeader, Shape, read_header, read_plan
 from runtime.engine_fit import Machine, check_fit, choose_profile, rebuild_command, tensor_shapes
 from runtime.errors import MaskrtError, ModelError
 from runtime.session import Outputs, Session, check_task
-from runtime.stages import PREFIX, STAGES, Stages
+from runtime.stages import PREFIX, Stages, stages_of
 from runtime.trt_execution import Execution, activation_bytes, trt_failure
 from runtime.trt_library import forget_words, import_tensorrt, logger
 from runtime.trt_plugins import load_for_engine
@@ -55,7 +55,7 @@ class TrtSession(Session):
             load_for_engine(self.header.plugin_sha256, Path(path))
         self._engine = _deserialise(trt, path, self.header)
         self._stages = _check_tensors(self.name, self._engine, self.header)
-        self.has_stages = {PREFIX + stage for stage in STAGES} <= self._stages.keys()
+        self.has_stages = {PREFIX + stage for stage in stages_of(self.contract)} <= self._stages.keys()
         self._cuda_graph = cuda_graph
         self._creating = threading.Lock()  # threads may run contexts at once, but not ask one engine for them
         self._lanes: queue.LifoQueue[_Lane | None] = queue.LifoQueue()  # the lane used last is the warmest
@@ -65,7 +65,7 @@ class TrtSession(Session):
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         outputs = self._run_engine(images, image_sizes)
-        return Outputs(*(outputs[name] for name in OUTPUT_NAMES))
+        return Outputs(**{name: outputs[name] for name in self.contract.output_names})
 
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
         if not self.has_stages:
@@ -74,8 +74,8 @@ class TrtSession(Session):
                 f"export CHECKPOINT --with-stages -o MODEL.onnx, {rebuild_command(self.name, self.header)}"
             )
         outputs = self._run_engine(images, image_sizes)
-        stages = {stage: outputs[PREFIX + stage] for stage in STAGES}
-        return Outputs(*(outputs[name] for name in OUTPUT_NAMES)), stages
+        stages = {stage: outputs[PREFIX + stage] for stage in stages_of(self.contract)}
+        return Outputs(**{name: outputs[name] for name in self.contract.output_names}), stages
 
     def _run_engine(self, images: NDArray, image_sizes: NDArray[np.float32]) -> dict[str, NDArray]:
         feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
@@ -137,7 +137,7 @@ class _Lane:
                 self._shapes.popitem(last=False)[1].close()
             tensors = tensor_shapes(self._header.contract, shape)
             inputs = {key: tensors[key] for key in INPUT_NAMES}
-            promised = {key: tensors[key] for key in OUTPUT_NAMES}
+            promised = {key: tensors[key] for key in self._header.contract.output_names}
             outputs = {**promised, **{key: (None, dtype) for key, dtype in self._stages.items()}}
             with self._creating:
                 self._shapes[shape] = Execution(

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN
 
 from runtime.contract import Canvas, Category, Contract
 from runtime.errors import CheckpointError, ExportError
@@ -36,7 +36,6 @@ class Checkpoint:
     state_dict: dict[str, Tensor]
     metrics: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
-    family: str = "mask_rcnn"
     sha256: str = ""  # of the file it was read from
 
     def __post_init__(self) -> None:
@@ -46,7 +45,7 @@ class Checkpoint:
                 f"{self.config.num_classes - 1} apart. Give one name a class: --classes name1,name2,…"
             )
 
-    def build(self) -> MaskRCNN:
+    def build(self) -> FasterRCNN:
         """The network with these weights, in eval mode.
 
         Raises CheckpointError where keys or shapes do not fit, or a weight is not finite.
@@ -56,7 +55,8 @@ class Checkpoint:
             model.load_state_dict(self.state_dict)
         except RuntimeError as error:
             raise CheckpointError(
-                f"the weights do not fit the {self.config.backbone} {self.family} of the checkpoint: {error}"
+                f"the weights do not fit the {self.config.backbone} {self.config.family} of the checkpoint: "
+                f"{error}"
             ) from error
         for name, tensor in self.state_dict.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -88,8 +88,8 @@ class Checkpoint:
         from maskrt import __version__
 
         return Contract(
-            task="instance",
-            family=self.family,
+            task=self.config.task,
+            family=self.config.family,
             config=self.config.to_dict(),
             classes=self.classes,
             canvas=Canvas(
@@ -106,14 +106,18 @@ class Checkpoint:
             score_threshold=self.config.score_threshold,
             nms_threshold=self.config.nms,
             max_detections=self.config.max_detections,
-            mask_size=2 * self.config.mask_roi_size,
-            mask_frame="box",
-            mask_threshold=MASK_THRESHOLD,
+            **self._masks(),
             detections=detections,
             precision="fp32",
             toolkit_version=__version__,
             checkpoint_sha256=self.sha256,
         )
+
+    def _masks(self) -> dict[str, Any]:
+        if self.config.task != "instance":
+            return {"mask_size": None, "mask_frame": None, "mask_threshold": None}
+        side = 2 * self.config.mask_roi_size  # of the deconvolution
+        return {"mask_size": side, "mask_frame": "box", "mask_threshold": MASK_THRESHOLD}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the checkpoint atomically."""
@@ -121,7 +125,7 @@ class Checkpoint:
             torch.save(
                 {
                     "format": FORMAT_VERSION,
-                    "family": self.family,
+                    "family": self.config.family,
                     "config": self.config.to_dict(),
                     "classes": [dataclasses.asdict(c) for c in self.classes],
                     "state_dict": self.state_dict,
@@ -174,7 +178,6 @@ def parse_checkpoint(content: dict[str, Any], sha256: str, source: str) -> Check
             state_dict=content["state_dict"],
             metrics=content["metrics"],
             provenance=content["provenance"],
-            family=content["family"],
             sha256=sha256,
         )
     except (KeyError, TypeError) as error:

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.transforms.v2.functional import normalize
@@ -30,7 +30,7 @@ class EagerSession(Session):
 
     has_stages = True
 
-    def __init__(self, model: MaskRCNN, contract: Contract, *, name: str, device: str = "cpu") -> None:
+    def __init__(self, model: FasterRCNN, contract: Contract, *, name: str, device: str = "cpu") -> None:
         canvas = dataclasses.replace(contract.canvas, dtype="float32")
         self.contract, self.name = dataclasses.replace(contract, canvas=canvas), name
         self._model, self._device = model.to(device), device
@@ -47,21 +47,15 @@ class EagerSession(Session):
     def results(self, outputs: Outputs, batch: Batch) -> list[Result]:
         """As every session's, with the masks that torchvision pastes."""
         found = super().results(outputs, batch)
+        if outputs.masks is None or self.contract.mask_threshold is None:
+            return found
         return [
-            dataclasses.replace(one, crops=self._paste(one, masks[: len(one)]))
+            dataclasses.replace(one, crops=_paste(one, masks[: len(one)], self.contract.mask_threshold))
             for one, masks in zip(found, outputs.masks, strict=True)
         ]
 
-    def _paste(self, found: Result, masks: NDArray[np.float32]) -> tuple[MaskCrop, ...]:
-        size = (found.height_px, found.width_px)
-        pasted = (
-            paste_masks_in_image(torch.from_numpy(mask)[None, None], torch.from_numpy(box)[None], size)
-            for mask, box in zip(masks, found.boxes, strict=True)
-        )
-        return tuple(crop_mask(one[0, 0].numpy() > self.contract.mask_threshold) for one in pasted)
-
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
-        with StageHooks(self._model, self.contract.config["rpn_post_nms_test"]) as stages:
+        with StageHooks(self._model, self.contract) as stages:
             outputs = self._run(images, image_sizes)
         return outputs, stages.taken(outputs)
 
@@ -77,17 +71,28 @@ class EagerSession(Session):
         proposals, _ = self._model.rpn(ImageList(canvas, sizes), features)
         found, _ = self._model.roi_heads(features, proposals, sizes)
         batch, rows, side = len(images), self.contract.max_detections, self.contract.mask_size
+        masks = None if side is None else np.zeros((batch, rows, side, side), np.float32)
         outputs = Outputs(
             num_detections=np.array([len(f["scores"]) for f in found], np.int32),
             boxes=np.zeros((batch, rows, 4), np.float32),
             scores=np.zeros((batch, rows), np.float32),
             labels=np.zeros((batch, rows), np.int32),
-            masks=np.zeros((batch, rows, side, side), np.float32),
+            masks=masks,
         )
         for i, one in enumerate(found):
             count = len(one["scores"])
             outputs.boxes[i, :count] = one["boxes"].cpu().numpy()
             outputs.scores[i, :count] = one["scores"].cpu().numpy()
             outputs.labels[i, :count] = one["labels"].cpu().numpy() - 1
-            outputs.masks[i, :count] = one["masks"][:, 0].cpu().numpy()
+            if masks is not None:
+                masks[i, :count] = one["masks"][:, 0].cpu().numpy()
         return outputs
+
+
+def _paste(found: Result, masks: NDArray[np.float32], threshold: float) -> tuple[MaskCrop, ...]:
+    size = (found.height_px, found.width_px)
+    pasted = (
+        paste_masks_in_image(torch.from_numpy(mask)[None, None], torch.from_numpy(box)[None], size)
+        for mask, box in zip(masks, found.boxes, strict=True)
+    )
+    return tuple(crop_mask(one[0, 0].numpy() > threshold) for one in pasted)

@@ -10,17 +10,16 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN
 
 import training.data as data
-from runtime.coco_metrics import coco_metrics
+from runtime.coco_metrics import KINDS, coco_metrics
 from runtime.contract import Contract
 from runtime.predictor import Predictor
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.eager import EagerSession
 
-MASK_AP = "val/mask_ap"
 STEP_FRACTIONS = (2 / 3, 8 / 9)  # of the run: Detectron's 60k and 80k of 90k iterations
 
 
@@ -28,7 +27,7 @@ class DetectorModule(lightning.LightningModule):
     """One detector in training. Validates through the same predictor that `maskrt evaluate` uses."""
 
     def __init__(
-        self, model: MaskRCNN, config: TrainConfig, contract: Contract, validation: data.Dataset | None
+        self, model: FasterRCNN, config: TrainConfig, contract: Contract, validation: data.Dataset | None
     ) -> None:
         super().__init__()
         self.model, self.config, self.contract, self.validation = model, config, contract, validation
@@ -36,7 +35,8 @@ class DetectorModule(lightning.LightningModule):
         self._rows: list[dict[str, Any]] = []
 
     def training_step(self, batch: tuple[list[Tensor], list[dict[str, Tensor]]], index: int) -> Tensor:
-        """Sum of the RPN's two losses and L_cls + L_box + L_mask (arXiv:1703.06870, section 3)."""
+        """Sum of the RPN's two losses and L_cls + L_box + L_mask (arXiv:1703.06870, section 3), the last
+        where the task has masks."""
         # The anchors and RoIs sampled follow from the step, so that a resumed run repeats them.
         torch.manual_seed(self.config.seed + self.global_step)
         losses = self.model(*batch)
@@ -46,7 +46,9 @@ class DetectorModule(lightning.LightningModule):
         named = {f"train/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(named, batch_size=len(batch[0]))
         self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch[0]))
-        self.log("mask", losses["loss_mask"].detach(), prog_bar=True, logger=False, batch_size=len(batch[0]))
+        if "loss_mask" in losses:
+            shown = losses["loss_mask"].detach()
+            self.log("mask", shown, prog_bar=True, logger=False, batch_size=len(batch[0]))
         return total
 
     def val_dataloader(self) -> Any:
@@ -69,9 +71,10 @@ class DetectorModule(lightning.LightningModule):
         """COCO AP over the validation set."""
         if self.trainer.sanity_checking or self.validation is None:
             return
-        self.metrics = coco_metrics(self.validation.to_coco(), self._rows)
+        self.metrics = coco_metrics(self.validation.to_coco(), self._rows, self.contract.task)
         self.log_dict({f"val/{k}": v for k, v in self.metrics.items()})
-        shown = {"mAP": self.metrics["mask_ap"], "mAP50": self.metrics["mask_ap50"]}
+        kind = KINDS[self.contract.task][0]
+        shown = {"mAP": self.metrics[f"{kind}_ap"], "mAP50": self.metrics[f"{kind}_ap50"]}
         self.log_dict(shown, prog_bar=True, logger=False)
 
     def configure_optimizers(self) -> Any:
@@ -102,7 +105,7 @@ def lr_factor(step: int, total: int, config: TrainConfig) -> float:
 
 
 class SaveCheckpoints(Callback):
-    """Writes last.pt after each epoch, and best.pt where mask AP rose (or there is no validation set)."""
+    """Writes last.pt after each epoch, and best.pt where AP rose (or there is no validation set)."""
 
     def __init__(self, folder: Path, template: Checkpoint) -> None:
         self.folder, self.template, self.best = folder, template, -math.inf
@@ -118,7 +121,7 @@ class SaveCheckpoints(Callback):
             provenance=self.template.provenance | {"epoch": trainer.current_epoch + 1},
         )
         checkpoint.save(self.folder / "last.pt")
-        score = module.metrics.get("mask_ap", math.inf)
+        score = module.metrics.get(f"{KINDS[module.contract.task][0]}_ap", math.inf)
         if score >= self.best:
             self.best = score
             checkpoint.save(self.folder / "best.pt")

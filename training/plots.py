@@ -17,6 +17,8 @@ from runtime.results import MaskCrop, Result
 from runtime.sinks import write_png
 
 TILE_WIDTH_PX = 640
+# Those that a model of some task has.
+APS = ("mask_ap", "mask_ap50", "mask_ap75", "box_ap")
 LOSSES = ("loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness", "loss_rpn_box_reg")
 
 
@@ -32,18 +34,20 @@ def plot_curves(logs: list[Path], output: Path) -> None:
         with log.open(newline="") as stream:
             rows += csv.DictReader(stream)
 
-    def series(name: str) -> tuple[list[int], list[float]]:
-        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
-        return [p[0] for p in points], [p[1] for p in points]
+    def series(name: str) -> list[list[float]]:
+        points = [(float(row["step"]), float(row[name])) for row in rows if row.get(name)]
+        return [list(axis) for axis in zip(*points, strict=True)]
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     for name in LOSSES:
-        left.plot(*series(f"train/{name}"), label=name.removeprefix("loss_"), linewidth=1)
+        if points := series(f"train/{name}"):
+            left.plot(*points, label=name.removeprefix("loss_"), linewidth=1)
     left.plot(*series("train/loss"), label="total", color="black", linewidth=1.5)
     left.set(xlabel="iteration", ylabel="loss", yscale="log", title="Training loss")
     left.legend(fontsize=8)
-    for name in ("mask_ap", "mask_ap50", "mask_ap75", "box_ap"):
-        right.plot(*series(f"val/{name}"), label=name, marker="o")
+    for name in APS:
+        if points := series(f"val/{name}"):
+            right.plot(*points, label=name, marker="o")
     right.set(xlabel="iteration", ylabel="COCO AP", ylim=(0, 1), title="Validation")
     right.grid(alpha=0.3)
     right.legend(fontsize=8)

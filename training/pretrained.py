@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from torchvision.models import get_model_weights
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN
 
 from runtime.errors import CheckpointError
 from training.checkpoint import read_weights_file
 from training.models import MaskRcnnConfig
 
 
-def load_backbone(model: MaskRCNN, config: MaskRcnnConfig, source: str) -> None:
+def load_backbone(model: FasterRCNN, config: MaskRcnnConfig, source: str) -> None:
     """Put a classifier's weights into the ResNet, in place.
 
     source: "imagenet" (torchvision's, downloaded on first use) or a state dict's file. Raises

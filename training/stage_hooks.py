@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN
 
+from runtime.contract import Contract
 from runtime.session import Outputs
 from runtime.stages import (
     BOX_DELTAS,
@@ -27,17 +28,18 @@ from runtime.stages import (
     PROPOSALS,
     RPN_DELTAS,
     RPN_LOGITS,
-    STAGES,
     Stages,
+    stages_of,
 )
 
 
 class StageHooks:
     """Hooks on a model for the length of a `with`; then `taken` gives what they saw of the last call."""
 
-    def __init__(self, model: MaskRCNN, proposals: int) -> None:
-        """proposals: rows of the proposals of an image, P of runtime.stages."""
-        self._model, self._proposals = model, proposals
+    def __init__(self, model: FasterRCNN, contract: Contract) -> None:
+        """contract: the model's, whose stages are taken."""
+        self._model, self._stages = model, stages_of(contract)
+        self._proposals = contract.config["rpn_post_nms_test"]
         self._seen: dict[str, Any] = {}
         self._handles: list[Any] = []
 
@@ -60,6 +62,7 @@ class StageHooks:
                     (MASK_FEATURES, heads.mask_roi_pool),
                     (MASK_LOGITS, heads.mask_predictor),
                 )
+                if module is not None
             ),
         ]
         return self
@@ -90,8 +93,9 @@ class StageHooks:
         seen[PROPOSALS] = torch.stack(
             [nn.functional.pad(boxes, (0, 0, 0, self._proposals - len(boxes))) for boxes in proposals]
         )
-        seen[MASK_LOGITS] = self._own_class(seen[MASK_LOGITS], outputs)
-        return {name: _array(seen[name]) for name in STAGES}
+        if MASK_LOGITS in seen:
+            seen[MASK_LOGITS] = self._own_class(seen[MASK_LOGITS], outputs)
+        return {name: _array(seen[name]) for name in self._stages}
 
     def _own_class(self, logits: Tensor, outputs: Outputs) -> Tensor:
         """logits: (K, classes, M, M), a row a detection of all images. Returns (K, M²)."""

@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 import training.data as data
 from runtime.cli import run, say
+from runtime.coco_metrics import KINDS
 from runtime.contract import Category
 from runtime.errors import CheckpointError, InterruptedTrainingError, MaskrtError
 from runtime.files import write_text
@@ -221,8 +222,9 @@ def command(
         provenance={"data": data_spec, "validation": val, "torch": str(torch.__version__)},
     )
     if done.metrics:
-        ap, ap50 = done.metrics["mask_ap"], done.metrics["mask_ap50"]
-        say(f"after the last epoch: mask AP {ap:.3f}, AP50 {ap50:.3f}")
+        kind = KINDS[done.config.task][0]
+        ap, ap50 = done.metrics[f"{kind}_ap"], done.metrics[f"{kind}_ap50"]
+        say(f"after the last epoch: {kind} AP {ap:.3f}, AP50 {ap50:.3f}")
     say(f"checkpoints best.pt and last.pt, curves.png and predictions.png in {output}")
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import INPUT_NAMES, OUTPUT_NAMES
+from runtime.contract import INPUT_NAMES
 from runtime.engine_file import Shape
 from runtime.errors import MaskrtError
 from runtime.files import write_text
@@ -98,11 +98,11 @@ class Bundle:
 
 def save_canvas(path: Path, images: NDArray, image_sizes: NDArray, outputs: Outputs) -> None:
     """A canvas and the reference's answer."""
-    np.savez_compressed(path, images=images, image_sizes=image_sizes, **vars(outputs))
+    np.savez_compressed(path, images=images, image_sizes=image_sizes, **outputs.arrays())
 
 
 def load_canvas(path: Path) -> tuple[NDArray, NDArray, Outputs]:
     """images, image_sizes, and the reference's answer."""
     with np.load(path) as arrays:
         images, image_sizes = (arrays[name] for name in INPUT_NAMES)
-        return images, image_sizes, Outputs(*(arrays[name] for name in OUTPUT_NAMES))
+        return images, image_sizes, Outputs(**{k: v for k, v in arrays.items() if k not in INPUT_NAMES})

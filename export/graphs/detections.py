@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN
 
 from export.graphs.boxes import at_least, blank_past, clip, decode, gather_rows
 from export.graphs.proposals import INVALID
@@ -20,7 +20,7 @@ MAX_CANDIDATES = 3840
 class Detections(nn.Module):
     """torchvision's RoIHeads.postprocess_detections, decoding only the candidates it can keep."""
 
-    def __init__(self, model: MaskRCNN) -> None:
+    def __init__(self, model: FasterRCNN) -> None:
         super().__init__()
         heads = model.roi_heads
         self.box_head, self.box_predictor = heads.box_head, heads.box_predictor

@@ -29,17 +29,19 @@ def units(graph: MaskRcnnGraph) -> dict[str, list[nn.Module]]:
         for name in ("layer1", "layer2", "layer3", "layer4")
         for index, block in enumerate(getattr(body, name))
     }
-    predictor: Any = graph.mask_predictor
-    return {
+    found = {
         "backbone.body.conv1": [body.conv1],
         **blocks,
         "backbone.fpn": [graph.backbone.fpn],
         "proposals.head": [graph.proposals.head],
         "detections.box_head": [graph.detections.box_head],
         "detections.box_predictor": [graph.detections.box_predictor],
-        "mask_head": [graph.mask_head],
-        "mask_predictor": [predictor.conv5_mask, predictor.mask_fcn_logits],
     }
+    predictor: Any = graph.mask_predictor
+    if predictor is not None:
+        found["mask_head"] = [graph.mask_head]
+        found["mask_predictor"] = [predictor.conv5_mask, predictor.mask_fcn_logits]
+    return found
 
 
 def to_half(graph: MaskRcnnGraph, keep_float32: Iterable[str] = ()) -> MaskRcnnGraph:

@@ -1,13 +1,14 @@
 """Mask R-CNN as one graph: canvas in, the contract's fixed-size outputs out.
 
-A re-expression of torchvision's MaskRCNN at inference with shapes that do not depend on the data.
+A re-expression of torchvision's MaskRCNN at inference with shapes that do not depend on the data; without a
+mask branch, of its FasterRCNN.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN
 
 import export.operators  # noqa: F401  registers the torch operators
 from export.graphs.boxes import blank_past
@@ -25,7 +26,7 @@ class MaskRcnnGraph(nn.Module):
     rows detected only, so that on a CPU its cost follows the number of objects. All in float32, until
     export.graphs.half changes the types of its units."""
 
-    def __init__(self, model: MaskRCNN, *, detections: str) -> None:
+    def __init__(self, model: FasterRCNN, *, detections: str) -> None:
         super().__init__()
         if detections not in ("fixed", "dynamic"):
             raise ExportError(f"--detections is {detections!r}, expected 'fixed' or 'dynamic'.")
@@ -42,7 +43,7 @@ class MaskRcnnGraph(nn.Module):
     def forward(self, images: Tensor, image_sizes: Tensor) -> tuple[Tensor, ...]:
         """images: (N, H, W, 3) uint8 or float32; image_sizes: (N, 2).
 
-        Returns the contract's outputs, then the stages of runtime.stages.STAGES, in their order.
+        Returns the contract's outputs, then the stages of runtime.stages.stages_of, in their order.
         """
         stages: dict[str, Tensor] = {}
         canvas = self.canvas(images, image_sizes)
@@ -51,8 +52,10 @@ class MaskRcnnGraph(nn.Module):
         numbered = image_index(rois)
         pooled = pool(self.box_pool, rois.flatten(0, 1), numbered, features)
         counts, boxes, scores, labels = self.detections(pooled, rois, roi_counts, image_sizes, stages)
-        masks = self._masks(features, boxes, labels, counts, stages)
-        return counts, boxes, scores, labels, masks, *(stages[name] for name in STAGES)
+        outputs = [counts, boxes, scores, labels]
+        if self.mask_head is not None:
+            outputs.append(self._masks(features, boxes, labels, counts, stages))
+        return *outputs, *(stages[name] for name in STAGES if name in stages)
 
     def _pyramid(self, canvas: Tensor, stages: dict[str, Tensor]) -> list[Tensor]:
         """canvas: (N, 3, H, W) → P2 … P6, (N, C, h, w) each."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN
 
 from export.graphs.boxes import at_least, blank_past, clip, decode, gather_rows
 from runtime.stages import PROPOSAL_COUNTS, PROPOSALS, RPN_DELTAS, RPN_LOGITS
@@ -21,7 +21,7 @@ class Proposals(nn.Module):
     for the kept positions only, from the shapes of the maps: nothing depends on one canvas size.
     """
 
-    def __init__(self, model: MaskRCNN) -> None:
+    def __init__(self, model: FasterRCNN) -> None:
         super().__init__()
         self.head = model.rpn.head
         self.cells = [cell.clone() for cell in model.rpn.anchor_generator.cell_anchors]  # (A, 4) a level

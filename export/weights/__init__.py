@@ -20,6 +20,6 @@ def load_checkpoint(path: str | os.PathLike[str], class_names: list[str] | None 
     if is_torchvision(content):
         return from_torchvision(content, class_names=class_names, sha256=sha256, source=str(path))
     raise CheckpointError(
-        f"{path}: neither a maskrt checkpoint nor a state dict of torchvision's Mask R-CNN "
+        f"{path}: neither a maskrt checkpoint nor a state dict of torchvision's Mask or Faster R-CNN "
         f"(its first keys: {list(content)[:3]}). Train one: maskrt train --data DATA"
     )

@@ -1,4 +1,4 @@
-"""torchvision's own Mask R-CNN checkpoints: `maskrcnn_resnet50_fpn`, `_v2`, and fine-tuned ones.
+"""torchvision's own checkpoints of Mask and Faster R-CNN: `_resnet50_fpn`, its `_v2`, and fine-tuned ones.
 
 A bare state dict does not say how it was built; its keys and shapes do.
 """
@@ -25,8 +25,8 @@ BACKBONES = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet5
 
 
 def is_torchvision(content: dict[str, Any]) -> bool:
-    """Whether these are the keys of torchvision's MaskRCNN."""
-    return CLASS_LAYER in content and MASK_LAYER in content and "backbone.body.conv1.weight" in content
+    """Whether these are the keys of torchvision's MaskRCNN or FasterRCNN."""
+    return CLASS_LAYER in content and "backbone.body.conv1.weight" in content
 
 
 def from_torchvision(
@@ -49,6 +49,7 @@ def from_torchvision(
     trained_norm = "backbone.body.bn1.num_batches_tracked" in state_dict
     config = dataclasses.replace(
         base,
+        task="instance" if MASK_LAYER in state_dict else "detection",
         num_classes=num_classes,
         backbone=BACKBONES[layout],
         fpn_channels=next(state_dict[key].shape[0] for key in FPN_LAYERS if key in state_dict),

@@ -28,7 +28,6 @@ from runtime.session import Outputs
 from runtime.stages import CANVAS
 
 FORMAT_VERSION = 1
-OUTPUTS = ("num_detections", "boxes", "scores", "labels", "masks")
 
 
 class BundleWriter:
@@ -47,15 +46,13 @@ class BundleWriter:
         arrays: dict[str, NDArray] = {
             "images": batch.images,
             "image_sizes": batch.image_sizes,
-            "crop_frames": np.array(
-                [(c.top, c.left, *c.bits.shape) for c in expected.crops], np.int32
-            ).reshape(-1, 4),
-            "crop_bits": np.packbits(
-                np.concatenate([np.zeros(0, bool), *(c.bits.ravel() for c in expected.crops)])
-            ),
         }
-        for key in OUTPUTS:
-            value = getattr(expected.outputs, key)
+        if expected.crops is not None:
+            frames = [(c.top, c.left, *c.bits.shape) for c in expected.crops]
+            bits = np.concatenate([np.zeros(0, bool), *(c.bits.ravel() for c in expected.crops)])
+            arrays["crop_frames"] = np.array(frames, np.int32).reshape(-1, 4)
+            arrays["crop_bits"] = np.packbits(bits)
+        for key, value in expected.outputs.arrays().items():
             arrays[key] = value if key == "num_detections" else value[:, :count]
         for stage, sample in (expected.samples or {}).items():
             if stage == CANVAS:  # made again from the images
@@ -142,11 +139,6 @@ def normalised_canvas(batch: Batch, contract: Contract) -> NDArray[np.float32]:
 def _image(arrays: dict[str, Any], contract: Contract) -> tuple[Batch, Expected]:
     sizes = arrays["image_sizes"]
     batch = Batch(arrays["images"], sizes, tuple((int(h), int(w)) for h, w in sizes))
-    bits = np.unpackbits(arrays["crop_bits"]).astype(bool)
-    crops, start = [], 0
-    for top, left, height, width in arrays["crop_frames"].tolist():
-        crops.append(MaskCrop(top, left, bits[start : start + height * width].reshape(height, width)))
-        start += height * width
     stages = {key.split("/")[1] for key in arrays if key.startswith("stages/")}
     samples = {
         stage: Sample(
@@ -159,8 +151,19 @@ def _image(arrays: dict[str, Any], contract: Contract) -> tuple[Batch, Expected]
     }
     if samples:
         samples[CANVAS] = Sample.whole(normalised_canvas(batch, contract))
-    outputs = Outputs(*(arrays[key] for key in OUTPUTS))
-    return batch, Expected(contract, outputs, samples or None, tuple(crops))
+    outputs = Outputs(**{key: arrays[key] for key in contract.output_names})
+    return batch, Expected(contract, outputs, samples or None, _crops(arrays))
+
+
+def _crops(arrays: dict[str, Any]) -> tuple[MaskCrop, ...] | None:
+    if "crop_bits" not in arrays:
+        return None
+    bits = np.unpackbits(arrays["crop_bits"]).astype(bool)
+    crops, start = [], 0
+    for top, left, height, width in arrays["crop_frames"].tolist():
+        crops.append(MaskCrop(top, left, bits[start : start + height * width].reshape(height, width)))
+        start += height * width
+    return tuple(crops)
 
 
 def _read(archive: zipfile.ZipFile, key: str) -> NDArray:

@@ -67,7 +67,8 @@ def open_looking(path: Path, device: str, class_names: list[str] | None = None) 
 def load_task(data: str, class_name: str, candidate: Session) -> Task:
     """The annotations of a data set of the candidate's classes. Raises DataError where it has others."""
     dataset = load_dataset(data, class_name=class_name)
-    return Task(dataset.with_classes(candidate.contract.classes).to_coco())
+    contract = candidate.contract
+    return Task(dataset.with_classes(contract.classes).to_coco(), contract.task)
 
 
 def tolerance_for(reference: Model, candidate: Model) -> Tolerance:

@@ -108,6 +108,8 @@ def _print(report: Report, facts: dict[str, Any]) -> None:
         ("mask IoU", "mask_iou", "min", f"≥ {limit.mask_iou:g}"),
         ("boundary (px)", "boundary_distance_px", "max", "–"),
     ):
+        if label.startswith(("mask", "boundary")) and summary[key] is None and summary["instances"]:
+            continue  # a model without masks
         shown = ("median", "mean" if limit.on_average else worst)
         spread = summary[key] or {}
         values = (f"{v:.3g}" if (v := spread.get(k)) is not None else "–" for k in shown)

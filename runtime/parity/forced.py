@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import IMAGE_SIZES, IMAGES, Contract
+from runtime.contract import DETECTED, IMAGE_SIZES, IMAGES, Contract
 from runtime.errors import ModelError
 from runtime.ort_session import load_onnx
 from runtime.parity.flips import flips
@@ -27,7 +27,7 @@ from runtime.postprocess import postprocess
 from runtime.preprocess import Batch
 from runtime.session import Outputs
 from runtime.siblings import cut_into_parts
-from runtime.stages import MAPS, PARTS, PER_PROPOSAL, PREFIX, PROPOSAL_COUNTS, PROPOSALS, tensor_name
+from runtime.stages import MAPS, PER_PROPOSAL, PREFIX, PROPOSAL_COUNTS, PROPOSALS, tensor_name
 
 FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -55,7 +55,7 @@ class ForcedParts:
         """Each part's worst stage on one image; expected: with whole samples of its stages."""
         assert expected.samples is not None
         given = self._inputs(batch, expected, expected.samples)
-        return {part: self._judge(part, given, batch, expected, limit) for part in PARTS}
+        return {part: self._judge(part, given, batch, expected, limit) for part in self._parts}
 
     def _judge(
         self, part: str, given: dict[str, NDArray], batch: Batch, expected: Expected, limit: Tolerance
@@ -94,10 +94,10 @@ class ForcedParts:
     def _judge_detections(
         self, made: dict[str, NDArray], batch: Batch, expected: Expected, limit: Tolerance
     ) -> StageError:
-        masks = np.zeros((1, made["scores"].shape[1], 1, 1), np.float32)  # not this part's to make
-        outputs = Outputs(**made, masks=masks)
-        blank = Outputs(**{**vars(expected.outputs), "masks": masks[:, : expected.outputs.scores.shape[1]]})
-        ours, theirs = (postprocess(o, on_canvas(batch), self._contract)[0] for o in (blank, outputs))
+        # What follows the boxes is not this part's to make.
+        boxes = Outputs(**{name: getattr(expected.outputs, name) for name in DETECTED})
+        both = (boxes, Outputs(**made))
+        ours, theirs = (postprocess(one, on_canvas(batch), self._contract)[0] for one in both)
         matching = match(ours, theirs)
         found = instance_errors(matching, flips(ours, theirs, matching, self._contract, limit), limit)
         return found[0] if found else StageError("detections")
@@ -106,9 +106,7 @@ class ForcedParts:
         """All that any part takes, as a batch of one."""
         count = samples[PROPOSALS].shape[0]
         given: dict[str, NDArray] = {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes}
-        given |= {
-            name: getattr(expected.outputs, name) for name in ("num_detections", "boxes", "labels", "scores")
-        }
+        given |= {name: getattr(expected.outputs, name) for name in DETECTED}
         given[tensor_name(PROPOSAL_COUNTS)] = np.array([count], np.int32)
         for name, sample in samples.items():
             values = sample.values

@@ -64,15 +64,19 @@ def _largest_overlap(result: Result) -> np.ndarray:
 
 def mask_culprits(reference: Result, candidate: Result, limit: Tolerance) -> list[str]:
     """Marks of a fault in pasting."""
-    wrong = [p for p in match(reference, candidate).pairs if p.mask_iou < limit.mask_iou]
+    ours, theirs = reference.crops, candidate.crops
+    if ours is None or theirs is None:
+        return []
+    pairs = match(reference, candidate).pairs
+    wrong = [p for p in pairs if p.mask_iou is not None and p.mask_iou < limit.mask_iou]
     for dx, dy in product((-1, 0, 1), repeat=2):
         mended = [
             crop_iou(
-                reference.crops[p.reference],
+                ours[p.reference],
                 dataclasses.replace(
-                    candidate.crops[p.candidate],
-                    left=candidate.crops[p.candidate].left - dx,
-                    top=candidate.crops[p.candidate].top - dy,
+                    theirs[p.candidate],
+                    left=theirs[p.candidate].left - dx,
+                    top=theirs[p.candidate].top - dy,
                 ),
             )
             >= limit.mask_iou

@@ -28,13 +28,13 @@ class Expected:
     """What the reference says of one image.
 
     outputs: of a batch of one; samples: of its stages, None where they were not looked at;
-    crops: its masks as the reference itself pastes them on the canvas.
+    crops: its masks as the reference itself pastes them on the canvas; None without masks.
     """
 
     contract: Contract
     outputs: Outputs
     samples: dict[str, Sample] | None
-    crops: tuple[MaskCrop, ...]
+    crops: tuple[MaskCrop, ...] | None
 
 
 def on_canvas(batch: Batch) -> Batch:
@@ -62,7 +62,7 @@ def _run(session: Session, batch: Batch, look: bool) -> tuple[Outputs, Stages | 
         outputs, stages = session.infer_with_stages(images, sizes)
     else:
         outputs, stages = session.infer(images, sizes), None
-    first = Outputs(*(values[:1] for values in vars(outputs).values()))
+    first = Outputs(**{name: values[:1] for name, values in outputs.arrays().items()})
     return first, None if stages is None else first_image(stages, outputs)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,8 @@ class Pair:
     candidate: int
     score_difference: float
     box_difference_px: float  # largest of the four coordinates, in pixels of the canvas
-    mask_iou: float
-    boundary_px: float  # see boundary_distance_px
+    mask_iou: float | None  # this and the next: None without masks
+    boundary_px: float | None  # see boundary_distance_px
     label: int
     score: float  # the reference's
 
@@ -69,8 +70,8 @@ def match(reference: Result, candidate: Result) -> Matching:
             candidate=int(c),
             score_difference=abs(float(reference.scores[r]) - float(candidate.scores[c])),
             box_difference_px=float(np.abs(reference.boxes[r] - candidate.boxes[c]).max()),
-            mask_iou=crop_iou(reference.crops[r], candidate.crops[c]),
-            boundary_px=boundary_distance_px(reference.crops[r], candidate.crops[c]),
+            mask_iou=_of_crops(crop_iou, reference, candidate, r, c),
+            boundary_px=_of_crops(boundary_distance_px, reference, candidate, r, c),
             label=int(reference.labels[r]),
             score=float(reference.scores[r]),
         )
@@ -82,6 +83,14 @@ def match(reference: Result, candidate: Result) -> Matching:
         missed=tuple(sorted(set(range(len(reference))) - {p.reference for p in pairs})),
         extra=tuple(sorted(set(range(len(candidate))) - {p.candidate for p in pairs})),
     )
+
+
+def _of_crops(
+    measure: Callable[[MaskCrop, MaskCrop], float], reference: Result, candidate: Result, r: int, c: int
+) -> float | None:
+    if reference.crops is None or candidate.crops is None:
+        return None
+    return measure(reference.crops[r], candidate.crops[c])
 
 
 def box_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -64,7 +64,8 @@ class Report:
         )
 
     def _all(self, key: str) -> list[float]:
-        return [value for image in self.images for value in image[key]]
+        """Of all images; None, where a model has no such thing, left out."""
+        return [value for image in self.images for value in image[key] if value is not None]
 
     @property
     def failures(self) -> list[str]:
@@ -79,7 +80,8 @@ class Report:
     @property
     def matched(self) -> float:
         """Share of the instances that have a counterpart, on the side where fewer have one; 1 of none."""
-        pairs, missed, extra = (len(self._all(k)) for k in ("mask_ious", "missed_scores", "extra_scores"))
+        keys = ("score_differences", "missed_scores", "extra_scores")
+        pairs, missed, extra = (len(self._all(key)) for key in keys)
         return pairs / (pairs + max(missed, extra)) if pairs + missed + extra else 1.0
 
     def mean(self, key: str) -> float:
@@ -95,7 +97,7 @@ class Report:
                 f"{self.matched:.1%} of the instances matched ({missed} missed, {extra} extra), "
                 f"at least {limit.matched:.1%} expected"
             )
-        if not self._all("mask_ious"):
+        if not self._all("score_differences"):
             return failures
         for what, key, allowed in (
             ("score differs", "score_differences", limit.score),
@@ -104,7 +106,7 @@ class Report:
             if not self.mean(key) <= allowed:
                 unit = " px" if key.endswith("_px") else ""
                 failures.append(f"{what} by {self.mean(key):.2g}{unit} on average, allowed {allowed:g}{unit}")
-        if not self.mean("mask_ious") >= limit.mask_iou:
+        if self._all("mask_ious") and not self.mean("mask_ious") >= limit.mask_iou:
             failures.append(
                 f"mean mask IoU {self.mean('mask_ious'):.4f}, at least {limit.mask_iou:g} expected"
             )
@@ -127,7 +129,7 @@ class Report:
             worst = _worst(image["box_differences_px"], 0)
             if not worst <= limit.box_px:
                 failures.append(f"{name}: box differs by {worst:.2g} px, allowed {limit.box_px:g} px")
-            worst = -_worst([-iou for iou in image["mask_ious"]], -1)
+            worst = -_worst([-iou for iou in image["mask_ious"] if iou is not None], -1)
             if not worst >= limit.mask_iou:
                 failures.append(f"{name}: mask IoU {worst:.4f}, at least {limit.mask_iou:g} expected")
         return failures

@@ -120,7 +120,6 @@ def instance_errors(matching: Matching, flips: Flips, limit: Tolerance) -> list[
     missed, extra = len(matching.missed) - len(flips.missed), len(matching.extra) - len(flips.extra)
     score = max((p.score_difference for p in matching.pairs), default=0.0)
     box_px = max((p.box_difference_px for p in matching.pairs), default=0.0)
-    iou = min((p.mask_iou for p in matching.pairs), default=1.0)
     reason = ""
     if missed or extra:
         reason = f"{missed} instances of the reference missed, {extra} extra"
@@ -130,8 +129,9 @@ def instance_errors(matching: Matching, flips: Flips, limit: Tolerance) -> list[
         reason = f"box differs by {box_px:.2g} px, allowed {limit.box_px:g} px"
     rows = len(matching.pairs) + max(len(matching.missed), len(matching.extra))
     compared = len(matching.pairs) / rows if rows else 1.0
-    below = "" if iou >= limit.mask_iou else f"mask IoU {iou:.4f}, at least {limit.mask_iou:g} expected"
-    return [
-        StageError(DETECTIONS, max_error=box_px, compared=compared, reason=reason),
-        StageError(MASKS, max_error=1 - iou, compared=compared, reason=below),
-    ]
+    errors = [StageError(DETECTIONS, max_error=box_px, compared=compared, reason=reason)]
+    if ious := [p.mask_iou for p in matching.pairs if p.mask_iou is not None]:
+        iou = min(ious)
+        below = "" if iou >= limit.mask_iou else f"mask IoU {iou:.4f}, at least {limit.mask_iou:g} expected"
+        errors.append(StageError(MASKS, max_error=1 - iou, compared=compared, reason=below))
+    return errors

@@ -70,10 +70,10 @@ class Aligned:
 def first_image(stages: Stages, outputs: Outputs) -> Stages:
     """The stages of a batch's first image, float32: maps (C, h, w), a row a proposal, a row a detection."""
     proposals, detections = int(stages[PROPOSAL_COUNTS][0]), int(outputs.num_detections[0])
-    first = {name: stages[name][0] for name in MAPS}
+    first = {name: values[0] for name, values in stages.items() if name in MAPS}
     first[PROPOSALS] = stages[PROPOSALS][0, :proposals]
     first |= {name: stages[name][:proposals] for name in PER_PROPOSAL}
-    first |= {name: stages[name][:detections] for name in PER_DETECTION}
+    first |= {name: stages[name][:detections] for name in PER_DETECTION if name in stages}
     return {name: values.astype(np.float32, copy=False) for name, values in first.items()}
 
 
@@ -95,7 +95,7 @@ def align(
     one_row = np.zeros(1, np.intp), np.zeros(1, np.intp)
     aligned = {}
     for name in ORDER:
-        if name in (DETECTIONS, MASKS):
+        if name not in reference:  # an output, or of another kind of model
             continue
         sample, found = reference[name], candidate[name]
         skip = 0 if name in MAPS else 1  # the number of rows is no part of a shape

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.coco_metrics import IOU_TYPES, coco_evaluation, coco_truth, silence
+from runtime.coco_metrics import KINDS, coco_evaluation, coco_truth, silence
 from runtime.errors import ParityError
 
 REPLICATES = 200  # the ends of a 95% interval are then its fifth values from either side
@@ -22,9 +22,9 @@ CONFIDENCE = 0.95
 class Task:
     """Detections of both models over annotated images; `add` each image, then ask for the `difference`."""
 
-    def __init__(self, ground_truth: dict[str, Any]) -> None:
-        """ground_truth: a COCO dictionary, with the images' file names."""
-        self._truth = ground_truth
+    def __init__(self, ground_truth: dict[str, Any], task: str = "instance") -> None:
+        """ground_truth: a COCO dictionary, with the images' file names; task: the models'."""
+        self._truth, self._kinds = ground_truth, KINDS[task]
         self._ids = {image["file_name"].rsplit("/", 1)[-1]: image["id"] for image in ground_truth["images"]}
         self._seen: list[Any] = []
         self._rows: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
@@ -40,8 +40,11 @@ class Task:
             rows += new
 
     def difference(self) -> dict[str, dict[str, float]]:
-        """For "box" and "mask": AP of the reference and the candidate, their difference, and the low and high
-        end of its 95% interval. Raises ParityError where no image is annotated."""
+        """For "mask" and "box", or what else the models find: AP of the reference and the candidate, their
+        difference, and the low and high end of its 95% interval.
+
+        Raises ParityError where no image is annotated.
+        """
         if not self._seen:
             raise ParityError(
                 "none of the images is in the annotations (they are matched by file name), so no AP was "
@@ -55,7 +58,7 @@ class Task:
                 "annotations": [one for one in self._truth["annotations"] if one["image_id"] in seen],
             }
         )
-        return {name: self._of(truth, name) for name in IOU_TYPES}
+        return {name: self._of(truth, name) for name in self._kinds}
 
     def _of(self, truth: Any, name: str) -> dict[str, float]:
         sides = [_evaluated(truth, rows, name) for rows in self._rows]

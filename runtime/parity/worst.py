@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.parity.flips import Flips
-from runtime.parity.match import Matching
+from runtime.parity.match import Matching, Pair, box_iou
 from runtime.results import Result
 
 KEPT = 8
@@ -50,12 +50,13 @@ class WorstCases:
         """Look through one image. canvas: (H, W, 3), RGB 0–255; results in its pixels."""
         rows: list[tuple[float, str, int | None, int | None]] = [
             (
-                1 - p.mask_iou,
-                f"mask IoU {p.mask_iou:.4f}, box {p.box_difference_px:.3g} px",
+                1 - iou,
+                f"{what} {iou:.4f}, box {p.box_difference_px:.3g} px",
                 p.reference,
                 p.candidate,
             )
             for p in matching.pairs
+            for what, iou in [_overlap(p, reference, candidate)]
         ]
         rows += [
             (1 + float(reference.scores[i]), "missed", i, None)
@@ -74,6 +75,14 @@ class WorstCases:
             pictures = _pictures(canvas, side.boxes[i], (reference, ours), (candidate, theirs))
             self.cases.append(Case(badness, title, *pictures))
         self.cases = sorted(self.cases, key=lambda case: -case.badness)[:KEPT]
+
+
+def _overlap(pair: Pair, reference: Result, candidate: Result) -> tuple[str, float]:
+    """Of the masks or, where there are none, of the boxes."""
+    if pair.mask_iou is not None:
+        return "mask IoU", pair.mask_iou
+    ours, theirs = reference.boxes[[pair.reference]], candidate.boxes[[pair.candidate]]
+    return "box IoU", float(box_iou(ours, theirs)[0, 0])
 
 
 def _pictures(
@@ -102,9 +111,12 @@ def _pictures(
 
 
 def _mask(result: Result, row: int | None, height: int, width: int) -> NDArray[np.bool_]:
-    """(H, W): the mask of one instance, empty for None."""
+    """(H, W): the mask of one instance or, without masks, its box; empty for None."""
     full = np.zeros((height, width), bool)
-    if row is not None:
+    if row is not None and result.crops is None:
+        x1, y1, x2, y2 = np.rint(result.boxes[row]).astype(int).clip(min=0)
+        full[y1:y2, x1:x2] = True
+    elif row is not None and result.crops is not None:
         crop = result.crops[row]
         h, w = crop.bits.shape
         full[crop.top : crop.top + h, crop.left : crop.left + w] = crop.bits

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
+from torchvision.models.detection import (
+    fasterrcnn_resnet50_fpn,
+    fasterrcnn_resnet50_fpn_v2,
+    maskrcnn_resnet50_fpn,
+    maskrcnn_resnet50_fpn_v2,
+)
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.misc import FrozenBatchNorm2d as Frozen
 
@@ -42,6 +47,8 @@ BUILDERS = {
         maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, **SIZE)
     ),
     "v2": lambda: maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **SIZE),
+    "Faster R-CNN": lambda: freeze(fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **SIZE)),
+    "Faster R-CNN v2": lambda: fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **SIZE),
 }
 
 
@@ -112,6 +119,7 @@ def test_the_configuration_survives_json() -> None:
     ("values", "message"),
     [
         ({"backbone": "vgg16"}, "backbone is 'vgg16', expected one of"),
+        ({"task": "panoptic"}, "task is 'panoptic', expected one of"),
         ({"norm": "ln"}, "norm is 'ln'"),
         ({"num_classes": 1}, "num_classes is 1, expected at least 2"),
         ({"rotation": 3}, "unknown fields .*'rotation'"),

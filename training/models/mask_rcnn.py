@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import nn
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
@@ -22,6 +21,8 @@ from training.models.anchors import anchor_generator
 from training.models.backbones import BACKBONES, NORMS, build_body, norm_layer, resnet_fpn
 from training.models.roi_features import RoiPooler
 
+#: By task: what the network is called, and torchvision's class of it.
+NETWORKS = {"instance": ("mask_rcnn", MaskRCNN), "detection": ("faster_rcnn", FasterRCNN)}
 FPN_STRIDES = (4, 8, 16, 32)  # P2–P5, the levels RoIs are pooled from; P6 serves the RPN alone
 RPN_STRIDES = (*FPN_STRIDES, 64)
 
@@ -30,6 +31,7 @@ RPN_STRIDES = (*FPN_STRIDES, 64)
 class MaskRcnnConfig:
     """Every hyper-parameter of the detector. Sizes in pixels of the canvas, thresholds as IoU or score."""
 
+    task: str = "instance"  # or "detection": Faster R-CNN, the same network without the mask branch
     num_classes: int = 91  # with background, which is class 0 inside the network
     backbone: str = "resnet50"
     stride_in_1x1: bool = False  # of the backbone's blocks, as in Detectron's Caffe weights
@@ -79,6 +81,7 @@ class MaskRcnnConfig:
 
     def __post_init__(self) -> None:
         for name, got, allowed in (
+            ("task", self.task, tuple(NETWORKS)),
             ("backbone", self.backbone, BACKBONES),
             ("norm", self.norm, NORMS),
             ("box_head", self.box_head, ("mlp", "conv")),
@@ -95,6 +98,11 @@ class MaskRcnnConfig:
                 f"model configuration: num_classes is {self.num_classes}, expected at least 2 "
                 "(background and one class)."
             )
+
+    @property
+    def family(self) -> str:
+        """What the network of this task is called."""
+        return NETWORKS[self.task][0]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored in checkpoints and contracts."""
@@ -116,11 +124,11 @@ class MaskRcnnConfig:
 V2 = MaskRcnnConfig(norm="bn", fpn_norm=True, rpn_convs=2, box_head="conv", mask_norm=True)
 
 
-def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
+def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
     """The network, randomly initialised.
 
     In training mode it takes images (list of (3, H, W) float32 in 0–1) and targets and gives the losses:
-    L = L_cls + L_box + L_mask of the paper (section 3) plus the RPN's two.
+    L = L_cls + L_box + L_mask of the paper (section 3) plus the RPN's two; without L_mask for "detection".
     """
     body = build_body(
         config.backbone,
@@ -139,14 +147,8 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         )
     else:
         box_head = TwoMLPHead(config.fpn_channels * roi**2, 1024)
-    pooler = partial(
-        RoiPooler,
-        ("0", "1", "2", "3"),
-        FPN_STRIDES,
-        sampling_ratio=config.sampling_ratio,
-        aligned=config.roi_aligned,
-    )
-    model = MaskRCNN(
+    _, network = NETWORKS[config.task]
+    model = network(
         backbone,
         num_classes=config.num_classes,
         min_size=config.min_size_px,
@@ -166,7 +168,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         rpn_bg_iou_thresh=config.rpn_background_iou,
         rpn_batch_size_per_image=config.rpn_samples,
         rpn_positive_fraction=config.rpn_positive_fraction,
-        box_roi_pool=pooler(roi),
+        box_roi_pool=_pooler(config, roi),
         box_head=box_head,
         box_score_thresh=config.score_threshold,
         box_nms_thresh=config.nms,
@@ -176,18 +178,38 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> MaskRCNN:
         box_batch_size_per_image=config.box_samples,
         box_positive_fraction=config.box_positive_fraction,
         bbox_reg_weights=config.box_weights,
-        mask_roi_pool=pooler(config.mask_roi_size),
-        mask_head=MaskRCNNHeads(
+        **_branch(config),
+    )
+    if config.task == "instance":
+        # torchvision's own predictor takes 256 channels whatever the mask head gives.
+        width = config.mask_convs[-1]
+        model.roi_heads.mask_predictor = MaskRCNNPredictor(width, width, config.num_classes)
+    return model
+
+
+def _pooler(config: MaskRcnnConfig, size: int) -> RoiPooler:
+    return RoiPooler(
+        ("0", "1", "2", "3"),
+        FPN_STRIDES,
+        size,
+        sampling_ratio=config.sampling_ratio,
+        aligned=config.roi_aligned,
+    )
+
+
+def _branch(config: MaskRcnnConfig) -> dict[str, nn.Module]:
+    """What follows the boxes: torchvision's arguments for it."""
+    if config.task == "detection":
+        return {}
+    return {
+        "mask_roi_pool": _pooler(config, config.mask_roi_size),
+        "mask_head": MaskRCNNHeads(
             config.fpn_channels,
             list(config.mask_convs),
             1,
             norm_layer=nn.BatchNorm2d if config.mask_norm else None,
         ),
-    )
-    # torchvision's own predictor takes 256 channels whatever the mask head gives.
-    width = config.mask_convs[-1]
-    model.roi_heads.mask_predictor = MaskRCNNPredictor(width, width, config.num_classes)
-    return model
+    }
 
 
 def _as_tuple(value: Any) -> Any:

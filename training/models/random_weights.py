@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection import MaskRCNN
+from torchvision.models.detection import FasterRCNN
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -28,7 +28,7 @@ MASK_MEAN = 3.0
 
 
 @torch.no_grad()
-def randomise(model: MaskRCNN, images: list[Tensor], seed: int = 0) -> MaskRCNN:
+def randomise(model: FasterRCNN, images: list[Tensor], seed: int = 0) -> FasterRCNN:
     """Give `model`, in place, lively random weights, adapted to `images` ((3, H, W) float32 in 0–1)."""
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
@@ -47,8 +47,9 @@ def randomise(model: MaskRCNN, images: list[Tensor], seed: int = 0) -> MaskRCNN:
         rpn.bbox_pred: PROPOSAL_DELTA_STD,
         heads.box_predictor.cls_score: CLASS_STD,
         heads.box_predictor.bbox_pred: BOX_DELTA_STD,
-        heads.mask_predictor.mask_fcn_logits: MASK_STD,
     }
+    if heads.has_mask():
+        targets[heads.mask_predictor.mask_fcn_logits] = MASK_STD
     hooks = [module.register_forward_hook(_adapt_output(std)) for module, std in targets.items()]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
@@ -58,7 +59,8 @@ def randomise(model: MaskRCNN, images: list[Tensor], seed: int = 0) -> MaskRCNN:
     finally:
         for hook in hooks:
             hook.remove()
-    heads.mask_predictor.mask_fcn_logits.bias.add_(MASK_MEAN)
+    if heads.has_mask():
+        heads.mask_predictor.mask_fcn_logits.bias.add_(MASK_MEAN)
     return model
 
 

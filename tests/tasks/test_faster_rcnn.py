@@ -1,0 +1,127 @@
+"""Faster R-CNN: the same network and graph without the mask branch, through every stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from calibration.gate import Judge, Limits
+from calibration.images import CalibrationImage
+from runtime import evaluate, infer
+from runtime.coco_metrics import STATISTICS
+from runtime.contract import OUTPUT_NAMES
+from runtime.draw import draw
+from runtime.ort_session import OrtSession
+from runtime.parity import compare
+from runtime.predictor import load
+from runtime.session import open_session
+from runtime.stages import MASK_LOGITS
+from tests.models import scene
+from training.data import load_dataset
+
+Models = tuple[Path, Path]
+BOX_LAYER = "detections.box_predictor.bbox_pred.weight"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "scene.png"
+    assert cv2.imwrite(str(path), scene(1)[:, :, ::-1])
+    return path
+
+
+def ended(main, *arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return int(stopped.value.code or 0)
+
+
+def test_the_file_promises_and_gives_boxes_alone(faster_rcnn: Models) -> None:
+    session = open_session(faster_rcnn[1])
+    contract = session.contract
+    assert (contract.task, contract.family, contract.mask_size) == ("detection", "faster_rcnn", None)
+    assert contract.output_names == OUTPUT_NAMES["detection"]
+    graph = onnx.load(faster_rcnn[1]).graph
+    assert [value.name for value in graph.output] == list(contract.output_names)
+    assert not [tensor.name for tensor in graph.initializer if "mask" in tensor.name]
+
+
+def test_its_results_have_boxes_and_no_masks(faster_rcnn: Models) -> None:
+    result = load(faster_rcnn[1])(scene(1))[0]
+    assert len(result) > 10
+    assert all("segmentation" not in row for row in result.to_coco(1))
+    assert result.to_supervision()["mask"] is None
+    assert (draw(scene(1), result) != scene(1)).any()
+    with pytest.raises(ValueError, match="no masks"):
+        result.masks  # noqa: B018
+
+
+def test_it_is_at_parity_stage_by_stage(faster_rcnn: Models, picture: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "parity.json", tmp_path / "parity.html"
+    assert ended(compare.main, *faster_rcnn, picture, "--forced", "-o", out, "--html", page) == 0
+    report = json.loads(out.read_text())
+    assert report["summary"]["instances"] > 10
+    assert report["summary"]["mask_iou"] is None
+    stages = {stage["stage"] for stage in report["stages"]["per_stage"]}
+    assert {"P2", "box_deltas", "detections"} <= stages
+    assert MASK_LOGITS not in stages
+    assert {"backbone", "detections"} <= {part["part"] for part in report["parts"]}
+
+
+def test_parity_fails_for_a_box_head_that_is_off(faster_rcnn: Models, picture: Path, tmp_path: Path) -> None:
+    model = onnx.load(faster_rcnn[1])
+    weights = next(t for t in model.graph.initializer if t.name == BOX_LAYER)
+    values = onnx.numpy_helper.to_array(weights) * np.float32(1.01)
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+    onnx.save(model, tmp_path / "off.onnx")
+    out = tmp_path / "parity.json"
+    assert ended(compare.main, faster_rcnn[0], tmp_path / "off.onnx", picture, "-o", out) == 1
+    assert json.loads(out.read_text())["stages"]["first"]["stage"] == "box_deltas"
+
+
+def test_a_recorded_reference_serves_for_it_too(faster_rcnn: Models, picture: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "boxes.npz"
+    assert ended(compare.main, "record", faster_rcnn[0], picture, "-o", bundle) == 0
+    assert ended(compare.main, "check", bundle, faster_rcnn[1]) == 0
+
+
+def test_infer_writes_boxes_and_refuses_to_write_masks(
+    faster_rcnn: Models, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(infer.main, faster_rcnn[1], picture, "-o", tmp_path / "out", "--min-score", 0.1) == 0
+    rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert rows
+    assert all(row.keys() == {"image_id", "category_id", "bbox", "score"} for row in rows)
+    capsys.readouterr()
+    assert ended(infer.main, faster_rcnn[1], picture, "-o", tmp_path / "no", "--masks") == 2
+    assert "finds no masks (its task is 'detection')" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+def test_evaluate_measures_box_ap_alone(faster_rcnn: Models, tmp_path: Path) -> None:
+    out = tmp_path / "metrics.json"
+    assert ended(evaluate.main, faster_rcnn[1], "--data", "synthetic:2:0", "-o", out) == 0
+    metrics = json.loads(out.read_text())
+    assert {f"box_{statistic}" for statistic in STATISTICS} <= metrics.keys()
+    assert not [name for name in metrics if name.startswith("mask")]
+
+
+def test_the_gate_of_int8_judges_it_by_its_boxes(faster_rcnn: Models) -> None:
+    dataset = load_dataset("synthetic:2:0")
+    images = [CalibrationImage(sample.source, sample.image) for sample in dataset]
+    judge = Judge(OrtSession(faster_rcnn[1]), images, Limits(max_ap_drop=0.3, min_mask_iou=0.97), dataset)
+    model = onnx.load(faster_rcnn[1])
+    exact = judge.judge(model)
+    assert (exact.kind, exact.failures, exact.loss) == ("box", [], 0.0)
+
+    weights = next(t for t in model.graph.initializer if t.name == BOX_LAYER)
+    values = onnx.numpy_helper.to_array(weights) * np.float32(2)
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+    moved = judge.judge(model)
+    assert moved.loss > 0.1
+    assert any(failure.startswith("box differs") for failure in moved.failures)
