@@ -22,7 +22,7 @@ NUM_DETECTIONS, BOXES, SCORES, LABELS, MASKS = "num_detections", "boxes", "score
 INPUT_NAMES = (IMAGES, IMAGE_SIZES)
 DETECTED = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
 #: What a model gives, by its task.
-OUTPUT_NAMES = {"instance": (*DETECTED, MASKS), "detection": DETECTED}
+OUTPUTS = {"instance": (*DETECTED, MASKS), "detection": DETECTED}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Canvas:
 class Contract:
     """What a model file promises. Field by field: docs/architecture.md, "The contract"."""
 
-    task: str  # of OUTPUT_NAMES
+    task: str  # of OUTPUTS
     family: str  # "mask_rcnn", "faster_rcnn"
     config: dict[str, Any]  # the family's own configuration, as trained
     classes: tuple[Category, ...]  # outputs' label k is classes[k]; background has no entry
@@ -131,7 +131,7 @@ class Contract:
     @property
     def output_names(self) -> tuple[str, ...]:
         """What the model gives, in order."""
-        return OUTPUT_NAMES[self.task]
+        return OUTPUTS[self.task]
 
     @property
     def class_names(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import OUTPUT_NAMES, Contract
+from runtime.contract import OUTPUTS, Contract
 from runtime.errors import ModelError
 from runtime.stages import Stages
 
@@ -114,10 +114,10 @@ class Session(ABC):
 
 def check_task(contract: Contract, name: str) -> None:
     """Raise ModelError for a model of a task that this maskrt does not run."""
-    if contract.task not in OUTPUT_NAMES:
+    if contract.task not in OUTPUTS:
         raise ModelError(
             f"{name}: a model for the task {contract.task!r}; this maskrt runs models for "
-            f"{', '.join(OUTPUT_NAMES)}. Upgrade maskrt here."
+            f"{', '.join(OUTPUTS)}. Upgrade maskrt here."
         )
 
 

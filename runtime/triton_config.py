@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.contract import IMAGE_SIZES, IMAGES, INPUT_NAMES, LABELS, OUTPUT_NAMES, Contract
+from runtime.contract import IMAGE_SIZES, IMAGES, INPUT_NAMES, LABELS, Contract
 from runtime.engine_fit import tensor_shapes
 
 IMAGE, ORIGINAL_SIZES, RESULT = "image", "original_sizes", "result"  # tensors beside the contract's
@@ -95,7 +95,7 @@ class Serving:
 
     def _postprocess(self) -> Fields:
         parameters = {CONTRACT: self.contract.to_json(), MIN_SCORE: str(self.min_score)}
-        inputs = [*OUTPUT_NAMES, IMAGE_SIZES, ORIGINAL_SIZES]
+        inputs = [*self.contract.output_names, IMAGE_SIZES, ORIGINAL_SIZES]
         return self._python(self.postprocess, inputs, [RESULT], parameters)
 
     def _python(self, name: str, inputs: list[str], outputs: list[str], parameters: dict[str, str]) -> Fields:
@@ -113,7 +113,7 @@ class Serving:
         group: Fields = {"kind": Word("KIND_GPU" if self.on_gpu else "KIND_CPU"), "count": 1}
         if self.profiles:  # else the backend takes the first alone
             group["profile"] = [str(i) for i in range(self.profiles)]
-        outputs = [self._tensor(name, reshape=True) for name in OUTPUT_NAMES]
+        outputs = [self._tensor(name, reshape=True) for name in self.contract.output_names]
         for output in outputs:
             output |= {"label_filename": LABELS_FILE} if output["name"] == LABELS else {}
         model = {
@@ -132,8 +132,8 @@ class Serving:
         between = [IMAGE_SIZES, ORIGINAL_SIZES]
         steps = [
             _step(self.preprocess, [IMAGE], [IMAGES, *between]),
-            _step(self.network, list(INPUT_NAMES), list(OUTPUT_NAMES)),
-            _step(self.postprocess, [*OUTPUT_NAMES, *between], [RESULT]),
+            _step(self.network, list(INPUT_NAMES), list(self.contract.output_names)),
+            _step(self.postprocess, [*self.contract.output_names, *between], [RESULT]),
         ]
         return {
             "name": self.name,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import IMAGE_SIZES, IMAGES, NUM_DETECTIONS, OUTPUT_NAMES, Contract
+from runtime.contract import IMAGE_SIZES, IMAGES, NUM_DETECTIONS, Contract
 from runtime.errors import ImageError, MaskrtError
 from runtime.pipeline import filled
 from runtime.postprocess import postprocess
@@ -89,9 +89,9 @@ class Postprocess(Model):
     def compute(self, inputs: Arrays) -> Arrays:
         """Paste, encode. Raises ModelError where the outputs are broken."""
         count = len(inputs[ORIGINAL_SIZES])  # without what the batch was filled up with
-        arrays = {name: inputs[name][:count] for name in (*OUTPUT_NAMES, IMAGE_SIZES)}
+        arrays = {name: inputs[name][:count] for name in (*self.contract.output_names, IMAGE_SIZES)}
         arrays[NUM_DETECTIONS] = arrays[NUM_DETECTIONS].reshape(count)
-        outputs = Outputs(*(arrays[name] for name in OUTPUT_NAMES))
+        outputs = Outputs(**{name: arrays[name] for name in self.contract.output_names})
         outputs.check_finite(self.name)
         sizes = tuple((int(height), int(width)) for height, width in inputs[ORIGINAL_SIZES])
         batch = Batch(np.empty(0), arrays[IMAGE_SIZES], sizes)  # the canvas itself has done its part

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from export.stages import hide_stages, read_with_stages, show_stages
-from runtime.contract import OUTPUT_NAMES
+from runtime.contract import OUTPUTS
 from runtime.errors import ModelError
 from runtime.ort_session import OrtSession
 from runtime.preprocess import preprocess
@@ -22,7 +22,7 @@ INSTANCE_STAGES = (*MAPS, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, MASK_FEATUR
 def test_every_export_names_its_stages_and_gives_none_of_them(random_onnx: Path) -> None:
     graph = onnx.load(random_onnx, load_external_data=False).graph
 
-    assert tuple(value.name for value in graph.output) == OUTPUT_NAMES["instance"]
+    assert tuple(value.name for value in graph.output) == OUTPUTS["instance"]
     made = {name for node in graph.node for name in node.output}
     assert {PREFIX + stage for stage in INSTANCE_STAGES} <= made
 
@@ -35,10 +35,10 @@ def test_stages_become_outputs_and_cease_to_be(random_onnx: Path) -> None:
     shown = [value.name for value in model.graph.output]
     show_stages(model, "model.onnx")
 
-    assert shown == [*OUTPUT_NAMES["instance"], *(PREFIX + stage for stage in INSTANCE_STAGES)]
+    assert shown == [*OUTPUTS["instance"], *(PREFIX + stage for stage in INSTANCE_STAGES)]
     assert [value.name for value in model.graph.output] == shown, "done once, it is done"
     hide_stages(model)
-    assert [value.name for value in model.graph.output] == list(OUTPUT_NAMES["instance"])
+    assert [value.name for value in model.graph.output] == list(OUTPUTS["instance"])
     assert len(model.SerializeToString(deterministic=True)) == len(before)
 
 

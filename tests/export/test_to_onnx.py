@@ -17,7 +17,7 @@ from export.operators import DOMAIN, PLUGIN_ATTRIBUTES
 from export.reference import open_reference
 from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
-from runtime.contract import METADATA_KEY, OUTPUT_NAMES
+from runtime.contract import METADATA_KEY, OUTPUTS
 from runtime.ort_session import OrtSession
 from runtime.parity.compare import compare, tolerance_for
 from runtime.parity.report import Report
@@ -48,7 +48,7 @@ def test_the_file_stands_alone(random_onnx: Path) -> None:
     assert sorted(p.name for p in random_onnx.parent.iterdir() if ".onnx" in p.name) == [random_onnx.name]
     model = onnx.load(random_onnx)
     onnx.checker.check_model(model, full_check=True)
-    assert [o.name for o in model.graph.output] == list(OUTPUT_NAMES["instance"])
+    assert [o.name for o in model.graph.output] == list(OUTPUTS["instance"])
     assert {p.key for p in model.metadata_props} == {METADATA_KEY}
     assert {f.name for f in model.functions} == {"PyramidRoiAlign", "GroupedNms"}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.contract import INPUT_NAMES, OUTPUT_NAMES
+from runtime.contract import INPUT_NAMES, OUTPUTS
 from runtime.engine_file import Profile
 from runtime.engine_fit import (
     ForeignEngineError,
@@ -154,9 +154,9 @@ def test_the_buffers_are_what_onnx_runtime_takes_and_gives(tiny_session: Session
 
     model = onnxruntime.InferenceSession(str(tiny_onnx), providers=["CPUExecutionProvider"])
     tensors = tensor_shapes(tiny_session.contract, (2, 64, 96))
-    assert tuple(tensors) == INPUT_NAMES + OUTPUT_NAMES["instance"]
+    assert tuple(tensors) == INPUT_NAMES + OUTPUTS["instance"]
     feed = {name: np.ones(*tensors[name]) for name in INPUT_NAMES}
 
-    names = OUTPUT_NAMES["instance"]
+    names = OUTPUTS["instance"]
     for name, got in zip(names, model.run(list(names), feed), strict=True):
         assert (got.shape, str(got.dtype)) == tensors[name]

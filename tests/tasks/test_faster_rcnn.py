@@ -14,7 +14,7 @@ from calibration.gate import Judge, Limits
 from calibration.images import CalibrationImage
 from runtime import evaluate, infer
 from runtime.coco_metrics import STATISTICS
-from runtime.contract import OUTPUT_NAMES
+from runtime.contract import OUTPUTS
 from runtime.draw import draw
 from runtime.ort_session import OrtSession
 from runtime.parity import compare
@@ -45,7 +45,7 @@ def test_the_file_promises_and_gives_boxes_alone(faster_rcnn: Models) -> None:
     session = open_session(faster_rcnn[1])
     contract = session.contract
     assert (contract.task, contract.family, contract.mask_size) == ("detection", "faster_rcnn", None)
-    assert contract.output_names == OUTPUT_NAMES["detection"]
+    assert contract.output_names == OUTPUTS["detection"]
     graph = onnx.load(faster_rcnn[1]).graph
     assert [value.name for value in graph.output] == list(contract.output_names)
     assert not [tensor.name for tensor in graph.initializer if "mask" in tensor.name]
