@@ -8,6 +8,9 @@ Normalisation is written here anew, not shared with the exported graph: one mist
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.transforms.v2.functional import normalize
 
 from runtime.contract import Contract
@@ -68,7 +72,8 @@ class EagerSession(Session):
             image[:, h:] = 0
             image[:, :, w:] = 0
         features = self._model.backbone(canvas)
-        proposals, _ = self._model.rpn(ImageList(canvas, sizes), features)
+        with ranking_in_double(self._model.rpn):
+            proposals, _ = self._model.rpn(ImageList(canvas, sizes), features)
         found, _ = self._model.roi_heads(features, proposals, sizes)
         batch, rows, side = len(images), self.contract.max_detections, self.contract.mask_size
         masks = None if side is None else np.zeros((batch, rows, side, side), np.float32)
@@ -96,3 +101,24 @@ def _paste(found: Result, masks: NDArray[np.float32], threshold: float) -> tuple
         for mask, box in zip(masks, found.boxes, strict=True)
     )
     return tuple(crop_mask(one[0, 0].numpy() > threshold) for one in pasted)
+
+
+@contextmanager
+def ranking_in_double(rpn: RegionProposalNetwork) -> Iterator[None]:
+    """While it lasts, the RPN chooses its proposals (torchvision's filter_proposals) in float64.
+
+    In float32 the sigmoid of a logit above 16.6 is 1: proposals of a confident model tie, and which of them
+    NMS keeps is left to a sort that is not stable, so that the model has no one answer to be held to. In
+    float64 a tie takes a logit above 36.
+    """
+    choose = rpn.filter_proposals
+
+    def in_double(proposals: torch.Tensor, objectness: torch.Tensor, *others: Any) -> tuple[list, list]:
+        boxes, scores = choose(proposals.double(), objectness.double(), *others)
+        return [one.to(proposals.dtype) for one in boxes], [one.to(objectness.dtype) for one in scores]
+
+    rpn.filter_proposals = in_double
+    try:
+        yield
+    finally:
+        del rpn.filter_proposals

@@ -8,9 +8,9 @@ from torch.nn import functional
 from torchvision.models.detection import FasterRCNN
 
 from export.graphs.boxes import at_least, blank_past, clip, decode, gather_rows
-from export.graphs.proposals import INVALID
 from runtime.stages import BOX_DELTAS, BOX_FEATURES, CLASS_LOGITS
 
+INVALID = -1.0  # below any probability
 MIN_SIDE_PX = 1e-2  # torchvision's RoIHeads.postprocess_detections
 # TensorRT's TopK takes at most 3840. A box is a candidate only above the score threshold, so at the usual
 # 0.05 an image would need hundreds of overlapping confident objects to have more.

@@ -9,7 +9,7 @@ from torchvision.models.detection import FasterRCNN
 from export.graphs.boxes import at_least, blank_past, clip, decode, gather_rows
 from runtime.stages import PROPOSAL_COUNTS, PROPOSALS, RPN_DELTAS, RPN_LOGITS
 
-INVALID = -1.0  # below any probability
+INVALID_LOGIT = torch.finfo(torch.float32).min  # below any logit
 MIN_SIDE_PX = 1e-3  # torchvision's RegionProposalNetwork.min_size
 DELTA_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
@@ -18,7 +18,8 @@ class Proposals(nn.Module):
     """torchvision's RegionProposalNetwork at inference: what it keeps, in the order it keeps it.
 
     The top k of each level is taken on the logits before anything is decoded, and anchors are worked out
-    for the kept positions only, from the shapes of the maps: nothing depends on one canvas size.
+    for the kept positions only, from the shapes of the maps: nothing depends on one canvas size. NMS ranks by
+    logits too, which is the order of their sigmoids without the ties that float32 makes of those above 16.6.
     """
 
     def __init__(self, model: FasterRCNN) -> None:
@@ -52,7 +53,7 @@ class Proposals(nn.Module):
             boxes = clip(decode(gather_rows(delta, rows), anchors, DELTA_WEIGHTS), image_sizes)
             valid = at_least(boxes, MIN_SIDE_PX) & (best > -torch.inf)
             all_boxes.append(boxes)
-            all_scores.append(torch.where(valid, torch.sigmoid(best), INVALID))
+            all_scores.append(torch.where(valid, best, INVALID_LOGIT))
             all_levels.append(torch.full_like(rows, level, dtype=torch.int32))
         boxes = torch.cat(all_boxes, dim=1)
         keep, counts = torch.ops.maskrt.grouped_nms(
@@ -60,7 +61,7 @@ class Proposals(nn.Module):
             torch.cat(all_scores, dim=1),
             torch.cat(all_levels, dim=1),
             self.iou_threshold,
-            INVALID,
+            INVALID_LOGIT,
             min(self.count, boxes.shape[1]),
             len(features),
         )

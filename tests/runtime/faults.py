@@ -50,6 +50,10 @@ def box_deltas_of_other_weights(model: Model) -> None:
     set_constant(model, name, np.array(5, np.float32))
 
 
+def rpn_nms_threshold_changed(model: Model) -> None:
+    set_attribute(named_nodes(model, "GroupedNms")[0], "iou_threshold", 0.6)
+
+
 def nms_threshold_changed(model: Model) -> None:
     set_attribute(named_nodes(model, "GroupedNms")[1], "iou_threshold", 0.8)
 
