@@ -1,7 +1,8 @@
 """Detections that one side alone has because a comparison with a threshold fell out otherwise.
 
-A score of 0.050001 on one side and 0.049999 on the other is one number within tolerance, and yet a detection
-on one side and none on the other. Such a flip is counted, but is no loss.
+A score of 0.050001 on one side and 0.049999 on the other is one number but for rounding, and yet a detection
+on one side and none on the other. Such a flip is counted, and told from a loss. How near a threshold it must
+be is the tolerance's (flip_score, flip_iou): in FP32 the rounding of float32, and no more.
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from runtime.contract import Contract
 from runtime.parity.match import Matching, box_iou
 from runtime.parity.tolerances import Tolerance
 from runtime.results import Result
-
-# What moving a corner of a box of 20 px by the 0.01 px that FP32 allows does to an IoU.
-NMS_IOU_MARGIN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -40,10 +38,10 @@ def flips(
 def _is_flip(side: Result, row: int, other: Result, contract: Contract, limit: Tolerance) -> bool:
     """Whether `other` lacks detection `row` of `side` only by a hair."""
     score = float(side.scores[row])
-    if abs(score - contract.score_threshold) <= limit.score:
+    if abs(score - contract.score_threshold) <= limit.flip_score:
         return True
-    if len(other) == contract.max_detections and score - float(other.scores[-1]) <= limit.score:
+    if len(other) == contract.max_detections and score - float(other.scores[-1]) <= limit.flip_score:
         return True
-    better = np.flatnonzero((other.labels == side.labels[row]) & (other.scores >= score - limit.score))
+    better = np.flatnonzero((other.labels == side.labels[row]) & (other.scores >= score - limit.flip_score))
     overlap = box_iou(side.boxes[row : row + 1], other.boxes[better])[0]
-    return bool((np.abs(overlap - contract.nms_threshold) <= NMS_IOU_MARGIN).any())
+    return bool((np.abs(overlap - contract.nms_threshold) <= limit.flip_iou).any())
