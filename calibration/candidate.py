@@ -17,8 +17,8 @@ from runtime.contract import METADATA_KEY, Contract
 from runtime.errors import CalibrationError, ModelError
 
 
-def read_model(path: Path, precision: str) -> tuple[ModelProto, Contract]:
-    """An exported file of the given precision, and its contract. Raises ModelError for any other."""
+def read_model(path: Path, *precisions: str) -> tuple[ModelProto, Contract]:
+    """An exported file of one of the given precisions, and its contract. Raises ModelError for any other."""
     try:
         model = onnx.load(path)
         text = next(entry.value for entry in model.metadata_props if entry.key == METADATA_KEY)
@@ -27,10 +27,10 @@ def read_model(path: Path, precision: str) -> tuple[ModelProto, Contract]:
             f"{path}: not an ONNX file of maskrt. Make one: maskrt export CHECKPOINT -o {path}"
         ) from error
     contract = Contract.from_json(text, str(path))
-    if contract.precision != precision:
+    if contract.precision not in precisions:
         raise ModelError(
-            f"{path}: a model in {contract.precision}, expected {precision}. Make one: "
-            f"maskrt export CHECKPOINT -o {path} --precision {precision}"
+            f"{path}: a model in {contract.precision}, expected {' or '.join(precisions)}. Make one: "
+            f"maskrt export CHECKPOINT -o {path} --precision {precisions[0]}"
         )
     return model, contract
 
@@ -69,11 +69,18 @@ def build(base: ModelProto, plan: Plan, ranges: Ranges) -> ModelProto:
 
 def sign(model: ModelProto, contract: Contract, details: dict[str, object]) -> None:
     """Write into the model, in place, the contract of its INT8 form."""
-    signed = dataclasses.replace(
-        contract, precision="int8", precision_details={**contract.precision_details, **details}
+    put_contract(
+        model,
+        dataclasses.replace(
+            contract, precision="int8", precision_details={**contract.precision_details, **details}
+        ),
     )
+
+
+def put_contract(model: ModelProto, contract: Contract) -> None:
+    """Write the contract into the model, in place, instead of the one it has."""
     entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
-    entry.value = signed.to_json()
+    entry.value = contract.to_json()
 
 
 def share_in_int8(plan: Plan, multiply_adds: dict[str, float]) -> float:

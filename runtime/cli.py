@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import typer
@@ -37,8 +38,15 @@ def _app(**settings: Any) -> typer.Typer:
 
 
 def _run(app: typer.Typer, prog: str, args: list[str] | None) -> None:
-    try:
+    with errors_as_sentences(prog):
         app(args=args, prog_name=prog)
+
+
+@contextmanager
+def errors_as_sentences(prog: str) -> Iterator[None]:
+    """A MaskrtError raised within ends the program: one sentence on stderr, and the error's exit code."""
+    try:
+        yield
     except MaskrtError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -7,6 +7,7 @@ annotated data and the TensorRT plugins in Python are reached through here, lazi
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def read_with_stages(path: str | Path) -> bytes:
 def cut_into_parts(path: str | Path) -> dict[str, bytes]:
     """The parts of an ONNX file between its stages (export.stages.cut_into_parts)."""
     return _sibling("export.stages", f"looking into {path}", "export").cut_into_parts(Path(path))
+
+
+def bisect_command() -> Callable[..., None]:
+    """`maskrt parity bisect` (calibration.bisect.command)."""
+    return _sibling("calibration.bisect", "maskrt parity bisect", "calibrate").command
 
 
 def load_python_plugins() -> None:

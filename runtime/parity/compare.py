@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from runtime.cli import run, say, track
+from runtime.cli import errors_as_sentences, run, say, track
 from runtime.errors import (
     EXIT_PARTIAL,
     ImageError,
@@ -27,7 +27,7 @@ from runtime.parity.task import Task
 from runtime.parity.tolerances import BY_PRECISION, Tolerance
 from runtime.preprocess import preprocess
 from runtime.session import Session, open_session
-from runtime.siblings import load_dataset
+from runtime.siblings import bisect_command, load_dataset
 from runtime.sources import find_images, read_image
 
 
@@ -105,7 +105,8 @@ def command(
     """Prove that a model file finds what its checkpoint finds.
 
     Both see the same canvas. Exit code 0 within tolerances, 1 outside, 3 if an image was skipped.
-    Where there is no PyTorch: maskrt parity record --help, maskrt parity check --help.
+    Where there is no PyTorch: maskrt parity record --help, maskrt parity check --help. Which layers are to
+    blame in FP16 and INT8: maskrt parity bisect --help.
 
     Example: maskrt parity best.pt model.onnx val2017/ -o parity.json
     """
@@ -145,13 +146,16 @@ def main(args: list[str] | None = None) -> None:
     from runtime.parity import check, record
 
     args = sys.argv[1:] if args is None else args
-    named: dict[str, Callable[..., None]] = {
-        "compare": command,
-        "record": record.command,
-        "check": check.command,
+    named: dict[str, Callable[[], Callable[..., None]]] = {
+        "compare": lambda: command,
+        "record": lambda: record.command,
+        "check": lambda: check.command,
+        "bisect": bisect_command,  # in another stage, which may not be installed here
     }
     if args and args[0] in named:
-        run(named[args[0]], f"maskrt parity {args[0]}", args[1:])
+        prog = f"maskrt parity {args[0]}"
+        with errors_as_sentences(prog):
+            run(named[args[0]](), prog, args[1:])
     else:
         run(command, "maskrt parity", args)
 

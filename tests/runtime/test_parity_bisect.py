@@ -1,0 +1,309 @@
+"""Which layers must go back to float32: faults planted in reduced precision, named by bisecting."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from calibration import calibrate
+from calibration.bisect import smallest
+from calibration.candidate import build, observed_tensors, put_contract, sign
+from calibration.collect import open_exposed
+from calibration.layers import Graph
+from calibration.plan import Plan
+from calibration.restore import reduced_units, return_to_float32
+from runtime.contract import IMAGE_SIZES, IMAGES, METADATA_KEY
+from runtime.parity.compare import main
+from runtime.sinks import write_png
+from tests.calibration.graphs import parse, quantised, run
+from tests.models import scene
+from tests.runtime.conftest import make_contract, tiny_model
+from tests.runtime.faults import add_constant, constant, put_before, set_constant
+
+Run = Callable[..., Any]
+BLOCKS = ("layer1.0", "layer2.0", "layer3.0")
+LAYERS = [f"backbone.body.{block}.conv{i}" for block in BLOCKS for i in (1, 2)]
+PAST_HALF = 1e6  # on weights of about 0.15: they and the sums of them pass 65504
+
+
+@pytest.mark.parametrize("needed", [[], [0], [11], [5], [4, 5], [0, 11], [2, 7, 9], list(range(12))], ids=str)
+def test_the_search_finds_what_is_needed_in_few_trials(needed: list[int]) -> None:
+    units, trials = [str(i) for i in range(12)], []
+
+    def passes(float32: list[str]) -> bool:
+        trials.append(float32)
+        return {str(i) for i in needed} <= set(float32)
+
+    assert smallest(units, passes) == [str(i) for i in needed]
+    assert len(trials) <= len(needed) * (math.ceil(math.log2(12)) + 1) + 1
+
+
+def test_either_of_two_that_mend_is_enough() -> None:
+    found = smallest(["a", "b", "c", "d"], lambda float32: "b" in float32 or "d" in float32)
+
+    assert found == ["b"]
+
+
+@pytest.mark.parametrize("flavour", ["cpu", "tensorrt"])
+def test_with_every_layer_back_an_int8_file_is_the_float32_one(flavour: str) -> None:
+    model = residual_graph()
+    int8 = quantised(model, flavour)
+    units = reduced_units(int8)
+
+    assert units == ["one", "two", "three"]
+    np.testing.assert_array_equal(run(return_to_float32(int8, model, units)), run(model))
+    np.testing.assert_array_equal(run(return_to_float32(int8, model, [])), run(int8))
+
+
+@pytest.mark.parametrize("flavour", ["cpu", "tensorrt"])
+@pytest.mark.parametrize("layer", ["one", "two", "three"])
+def test_a_layer_that_went_back_has_no_pair_left(layer: str, flavour: str) -> None:
+    model = residual_graph()
+    back = return_to_float32(quantised(model, flavour), model, [layer])
+
+    onnx.checker.check_model(back, full_check=True)
+    graph = Graph(back.graph)
+    assert layer not in reduced_units(back)
+    (node,) = (n for n in back.graph.node if n.op_type == "Conv" and n.input[1].startswith(f"{layer}."))
+    assert not [name for name in node.input if name in graph.producer and "quant" in name]
+    assert 0 < np.abs(run(back) - run(model)).max() < np.abs(run(model)).max() / 10
+
+
+def residual_graph() -> ModelProto:
+    return parse(
+        """float[1, 3, 16, 16] x) => (float[1, 8, 8, 8] y {
+            a = Conv <pads = [1, 1, 1, 1]> (x, one_weight, one_bias)
+            b = Relu (a)
+            c = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (b)
+            d = Conv <pads = [1, 1, 1, 1]> (c, two_weight, two_bias)
+            e = Add (d, c)
+            f = Relu (e)
+            y = Conv (f, three_weight, three_bias)
+        }""",
+        {
+            "one.weight": (8, 3, 3, 3),
+            "one.bias": (8,),
+            "two.weight": (8, 8, 3, 3),
+            "two.bias": (8,),
+            "three.weight": (8, 8, 1, 1),
+            "three.bias": (8,),
+        },
+    )
+
+
+def network() -> ModelProto:
+    """The runtime's tiny model, whose scores here depend on three residual blocks over the picture."""
+    model, rng = tiny_model(make_contract()), np.random.default_rng(0)
+    constants = {"to_1": np.array(1 / 255, np.float32)}
+    nodes = [
+        helper.make_node("Transpose", ["floats"], ["pixels"], perm=[0, 3, 1, 2]),
+        helper.make_node("Mul", ["pixels", "to_1"], ["rgb"]),
+        helper.make_node("Concat", ["rgb", "rgb"], ["state0"], axis=1),
+    ]
+    for i, layers in enumerate(zip(LAYERS[::2], LAYERS[1::2], strict=True)):
+        for layer in layers:
+            constants[f"{layer}.weight"] = rng.normal(0.01, 0.15, (6, 6, 3, 3)).astype(np.float32)
+            constants[f"{layer}.bias"] = rng.normal(0, 0.1, 6).astype(np.float32)
+        first, second = ([f"{layer}.weight", f"{layer}.bias"] for layer in layers)
+        nodes += [
+            helper.make_node("Conv", [f"state{i}", *first], [f"a{i}"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", [f"a{i}"], [f"b{i}"]),
+            helper.make_node("Conv", [f"b{i}", *second], [f"c{i}"], pads=[1, 1, 1, 1]),
+            helper.make_node("Add", [f"c{i}", f"state{i}"], [f"d{i}"]),
+            helper.make_node("Relu", [f"d{i}"], [f"state{i + 1}"]),
+        ]
+    nodes += [
+        helper.make_node("ReduceMean", ["state3", "space"], ["mean"], keepdims=0),
+        helper.make_node("Unsqueeze", ["mean", "last"], ["column"]),
+        helper.make_node("Sigmoid", ["column"], ["factor"]),
+    ]
+    model.graph.node.extend(nodes)
+    for name, values in constants.items():
+        add_constant(model, name, values)
+    put_before(model, "scores", helper.make_node("Mul", ["scores.right", "factor"], ["scores"]))
+    model.metadata_props.add(key=METADATA_KEY, value=make_contract().to_json())
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def in_eight_bits(model: ModelProto, picture: np.ndarray) -> ModelProto:
+    graph = Graph(model.graph)
+    tensors = observed_tensors(graph)
+    values = open_exposed(model, tensors).run(tensors, feed(picture))
+    ranges = {name: (float(v.min()), float(v.max())) for name, v in zip(tensors, values, strict=True)}
+    int8 = build(model, Plan.default(graph, "cpu", "minmax"), ranges)
+    sign(int8, make_contract(), {"flavour": "cpu", "method": "minmax", "float_layers": []})
+    return int8
+
+
+def in_half(model: ModelProto) -> ModelProto:
+    """As the exporter writes it: casts around the blocks, half weights and values between."""
+    half = ModelProto()
+    half.CopyFrom(model)
+    for tensor in half.graph.initializer:
+        if tensor.name.startswith("backbone"):
+            with np.errstate(over="ignore"):  # which is the fault that is planted
+                set_constant(half, tensor.name, numpy_helper.to_array(tensor).astype(np.float16))
+    for before, after, dtype in (
+        ("state0", "state0.half", TensorProto.FLOAT16),
+        ("state3", "state3.float", TensorProto.FLOAT),
+    ):
+        at = next(i for i, node in enumerate(half.graph.node) if before in node.input)
+        for node in half.graph.node:
+            node.input[:] = [after if name == before else name for name in node.input]
+        half.graph.node.insert(at, helper.make_node("Cast", [before], [after], to=dtype))
+    del half.graph.value_info[:]
+    put_contract(half, dataclasses.replace(make_contract(), precision="fp16"))
+    return onnx.shape_inference.infer_shapes(half)
+
+
+def feed(picture: np.ndarray) -> dict[str, np.ndarray]:
+    return {IMAGES: picture[None], IMAGE_SIZES: np.array([picture.shape[:2]], np.float32)}
+
+
+def scales_swapped(model: ModelProto, layer: str) -> None:
+    """Each output channel's weights by the scale of its opposite, of scales a hundred times apart."""
+    name = f"{layer}.weight/scale"
+    scales = constant(model, name)
+    set_constant(model, name, scales[::-1] * np.geomspace(0.1, 10, len(scales)).astype(np.float32))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[..., list[Path]]:
+    """The float32 file, the candidate and a folder with a picture: the arguments of the command."""
+
+    def write(model: ModelProto, candidate: ModelProto) -> list[Path]:
+        onnx.save_model(model, tmp_path / "model.onnx")
+        onnx.save_model(candidate, tmp_path / "candidate.onnx")
+        write_png(tmp_path / "images" / "a.png", scene(1))
+        return [tmp_path / "model.onnx", tmp_path / "candidate.onnx", tmp_path / "images"]
+
+    return write
+
+
+@pytest.mark.parametrize("faulty", [LAYERS[:1], LAYERS[3:4], LAYERS[5:], [LAYERS[1], LAYERS[4]]], ids=str)
+def test_exactly_the_layers_with_a_wrong_scale_are_named(
+    faulty: list[str], files: Callable[..., list[Path]], command: Run, tmp_path: Path
+) -> None:
+    model = network()
+    candidate = in_eight_bits(model, scene(1))
+    for layer in faulty:
+        scales_swapped(candidate, layer)
+    arguments = files(model, candidate)
+    assert command(main, *arguments).code == 1, "the fault that parity finds"
+
+    plan, mended = tmp_path / "mended.plan.json", tmp_path / "mended.onnx"
+    ended = command(main, "bisect", *arguments, "--json", "--plan", plan, "--mended", mended)
+
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert found["float32"] == faulty
+    assert found["units"] == len(LAYERS)
+    assert Plan.read(plan).float_layers == faulty
+    assert Plan.read(plan).int8_layers == [layer for layer in LAYERS if layer not in faulty]
+    assert command(main, arguments[0], mended, arguments[2]).code == 0, "the mended file passes parity"
+
+
+def test_its_plan_is_one_that_calibrate_takes(
+    files: Callable[..., list[Path]], command: Run, tmp_path: Path
+) -> None:
+    model = network()
+    candidate = in_eight_bits(model, scene(1))
+    scales_swapped(candidate, LAYERS[2])
+    arguments, plan = files(model, candidate), tmp_path / "mended.plan.json"
+    assert command(main, "bisect", *arguments, "--plan", plan).code == 0
+
+    again = tmp_path / "again.onnx"
+    ended = command(
+        calibrate.main,
+        arguments[0],
+        "--data",
+        arguments[2],
+        "--plan",
+        plan,
+        "--method",
+        "minmax",
+        "-o",
+        again,
+    )
+
+    assert ended.code == 0, ended.err
+    assert reduced_units(onnx.load(again)) == [layer for layer in LAYERS if layer != LAYERS[2]]
+
+
+@pytest.mark.parametrize("blocks", [[1], [0, 2]], ids=str)
+def test_exactly_the_blocks_that_overflow_in_half_are_named(
+    blocks: list[int], files: Callable[..., list[Path]], command: Run, tmp_path: Path
+) -> None:
+    model = network()
+    for block in blocks:
+        for conv, factor in ((1, PAST_HALF), (2, 1 / PAST_HALF)):
+            for kind in ("weight", "bias") if conv == 1 else ("weight",):
+                name = f"backbone.body.{BLOCKS[block]}.conv{conv}.{kind}"
+                set_constant(model, name, constant(model, name) * np.float32(factor))
+    arguments = files(model, in_half(model))
+
+    ended = command(
+        main, "bisect", *arguments, "-o", tmp_path / "found.json", "--mended", tmp_path / "m.onnx"
+    )
+
+    names = [f"backbone.body.{BLOCKS[block]}" for block in blocks]
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith(f"{len(blocks)} of 3 must go back to float32: {', '.join(names)}")
+    assert json.loads((tmp_path / "found.json").read_text())["float32"] == names
+    assert command(main, arguments[0], tmp_path / "m.onnx", arguments[2]).code == 0
+
+
+def test_a_file_that_passes_has_nothing_to_mend(files: Callable[..., list[Path]], command: Run) -> None:
+    model = network()
+
+    ended = command(main, "bisect", *files(model, in_eight_bits(model, scene(1))))
+
+    assert ended.code == 0
+    assert "passes as it is" in ended.out
+
+
+def test_a_fault_that_no_precision_made_is_told(files: Callable[..., list[Path]], command: Run) -> None:
+    model = network()
+    other = in_eight_bits(model, scene(1))
+    set_constant(other, "score_rows", constant(other, "score_rows") * np.float32(0.9))
+
+    ended = command(main, "bisect", *files(model, other))
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "fails with everything in float32 too (score differs by" in ended.err
+
+
+def another_checkpoint(path: Path) -> Path:
+    model = onnx.load(path)
+    put_contract(model, make_contract(checkpoint_sha256="1" * 64))
+    onnx.save_model(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda a: [a[0], a[0], a[2]], "a model in fp32, expected int8 or fp16"),
+        (lambda a: [a[1], a[1], a[2]], "a model in int8, expected fp32"),
+        (lambda a: [another_checkpoint(a[0]), *a[1:]], "made from another checkpoint than"),
+        (lambda a: [a[0], a[1].with_suffix(".engine"), a[2]], "only an ONNX file can be bisected"),
+    ],
+)
+def test_files_that_cannot_be_bisected_are_refused(
+    change: Callable[[list[Path]], list[Path]], said: str, files: Callable[..., list[Path]], command: Run
+) -> None:
+    model = network()
+
+    ended = command(main, "bisect", *change(files(model, in_eight_bits(model, scene(1)))))
+
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
