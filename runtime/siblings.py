@@ -43,8 +43,8 @@ def cut_into_parts(path: str | Path) -> dict[str, bytes]:
 
 
 def bisect_command() -> Callable[..., None]:
-    """`maskrt parity bisect` (calibration.bisect.command)."""
-    return _sibling("calibration.bisect", "maskrt parity bisect", "calibrate").command
+    """`maskrt parity bisect` (calibration.bisection.command)."""
+    return _sibling("calibration.bisection", "maskrt parity bisect", "calibrate").command
 
 
 def load_python_plugins() -> None:

@@ -15,7 +15,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from calibration import calibrate
-from calibration.bisect import smallest
+from calibration.bisection import smallest
 from calibration.candidate import build, observed_tensors, put_contract, sign
 from calibration.collect import open_exposed
 from calibration.layers import Graph
