@@ -21,7 +21,7 @@ from runtime.parity.judge import Expected, on_canvas
 from runtime.parity.match import match
 from runtime.parity.samples import Sample
 from runtime.parity.stage_report import instance_errors
-from runtime.parity.stages import Aligned, StageError, compare_stages, same_boxes
+from runtime.parity.stages import Aligned, StageError, compare_stages, same_boxes, tied_proposals
 from runtime.parity.tolerances import STAGES_BY_PRECISION, Tolerance
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch
@@ -87,7 +87,8 @@ class ForcedParts:
             reference = expected.samples[PROPOSALS].values
             ours, theirs = same_boxes(reference, boxes, limit.box_px)
             share = len(ours) / max(len(reference), len(boxes), 1)
-            aligned[PROPOSALS] = Aligned(reference[ours], boxes[theirs], ours, compared=share)
+            tied = tied_proposals(expected.samples)
+            aligned[PROPOSALS] = Aligned(reference[ours], boxes[theirs], ours, compared=share, tied=tied)
         errors = compare_stages(aligned, found, STAGES_BY_PRECISION[self._contract.precision])
         return min(errors, key=lambda error: (not error.reason, error.snr_db))
 
