@@ -60,7 +60,7 @@ stages.measure | snr_db = -IDENTICAL_DB | pass | out_of_nothing | SNR -200.0 dB
 stages.compare_stages | if bad := int( | if bad := 0 and ( | not_finite | 1 values are NaN or infinite
 stages.compare_stages | short = both.compared < expected | short = False | fewer_proposals | 70.0% are on both sides
 stages.compare_stages | (1 - both.tied) | 0 | fewer_proposals | 70.0% are on both sides
-stages.tied_proposals | <= SAME_LOGIT | <= 1e9 | fewer_proposals | 70.0% are on both sides
+stages.tied_proposals | np.diff(best) == 0 | np.diff(best) <= 0 | fewer_proposals | 70.0% are on both sides
 stages.same_boxes | <= within_px | <= 1e9 | moved_proposals | 0.0% are on both sides
 stages.align | sample.pair(name, found, *rows) | sample.pair(name, sample.values, *rows) | a_roi | box_features is the
 stages.align | sample.pair(name, found, *rows) | sample.pair(name, sample.values, *rows) | a_mask_roi | mask_features is
