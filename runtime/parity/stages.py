@@ -125,7 +125,7 @@ def tied_proposals(reference: dict[str, Sample]) -> float:
     to the order in which a backend happens to sort. Of photographs the share is below 0.01.
     """
     tied = 0.0
-    for sample in (reference[name] for name in RPN_LOGITS):
+    for sample in (reference[name] for name in RPN_LOGITS if name in reference):
         contenders = min(CONTENDERS, int(np.prod(sample.shape)))
         logits = np.sort(sample.values, axis=None)[::-1]
         best = logits[: max(1, round(logits.size * contenders / np.prod(sample.shape)))]

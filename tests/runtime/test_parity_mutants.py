@@ -31,7 +31,7 @@ match.match | missed=tuple( | missed=() and ( | lost | {MISSED}
 match.match | extra=tuple( | extra=() and ( | repeated | {EXTRA}
 match.match | abs(float(reference.scores[r]) - float(candidate.scores[c])) | 0.0 | score | score differs by 0.01
 match.match | np.abs(reference.boxes[r] - candidate.boxes[c]).max() | 0 | box | box differs by 1 px
-match.match | crop_iou(reference.crops[r], candidate.crops[c]) | 1.0 | mask | mask IoU
+match.match | _of_crops(crop_iou, reference, candidate, r, c) | 1.0 | mask | mask IoU
 match.box_iou | out=np.zeros_like(union), where=union > 0 | out=np.ones_like(union), where=False | box_elsewhere | {MISSED}
 match.crop_iou | full[0] & full[1] | np.logical_or(*full) | mask | mask IoU
 match.Matching.same_order | return False | return True | reordered | another order
@@ -76,7 +76,7 @@ instances.box_culprits | offsets[counts.argmax()] and | False and | labels | lab
 instances.box_culprits | if p.box_difference_px > limit.box_px | if False | boxes | decoded with other weights
 instances._nms_culprits | overlap[i] > nms_threshold | False | kept_beside_a_better | NMS with a higher threshold
 instances._nms_culprits | 0 < overlap[i] <= nms_threshold | False | lost_under_another | NMS with a lower threshold
-instances.mask_culprits | if p.mask_iou < limit.mask_iou | if False | pasted | pasted (-1, +0) px off
+instances.mask_culprits | p.mask_iou < limit.mask_iou | False | pasted | pasted (-1, +0) px off
 rois.proposal_culprits | if len(same) >= min( | if False and min( | fewer_proposals | another NMS threshold, or number
 rois.proposal_culprits | >= SAME_OBJECT_IOU | >= 2 | moved_proposals | anchors off by a part of a stride
 rois.proposal_culprits | <= SAME_SIZE | <= -1 | moved_proposals | anchors off by a part of a stride
@@ -90,7 +90,7 @@ report.Report._failures_on_average | if not self.matched >= limit.matched | if F
 report.Report.matched | max(missed, extra) | 0 | lost | 75.0% of the instances matched
 report.Report._failures_on_average | if not self.mean(key) <= allowed | if False | scores | score differs by 0.02
 report.Report._failures_on_average | if not self.mean(key) <= allowed | if False | boxes | box differs by 2 px on average
-report.Report._failures_on_average | if not self.mean("mask_ious") >= limit.mask_iou | if False | masks | mean mask IoU
+report.Report._failures_on_average | not self.mean("mask_ious") >= limit.mask_iou | False | masks | mean mask IoU
 judge.judge | limit.rounding_px | 1e9 | boxes | mean mask IoU
 """
 OF_THE_TASK = """
