@@ -10,9 +10,9 @@ the PyTorch reference takes the same tensors by hooks. Shapes, for N images, P R
 | P2 … P6 | N × C × h × w | the pyramid's outputs |
 | rpn_logits.P2 …, rpn_deltas.P2 … | N × A × h × w, N × 4A × h × w | of A anchors a position |
 | proposals, proposal_counts | N × P × 4, N | x1 y1 x2 y2 in canvas pixels, zero past the count; int32 |
-| box_features | R × C × 7 × 7 | RoIAlign of each proposal |
+| box_features | R × C × 7 × 7 | pooled for each proposal |
 | class_logits, box_deltas | R × classes, R × 4·classes | the background is class 0 |
-| mask_features | K × C × 14 × 14 | RoIAlign of each detection |
+| mask_features | K × C × 14 × 14 | pooled for each detection |
 | mask_logits | K × M² | for the detection's own class |
 
 R is N·P, the rows of an image together, and K is N·D or, where the mask head runs on the detections found

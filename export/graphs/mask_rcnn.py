@@ -137,9 +137,11 @@ def pool(pooler: RoiPooler, rois: Tensor, image: Tensor, features: list[Tensor])
         features[: len(pooler.strides)],
         height,
         width,
-        pooler.sampling_ratio,
-        pooler.aligned,
+        pooler.pooling.sampling_ratio,
+        pooler.pooling.aligned,
         CANONICAL_SCALE_PX,
         CANONICAL_LEVEL,
         list(pooler.strides),
+        pooler.pooling.method,
+        pooler.pooling.mode,
     )

@@ -11,16 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from onnx import FunctionProto, ModelProto, TensorProto
+from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 from onnxscript import opset18
 
 from export.operators.grouped_nms import grouped_nms, grouped_nms_body, grouped_nms_node
-from export.operators.pyramid_roi_align import (
-    pyramid_roi_align,
-    pyramid_roi_align_body,
-    pyramid_roi_align_node,
-)
+from export.operators.pyramid_roi_align import pyramid_roi_align, pyramid_roi_align_node
+from export.operators.pyramid_roi_align_body import pyramid_roi_align_body
 from export.operators.schema import DOMAIN, OPSET, PLUGIN_ATTRIBUTES, VERSION
+from training.models.roi_features import Pooling
 
 __all__ = [
     "DOMAIN",
@@ -51,7 +49,7 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
 def attach_bodies(model: ModelProto) -> None:
     """Add to an exported model, in place, the body of each custom operator that it uses.
 
-    Raises ValueError where two PyramidRoiAlign nodes would need different bodies (levels, `aligned`, type).
+    Raises ValueError where two PyramidRoiAlign nodes would need different bodies (levels, pooling, type).
     """
     values = (*model.graph.input, *model.graph.value_info)
     types = {value.name: value.type.tensor_type.elem_type for value in values}
@@ -60,10 +58,9 @@ def attach_bodies(model: ModelProto) -> None:
         if node.domain != DOMAIN:
             continue
         if node.op_type == "PyramidRoiAlign":
-            aligned = next(bool(a.i) for a in node.attribute if a.name == "aligned")
             body = pyramid_roi_align_body(
                 levels=len(node.input) - 2,
-                aligned=aligned,
+                pooling=_pooling(node),
                 half=types[node.input[2]] == TensorProto.FLOAT16,
             )
         else:
@@ -71,3 +68,10 @@ def attach_bodies(model: ModelProto) -> None:
         if bodies.setdefault(node.op_type, body) != body:
             raise ValueError(f"two {node.op_type} nodes of one graph need different function bodies")
     model.functions.extend(bodies.values())
+
+
+def _pooling(node: NodeProto) -> Pooling:
+    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    return Pooling(
+        given["method"].decode(), given["mode"].decode(), given["sampling_ratio"], bool(given["aligned"])
+    )

@@ -13,6 +13,7 @@ from enum import IntEnum
 
 import numpy as np
 
+METHODS = ("align", "warp", "pool")  # by their number in roi_align_core.h: Method
 MAX_LEVELS = 5
 MAX_BINS = 64
 MAX_ROWS = 32768
@@ -56,6 +57,7 @@ class RoiAlignParams(ctypes.Structure):
         ("output_width", ctypes.c_int),
         ("sampling_ratio", ctypes.c_int),
         ("aligned", ctypes.c_int),
+        ("method", ctypes.c_int),
     ]
 
 

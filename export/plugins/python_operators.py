@@ -92,6 +92,7 @@ class RoiAlignOperator:
         "canonical_level": int,
         "strides": tuple,
         "canonical_scale": float,
+        "method": str,
         "mode": str,
     }
 
@@ -100,6 +101,7 @@ class RoiAlignOperator:
     strides: tuple[int, ...]
     sampling_ratio: int = 0
     aligned: int = 0
+    method: str = "align"
     mode: str = "avg"
     canonical_scale: float = 224.0
     canonical_level: int = 4
@@ -111,7 +113,11 @@ class RoiAlignOperator:
         ratio, scale = self.sampling_ratio, self.canonical_scale
         _expect(ratio <= 1024, self.NAME, f"sampling_ratio is {ratio}", "0 to 1024")
         _expect(self.aligned in (0, 1), self.NAME, f"aligned is {self.aligned}", "0 or 1")
-        _expect(self.mode in ("avg", "max"), self.NAME, f"mode is '{self.mode}'", "'avg' or 'max'")
+        known = f"one of {abi.METHODS}"
+        _expect(self.method in abi.METHODS, self.NAME, f"method is '{self.method}'", known)
+        modes = ("max",) if self.method == "pool" else ("avg", "max")
+        told = " or ".join(f"'{mode}'" for mode in modes) + f" with method '{self.method}'"
+        _expect(self.mode in modes, self.NAME, f"mode is '{self.mode}'", told)
         _expect(scale > 0, self.NAME, f"canonical_scale is {scale}", "a positive size")
         powers = all(stride > 0 and stride & (stride - 1) == 0 for stride in self.strides)
         ascending = list(self.strides) == sorted(set(self.strides))
@@ -166,6 +172,7 @@ class RoiAlignOperator:
             params.features[i], params.heights[i], params.widths[i] = address, shape[2], shape[3]
         params.output_height, params.output_width = self.output_height, self.output_width
         params.sampling_ratio, params.aligned = self.sampling_ratio, self.aligned
+        params.method = abi.METHODS.index(self.method)
         return [(abi.roi_align_launch(params, STORAGE[tensors.kinds[2]], self.mode), params)]
 
 

@@ -68,7 +68,7 @@ MASKRT_HD Grid roi_align_grid(RoiAlignParams const& p) {
     return {p.count, ceil_div(groups, groups_per_block<Storage>()), ceil_div(limit / width * width, 32) * 32};
 }
 
-template <class Storage>
+template <class Storage, class Pooling>
 MASKRT_HD void place_roi(RoiAlignParams const& p, int roi_index, RoiAlignShared& s) {
     float const* roi = p.rois + 4 * static_cast<size_t>(roi_index);
     int const image = p.batch_indices[roi_index];
@@ -81,12 +81,21 @@ MASKRT_HD void place_roi(RoiAlignParams const& p, int roi_index, RoiAlignShared&
     s.image = static_cast<char const*>(p.features[level]) +
               sizeof(typename Storage::Vector) * (pooled ? image : 0) * groups * height * width;
     float const scale = p.scales[level];
-    s.y = roi_axis(roi[1], roi[3], scale, p.output_height, height, width * cell, p.sampling_ratio, p.aligned);
-    s.x = roi_axis(roi[0], roi[2], scale, p.output_width, width, cell, p.sampling_ratio, p.aligned);
+    if (p.method == kRoiPool) {
+        s.y = cell_axis(roi[1], roi[3], scale, p.output_height, height, width * cell);
+        s.x = cell_axis(roi[0], roi[2], scale, p.output_width, width, cell);
+    } else {
+        bool const round_corners = p.method == kRoiWarp, one_grid = Pooling::kSingleSamples;
+        s.y = roi_axis(roi[1], roi[3], scale, p.output_height, height, width * cell, p.sampling_ratio, p.aligned,
+                       round_corners, one_grid);
+        s.x = roi_axis(roi[0], roi[2], scale, p.output_width, width, cell, p.sampling_ratio, p.aligned, round_corners,
+                       one_grid);
+    }
     if (!pooled) s.y.samples = s.x.samples = 0;
     s.count = larger(s.y.samples * s.x.samples, 1);
     s.inverse_count = 1.0f / static_cast<float>(s.count);
-    s.tabled = p.output_height * s.y.samples <= kTabledSamples && p.output_width * s.x.samples <= kTabledSamples;
+    s.tabled = p.method != kRoiPool && p.output_height * s.y.samples <= kTabledSamples &&
+               p.output_width * s.x.samples <= kTabledSamples;
 }
 
 MASKRT_HD void tabulate(Axis const& axis, int bins, bool samples_too, int thread, int threads, AxisTable& table) {
@@ -112,6 +121,7 @@ struct ComputedSamples {
 };
 
 struct Average {
+    static constexpr bool kSingleSamples = false;
     MASKRT_HD static float start() { return 0.0f; }
     MASKRT_HD static float add(float pooled, float value) { return pooled + value; }
     MASKRT_HD static float finish(float pooled, int, RoiAlignShared const& s) {
@@ -121,6 +131,7 @@ struct Average {
 };
 
 struct Maximum {
+    static constexpr bool kSingleSamples = true;
     MASKRT_HD static float start() { return -infinity(); }
     MASKRT_HD static float add(float pooled, float value) {
         return value > pooled || value != value ? value : pooled;
@@ -186,7 +197,7 @@ MASKRT_HD void pool_lanes(RoiAlignParams const& p, RoiAlignShared const& s, int 
 template <class Storage, class Pooling, class Block>
 MASKRT_PROGRAM void roi_align_block(Block& block, RoiAlignParams const& p, RoiAlignShared& s) {
     block.parallel([&](int thread) {
-        if (thread == 0) place_roi<Storage>(p, block.x, s);
+        if (thread == 0) place_roi<Storage, Pooling>(p, block.x, s);
     });
     block.parallel([&](int thread) {
         tabulate(s.y, p.output_height, s.tabled, thread, block.threads, s.y_table);

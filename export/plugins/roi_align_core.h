@@ -1,7 +1,8 @@
 // PyramidRoiAlign, the maths: which level a RoI is pooled from, where its samples lie, how they are interpolated.
 //
-// RoIAlign is He et al., Mask R-CNN (arXiv:1703.06870); the rule for the level is eq. 1 of Feature Pyramid Networks
-// (arXiv:1612.03144). Operations are in torchvision's order, so that the host build gives torchvision's bits.
+// RoIAlign is He et al., Mask R-CNN (arXiv:1703.06870), RoIPool Fast R-CNN (arXiv:1504.08083), RoIWarp that of Multi-task
+// Network Cascades (arXiv:1512.04412) as its authors' code has it; the rule for the level is eq. 1 of Feature Pyramid
+// Networks (arXiv:1612.03144). Operations are in torchvision's order, so that the host build gives torchvision's bits.
 // Everything is float32, whatever the type of the features.
 #pragma once
 
@@ -13,6 +14,10 @@ constexpr int kMaxLevels = 5;
 constexpr int kMaxBins = 64;         // output_height and output_width
 constexpr int kMaxSamples = 32767;   // samples a bin has along one axis: only a RoI of some 10^5 cells asks for more
 constexpr int kTabledSamples = 128;  // samples of all bins along one axis that a block keeps in shared memory
+
+// What is rounded to whole cells: nothing; the corners of the RoI; these and the borders of its bins, of which the
+// largest cell is taken.
+enum Method { kRoiAlign = 0, kRoiWarp = 1, kRoiPool = 2 };
 
 // Passed to the kernels by value; abi.py has the same fields in the same order.
 struct RoiAlignParams {
@@ -29,6 +34,7 @@ struct RoiAlignParams {
     int output_height, output_width;
     int sampling_ratio;  // samples a bin has along an axis; 0: as many as it has cells, rounded up
     int aligned;         // 1: shift by half a pixel, and no minimal size
+    int method;          // a Method; kRoiPool has no samples, no shift, and a maximum alone
 };
 
 // Index of the level a RoI is pooled from, or -1 for none. The rule floor(level + log2(ratio) + 1e-6) >= k holds from
@@ -45,32 +51,60 @@ MASKRT_HD int roi_level(RoiAlignParams const& p, float const* roi) {
     return level;
 }
 
-// The bins of a RoI along one axis, in the level's cells.
-struct Axis {
-    float start, bin_size;
-    int samples;      // in a bin
-    int extent;       // cells of the level
-    unsigned stride;  // bytes between neighbouring cells
+// How samples lie along an axis.
+enum Spacing {
+    kBinByBin,  // evenly within each bin, in torchvision's order of operations
+    kOneGrid,   // as kBinByBin, reckoned from the RoI's start: as a RoIAlign with a bin for each sample has them
+    kCells      // a sample is a cell, numbered as the map numbers it
 };
 
-MASKRT_HD Axis roi_axis(float low, float high, float scale, int bins, int extent, unsigned stride, int sampling_ratio,
-                        int aligned) {
-    float const offset = aligned ? 0.5f : 0.0f;
-    float const start = mul_rn(low, scale) - offset;
-    float size = mul_rn(high, scale) - offset - start;
-    if (!aligned) size = larger(size, 1.0f);
+// The bins of a RoI along one axis, in the level's cells.
+struct Axis {
+    float start, bin_size;  // with kOneGrid the size of a sample's share of a bin
+    int samples;            // in a bin; 1 with kCells, however many cells that are
+    int extent;             // cells of the level
+    unsigned stride;        // bytes between neighbouring cells
+    Spacing spacing;
+};
+
+// A RoIPool has at least one cell, both corners' cells being part of it.
+MASKRT_HD Axis cell_axis(float low, float high, float scale, int bins, int extent, unsigned stride) {
+    float const start = roundf(mul_rn(low, scale));
+    float const size = larger(roundf(mul_rn(high, scale)) - start + 1.0f, 1.0f);
     float const bin_size = div_rn(size, static_cast<float>(bins));
+    bool const finite = start - start == 0.0f && bin_size - bin_size == 0.0f;
+    return {start, bin_size, finite ? 1 : 0, extent, stride, kCells};
+}
+
+// one_grid: a maximum is taken over the samples of a grid, which is how standard operators come by single samples.
+MASKRT_HD Axis roi_axis(float low, float high, float scale, int bins, int extent, unsigned stride, int sampling_ratio,
+                        int aligned, bool round_corners, bool one_grid) {
+    float const offset = aligned ? 0.5f : 0.0f;
+    low = mul_rn(low, scale);
+    high = mul_rn(high, scale);
+    if (round_corners) {
+        low = roundf(low);
+        high = roundf(high);
+    }
+    float const start = low - offset;
+    float size = high - offset - start;
+    if (!aligned) size = larger(size, 1.0f);
+    float bin_size = div_rn(size, static_cast<float>(bins));
     bool const finite = start - start == 0.0f && bin_size - bin_size == 0.0f;
     int samples = 0;
     if (finite && sampling_ratio > 0) samples = sampling_ratio;
     if (finite && sampling_ratio <= 0) samples = static_cast<int>(smaller(ceilf(bin_size), float{kMaxSamples}));
-    return {start, bin_size, samples, extent, stride};
+    if (one_grid && samples > 0) bin_size = div_rn(size, static_cast<float>(bins * samples));
+    return {start, bin_size, samples, extent, stride, one_grid ? kOneGrid : kBinByBin};
 }
 
 MASKRT_HD float sample_position(Axis const& axis, int bin, int sample) {
-    float const within = mul_rn(static_cast<float>(sample) + 0.5f, axis.bin_size);
-    return axis.start + mul_rn(static_cast<float>(bin), axis.bin_size) +
-           div_rn(within, static_cast<float>(axis.samples));
+    if (axis.spacing == kCells) return static_cast<float>(sample);
+    bool const one_grid = axis.spacing == kOneGrid;
+    int const share = one_grid ? bin * axis.samples + sample : bin;
+    float const within = mul_rn(static_cast<float>(one_grid ? 0 : sample) + 0.5f, axis.bin_size);
+    return axis.start + mul_rn(static_cast<float>(share), axis.bin_size) +
+           div_rn(within, static_cast<float>(one_grid ? 1 : axis.samples));
 }
 
 // The two cells that a sample lies between along one axis, as offsets in bytes, and their weights.
@@ -99,7 +133,18 @@ struct SampleRange {
     int first, last;
 };
 
+// The cells of a RoIPool's bin, which may share its outer ones with the next bins; none where it is outside the map.
+MASKRT_HD SampleRange cells_inside(Axis const& axis, int bin) {
+    if (axis.samples == 0) return {0, 0};
+    float const extent = static_cast<float>(axis.extent);
+    float const first = axis.start + floorf(mul_rn(static_cast<float>(bin), axis.bin_size));
+    float const last = axis.start + ceilf(mul_rn(static_cast<float>(bin + 1), axis.bin_size));
+    return {static_cast<int>(smaller(larger(first, 0.0f), extent)),
+            static_cast<int>(smaller(larger(last, 0.0f), extent))};
+}
+
 MASKRT_HD SampleRange samples_inside(Axis const& axis, int bin) {
+    if (axis.spacing == kCells) return cells_inside(axis, bin);
     bool const ascending = axis.bin_size >= 0.0f;
     float const extent = static_cast<float>(axis.extent);
     int ends[2];

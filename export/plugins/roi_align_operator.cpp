@@ -35,7 +35,7 @@ std::vector<PluginField> RoiAlignOperator::declared_fields() {
          {"output_height", "output_width", "sampling_ratio", "aligned", "canonical_level", "strides"})
         fields.emplace_back(name, nullptr, PluginFieldType::kINT32, 1);
     fields.emplace_back("canonical_scale", nullptr, PluginFieldType::kFLOAT32, 1);
-    fields.emplace_back("mode", nullptr, PluginFieldType::kCHAR, 1);
+    for (char const* name : {"method", "mode"}) fields.emplace_back(name, nullptr, PluginFieldType::kCHAR, 1);
     return fields;
 }
 
@@ -46,6 +46,7 @@ RoiAlignOperator::RoiAlignOperator(Fields const& fields)
       aligned_(fields.integer("aligned", 0)),
       canonical_level_(fields.integer("canonical_level", 4)),
       canonical_scale_(fields.real("canonical_scale", 224.0f)),
+      method_(fields.text("method", "align")),
       mode_(fields.text("mode", "avg")),
       strides_(fields.integers("strides")),
       pyramid_() {
@@ -53,7 +54,10 @@ RoiAlignOperator::RoiAlignOperator(Fields const& fields)
     expect_bins("output_width", output_width_);
     expect(sampling_ratio_ <= 1024, "sampling_ratio is " + std::to_string(sampling_ratio_), "0 (adaptive) to 1024");
     expect(aligned_ == 0 || aligned_ == 1, "aligned is " + std::to_string(aligned_), "0 or 1");
-    expect(mode_ == "avg" || mode_ == "max", "mode is '" + mode_ + "'", "'avg' or 'max'");
+    expect(method_ == "align" || method_ == "warp" || method_ == "pool", "method is '" + method_ + "'",
+           "'align', 'warp' or 'pool'");
+    expect(mode_ == "max" || (mode_ == "avg" && method_ != "pool"), "mode is '" + mode_ + "'",
+           (method_ == "pool" ? "'max'" : "'avg' or 'max'") + std::string(" with method '") + method_ + "'");
     expect(canonical_scale_ > 0, "canonical_scale is " + std::to_string(canonical_scale_),
            "a positive size in pixels");
     int const levels = static_cast<int>(strides_.size());
@@ -65,6 +69,7 @@ RoiAlignOperator::RoiAlignOperator(Fields const& fields)
     pyramid_.output_width = output_width_;
     pyramid_.sampling_ratio = sampling_ratio_;
     pyramid_.aligned = aligned_;
+    pyramid_.method = method_ == "align" ? kRoiAlign : method_ == "warp" ? kRoiWarp : kRoiPool;
     for (int i = 0; i < levels; ++i) {
         int const level = log2_of(strides_[i]);
         expect(level >= 0 && (i == 0 || strides_[i] > strides_[i - 1]),
@@ -82,6 +87,7 @@ std::vector<PluginField> RoiAlignOperator::fields() const {
             {"canonical_level", &canonical_level_, PluginFieldType::kINT32, 1},
             {"strides", strides_.data(), PluginFieldType::kINT32, static_cast<int>(strides_.size())},
             {"canonical_scale", &canonical_scale_, PluginFieldType::kFLOAT32, 1},
+            {"method", method_.data(), PluginFieldType::kCHAR, static_cast<int>(method_.size())},
             {"mode", mode_.data(), PluginFieldType::kCHAR, static_cast<int>(mode_.size())}};
 }
 

@@ -31,7 +31,7 @@ public:
 private:
     int output_height_, output_width_, sampling_ratio_, aligned_, canonical_level_;
     float canonical_scale_;
-    std::string mode_;
+    std::string method_, mode_;
     std::vector<int> strides_;
     RoiAlignParams pyramid_;  // what follows from the attributes alone
 };

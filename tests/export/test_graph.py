@@ -95,8 +95,8 @@ def test_graph_of_the_second_version_finds_what_torchvision_finds() -> None:
     assert_alike(lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
 
 
-def test_a_graph_with_the_half_pixel_of_detectron2_finds_what_its_model_finds() -> None:
-    config = {"roi_aligned": True, "sampling_ratio": 0} | QUICK | EXACT_COLOURS
+def test_a_graph_with_roi_warp_and_the_half_pixel_finds_what_its_model_finds() -> None:
+    config = {"roi_pool": "warp_max", "roi_aligned": True} | QUICK | EXACT_COLOURS
     assert_alike(lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
 
 

@@ -19,7 +19,7 @@ from torchvision.models.detection.rpn import RPNHead
 from runtime.errors import CheckpointError
 from training.models.anchors import anchor_generator
 from training.models.backbones import BACKBONES, NORMS, build_body, norm_layer, resnet_fpn
-from training.models.roi_features import RoiPooler
+from training.models.roi_features import ROI_POOLS, Pooling, RoiPooler
 
 #: By task: what the network is called, and torchvision's class of it.
 NETWORKS = {"instance": ("mask_rcnn", MaskRCNN), "detection": ("faster_rcnn", FasterRCNN)}
@@ -75,8 +75,9 @@ class MaskRcnnConfig:
     mask_convs: tuple[int, ...] = (256, 256, 256, 256)
     mask_norm: bool = False  # batch norm in the mask head, as in torchvision's _v2
     mask_roi_size: int = 14
-    # RoIAlign (training/models/roi_features.py)
-    sampling_ratio: int = 2
+    # RoI features (training/models/roi_features.py)
+    roi_pool: str = "align_avg"  # one of ROI_POOLS
+    sampling_ratio: int = 2  # samples of a bin along an axis; 0: one a cell
     roi_aligned: bool = False  # with the half pixel, as in Detectron2 and MMDetection
 
     def __post_init__(self) -> None:
@@ -85,6 +86,7 @@ class MaskRcnnConfig:
             ("backbone", self.backbone, BACKBONES),
             ("norm", self.norm, NORMS),
             ("box_head", self.box_head, ("mlp", "conv")),
+            ("roi_pool", self.roi_pool, ROI_POOLS),
         ):
             if got not in allowed:
                 raise CheckpointError(f"model configuration: {name} is {got!r}, expected one of {allowed}.")
@@ -92,6 +94,12 @@ class MaskRcnnConfig:
             raise CheckpointError(
                 f"model configuration: mean {self.mean}, std {self.std}, mask_convs {self.mask_convs}; "
                 "expected three numbers, three above 0, and at least one layer."
+            )
+        least = 1 if self.roi_pool in ("align_max", "warp_max") else 0
+        if self.sampling_ratio < least:
+            raise CheckpointError(
+                f"model configuration: sampling_ratio is {self.sampling_ratio}, expected at least {least} "
+                f"with roi_pool {self.roi_pool!r}."
             )
         if self.num_classes < 2:
             raise CheckpointError(
@@ -192,8 +200,7 @@ def _pooler(config: MaskRcnnConfig, size: int) -> RoiPooler:
         ("0", "1", "2", "3"),
         FPN_STRIDES,
         size,
-        sampling_ratio=config.sampling_ratio,
-        aligned=config.roi_aligned,
+        Pooling.named(config.roi_pool, sampling_ratio=config.sampling_ratio, aligned=config.roi_aligned),
     )
 
 

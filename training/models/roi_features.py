@@ -1,34 +1,66 @@
-"""RoI feature extraction from a pyramid, for training and as the definition of the ONNX operator."""
+"""RoI feature extraction from a pyramid, for training and as the definition of the ONNX operator.
+
+The five ways of table 2c of Mask R-CNN (arXiv:1703.06870, section 3 and 4.2), by what each does to a RoI:
+
+| `roi_pool` | region | bins | value of a bin |
+|---|---|---|---|
+| `pool_max` | its corners rounded to cells | rounded to cells | largest cell |
+| `warp_max`, `warp_avg` | its corners rounded to cells | exact | largest, or mean, of interpolated samples |
+| `align_max`, `align_avg` | exact | exact | largest, or mean, of interpolated samples |
+
+RoIPool is Fast R-CNN's (arXiv:1504.08083, section 2.1). RoIWarp is that of Multi-task Network Cascades
+(arXiv:1512.04412, section 3.2) in its authors' own implementation, caffe-mnc's roi_warping_layer.cu, which
+rounds the corners; that rounding is what the ablation shows to cost accuracy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import MultiScaleRoIAlign, roi_align
+from torch.nn.functional import max_pool2d
+from torchvision.ops import MultiScaleRoIAlign, roi_align, roi_pool
 from torchvision.ops.poolers import LevelMapper
 
+ROI_POOLS = ("align_avg", "align_max", "warp_avg", "warp_max", "pool_max")
 # Where in the pyramid a RoI belongs: Feature Pyramid Networks, arXiv:1612.03144, section 4.2.
 CANONICAL_SCALE_PX, CANONICAL_LEVEL = 224.0, 4
 LEVEL_EPSILON = 1e-6  # torchvision's LevelMapper adds it, so that an exact power of two is not rounded down
 
 
+@dataclass(frozen=True)
+class Pooling:
+    """How a RoI becomes features.
+
+    method: "align", "warp" or "pool" (see above); mode: "avg" or "max" over a bin's samples. sampling_ratio:
+    samples that a bin has along each axis; 0, for a mean alone: as many as it has cells, rounded up. aligned:
+    the value of a cell lies at its middle (Detectron2), not at its upper left corner (the paper's own code,
+    torchvision). RoIPool has neither.
+    """
+
+    method: str = "align"
+    mode: str = "avg"
+    sampling_ratio: int = 2
+    aligned: bool = False
+
+    @classmethod
+    def named(cls, roi_pool: str, *, sampling_ratio: int, aligned: bool) -> Pooling:
+        """roi_pool: one of ROI_POOLS."""
+        method, mode = roi_pool.split("_")
+        return cls(method, mode, sampling_ratio, aligned)
+
+
 class RoiPooler(MultiScaleRoIAlign):
-    """torchvision's MultiScaleRoIAlign and, on request, RoIAlign with the half pixel (`aligned`)."""
+    """torchvision's MultiScaleRoIAlign, and beside it whatever `Pooling` has that it has not."""
 
     def __init__(
-        self,
-        feature_names: Sequence[str],
-        strides: Sequence[int],
-        output_size: int,
-        *,
-        sampling_ratio: int,
-        aligned: bool,
+        self, feature_names: Sequence[str], strides: Sequence[int], output_size: int, pooling: Pooling
     ) -> None:
         """feature_names: of the maps to pool from, finest first; strides: theirs, powers of two."""
-        super().__init__(list(feature_names), output_size, sampling_ratio)
-        self.strides, self.aligned = tuple(strides), aligned
+        super().__init__(list(feature_names), output_size, pooling.sampling_ratio)
+        self.strides, self.pooling = tuple(strides), pooling
         # Left alone, torchvision guesses the strides from the first image it sees, its valid area against the
         # padded maps, and keeps the guess: wrong where an image fills less than about 70% of its canvas.
         self.scales = [1 / stride for stride in strides]
@@ -42,16 +74,15 @@ class RoiPooler(MultiScaleRoIAlign):
 
         What torchvision has is left to it: a reference for the exported graph must not be of our making.
         """
-        if not self.aligned:
+        if self.pooling == Pooling(sampling_ratio=self.sampling_ratio):
             return super().forward(x, boxes, image_shapes)
         return pool_pyramid(
             [x[name] for name in self.featmap_names],
             torch.cat(boxes),
             torch.cat([torch.full((len(rows),), i, device=rows.device) for i, rows in enumerate(boxes)]),
             self.output_size,
-            strides=self.strides,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.aligned,
+            self.strides,
+            self.pooling,
         )
 
 
@@ -60,10 +91,9 @@ def pool_pyramid(
     rois: Tensor,
     image: Tensor,
     output_size: Sequence[int],
-    *,
     strides: Sequence[int],
-    sampling_ratio: int,
-    aligned: bool,
+    pooling: Pooling,
+    *,
     canonical_scale: float = CANONICAL_SCALE_PX,
     canonical_level: int = CANONICAL_LEVEL,
 ) -> Tensor:
@@ -78,7 +108,7 @@ def pool_pyramid(
     """
     numbered = torch.cat([image[:, None].to(rois.dtype), rois], dim=1)
     if len(features) == 1:
-        return _pool_level(features[0], numbered, output_size, strides[0], sampling_ratio, aligned)
+        return pool_level(features[0], numbered, output_size, strides[0], pooling)
     levels = assign_levels(
         rois,
         canonical_scale=canonical_scale,
@@ -89,20 +119,32 @@ def pool_pyramid(
     pooled = features[0].new_zeros((rois.shape[0], features[0].shape[1], *output_size))
     for feature, stride in zip(features, strides, strict=True):
         here = torch.where(levels == stride.bit_length() - 1)[0]
-        pooled = pooled.index_put(
-            (here,), _pool_level(feature, numbered[here], output_size, stride, sampling_ratio, aligned)
-        )
+        pooled = pooled.index_put((here,), pool_level(feature, numbered[here], output_size, stride, pooling))
     return pooled
 
 
-def _pool_level(
-    feature: Tensor, rois: Tensor, output_size: Sequence[int], stride: int, sampling_ratio: int, aligned: bool
+def pool_level(
+    feature: Tensor, rois: Tensor, output_size: Sequence[int], stride: int, pooling: Pooling
 ) -> Tensor:
-    """rois: (R, 5), the image before the box."""
-    size = (output_size[0], output_size[1])
-    return roi_align(feature.to(rois.dtype), rois, size, 1.0 / stride, sampling_ratio, aligned).to(
-        feature.dtype
-    )
+    """feature: (N, C, H, W); rois: (R, 5), the image's index before the box. Returns (R, C, *output_size)."""
+    size, scale, samples = (output_size[0], output_size[1]), 1.0 / stride, pooling.sampling_ratio
+    values = feature.to(rois.dtype)
+    if pooling.method == "pool":
+        return roi_pool(values, rois, size, scale).to(feature.dtype)
+    if pooling.method == "warp":
+        rois, scale = torch.cat([rois[:, :1], round_half_away(rois[:, 1:] * scale)], dim=1), 1.0
+    if pooling.mode == "avg":
+        return roi_align(values, rois, size, scale, samples, pooling.aligned).to(feature.dtype)
+    # Each sample is the only one of a bin of its own, in a grid as fine as all samples are.
+    grid = (size[0] * samples, size[1] * samples)
+    return max_pool2d(roi_align(values, rois, grid, scale, 1, pooling.aligned), samples).to(feature.dtype)
+
+
+def round_half_away(values: Tensor) -> Tensor:
+    """To the nearest whole number, halves away from zero, as C's round(); torch.round takes them to even."""
+    magnitude = values.abs()
+    whole = torch.floor(magnitude)
+    return torch.sign(values) * (whole + (magnitude - whole >= 0.5))
 
 
 def assign_levels(

@@ -113,6 +113,7 @@ static std::vector<PluginField> roi_align_fields() {
     return {{"output_height", &seven, PluginFieldType::kINT32, 1},
             {"output_width", &fourteen, PluginFieldType::kINT32, 1},
             {"sampling_ratio", &two, PluginFieldType::kINT32, 1},
+            {"method", "warp", PluginFieldType::kCHAR, 4},
             {"strides", strides, PluginFieldType::kINT32, 4},
             {"mode", "max", PluginFieldType::kCHAR, 3}};
 }

@@ -25,6 +25,7 @@ from export.plugins.python_operators import (
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")
 
+ROI_POOLS = ("align_avg", "align_max", "warp_avg", "warp_max", "pool_max")
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine"),
@@ -87,11 +88,12 @@ def random_rois(count: int, images: int = 1, seed: int = 0):
 
 
 @pytest.mark.parametrize("storage", Storage)
-@pytest.mark.parametrize("mode", ["avg", "max"])
+@pytest.mark.parametrize("roi_pool", ROI_POOLS)
 @pytest.mark.parametrize("sampling_ratio", [0, 2])
 @pytest.mark.parametrize("channels", [256, 13])
-def test_roi_align_is_the_host_builds(host, channels, sampling_ratio, mode, storage):
-    operator = replace(PYRAMID, sampling_ratio=sampling_ratio, mode=mode)
+def test_roi_align_is_the_host_builds(host, channels, sampling_ratio, roi_pool, storage):
+    method, mode = roi_pool.split("_")
+    operator = replace(PYRAMID, sampling_ratio=sampling_ratio, method=method, mode=mode)
     features, (rois, batch) = pyramid(2, channels), random_rois(150, images=2)
     run, read = roi_align(operator, features, rois, batch, storage)
     run()

@@ -50,7 +50,7 @@ def test_what_tensorrt_asks_of_a_plugin_before_it_runs(real_library, real_tools,
     subprocess.run([str(nvcc), *flags, str(source), "-o", str(probe), "-ldl"], check=True)
     said = subprocess.run([str(probe), str(real_library)], capture_output=True, text=True, check=True).stdout
     facts = said.splitlines()
-    assert facts[:2] == ["creator PyramidRoiAlign 1 maskrt 8", "creator GroupedNms 1 maskrt 4"]
+    assert facts[:2] == ["creator PyramidRoiAlign 1 maskrt 9", "creator GroupedNms 1 maskrt 4"]
     assert [line for line in facts if line.endswith(" NO")] == ["configured NO"] * (
         3 if tensorrt.version[0] >= 10 else 2
     )

@@ -25,7 +25,7 @@ from export.plugins.python_operators import (
 from runtime.errors import MaskrtError, MissingDependencyError, ModelError
 
 ROI_ALIGN = RoiAlignOperator(
-    7, 14, (4, 8, 16, 32), sampling_ratio=2, aligned=1, mode="max", canonical_scale=112.0
+    7, 14, (4, 8, 16, 32), sampling_ratio=2, aligned=1, method="warp", mode="max", canonical_scale=112.0
 )
 NMS = NmsOperator(0.5, 0.05, 100, 5)
 SHAPES = [(1000, 4), (1000,), (2, 256, 64, 64), (2, 256, 32, 32), (2, 256, 16, 16), (2, 256, 8, 8)]
@@ -64,7 +64,9 @@ def test_a_missing_attribute_is_named(operator):
         ({"output_width": 65}, "output_width is 65; expected 1 to 64"),
         ({"sampling_ratio": 2000}, "sampling_ratio is 2000"),
         ({"aligned": 2}, "aligned is 2; expected 0 or 1"),
-        ({"mode": "mean"}, "mode is 'mean'; expected 'avg' or 'max'"),
+        ({"method": "crop"}, r"method is 'crop'; expected one of \('align', 'warp', 'pool'\)"),
+        ({"mode": "mean"}, "mode is 'mean'; expected 'avg' or 'max' with method 'warp'"),
+        ({"method": "pool", "mode": "avg"}, "mode is 'avg'; expected 'max' with method 'pool'"),
         ({"canonical_scale": 0.0}, "canonical_scale is 0.0"),
         ({"strides": ()}, r"strides is \(\); expected 1 to 5 powers of two"),
         ({"strides": (4, 8, 12)}, r"strides is \(4, 8, 12\)"),

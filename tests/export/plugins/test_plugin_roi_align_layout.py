@@ -71,6 +71,10 @@ def pool_by_hand(operator: RoiAlignOperator, feature: np.ndarray, roi: np.ndarra
         size = size if operator.aligned else max(size, one(1))
         bin_size = size / one(bins)
         samples = operator.sampling_ratio or int(np.ceil(bin_size))
+        if operator.mode == "max" and samples:  # the samples of all bins are one grid
+            share = size / one(bins * samples)
+            at = [start + one(i) * share + one(0.5) * share for i in range(bins * samples)]
+            return [at[b * samples : (b + 1) * samples] for b in range(bins)]
         return [
             [start + one(b) * bin_size + one(i + 0.5) * bin_size / one(samples) for i in range(samples)]
             for b in range(bins)
