@@ -34,7 +34,8 @@ from runtime.inputs import open_inputs
 from runtime.layout import Layout, image_ids
 from runtime.picture_sinks import MaskSink, PictureSink
 from runtime.pipeline import Painter, Pipeline
-from runtime.session import open_session
+from runtime.ray_pipeline import RayOptions, RayPipeline
+from runtime.session import check_masks, open_session
 from runtime.sinks import CocoSink, ContourSink, JsonLinesSink, Sink
 from runtime.stopwatch import Stopwatch
 from runtime.video import is_video
@@ -55,8 +56,8 @@ def command(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Images, folders (searched deeply), globs, zips, videos, a camera's number, "
-            "URLs (rtsp://…), a GStreamer pipeline, or - for names on stdin"
+            help="Images, folders (searched deeply), globs, zips, buckets (s3://…), videos, a camera's "
+            "number, URLs (rtsp://…), a GStreamer pipeline, or - for names on stdin"
         ),
     ],
     output: Annotated[
@@ -75,6 +76,10 @@ def command(
         str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, auto")
     ] = "onnxruntime",
     threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU, for the model")] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="On a Ray cluster: local, auto, or its head's address")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="With --ray; default: as many as fit")] = None,
     profile: Annotated[Path | None, typer.Option(help="Write a trace for ui.perfetto.dev (.json)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout")] = False,
 ) -> None:
@@ -86,12 +91,10 @@ def command(
     Example: maskrt infer model.onnx photos/ -o out/photos --min-score 0.7
     """
     sources = open_inputs(inputs, max_pixels=int(max_megapixels * 1e6))
-    session = open_session(model, device=device, backend=backend, threads=threads)
-    if (masks or contours or splashes) and session.contract.mask_size is None:
-        raise MaskrtError(
-            f"{model}: finds no masks (its task is {session.contract.task!r}), so --masks, --contours and "
-            "--splash have nothing to show. Leave them out."
-        )
+    needs_masks = masks or contours or splashes
+    session = None if ray else open_session(model, device=device, backend=backend, threads=threads)
+    if session is not None and needs_masks:
+        check_masks(session.contract, str(model))
     video = output if is_video(str(output)) else None
     if video and (len(sources) != 1 or sources[0].still):
         raise MaskrtError(
@@ -101,14 +104,21 @@ def command(
     with claimed_folder(folder), closing(Stopwatch(profile)) as stopwatch:
         painters: dict[str, Painter] = {"overlays": draw} if overlays else {}
         painters |= {"splash": splash} if splashes else {}
-        pipeline = Pipeline(
-            session,
-            batch=batch,
-            batch_wait_ms=batch_wait_ms,
-            min_score=min_score,
-            painters=painters,
-            stopwatch=stopwatch,
-        )
+        pipeline: Pipeline | RayPipeline
+        if session is None:
+            options = RayOptions(
+                str(ray), workers, threads or 1, device, backend, batch, min_score, needs_masks, painters
+            )
+            pipeline = RayPipeline(model, options, stopwatch)
+        else:
+            pipeline = Pipeline(
+                session,
+                batch=batch,
+                batch_wait_ms=batch_wait_ms,
+                min_score=min_score,
+                painters=painters,
+                stopwatch=stopwatch,
+            )
         sinks = open_sinks(folder, sources, [*painters], video=video, masks=masks, contours=contours)
         tally = Tally()
         with _signals_raise():
@@ -144,7 +154,9 @@ def open_sinks(
     return sinks
 
 
-def _run(pipeline: Pipeline, sources: list[Source], sinks: list[Sink], tally: Tally, output: Path) -> None:
+def _run(
+    pipeline: Pipeline | RayPipeline, sources: list[Source], sinks: list[Sink], tally: Tally, output: Path
+) -> None:
     live = all(source.live for source in sources)
     known = len(sources) if all(source.still for source in sources) else None
     try:
@@ -207,7 +219,7 @@ def _signals_raise() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _summarise(tally: Tally, pipeline: Pipeline, output: Path) -> None:
+def _summarise(tally: Tally, pipeline: Pipeline | RayPipeline, output: Path) -> None:
     say(
         f"{tally.detections} objects in {tally.images} images; results in {output}"
         + (f"; {tally.failures} skipped" if tally.failures else "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import zipfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.buckets import BucketFile, is_bucket, list_bucket
 from runtime.errors import ImageError
 from runtime.frames import Frame, Skipped, Source
 from runtime.sources import IMAGE_SUFFIXES, MAX_PIXELS, decode_image, find_glob, find_images, read_image
@@ -33,12 +35,25 @@ class ImageFile:
             yield Skipped(self.name, str(error))
 
 
+class Archive(zipfile.ZipFile):
+    """A zip archive. Another process that is sent it opens it there, once for all of its members."""
+
+    def __reduce__(self) -> tuple[Callable[[str], Archive], tuple[str]]:
+        return open_archive, (str(self.filename),)
+
+
+@functools.lru_cache(maxsize=4)
+def open_archive(path: str) -> Archive:
+    """The same one for the same path, for as long as it is among the last."""
+    return Archive(path)
+
+
 @dataclass(frozen=True)
 class ZipMember:
     """One image in a zip archive, which stays open while any of its members is in use."""
 
     name: str
-    archive: zipfile.ZipFile
+    archive: Archive
     info: zipfile.ZipInfo
     max_pixels: int = MAX_PIXELS
     still = True
@@ -68,13 +83,15 @@ class ZipMember:
 def open_inputs(inputs: list[str], *, max_pixels: int = MAX_PIXELS) -> list[Source]:
     """Sources in the order named, each file once.
 
-    An input is an image file (whatever its suffix), a folder (its images, deeply), a zip (likewise), a video
-    file, a glob of these, a camera's number, a URL, a GStreamer pipeline, or - for names on standard input,
-    a line each. Raises ImageError where one names nothing.
+    An input is an image file (whatever its suffix), a folder (its images, deeply), a zip or a bucket's URI
+    (likewise), a video file, a glob of these, a camera's number, a URL, a GStreamer pipeline, or - for names
+    on standard input, a line each. Raises ImageError where one names nothing.
     """
     sources: dict[object, Source] = {}
     for text in _with_stdin(inputs):
-        if is_live(text):
+        if is_bucket(text):
+            sources |= {name: BucketFile(name, max_pixels) for name in list_bucket(text)}
+        elif is_live(text):
             sources.setdefault(text, LiveStream(text))
         elif is_video(text) and "://" in text:
             sources.setdefault(text, VideoFile(text, max_pixels=max_pixels))
@@ -113,7 +130,7 @@ def _sources_of(path: Path, max_pixels: int) -> list[Source]:
 
 def _members(path: Path, max_pixels: int) -> list[Source]:
     try:
-        archive = zipfile.ZipFile(path)
+        archive = Archive(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise ImageError(f"{path}: not a zip archive that can be read ({error}). Make it again.") from error
     infos = sorted(archive.infolist(), key=lambda info: info.filename)

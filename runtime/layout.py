@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from runtime.buckets import is_bucket, path_of
 from runtime.frames import Frame
 from runtime.video import is_live
 
@@ -14,13 +15,15 @@ class Layout:
 
     def __init__(self, names: list[str]) -> None:
         """names: of all inputs, none twice."""
-        streams = [name for name in names if is_live(name) or "://" in name]
-        files = [Path(os.path.abspath(name)) for name in names if name not in streams]
-        root = Path(os.path.commonpath([file.parent for file in files])) if files else Path()
-        self._places = {name: Path(f"stream{i}") for i, name in enumerate(streams)}
-        self._places |= {
-            name: Path(os.path.abspath(name)).relative_to(root) for name in names if name not in streams
+        files = {
+            name: Path(path_of(name) if is_bucket(name) else os.path.abspath(name))
+            for name in names
+            if is_bucket(name) or not (is_live(name) or "://" in name)
         }
+        streams = [name for name in names if name not in files]
+        root = Path(os.path.commonpath([file.parent for file in files.values()])) if files else Path()
+        self._places = {name: Path(f"stream{i}") for i, name in enumerate(streams)}
+        self._places |= {name: file.relative_to(root) for name, file in files.items()}
         stems = {self._stem(place) for place in self._places.values()}
         self._by_stem = len(stems) == len(self._places)
 

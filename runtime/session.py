@@ -121,6 +121,15 @@ def check_task(contract: Contract, name: str) -> None:
         )
 
 
+def check_masks(contract: Contract, name: str) -> None:
+    """Raise ModelError for a model that finds no masks, where outputs need them."""
+    if contract.mask_size is None:
+        raise ModelError(
+            f"{name}: finds no masks (its task is {contract.task!r}), so --masks, --contours and --splash "
+            "have nothing to show. Leave them out."
+        )
+
+
 def open_session(
     path: str | Path,
     *,

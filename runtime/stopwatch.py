@@ -13,6 +13,10 @@ from pathlib import Path
 from runtime.files import PendingFile
 
 
+class Spent(dict[str, tuple[float, int]]):
+    """Seconds, and images, by stage."""
+
+
 class Stopwatch:
     """Adds up what stages take; several threads may measure at once.
 
@@ -22,7 +26,7 @@ class Stopwatch:
 
     def __init__(self, trace: Path | None = None) -> None:
         self._start_s = time.perf_counter()
-        self._spent: dict[str, tuple[float, int]] = {}  # seconds, images
+        self.spent = Spent()
         self._lock = threading.Lock()
         self._file = PendingFile(trace) if trace else None
         self._stream = self._file.temporary.open("w", encoding="utf-8") if self._file else None
@@ -35,10 +39,19 @@ class Stopwatch:
         yield
         end_s = time.perf_counter()
         with self._lock:
-            seconds, count = self._spent.get(stage, (0.0, 0))
-            self._spent[stage] = seconds + end_s - start_s, count + images
+            self._count(stage, end_s - start_s, images)
             if self._stream is not None:
                 self._write(stage, start_s, end_s)
+
+    def add(self, spent: Spent) -> None:
+        """Count what another stopwatch measured."""
+        with self._lock:
+            for stage, (seconds, images) in spent.items():
+                self._count(stage, seconds, images)
+
+    def _count(self, stage: str, more_s: float, images: int) -> None:
+        seconds, count = self.spent.get(stage, (0.0, 0))
+        self.spent[stage] = seconds + more_s, count + images
 
     def _write(self, stage: str, start_s: float, end_s: float) -> None:
         assert self._stream is not None
@@ -53,7 +66,7 @@ class Stopwatch:
 
     def per_image_ms(self) -> dict[str, float]:
         """Mean milliseconds an image by stage, in the order in which stages were first measured."""
-        return {stage: 1e3 * seconds / max(count, 1) for stage, (seconds, count) in self._spent.items()}
+        return {stage: 1e3 * seconds / max(count, 1) for stage, (seconds, count) in self.spent.items()}
 
     def close(self) -> None:
         """Finish the trace."""

@@ -1,0 +1,159 @@
+"""Over a real Ray cluster of this machine, two workers: what one process gives, also where a worker is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import psutil
+import pytest
+
+from runtime.ray_pipeline import PORTION
+from tests.conftest import REPOSITORY
+from tests.runtime.conftest import METADATA_KEY, make_contract, tiny_model
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+pytest.importorskip("ray")
+
+WAIT_S = 300.0
+COUNT = 4 * PORTION + 3
+BULK_BYTES = 1 << 20  # so that Ray keeps the model apart, as it does a real one, and not inside its messages
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    written = tiny_model(make_contract())
+    bulk = np.random.default_rng(0).integers(0, 256, BULK_BYTES, np.uint8)
+    written.graph.initializer.append(onnx.numpy_helper.from_array(bulk, "bulk"))
+    written.metadata_props.add(key=METADATA_KEY, value=make_contract().to_json())
+    onnx.save_model(written, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of pictures, all different; every tenth is black, and one is none."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for i in range(COUNT):
+        image = np.full((48, 40 + i, 3), 0 if i % 10 == 0 else 2 * i, np.uint8)
+        assert cv2.imwrite(str(folder / f"{i:03d}.png"), image)
+    (folder / "050.png").write_bytes(b"no picture")
+    return folder
+
+
+def start(model: Path, out: Path, *inputs: object, ray: bool = True) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "maskrt", "infer", model, *inputs, "-o", out, "--no-overlays", "--json"]
+    command += ["--ray", "local", "--workers", "2"] if ray else []
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([str(a) for a in command], cwd=REPOSITORY, **pipes)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, err = process.communicate(timeout=WAIT_S)
+    assert "Traceback" not in err, err
+    print(err)
+    return process.returncode, out
+
+
+def lines(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + WAIT_S
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_cluster_finds_what_one_process_finds(model: Path, pictures: Path, tmp_path: Path) -> None:
+    """In a folder, an archive, and a listing as of a bucket."""
+    archive = tmp_path / "more.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(pictures / "001.png", "inside/a.png")
+    inputs = [pictures, archive, f"file://{pictures}"]
+    assert finish(start(model, tmp_path / "one", *inputs, ray=False))[0] == 3, "one picture is none"
+
+    code, said = finish(start(model, tmp_path / "ray", *inputs))
+
+    assert code == 3
+    summary = json.loads(said)
+    assert summary["images"] == 2 * (COUNT - 1) + 1
+    assert len(summary["failed"]) == 2
+    assert lines(tmp_path / "ray") == lines(tmp_path / "one"), "in the same order, too"
+    both = [(tmp_path / run / "predictions.json").read_bytes() for run in ("one", "ray")]
+    assert both[0] == both[1]
+
+
+def reader_of(fifo: Path) -> psutil.Process | None:
+    """Which other process has it open."""
+    for process in psutil.process_iter():
+        try:
+            links = [os.readlink(fd) for fd in Path(f"/proc/{process.pid}/fd").iterdir()]
+        except OSError:
+            continue
+        if str(fifo) in links and process.pid != os.getpid():
+            return process
+    return None
+
+
+def pipe_into(fifo: Path) -> IO[bytes]:
+    """Open for writing, without waiting for who reads."""
+    return os.fdopen(os.open(fifo, os.O_RDWR), "wb", buffering=0)
+
+
+def test_a_worker_killed_half_way_loses_nothing_and_writes_nothing_twice(
+    model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    fifo = tmp_path / "slow.png"
+    os.mkfifo(fifo)
+    names = sorted(pictures.glob("*.png"))
+    names.remove(pictures / "050.png")
+    names.insert(PORTION + 5, fifo)  # in the midst of the second portion; the first is whole before it
+    pipe = pipe_into(fifo)
+    process = start(model, tmp_path / "ray", *names)
+    wait_for(lambda: reader_of(fifo) is not None, process)
+    wait_for(lambda: len(lines(tmp_path / "ray")) >= PORTION, process)
+    worker = reader_of(fifo)
+    assert worker is not None
+
+    worker.send_signal(signal.SIGKILL)
+
+    wait_for(lambda: (other := reader_of(fifo)) is not None and other.pid != worker.pid, process)
+    assert len(lines(tmp_path / "ray")) == PORTION, "nothing of the portion that was lost was written"
+    pipe.write((pictures / "001.png").read_bytes())
+    pipe.close()
+    code, _ = finish(process)
+    assert code == 0
+    assert [line["file"] for line in lines(tmp_path / "ray")] == [str(name) for name in names]
+
+    fifo.unlink()
+    fifo.write_bytes((pictures / "001.png").read_bytes())
+    assert finish(start(model, tmp_path / "one", *names, ray=False))[0] == 0
+    assert lines(tmp_path / "ray") == lines(tmp_path / "one")
+
+
+def test_what_a_cluster_cannot_do_is_said(model: Path, pictures: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(model.read_bytes()[: BULK_BYTES // 2])
+
+    process = start(broken, tmp_path / "out", pictures / "001.png")
+    _, err = process.communicate(timeout=WAIT_S)
+
+    assert process.returncode == 2
+    assert "broken.onnx: ONNX Runtime cannot load it" in err
+    assert not (tmp_path / "out/predictions.json").exists()

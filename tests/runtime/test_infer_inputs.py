@@ -1,0 +1,206 @@
+"""Inputs that are not files in a folder: cameras that go away, archives, names on standard input, buckets."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from runtime import video
+from runtime.infer import main
+from tests.conftest import REPOSITORY
+from tests.runtime.videos import read_video
+
+Run = Callable[..., Any]
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+
+
+@contextmanager
+def camera(frame: bytes, connections: int, frames: int) -> Iterator[str]:
+    """A network camera (motion JPEG over HTTP) that breaks off after so many frames, and is gone at last."""
+    served: list[int] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if len(served) >= connections:
+                self.send_error(503)
+                return
+            served.append(1)
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for _ in range(frames):
+                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n")
+                self.wfile.write(f"Content-Length: {len(frame)}\r\n\r\n".encode() + frame + b"\r\n")
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/live"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_camera_that_goes_away_and_comes_back(
+    command: Run, tiny_onnx: Path, picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "RECONNECT_AFTER_S", 0.05)
+    frame = cv2.imencode(".jpg", picture[:, :, ::-1])[1].tobytes()
+
+    with camera(frame, connections=2, frames=40) as url:
+        ended = command(main, tiny_onnx, url, "-o", tmp_path / "out", "--json")
+
+    assert ended.code == 3
+    said = [line for line in ended.err.splitlines() if line.startswith("skipped ")]
+    assert [line.split(": ")[1].split(" after ")[0] for line in said] == ["broke off", "broke off", "gone"]
+    summary = json.loads(ended.out)
+    dropped = [int(p.split()[0]) for p in ended.err.split("; ") if "dropped" in p]
+    seen = summary["images"] + sum(dropped)
+    assert 20 < seen <= 80, "FFmpeg keeps a few at each end of a connection"
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2 * summary["images"]
+    assert len(read_video(tmp_path / "out" / "overlays" / "stream0.mp4")[0]) == summary["images"]
+
+
+def test_a_camera_that_is_not_there(
+    command: Run, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "RECONNECT_AFTER_S", 0.0)
+    for name in ("97", "rtsp://127.0.0.1:9/live", "videotestsrc ! appsink"):
+        ended = command(main, tiny_onnx, name, "-o", tmp_path / "out")
+        assert ended.code == 3
+        assert f"skipped {name}: cannot be opened" in ended.err
+
+
+def test_an_archive(command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> None:
+    """One good member, one damaged, one that would climb out of the output, one that is no image."""
+    data, folder = picture_file.read_bytes(), tmp_path / "deep" / "down"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "photos.zip", "w") as archive:
+        for name, content in (
+            ("a.png", data),
+            ("../../up.png", data),
+            ("note.txt", b"hello"),
+            ("z.png", data),
+        ):
+            archive.writestr(name, content)
+    raw = bytearray((folder / "photos.zip").read_bytes())
+    last = raw.rindex(data)
+    raw[last + 100 : last + 120] = bytes(20)
+    (folder / "photos.zip").write_bytes(raw)
+
+    ended = command(main, tiny_onnx, folder / "photos.zip", "-o", folder / "out")
+
+    assert ended.code == 3
+    assert f"skipped {folder / 'photos.zip' / 'z.png'}: cannot be unpacked (Bad CRC-32" in ended.err
+    assert len(lines(folder / "out")) == 2
+    drawn = [p for p in tmp_path.rglob("*.png") if p != picture_file]
+    assert len(drawn) == 2
+    assert all(p.is_relative_to(folder / "out" / "overlays") for p in drawn)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive"], ids=["empty", "broken"])
+def test_an_archive_that_is_none(content: bytes, command: Run, tiny_onnx: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos.zip").write_bytes(content)
+
+    ended = command(main, tiny_onnx, tmp_path / "photos.zip", "-o", tmp_path / "out")
+
+    assert ended.code == 2
+    assert f"{tmp_path / 'photos.zip'}: not a zip archive that can be read" in ended.err
+
+
+def test_names_on_standard_input(program: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> None:
+    names = f"{picture_file}\n\n{picture_file}\n"
+    arguments = [sys.executable, "-m", "runtime.infer", tiny_onnx, "-", "-o", tmp_path / "out"]
+    done = subprocess.run(
+        [str(a) for a in arguments], cwd=REPOSITORY, input=names, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [line["file"] for line in lines(tmp_path / "out")] == [str(picture_file)]
+    empty = subprocess.run(
+        [str(a) for a in arguments], cwd=REPOSITORY, input="", capture_output=True, text=True, timeout=60
+    )
+    assert empty.returncode == 2
+    assert "no name came on standard input" in empty.stderr
+
+
+def test_a_bucket(command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> None:
+    """A listing through Apache Arrow, here of files; deeply, as of a folder."""
+    deep = tmp_path / "bucket" / "deep down"
+    deep.mkdir(parents=True)
+    (deep / "b.png").write_bytes(picture_file.read_bytes())
+    (tmp_path / "bucket" / "a.png").write_bytes(b"no picture")
+    (tmp_path / "bucket" / "note.txt").write_text("no picture either")
+    uri = f"file://{tmp_path}/bucket"
+
+    ended = command(main, tiny_onnx, uri, "-o", tmp_path / "out")
+
+    assert ended.code == 3
+    assert f"skipped {uri}/a.png: not an image that can be decoded" in ended.err
+    (line,) = lines(tmp_path / "out")
+    assert line["file"] == f"{uri}/deep%20down/b.png"
+    assert len(line["detections"]) == 2
+    assert (tmp_path / "out/overlays/deep down/b.png").is_file()
+    assert command(main, tiny_onnx, f"{uri}/deep down/b.png", "-o", tmp_path / "out").code == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("file:///no/such/place", "nothing there that is an image"),
+        ("file://host/photos", "not an address that Arrow opens"),
+    ],
+)
+def test_a_bucket_that_is_not_there(
+    uri: str, expected: str, command: Run, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    said = command(main, tiny_onnx, uri, "-o", tmp_path / "out")
+
+    assert said.code == 2
+    assert f"maskrt infer: {uri}: {expected}" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package"), [(("file:///photos",), "pyarrow"), (("a.png", "--ray", "local"), "ray")]
+)
+def test_what_needs_the_extra_ray_says_so(
+    arguments: tuple[str, ...],
+    package: str,
+    without: Run,
+    tiny_onnx: Path,
+    picture_file: Path,
+    tmp_path: Path,
+) -> None:
+    given = [picture_file if a == "a.png" else a for a in arguments]
+
+    ended = without({package}, "runtime.infer", tiny_onnx, *given, "-o", tmp_path / "out")
+
+    assert ended.code == 2
+    assert f"needs {'the package ' if package == 'ray' else ''}{package}" in ended.err
+    assert "pip install 'maskrt[ray]'" in ended.err
+
+
+def test_videos_are_not_for_a_cluster(command: Run, tiny_onnx: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+
+    ended = command(main, tiny_onnx, "0", "-o", tmp_path / "out", "--ray", "local")
+
+    assert ended.code == 2
+    assert "0: --ray takes images alone" in ended.err
