@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
+import typer
 
 from export.reference import open_reference
 from export.stages import show_stages
 from runtime import postprocess
+from runtime.errors import EXIT_FAILED_CHECK
 from runtime.ort_session import OrtSession
-from runtime.parity import judge as judge_module
-from runtime.parity import stages
+from runtime.parity.conclude import conclude
 from runtime.parity.forced import ForcedParts
 from runtime.parity.judge import Expected, expect, judge
 from runtime.parity.report import Report
-from runtime.parity.stages import StageError
 from runtime.parity.tolerances import FP32
 from runtime.preprocess import Batch, preprocess
 from runtime.results import MaskCrop
@@ -76,21 +76,41 @@ def parity_with(
     return run
 
 
-@pytest.mark.parametrize(("fault", "stage", "culprit"), FAULTS, ids=lambda x: getattr(x, "__name__", ""))
-def test_a_planted_fault_is_named(
-    fault: Plant, stage: str, culprit: str, parity_with: Callable[[Plant], Report]
-) -> None:
-    report = parity_with(fault)
+@pytest.fixture
+def first_line(
+    expected: Expected, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Report], str]:
+    """What the command says first of a report, on a terminal that wraps nothing; it must end with 1."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    side = SimpleNamespace(name="model.onnx", contract=expected.contract, has_stages=True)
 
-    first = report.stages.first
-    assert first is not None
-    assert (first.stage, culprit in first.culprits[0]) == (stage, True), str(first)
-    assert report.failures[0] == str(first)
-    assert report.to_dict()["passed"] is False
+    def say(report: Report) -> str:
+        with pytest.raises(typer.Exit) as ended:
+            conclude(report, side, side, output=None, html=None, as_json=False)
+        assert ended.value.exit_code == EXIT_FAILED_CHECK
+        return capsys.readouterr().out.splitlines()[0]
+
+    return say
+
+
+@pytest.mark.parametrize(("fault", "stage", "culprit"), FAULTS, ids=lambda x: getattr(x, "__name__", ""))
+def test_a_planted_fault_is_named_in_the_first_line(
+    fault: Plant,
+    stage: str,
+    culprit: str,
+    parity_with: Callable[[Plant], Report],
+    first_line: Callable[[Report], str],
+) -> None:
+    said = first_line(parity_with(fault))
+
+    assert said.startswith(f"failed: not the same model. {stage} is the first stage that differs (scene): ")
+    assert culprit in said
 
 
 def test_masks_pasted_a_pixel_off_are_named(
-    parity_with: Callable[[Plant], Report], monkeypatch: pytest.MonkeyPatch
+    parity_with: Callable[[Plant], Report],
+    first_line: Callable[[Report], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the runtime, which pastes for every model file; the reference's masks are torchvision's."""
     right = postprocess.paste_mask
@@ -101,10 +121,10 @@ def test_masks_pasted_a_pixel_off_are_named(
 
     monkeypatch.setattr(postprocess, "paste_mask", off)
 
-    first = parity_with(lambda model: None).stages.first
+    said = first_line(parity_with(lambda model: None))
 
-    assert first is not None
-    assert (first.stage, first.culprits[0]) == ("masks", "pasted (+1, +0) px off")
+    assert said.startswith("failed: not the same model. masks is the first stage that differs (scene): ")
+    assert said.endswith("pasted (+1, +0) px off")
 
 
 def test_nothing_is_named_where_nothing_is_wrong(parity_with: Callable[[Plant], Report]) -> None:
@@ -113,39 +133,6 @@ def test_nothing_is_named_where_nothing_is_wrong(parity_with: Callable[[Plant], 
     assert report.failures == []
     assert report.stages.first is None
     assert report.to_dict()["summary"]["instances"] >= 20
-
-
-def sees_nothing(stage: str, reference: np.ndarray, candidate: np.ndarray, limit: object) -> StageError:
-    return StageError(stage, snr_db=200.0, relative_error=0.0)
-
-
-def no_errors(*_: object) -> list[StageError]:
-    return []
-
-
-@pytest.mark.parametrize(
-    ("module", "comparison", "blind", "fault", "stage"),
-    [
-        (stages, "measure", sees_nothing, faults.mask_of_another_class, "mask_logits"),
-        (judge_module, "compare_stages", no_errors, faults.bgr, "canvas"),
-        (judge_module, "instance_errors", no_errors, faults.class_index_off_by_one, "detections"),
-    ],
-)
-def test_a_comparison_that_sees_nothing_would_be_noticed(
-    module: ModuleType,
-    comparison: str,
-    blind: Callable[..., object],
-    fault: Plant,
-    stage: str,
-    parity_with: Callable[[Plant], Report],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The faults above are named by the comparison that is meant to, and by no other."""
-    monkeypatch.setattr(module, comparison, blind)
-
-    first = parity_with(fault).stages.first
-
-    assert first is None or first.stage != stage
 
 
 @pytest.fixture
