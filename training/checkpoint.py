@@ -141,11 +141,7 @@ def read_weights_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str
 
     Raises CheckpointError for a missing, empty, truncated or foreign file, or one that holds code.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(
-            f"{path}: no such checkpoint. Make one: maskrt train --data DATA -o {path.parent}"
-        )
+    path = existing_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises nearly anything on bytes that are no pickle
@@ -158,10 +154,24 @@ def read_weights_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a dictionary of weights.")
+    return content, file_sha256(path)
+
+
+def existing_checkpoint(path: str | os.PathLike[str]) -> Path:
+    """The path, if there is a file. Raises CheckpointError with the command that makes one."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such checkpoint. Make one: maskrt train --data DATA -o {path.parent}"
+        )
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256") if hasattr(hashlib, "file_digest") else None
-        sha256 = digest.hexdigest() if digest else hashlib.sha256(stream.read()).hexdigest()
-    return content, sha256
+        return digest.hexdigest() if digest else hashlib.sha256(stream.read()).hexdigest()
 
 
 def parse_checkpoint(content: dict[str, Any], sha256: str, source: str) -> Checkpoint:

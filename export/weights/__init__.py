@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
+from export.weights.detectron2 import from_detectron2, is_detectron2
+from export.weights.mmdetection import from_mmdetection, is_mmdetection
+from export.weights.pickles import read_pickle
 from export.weights.torchvision_maskrcnn import from_torchvision, is_torchvision
 from runtime.errors import CheckpointError
-from training.checkpoint import Checkpoint, is_maskrt_checkpoint, parse_checkpoint, read_weights_file
+from training.checkpoint import (
+    Checkpoint,
+    existing_checkpoint,
+    file_sha256,
+    is_maskrt_checkpoint,
+    parse_checkpoint,
+    read_weights_file,
+)
+
+# By name: whether a file's content is of the format, and its reader.
+FOREIGN = {
+    "a state dict of torchvision's Mask or Faster R-CNN": (is_torchvision, from_torchvision),
+    "a Mask R-CNN of Detectron2": (is_detectron2, from_detectron2),
+    "a Mask R-CNN of MMDetection": (is_mmdetection, from_mmdetection),
+}
 
 
 def load_checkpoint(path: str | os.PathLike[str], class_names: list[str] | None = None) -> Checkpoint:
-    """Read a checkpoint of maskrt or a bare state dict of torchvision's Mask R-CNN.
+    """Read a checkpoint of maskrt, or one of `FOREIGN`, which are recognised by their keys.
 
     class_names: for a foreign file whose classes are not COCO's. Raises CheckpointError for anything else.
     """
-    content, sha256 = read_weights_file(path)
+    content, sha256 = _read(path)
     if is_maskrt_checkpoint(content):
         return parse_checkpoint(content, sha256, str(path))
-    if is_torchvision(content):
-        return from_torchvision(content, class_names=class_names, sha256=sha256, source=str(path))
+    for recognises, read in FOREIGN.values():
+        if recognises(content):
+            return read(content, class_names=class_names, sha256=sha256, source=str(path))
     raise CheckpointError(
-        f"{path}: neither a maskrt checkpoint nor a state dict of torchvision's Mask or Faster R-CNN "
+        f"{path}: neither a maskrt checkpoint nor {', nor '.join(FOREIGN)} "
         f"(its first keys: {list(content)[:3]}). Train one: maskrt train --data DATA"
     )
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
+    """The dictionary in a file, and the file's SHA-256."""
+    path = existing_checkpoint(path)
+    if path.suffix == ".pkl":
+        return read_pickle(path), file_sha256(path)
+    return read_weights_file(path)

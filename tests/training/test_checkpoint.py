@@ -65,7 +65,8 @@ def test_other_files_are_told_apart(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "list.pt")
     torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "foreign.pt")
     with pytest.raises(
-        CheckpointError, match=r"neither a maskrt checkpoint nor .*torchvision.*'conv\.weight'"
+        CheckpointError,
+        match=r"neither a maskrt checkpoint nor .*torchvision.*Detectron2.*MMDetection.*'conv\.weight'",
     ):
         load_checkpoint(tmp_path / "foreign.pt")
 

@@ -1,0 +1,41 @@
+"""Detectron2's GeneralizedRCNN, as its model zoo configures it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.originals.original import Original, outputs_of
+from runtime.session import Outputs
+
+
+class Detectron2(Original):
+    """config: of its model zoo, e.g. "COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml"."""
+
+    def __init__(self, config: str) -> None:
+        from detectron2.config import get_cfg
+        from detectron2.model_zoo import get_config_file
+        from detectron2.modeling import build_model
+
+        settings = get_cfg()
+        settings.merge_from_file(get_config_file(config))
+        settings.MODEL.DEVICE = "cpu"
+        self.model = build_model(settings).eval()
+
+    def file(self, weights: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:
+        """As the zoo's pickles."""
+        arrays = {key: tensor.numpy() for key, tensor in weights.items()}
+        return ".pkl", {"model": arrays, "__author__": "Detectron2 Model Zoo"}
+
+    @torch.inference_mode()
+    def infer(self, image: NDArray[np.uint8], detections: int) -> Outputs:
+        """As `Original.infer`."""
+        bgr = torch.from_numpy(image[:, :, ::-1].transpose(2, 0, 1).astype(np.float32))
+        (found,) = self.model.inference([{"image": bgr}], do_postprocess=False)
+        return outputs_of(
+            found.pred_boxes.tensor, found.scores, found.pred_classes, found.pred_masks[:, 0], detections
+        )

@@ -1,0 +1,45 @@
+"""What a comparison needs of an original implementation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from runtime.session import Outputs
+
+
+class Original(ABC):
+    """A model built by another project's own code, from its own configuration."""
+
+    model: Any  # a torch.nn.Module
+
+    @abstractmethod
+    def file(self, weights: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:
+        """The suffix and the content of a checkpoint of this project with the given weights."""
+
+    @abstractmethod
+    def infer(self, image: NDArray[np.uint8], detections: int) -> Outputs:
+        """A batch of one (H, W, 3) RGB picture, at its own size; boxes in its pixels, masks in their boxes.
+
+        detections: rows of the outputs.
+        """
+
+
+def outputs_of(boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor, rows: int) -> Outputs:
+    """boxes (K, 4), scores (K,), labels (K,) without background and masks (K, M, M) in a batch of one."""
+
+    def padded(values: Tensor) -> NDArray:
+        rest = [(0, 0)] * (values.dim() - 1)
+        return np.pad(values.numpy(), [(0, rows - len(values)), *rest])[None]
+
+    return Outputs(
+        num_detections=np.array([len(scores)], np.int32),
+        boxes=padded(boxes),
+        scores=padded(scores),
+        labels=padded(labels).astype(np.int32),
+        masks=padded(masks),
+    )
