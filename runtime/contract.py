@@ -16,6 +16,7 @@ from runtime.errors import ContractError
 
 FORMAT_VERSION = 1
 METADATA_KEY = "maskrt.contract"
+LEARNED_SCALES = "learned_scales"  # of precision_details: from `maskrt train --qat`, by point of the network
 
 IMAGES, IMAGE_SIZES = "images", "image_sizes"
 NUM_DETECTIONS, BOXES, SCORES, LABELS, MASKS = "num_detections", "boxes", "scores", "labels", "masks"
@@ -75,6 +76,7 @@ class Contract:
     toolkit_version: str
     checkpoint_sha256: str
     # How a precision below float32 was reached: float32 units (fp16); images, method, float layers (int8).
+    # Of a float32 model that was trained for eight bits: its learned scales.
     precision_details: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 

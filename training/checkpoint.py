@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
-from runtime.contract import Canvas, Category, Contract
+from runtime.contract import LEARNED_SCALES, Canvas, Category, Contract
 from runtime.errors import CheckpointError, ExportError
 from runtime.files import atomic_path
 from training.models import MaskRcnnConfig, build_mask_rcnn
@@ -111,6 +111,7 @@ class Checkpoint:
             precision="fp32",
             toolkit_version=__version__,
             checkpoint_sha256=self.sha256,
+            precision_details={k: v for k, v in self.provenance.items() if k == LEARNED_SCALES},
         )
 
     def _masks(self) -> dict[str, Any]:
@@ -194,6 +195,14 @@ def parse_checkpoint(content: dict[str, Any], sha256: str, source: str) -> Check
         raise CheckpointError(
             f"{source}: not a maskrt checkpoint: {error!r} is missing or malformed."
         ) from error
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """The checkpoint in a file of our own format. Raises CheckpointError for any other."""
+    content, sha256 = read_weights_file(path)
+    if not is_maskrt_checkpoint(content):
+        raise CheckpointError(f"{path}: not a checkpoint of maskrt. Make one: maskrt train --data DATA")
+    return parse_checkpoint(content, sha256, str(path))
 
 
 def is_maskrt_checkpoint(content: dict[str, Any]) -> bool:

@@ -80,6 +80,17 @@ SMALL = (
     ),
 )
 
+# Fine-tuning in eight bits (--qat): the network knows its task, and only has to find weights that round well.
+QAT = TrainConfig(
+    epochs=3,
+    optimizer="adamw",
+    lr=2e-5,
+    schedule="cosine",
+    warmup_iterations=20,
+    clip=10.0,
+    workers=0,
+)
+
 PRESETS = {"small": SMALL, "paper": PAPER}
 
 

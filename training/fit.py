@@ -14,11 +14,12 @@ from torchvision.models.detection import FasterRCNN
 
 import training.data as data
 from runtime.coco_metrics import KINDS, coco_metrics
-from runtime.contract import Contract
+from runtime.contract import LEARNED_SCALES, Contract
 from runtime.predictor import Predictor
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.eager import EagerSession
+from training.qat import learned_scales, plain_weights
 
 STEP_FRACTIONS = (2 / 3, 8 / 9)  # of the run: Detectron's 60k and 80k of 90k iterations
 
@@ -116,9 +117,11 @@ class SaveCheckpoints(Callback):
         checkpoint = Checkpoint(
             config=self.template.config,
             classes=self.template.classes,
-            state_dict={k: v.detach().cpu().clone() for k, v in module.model.state_dict().items()},
+            state_dict=plain_weights(module.model),
             metrics=module.metrics,
-            provenance=self.template.provenance | {"epoch": trainer.current_epoch + 1},
+            provenance=self.template.provenance
+            | {"epoch": trainer.current_epoch + 1}
+            | ({LEARNED_SCALES: scales} if (scales := learned_scales(module.model)) else {}),
         )
         checkpoint.save(self.folder / "last.pt")
         score = module.metrics.get(f"{KINDS[module.contract.task][0]}_ap", math.inf)

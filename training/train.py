@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import warnings
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +23,8 @@ from runtime.contract import Category
 from runtime.errors import CheckpointError, InterruptedTrainingError, MaskrtError
 from runtime.files import write_text
 from runtime.predictor import Predictor
-from training.checkpoint import Checkpoint, parse_checkpoint, read_weights_file
-from training.config import PRESETS, TrainConfig, override
+from training.checkpoint import Checkpoint, parse_checkpoint, read_checkpoint, read_weights_file
+from training.config import PRESETS, QAT, TrainConfig, override
 from training.eager import EagerSession
 from training.fit import DetectorModule, SaveCheckpoints
 from training.loader import training_loader
@@ -31,6 +32,9 @@ from training.models import MaskRcnnConfig, build_mask_rcnn
 from training.plots import plot_curves, plot_predictions
 from training.pretrained import load_backbone
 from training.progress import LossBar
+from training.qat import fake_quantise, observe, plain_weights
+
+OBSERVED_BATCHES = 8  # from which the scales of --qat begin
 
 
 def train(
@@ -41,14 +45,18 @@ def train(
     output: Path,
     *,
     backbone_weights: str | None = None,
+    qat: Checkpoint | None = None,
     resume: bool = False,
     provenance: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Train, leaving best.pt, last.pt, metrics.csv, TensorBoard logs and two PNGs in `output`.
 
+    qat: start from this checkpoint, in eight bits (training/qat.py); `model_config` is then its own.
     resume: go on from the last finished epoch in `output`. Raises CheckpointError where there is none,
     DataError where the validation set has other classes.
     """
+    if qat is not None:
+        dataset = dataset.with_classes(qat.classes)
     if validation is not None:
         validation = validation.with_classes(dataset.classes)
     last = output / "last.ckpt"
@@ -62,7 +70,7 @@ def train(
         raise CheckpointError(
             f"{last}: the folder holds another run. Go on with it: --resume; or choose another: -o FOLDER."
         )
-    elif model_config.norm == "frozen_bn" and backbone_weights is None:
+    elif model_config.norm == "frozen_bn" and backbone_weights is None and qat is None:
         raise MaskrtError(
             "frozen batch norms around random weights learn nothing. Give the backbone that they belong to "
             "(--backbone imagenet, or a file), or train the norms: --set norm=bn"
@@ -70,6 +78,9 @@ def train(
     model = build_mask_rcnn(model_config)
     if backbone_weights and not resume:
         load_backbone(model, model_config, backbone_weights)
+    if qat is not None:
+        model.load_state_dict(qat.state_dict)
+        fake_quantise(model)
     template = Checkpoint(
         config=model_config,
         classes=dataset.classes,
@@ -113,6 +124,8 @@ def train(
         seed=config.seed,
         epoch=start_epoch,
     )
+    if qat is not None and not resume:
+        observe(model, islice(loader, OBSERVED_BATCHES))
     try:
         trainer.fit(module, loader, ckpt_path=str(last) if resume else None)
     except (KeyboardInterrupt, SystemExit) as stopped:  # Lightning ends the process on Ctrl-C, without a word
@@ -126,7 +139,7 @@ def train(
     session = EagerSession(model.eval().cpu(), contract, name="model")
     plot_predictions(Predictor(session), validation or dataset, output / "predictions.png")
     write_text(output / "metrics.json", json.dumps(module.metrics, indent=1))
-    return dataclasses.replace(template, state_dict=model.state_dict(), metrics=module.metrics)
+    return dataclasses.replace(template, state_dict=plain_weights(model), metrics=module.metrics)
 
 
 def check_resumable(output: Path, config: MaskRcnnConfig, classes: tuple[Category, ...], epochs: int) -> int:
@@ -178,6 +191,9 @@ def command(
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the model or the run; repeatable")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="'imagenet' (downloads) or a ResNet's .pth")] = None,
+    qat: Annotated[
+        Path | None, typer.Option(help="Fine-tune this checkpoint in eight bits, for maskrt calibrate")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch")] = False,
     format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto",
     images: Annotated[Path | None, typer.Option(help="Folder of DATA's images")] = None,
@@ -193,6 +209,9 @@ def command(
     if preset not in PRESETS:
         raise MaskrtError(f"--preset {preset}: expected one of {', '.join(PRESETS)}.")
     model_config, config = PRESETS[preset]
+    start = read_checkpoint(qat) if qat else None
+    if start is not None:
+        model_config, config = start.config, QAT
     chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
     config = dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})
     for text in settings or []:
@@ -218,6 +237,7 @@ def command(
         config,
         output,
         backbone_weights=backbone,
+        qat=start,
         resume=resume,
         provenance={"data": data_spec, "validation": val, "torch": str(torch.__version__)},
     )

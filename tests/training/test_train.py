@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from runtime.contract import LEARNED_SCALES
 from runtime.errors import MaskrtError
 from training import train as train_module
-from training.checkpoint import parse_checkpoint, read_weights_file
+from training.checkpoint import parse_checkpoint, read_checkpoint, read_weights_file
 from training.config import SMALL, override
 from training.fit import lr_factor
 
@@ -255,3 +256,33 @@ def test_settings_are_typed() -> None:
     assert override(SMALL[0], {"mask_convs": "64"}).mask_convs == (64,)
     with pytest.raises(MaskrtError, match="no such setting"):
         override(SMALL[0], {"x": "1"})
+
+
+def test_a_finished_model_goes_on_in_eight_bits_and_its_scales_are_learned(
+    finished: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "qat"
+    arguments = ["--qat", str(finished / "best.pt"), "--data", "synthetic:6", "-o", str(output)]
+    assert run(*arguments, "--epochs", "1", "--lr", "0.01") == 0
+    after_one = read_checkpoint(output / "last.pt")
+    assert run(*arguments, "--epochs", "2", "--lr", "0.01", "--resume") == 0
+    after_two = read_checkpoint(output / "last.pt")
+    original = weights(finished / "best.pt")
+    assert after_two.state_dict.keys() == original.keys()
+    scales = [one.provenance[LEARNED_SCALES] for one in (after_one, after_two)]
+    assert len(scales[0]) > 20
+    assert scales[0].keys() == scales[1].keys()
+    assert scales[0] != scales[1]
+    name = "backbone.body.layer1.0.conv1.weight"
+    assert not torch.equal(after_two.state_dict[name], original[name])
+    assert after_two.contract().precision_details[LEARNED_SCALES] == scales[1]
+
+
+def test_eight_bits_begin_with_a_checkpoint_of_ours(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "foreign.pt")
+    arguments = ["--qat", str(tmp_path / "foreign.pt"), "--data", "synthetic:2", "-o", str(tmp_path / "x")]
+    assert run(*arguments) == 2
+    assert "foreign.pt: not a checkpoint of maskrt" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
