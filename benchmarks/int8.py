@@ -32,17 +32,19 @@ def make_int8() -> float:
 
     from calibration.calibrate import measured
     from calibration.candidate import build, read_model, share_in_int8, sign
-    from calibration.images import find
+    from calibration.images import digest, find
     from calibration.layers import Graph
     from calibration.placement import CPU
     from calibration.plan import Plan
-    from calibration.scales import Scales
+    from calibration.scales import Key, Scales
 
     model, contract = read_model(MODEL, "fp32")
     plan = Plan.default(Graph(model.graph), CPU, "minmax")
     kept = FOLDER / "resnet50.scales.json"
     kept.unlink(missing_ok=True)
-    scales: Scales = measured(MODEL, contract, find(CALIBRATION, 4), kept)
+    images = find(CALIBRATION, 4)
+    key = Key.of(MODEL, contract, digest(images))
+    scales: Scales = measured(model, key, contract, images, kept)
     int8 = build(model, plan, scales.ranges("minmax"))
     sign(int8, contract, {"images": scales.images, "method": "minmax"})
     onnx.save_model(int8, INT8_MODEL)

@@ -16,6 +16,7 @@ import typer
 from onnx import ModelProto
 
 from calibration.candidate import put_contract, read_model
+from calibration.equalise import EQUALISED, equalise_layers
 from calibration.images import CalibrationImage, find
 from calibration.layers import Graph
 from calibration.plan import FLOAT, INT8, Plan
@@ -78,6 +79,8 @@ class Trials:
             raise ModelError(
                 f"{candidate}: made from another checkpoint than {reference}. Export both from one."
             )
+        if self.contract.precision_details.get(EQUALISED):
+            equalise_layers(self.source)  # what goes back to float32 has its neighbours' factors
         self.units = reduced_units(self.model)
         if not self.units:
             raise ModelError(f"{candidate}: nothing in it is in {self.contract.precision}.")

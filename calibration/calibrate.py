@@ -15,18 +15,20 @@ from onnx import ModelProto
 from calibration.cache import read_cache, write_cache
 from calibration.candidate import build, read_model, share_in_int8, sign
 from calibration.collect import measure
+from calibration.equalise import EQUALISED, adopt, equalise_layers
 from calibration.gate import Judge, Limits, Verdict, fall_back
 from calibration.images import WANTED, CalibrationImage, digest, find
 from calibration.layers import Graph
+from calibration.learned import learned_ranges
 from calibration.observers import METHODS
-from calibration.placement import CPU, FLAVOURS, place
+from calibration.placement import CPU, FLAVOURS, TENSORRT, place
 from calibration.plan import Plan
 from calibration.qdq import Ranges
 from calibration.report import print_sensitivity, print_verdict
 from calibration.scales import Key, Scales
 from calibration.sensitivity import Build, Distortion, analyse, distortions, plot, rank
 from runtime.cli import run, say
-from runtime.contract import Contract
+from runtime.contract import LEARNED_SCALES, Contract
 from runtime.errors import AccuracyError, CalibrationError
 from runtime.files import atomic_path, write_text
 from runtime.ort_session import OrtSession
@@ -73,6 +75,9 @@ def command(
     sensitivity: Annotated[
         Path | None, typer.Option(help="Write the loss of each group of layers (.png, .json)")
     ] = None,
+    equalise: Annotated[
+        bool, typer.Option("--equalise", help="First even out the channels' loudness across layers")
+    ] = False,
     to_cache: Annotated[Path | None, typer.Option(help="Write the ranges as TensorRT's cache too")] = None,
     from_cache: Annotated[Path | None, typer.Option(help="Take the ranges from TensorRT's cache")] = None,
 ) -> None:
@@ -89,6 +94,12 @@ def command(
     base, base_contract = read_model(onto, "fp16") if onto else (source, contract)
     if base_contract.checkpoint_sha256 != contract.checkpoint_sha256:
         raise CalibrationError(f"{onto}: made from another checkpoint than {model}. Export both from one.")
+    learned = (
+        contract.precision_details.get(LEARNED_SCALES, {}) if flavour == TENSORRT and not from_cache else {}
+    )
+    check_equalise(equalise, to_cache or from_cache, learned)
+    weights = equalise_layers(source) if equalise else {}
+    adopt(base, weights)
     wanted = (
         Plan.read(plan)
         if plan
@@ -107,12 +118,17 @@ def command(
         work: dict[str, float] = {}
         details: dict[str, object] = {"ranges": from_cache.name}
     else:
-        found = measured(model, contract, chosen, scales or output.with_suffix(".scales.json"))
+        key = Key.of(model, contract, digest(chosen), equalised=bool(weights))
+        found = measured(source, key, contract, chosen, scales or output.with_suffix(".scales.json"))
         ranges, work = found.ranges(wanted.method), found.multiply_adds
         details = {"images": found.images, "images_sha256": found.key.images, "method": wanted.method}
         if found.images < WANTED:
             details["warning"] = f"calibrated on {found.images} images, {WANTED} are advised"
             say(f"warning: {details['warning']}. The warning stays in the model's contract.")
+    if learned:
+        ranges = ranges | learned_ranges(Graph(source.graph), learned)
+        details[LEARNED_SCALES] = learned
+        say(f"{model}: {len(learned)} scales as training learned them, in place of measured ones.")
     if to_cache:
         write_cache(to_cache, ranges)
     make: Build = partial(build, base, ranges=ranges)
@@ -128,7 +144,12 @@ def command(
     final, verdict = passed(wanted, context, fixed=plan is not None)
     print_verdict(verdict, f"{output.name}, {flavour}: {len(judge.images)} images")
     int8 = make(final)
-    details |= {"flavour": flavour, "float_layers": final.float_layers, "loss": verdict.to_dict()}
+    details |= {
+        "flavour": flavour,
+        EQUALISED: equalise,
+        "float_layers": final.float_layers,
+        "loss": verdict.to_dict(),
+    }
     sign(int8, base_contract, details)
     with atomic_path(output) as temporary:
         onnx.save_model(int8, temporary)
@@ -160,16 +181,26 @@ def check_options(
         )
 
 
-def measured(path: Path, contract: Contract, images: list[CalibrationImage], scales: Path) -> Scales:
+def check_equalise(equalise: bool, cache: Path | None, learned: dict[str, float]) -> None:
+    """Raise CalibrationError where ranges are not those of the equalised model."""
+    if equalise and (cache or learned):
+        raise CalibrationError(
+            f"--equalise changes the ranges, and {cache or 'the scales that training learned'} "
+            f"{'holds' if cache else 'are'} those of the model as it is. Leave --equalise out."
+        )
+
+
+def measured(
+    model: ModelProto, key: Key, contract: Contract, images: list[CalibrationImage], scales: Path
+) -> Scales:
     """The ranges of the file `scales` where it was measured on exactly this, else measured now and kept."""
-    key = Key.of(path, contract, digest(images))
     if scales.is_file():
         found = Scales.read(scales)
         found.check(key, scales)
         say(f"{scales}: measured before, on these {found.images} images.")
         return found
     partial_file = scales.with_suffix(".partial.npz")
-    found = measure(path, contract, images, key, partial_file)
+    found = measure(model, contract, images, key, partial_file)
     found.write(scales)
     partial_file.unlink(missing_ok=True)
     return found

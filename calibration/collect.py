@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import ModelProto, TensorProto, helper
 
 from calibration.candidate import observed_tensors
@@ -60,17 +59,16 @@ def open_exposed(model: ModelProto, tensors: list[str]) -> Any:
 
 
 def measure(
-    path: Path,
+    model: ModelProto,
     contract: Contract,
     images: list[CalibrationImage],
     key: Key,
     partial: Path,
 ) -> Scales:
-    """Observe, on every image, what any plan for the float32 model at `path` needs to know.
+    """Observe, on every image, what any plan for the float32 model needs to know.
 
     partial: the file that an interrupted run leaves, and from which one with the same key goes on.
     """
-    model = onnx.load(path)
     graph = Graph(model.graph)
     tensors = observed_tensors(graph)
     progress = _Progress.resume(partial, key, tensors)
@@ -86,7 +84,7 @@ def measure(
             saved = time.monotonic()
     if unseen := [name for name, seen in progress.observers.items() if not seen.batches]:
         raise CalibrationError(
-            f"{path}: nothing is known of {len(unseen)} tensors, such as '{unseen[0]}': the model found no "
+            f"nothing is known of {len(unseen)} tensors, such as '{unseen[0]}': the model found no "
             "object in any calibration image. Use images with objects that it knows."
         )
     return Scales(

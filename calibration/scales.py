@@ -14,20 +14,21 @@ from runtime.contract import Contract
 from runtime.errors import CalibrationError
 from runtime.files import write_text
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Key:
-    """SHA-256 of everything the ranges depend on."""
+    """Everything the ranges depend on, as SHA-256 where it is large."""
 
     model: str  # the float32 ONNX file
     checkpoint: str
     images: str
     preprocessing: str
+    equalisation: str  # "none", or "weights" (calibration/equalise.py)
 
     @classmethod
-    def of(cls, model: Path, contract: Contract, images: str) -> Key:
+    def of(cls, model: Path, contract: Contract, images: str, *, equalised: bool = False) -> Key:
         """Of a model file and the digest of its calibration images (calibration.images.digest)."""
         how = [dataclasses.asdict(contract.canvas), contract.mean, contract.std]
         return cls(
@@ -35,6 +36,7 @@ class Key:
             checkpoint=contract.checkpoint_sha256,
             images=images,
             preprocessing=hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest(),
+            equalisation="weights" if equalised else "none",
         )
 
 

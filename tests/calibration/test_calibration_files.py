@@ -17,7 +17,7 @@ from calibration.scales import Key, Scales, TensorScale
 from runtime.errors import CalibrationError
 from tests.calibration.graphs import parse
 
-KEY = Key(model="a", checkpoint="b", images="c", preprocessing="d")
+KEY = Key(model="a", checkpoint="b", images="c", preprocessing="d", equalisation="none")
 TENSOR = TensorScale(
     -1.0, 2.0, {"minmax": 2.0, "moving-average": 1.8, "percentile": 0.5, "entropy": 1.0, "mse": 1.5}
 )

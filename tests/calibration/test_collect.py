@@ -26,9 +26,9 @@ def images() -> list[CalibrationImage]:
 
 
 def measured(model: Path, images: list[CalibrationImage], folder: Path, upto: int | None = None) -> Scales:
-    _, contract = read_model(model, "fp32")
+    loaded, contract = read_model(model, "fp32")
     key = Key.of(model, contract, "images")
-    return measure(model, contract, images[:upto], key, folder / "part.npz")
+    return measure(loaded, contract, images[:upto], key, folder / "part.npz")
 
 
 def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(
