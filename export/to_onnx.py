@@ -128,7 +128,9 @@ def for_small_devices(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def command(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint: maskrt's .pt or torchvision's state dict")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Checkpoint: maskrt's, or another project's: docs/checkpoints.md")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write")] = Path("model.onnx"),
     height: Annotated[int | None, typer.Option(help="Canvas height in px; default: as trained")] = None,
     width: Annotated[int | None, typer.Option(help="Canvas width in px; default: as trained")] = None,

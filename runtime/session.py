@@ -14,6 +14,8 @@ from runtime.contract import OUTPUTS, Contract
 from runtime.errors import ModelError
 from runtime.stages import Stages
 
+CHECKPOINTS = (".pt", ".pth", ".pkl")  # by suffix; which project's, their content tells: docs/checkpoints.md
+
 if TYPE_CHECKING:
     from runtime.preprocess import Batch
     from runtime.results import Result
@@ -139,7 +141,7 @@ def open_session(
     backend: str = "onnxruntime",
     threads: int | None = None,
 ) -> Session:
-    """Load a model file: `.onnx` on ONNX Runtime, `.engine` on TensorRT, `.pt`/`.pth` on PyTorch.
+    """Load a model file: `.onnx` on ONNX Runtime, `.engine` on TensorRT, one of CHECKPOINTS on PyTorch.
 
     device: "cpu" or "cuda"; an engine always runs on the GPU.
     backend: of an ONNX file on the CPU: "onnxruntime", "openvino", or "auto", the faster here (it is tried).
@@ -151,8 +153,7 @@ def open_session(
     path = Path(path)
     if not path.is_file():
         make = {
-            ".pt": f"maskrt train --data DATA -o {path.parent}",
-            ".pth": f"maskrt train --data DATA -o {path.parent}",
+            **dict.fromkeys(CHECKPOINTS, f"maskrt train --data DATA -o {path.parent}"),
             ".engine": f"maskrt build MODEL.onnx -o {path}",
         }.get(path.suffix, f"maskrt export CHECKPOINT -o {path}")
         raise ModelError(f"{path}: no such model file. Make one: {make}")
@@ -164,8 +165,10 @@ def open_session(
         from runtime.trt_session import TrtSession
 
         return TrtSession(path)
-    if path.suffix in (".pt", ".pth"):
+    if path.suffix in CHECKPOINTS:
         from runtime.siblings import load_reference
 
         return load_reference(path, device=device, class_names=class_names)
-    raise ModelError(f"{path}: the name ends in {path.suffix!r}, expected .onnx, .engine, .pt or .pth.")
+    raise ModelError(
+        f"{path}: the name ends in {path.suffix!r}, expected .onnx, .engine, {' or '.join(CHECKPOINTS)}."
+    )

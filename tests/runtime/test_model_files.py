@@ -134,7 +134,7 @@ def test_names_the_suffixes_it_knows(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(b"whatever")
 
-    assert f"the name ends in {path.suffix!r}, expected .onnx, .engine, .pt or .pth" in message(
+    assert f"the name ends in {path.suffix!r}, expected .onnx, .engine, .pt or .pth or .pkl" in message(
         path, ModelError
     )
 
