@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import platform
-import shutil
-import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from runtime.cli import run
-from runtime.errors import MissingDependencyError
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: what was looked for, whether it is usable, what was found, and the remedy if not."""
-
-    subject: str
-    usable: bool
-    found: str
-    remedy: str = ""
-
+from runtime.findings import Finding
+from runtime.findings_cpu import cpu_findings
+from runtime.findings_gpu import gpu_findings
 
 PACKAGES = {  # import name: (distribution, what it is for, extra)
     "torch": ("torch", "training, export, the PyTorch reference", "train"),
@@ -37,7 +24,12 @@ PACKAGES = {  # import name: (distribution, what it is for, extra)
     "onnx": ("onnx", "export", "export"),
     "onnxscript": ("onnxscript", "export", "export"),
     "onnxruntime": ("onnxruntime", "running ONNX files", "cpu"),
-    "openvino": ("openvino", "running ONNX files on Intel's and AMD's CPUs", "openvino"),
+    "openvino": (
+        "openvino",
+        "running ONNX files on Intel's and AMD's CPUs (--backend openvino, or auto)",
+        "openvino",
+    ),
+    "ray": ("ray", "runs over a cluster, and buckets", "ray"),
     "pycocotools": ("pycocotools", "COCO metrics", "cpu"),
     "scipy": ("scipy", "parity", "cpu"),
     "tensorrt": ("tensorrt", "TensorRT engines", "gpu"),
@@ -53,13 +45,12 @@ def examine() -> list[Finding]:
             (3, 10) <= sys.version_info[:2] <= (3, 13),
             platform.python_version(),
             "Use Python 3.10 to 3.13",
+            "every stage takes it",
         ),
-        _cpu(),
-        _gpu(),
+        *cpu_findings(),
+        *gpu_findings(_version(*TENSORRT)),
         *(_package(*entry) for entry in PACKAGES.items()),
         _providers(),
-        _cuda(),
-        _plugins(),
     ]
 
 
@@ -73,8 +64,12 @@ def verdicts(findings: list[Finding]) -> dict[str, bool]:
     return {
         "train": has("torch", "torchvision", "lightning", "pycocotools"),
         "export": has("torch", "torchvision", "onnx", "onnxscript"),
+        "calibrate": has("onnx", "onnxruntime", "scipy"),
+        "build": has("tensorrt", "CUDA", "onnx"),
         "infer (.onnx)": has("onnxruntime"),
+        "infer (.onnx, OpenVINO)": has("openvino", "onnx"),
         "infer (.engine)": has("tensorrt", "CUDA"),
+        "infer --ray": has("ray"),
         "evaluate (.onnx)": has("onnxruntime", "pycocotools"),
         "parity (.pt against .onnx)": has("torch", "torchvision", "onnxruntime", "scipy"),
     }
@@ -85,7 +80,7 @@ def _package(module: str, entry: tuple[str, str, str]) -> Finding:
     if importlib.util.find_spec(module) is None:
         return Finding(module, False, f"not installed (for {purpose})", f"pip install 'maskrt[{extra}]'")
     names = TENSORRT if module == "tensorrt" else (distribution, f"{distribution}-gpu")
-    return Finding(module, True, f"{_version(*names) or 'version unknown'} ({purpose})")
+    return Finding(module, True, _version(*names) or "version unknown", meaning=f"for {purpose}")
 
 
 def _version(*distributions: str) -> str | None:
@@ -96,44 +91,6 @@ def _version(*distributions: str) -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return None
-
-
-def _cpu() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    flags: set[str] = set()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith(("flags", "Features")):
-                flags = set(line.split(":", 1)[1].split())
-                break
-    wanted = {
-        "avx2": "AVX2",
-        "avx512f": "AVX-512",
-        "avx512_vnni": "VNNI (fast INT8)",
-        "avx512_bf16": "bf16",
-        "amx_int8": "AMX (INT8, bf16)",
-        "asimddp": "dot product (INT8)",
-    }
-    names = [name for flag, name in wanted.items() if flag in flags]
-    return Finding(
-        "CPU", True, f"{platform.machine()}, {cores} cores, {', '.join(names) or 'no extensions known'}"
-    )
-
-
-def _gpu() -> Finding:
-    tegra = Path("/etc/nv_tegra_release")
-    if tegra.is_file():
-        return Finding("GPU", True, f"Jetson, L4T {tegra.read_text().split(',')[0].lstrip('# ')}")
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return Finding("GPU", False, "no nvidia-smi on the PATH", "Everything but TensorRT runs on the CPU")
-    query = [tool, "--query-gpu=name,driver_version,memory.total,compute_cap", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-    except (subprocess.SubprocessError, OSError) as error:
-        return Finding("GPU", False, f"nvidia-smi failed: {error}", "Install or repair the NVIDIA driver")
-    return Finding("GPU", True, answer.stdout.strip().replace("\n", "; "))
 
 
 def _providers() -> Finding:
@@ -147,43 +104,8 @@ def _providers() -> Finding:
         "CUDA" in providers,
         f"providers: {', '.join(providers)}",
         "pip install 'maskrt[gpu]' where there is an NVIDIA GPU",
+        "ONNX files run there with --device cuda",
     )
-
-
-def _cuda() -> Finding:
-    """The GPU as TensorRT will see it: through the driver, not through nvidia-smi."""
-    from runtime.device import CudaError, describe_gpu
-
-    try:
-        gpu = describe_gpu()
-    except MissingDependencyError:
-        return Finding("CUDA", False, "no cuda-python (for TensorRT engines)", "pip install cuda-python")
-    except CudaError as error:
-        remedy = "Install an NVIDIA driver, or a cuda-python no newer than the driver: docs/jetson.md"
-        return Finding("CUDA", False, str(error).split(". ")[0], remedy)
-    return Finding(
-        "CUDA",
-        True,
-        f"{gpu.name}, compute capability {gpu.compute_capability}, driver for CUDA {gpu.driver_version}, "
-        f"cuda-python {gpu.cuda_version}, {gpu.free_bytes / 2**30:.1f} of {gpu.memory_bytes / 2**30:.1f} "
-        "GiB free",
-    )
-
-
-def _plugins() -> Finding:
-    from runtime.trt_plugins import PluginError, find_libraries
-
-    subject, remedy = "TensorRT plugins", "maskrt build-plugins"
-    version = _version(*TENSORRT)
-    if version is None:
-        return Finding(subject, False, "no TensorRT whose version is known", "pip install 'maskrt[gpu]'")
-    try:
-        libraries = find_libraries(version)
-    except PluginError as error:
-        return Finding(subject, False, str(error).split(". ")[0], remedy)
-    if not libraries:
-        return Finding(subject, False, f"no library for TensorRT {version}", remedy)
-    return Finding(subject, True, ", ".join(map(str, libraries)))
 
 
 def command(
@@ -203,14 +125,14 @@ def command(
     from rich.table import Table
 
     table = Table(title="This machine")
-    for heading in ("", "", "found", "remedy"):
-        table.add_column(heading)
+    for heading in ("", "", "found", "what it means, or the remedy"):
+        table.add_column(heading, overflow="fold")
     for f in findings:
         table.add_row(
             "[green]✓[/]" if f.usable else "[yellow]–[/]",
             f.subject,
             escape(f.found),
-            "" if f.usable else escape(f.remedy),
+            escape(f.meaning if f.usable else f.remedy),
         )
     console = Console()
     console.print(table)

@@ -1,0 +1,35 @@
+"""What `maskrt doctor` found, and the words for it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+TOOL_S = 20.0  # what a tool of the system may take to answer
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked for, whether it is usable, what was found, and what follows from it.
+
+    meaning: for the user, of what was found. remedy: where it is not usable.
+    """
+
+    subject: str
+    usable: bool
+    found: str
+    remedy: str = ""
+    meaning: str = ""
+
+
+def ask(tool: str, *arguments: str) -> str | None:
+    """What a tool of the system prints, or None where there is none, or it fails."""
+    path = shutil.which(tool)
+    if path is None:
+        return None
+    try:
+        done = subprocess.run([path, *arguments], capture_output=True, text=True, timeout=TOOL_S, check=True)
+    except (subprocess.SubprocessError, OSError):
+        return None
+    return done.stdout.strip()
