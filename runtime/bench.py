@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from runtime.backends import installed
 from runtime.bench_plot import plot_timings
 from runtime.cli import run, track
+from runtime.contract import Canvas
 from runtime.errors import ModelError
 from runtime.peak_memory import peak_memory_bytes
-from runtime.predictor import Predictor
+from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, preprocess
 from runtime.session import Session, open_session
 from runtime.sources import find_images, read_image
@@ -70,11 +71,20 @@ def infer_call(session: Session, images: NDArray, image_sizes: NDArray[np.float3
     return lambda: session.infer(own, image_sizes)
 
 
-def masks_call(predictor: Predictor, images: list[NDArray[np.uint8]]) -> Callable[[], object]:
-    """A call from images to full-size masks, or to boxes where the model gives no masks."""
-    if predictor.session.contract.mask_size is None:
-        return lambda: predictor(images)
-    return lambda: [result.masks for result in predictor(images)]
+def masks_call(session: Session, images: list[NDArray[np.uint8]], canvas: Canvas) -> Callable[[], object]:
+    """A call from images, laid on the canvas in the session's own dtype, to full-size masks.
+
+    Of a model that gives no masks, to boxes.
+    """
+    contract = session.contract
+    own = replace(canvas, dtype=contract.canvas.dtype)
+
+    def call() -> object:
+        batch = preprocess(images, own)
+        results = postprocess(session.infer(batch.images, batch.image_sizes), batch, contract)
+        return results if contract.mask_size is None else [result.masks for result in results]
+
+    return call
 
 
 def interleave(runs: list[tuple[str, Callable[[], object]]], rounds: int) -> list[Timing]:
@@ -166,7 +176,7 @@ def command(
         )
         images = [picture] * size
         whole = interleave(
-            [(c.name, masks_call(Predictor(c.session, batch=size), images)) for c in candidates], rounds
+            [(c.name, masks_call(c.session, images, contract.canvas)) for c in candidates], rounds
         )
         shape = (batch.images.shape[0], batch.images.shape[1], batch.images.shape[2])
         results.append((shape, network, whole))
@@ -181,6 +191,7 @@ def command(
         runs = [
             {
                 "canvas": "x".join(map(str, shape)),
+                "images": shape[0],
                 "timings": [asdict(t) for t in network],
                 "image_to_masks": [asdict(t) for t in whole],
             }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from runtime.backends import installed
-from runtime.bench import main, measure
+from runtime.bench import main, masks_call, measure
 from runtime.contract import Contract
 from runtime.session import Outputs, Session
 from runtime.sources import read_image
@@ -87,6 +87,25 @@ def test_each_model_is_fed_its_own_dtype(contract_with: Make) -> None:
     assert [s.dtypes for s in sessions] == [{"uint8"}, {"float32"}]
 
 
+def test_images_are_laid_on_one_canvas_for_every_model(
+    contract_with: Make, tiny_session: Session, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of any size has a canvas of its own choice too, which is not what it is timed on."""
+    seen: list[tuple[int, ...]] = []
+    infer = Session.infer
+    monkeypatch.setattr(
+        Session,
+        "infer",
+        lambda self, images, sizes: (seen.append(images.shape), infer(self, images, sizes))[1],
+    )
+    fixed = contract_with(height_px=160, width_px=224).canvas
+
+    masks = masks_call(tiny_session, [picture] * 2, fixed)()
+
+    assert seen == [(2, 160, 224, 3)]
+    assert [m.shape for m in masks] == [(3, *picture.shape[:2])] * 2
+
+
 def test_a_model_is_as_fast_as_itself(tiny_session: Session) -> None:
     first, second = measure([tiny_session, tiny_session], CANVAS, SIZES, rounds=31)
 
@@ -101,7 +120,7 @@ def test_the_command_prints_json(command: Run, tiny_onnx: Path, picture_file: Pa
     assert (ended.code, ended.err) == (0, "")
     facts = json.loads(ended.out)
     assert facts["rounds"] == 3
-    assert [r["canvas"] for r in facts["runs"]] == ["1x64x96", "4x64x96"]
+    assert [(r["canvas"], r["images"]) for r in facts["runs"]] == [("1x64x96", 1), ("4x64x96", 4)]
     for timings in (facts["runs"][0]["timings"], facts["runs"][1]["image_to_masks"]):
         assert [t["model"] for t in timings] == [f"{tiny_onnx} (onnxruntime)"] * 2
         assert timings[0]["speedup"] == 1
