@@ -25,6 +25,7 @@ GROUPS = (
     ("detections.box_predictor", "outputs"),
     ("mask_head", "mask_head"),
     ("mask_predictor.conv5_mask", "mask_head"),
+    ("mask_predictor", "outputs"),
 )
 OUTPUTS = "outputs"  # class logits, box deltas, RPN outputs: they stay in float unless a plan says otherwise
 

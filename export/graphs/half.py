@@ -40,7 +40,7 @@ def units(graph: MaskRcnnGraph) -> dict[str, list[nn.Module]]:
     predictor: Any = graph.mask_predictor
     if predictor is not None:
         found["mask_head"] = [graph.mask_head]
-        found["mask_predictor"] = [predictor.conv5_mask, predictor.mask_fcn_logits]
+        found["mask_predictor"] = [m for m in predictor.children() if list(m.parameters())]
     return found
 
 

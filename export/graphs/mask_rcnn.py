@@ -15,9 +15,11 @@ from export.graphs.boxes import blank_past
 from export.graphs.canvas import NormaliseCanvas
 from export.graphs.detections import Detections
 from export.graphs.fold import fold_batch_norm
+from export.graphs.masks import own_class_masks
 from export.graphs.proposals import Proposals
 from runtime.errors import ExportError
 from runtime.stages import CANVAS, LEVELS, MASK_FEATURES, MASK_LOGITS, STAGES
+from training.models.mask_branch import SoftmaxMaskHeads
 from training.models.roi_features import CANONICAL_LEVEL, CANONICAL_SCALE_PX, RoiPooler
 
 
@@ -38,6 +40,7 @@ class MaskRcnnGraph(nn.Module):
         self.detections = Detections(model)
         self.mask_head = model.roi_heads.mask_head
         self.mask_predictor = model.roi_heads.mask_predictor
+        self.mask_softmax = isinstance(model.roi_heads, SoftmaxMaskHeads)
         self.box_pool, self.mask_pool = model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool
 
     def forward(self, images: Tensor, image_sizes: Tensor) -> tuple[Tensor, ...]:
@@ -109,17 +112,11 @@ class MaskRcnnGraph(nn.Module):
     ) -> Tensor:
         """boxes (K, 4), image (K,) and labels (K,) int32 → (K, M, M)."""
         pooled = pool(self.mask_pool, boxes, image, features)
-        maps = self.mask_head(pooled)
-        maps = self.mask_predictor.relu(self.mask_predictor.conv5_mask(maps))
-        last = (
-            self.mask_predictor.mask_fcn_logits
-        )  # 1×1: per class one row of weights, of which one is needed
-        channel = labels.to(torch.int64) + 1
-        weights = last.weight.flatten(1).index_select(0, channel)
-        logits = torch.bmm(weights[:, None], maps.flatten(2)).squeeze(1)
-        logits = logits + last.bias.index_select(0, channel)[:, None]
-        stages |= {MASK_FEATURES: pooled, MASK_LOGITS: logits}
-        return torch.sigmoid(logits.to(boxes.dtype)).view(-1, *maps.shape[2:])
+        logits, probabilities = own_class_masks(
+            self.mask_predictor, self.mask_head(pooled), labels, boxes.dtype, softmax=self.mask_softmax
+        )
+        stages |= {MASK_FEATURES: pooled, MASK_LOGITS: logits.flatten(1)}
+        return probabilities
 
 
 def image_index(boxes: Tensor) -> Tensor:

@@ -95,9 +95,11 @@ def test_graph_of_the_second_version_finds_what_torchvision_finds() -> None:
     assert_alike(lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
 
 
-def test_a_graph_with_roi_warp_and_the_half_pixel_finds_what_its_model_finds() -> None:
-    config = {"roi_pool": "warp_max", "roi_aligned": True} | QUICK | EXACT_COLOURS
-    assert_alike(lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
+def test_a_graph_of_the_papers_ablations_finds_what_its_model_finds() -> None:
+    pooling = {"roi_pool": "warp_max", "roi_aligned": True}
+    masks = {"num_classes": 6, "mask_head": "mlp", "mask_activation": "softmax"}
+    checkpoint = lively_checkpoint("resnet18", **pooling, **masks, **QUICK, **EXACT_COLOURS)
+    assert_alike(checkpoint, [scene(3)], "dynamic", least=20)
 
 
 def test_graph_with_exact_anchors_finds_what_torchvision_finds_with_them() -> None:

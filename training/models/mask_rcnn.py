@@ -13,12 +13,18 @@ from typing import Any
 from torch import nn
 from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
-from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 
 from runtime.errors import CheckpointError
 from training.models.anchors import anchor_generator
 from training.models.backbones import BACKBONES, NORMS, build_body, norm_layer, resnet_fpn
+from training.models.mask_branch import (
+    MASK_ACTIVATIONS,
+    MASK_HEADS,
+    SoftmaxMaskHeads,
+    build_mask_head,
+    build_mask_predictor,
+)
 from training.models.roi_features import ROI_POOLS, Pooling, RoiPooler
 
 #: By task: what the network is called, and torchvision's class of it.
@@ -71,7 +77,10 @@ class MaskRcnnConfig:
     score_threshold: float = 0.05
     nms: float = 0.5
     max_detections: int = 100
-    # Mask head
+    # Mask branch (training/models/mask_branch.py)
+    mask_head: str = "fcn"  # "fcn": mask_convs, then a deconvolution; "mlp": two fully connected layers
+    mask_activation: str = "sigmoid"  # "softmax": the classes compete for each pixel
+    mask_class_agnostic: bool = False  # one mask for whatever class
     mask_convs: tuple[int, ...] = (256, 256, 256, 256)
     mask_norm: bool = False  # batch norm in the mask head, as in torchvision's _v2
     mask_roi_size: int = 14
@@ -86,6 +95,8 @@ class MaskRcnnConfig:
             ("backbone", self.backbone, BACKBONES),
             ("norm", self.norm, NORMS),
             ("box_head", self.box_head, ("mlp", "conv")),
+            ("mask_head", self.mask_head, MASK_HEADS),
+            ("mask_activation", self.mask_activation, MASK_ACTIVATIONS),
             ("roi_pool", self.roi_pool, ROI_POOLS),
         ):
             if got not in allowed:
@@ -94,6 +105,11 @@ class MaskRcnnConfig:
             raise CheckpointError(
                 f"model configuration: mean {self.mean}, std {self.std}, mask_convs {self.mask_convs}; "
                 "expected three numbers, three above 0, and at least one layer."
+            )
+        if self.mask_class_agnostic and self.mask_activation == "softmax":
+            raise CheckpointError(
+                "model configuration: mask_activation is 'softmax' with mask_class_agnostic, expected "
+                "'sigmoid': one mask for whatever class leaves no classes to compete."
             )
         least = 1 if self.roi_pool in ("align_max", "warp_max") else 0
         if self.sampling_ratio < least:
@@ -189,9 +205,9 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         **_branch(config),
     )
     if config.task == "instance":
-        # torchvision's own predictor takes 256 channels whatever the mask head gives.
-        width = config.mask_convs[-1]
-        model.roi_heads.mask_predictor = MaskRCNNPredictor(width, width, config.num_classes)
+        model.roi_heads.mask_predictor = build_mask_predictor(config)
+        if config.mask_activation == "softmax":
+            model.roi_heads = SoftmaxMaskHeads(model.roi_heads)
     return model
 
 
@@ -210,12 +226,7 @@ def _branch(config: MaskRcnnConfig) -> dict[str, nn.Module]:
         return {}
     return {
         "mask_roi_pool": _pooler(config, config.mask_roi_size),
-        "mask_head": MaskRCNNHeads(
-            config.fpn_channels,
-            list(config.mask_convs),
-            1,
-            norm_layer=nn.BatchNorm2d if config.mask_norm else None,
-        ),
+        "mask_head": build_mask_head(config),
     }
 
 

@@ -16,6 +16,8 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
 
+from training.models.mask_branch import last_layer
+
 # Standard deviations of the outputs, chosen so that a COCO-like image gets tens of detections, and that no
 # objectness saturates its sigmoid: equal scores have no order that two implementations would share.
 OBJECTNESS_STD, PROPOSAL_DELTA_STD, CLASS_STD, BOX_DELTA_STD, MASK_STD = 1.0, 0.1, 3.0, 0.5, 3.0
@@ -49,7 +51,7 @@ def randomise(model: FasterRCNN, images: list[Tensor], seed: int = 0) -> FasterR
         heads.box_predictor.bbox_pred: BOX_DELTA_STD,
     }
     if heads.has_mask():
-        targets[heads.mask_predictor.mask_fcn_logits] = MASK_STD
+        targets[last_layer(heads.mask_predictor)] = MASK_STD
     hooks = [module.register_forward_hook(_adapt_output(std)) for module, std in targets.items()]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
@@ -60,7 +62,7 @@ def randomise(model: FasterRCNN, images: list[Tensor], seed: int = 0) -> FasterR
         for hook in hooks:
             hook.remove()
     if heads.has_mask():
-        heads.mask_predictor.mask_fcn_logits.bias.add_(MASK_MEAN)
+        last_layer(heads.mask_predictor).bias.add_(MASK_MEAN)
     return model
 
 
