@@ -45,11 +45,12 @@ def compare(
     Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size.
     """
     batch = preprocess([image], candidate.contract.canvas)
-    expected = expect(
-        reference, batch, look=reference.has_stages and (candidate.has_stages or forced is not None)
-    )
+    look = reference.has_stages and (candidate.has_stages or forced is not None)
+    with report.time.measure("reference"):
+        expected = expect(reference, batch, look=look)
     if forced is not None:
-        report.parts.add(forced.run(batch, expected, report.tolerance))
+        with report.time.measure("parts"):
+            report.parts.add(forced.run(batch, expected, report.tolerance))
     outputs = judge(name, batch, expected, candidate, report)
     if task is not None and (image_id := task.image_id(Path(name).name)) is not None:
         results = reference.results(expected.outputs, batch), candidate.results(outputs, batch)

@@ -126,3 +126,6 @@ def _print(report: Report, facts: dict[str, Any]) -> None:
             f"(95% interval {100 * ap['low']:+.2f} to {100 * ap['high']:+.2f})",
             highlight=False,
         )
+    if spent_ms := facts["time_ms"]:
+        parts = ", ".join(f"{stage} {ms:.0f}" for stage, ms in spent_ms.items())
+        console.print(f"{sum(spent_ms.values()):.0f} ms an image: {parts}", highlight=False)

@@ -72,28 +72,43 @@ def judge(name: str, batch: Batch, expected: Expected, candidate: Session, repor
     Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size. Returns
     the candidate's outputs.
     """
-    outputs, stages = _run(candidate, batch, candidate.has_stages and expected.samples is not None)
+    with report.time.measure("candidate"):
+        outputs, stages = _run(candidate, batch, candidate.has_stages and expected.samples is not None)
+    with report.time.measure("comparison"):
+        _add(name, batch, expected, outputs, stages, candidate.contract, report)
+    return outputs
+
+
+def _add(
+    name: str,
+    batch: Batch,
+    expected: Expected,
+    outputs: Outputs,
+    stages: Stages | None,
+    contract: Contract,
+    report: Report,
+) -> None:
+    """Add how the outputs and stages of a candidate of this contract differ from what is expected."""
     limit = report.tolerance
     (ours,), (theirs,) = paste_alike(
-        expected.outputs, outputs, on_canvas(batch), candidate.contract, within_px=limit.rounding_px
+        expected.outputs, outputs, on_canvas(batch), contract, within_px=limit.rounding_px
     )
     ours = dataclasses.replace(ours, crops=expected.crops)
     matching = match(ours, theirs)
-    flipped = flips(ours, theirs, matching, candidate.contract, limit)
+    flipped = flips(ours, theirs, matching, contract, limit)
     report.add(name, matching, ours.scores, theirs.scores, flipped)
     report.worst.add(name, batch.images[0], ours, theirs, matching, flipped)
     errors = instance_errors(matching, flipped, limit)
     aligned: dict[str, Aligned] = {}
     if expected.samples is not None and stages is not None:
         aligned = align(expected.samples, stages, matching, within_px=limit.box_px)
-        errors += compare_stages(aligned, stages, STAGES_BY_PRECISION[candidate.contract.precision])
+        errors += compare_stages(aligned, stages, STAGES_BY_PRECISION[contract.precision])
     evidence = Evidence(
         aligned,
         expected.samples or {},
         stages or {},
         results=(ours, theirs),
-        contracts=(expected.contract, candidate.contract),
+        contracts=(expected.contract, contract),
         limit=limit,
     )
     report.stages.add(name, errors, lambda error: culprits(error, evidence))
-    return outputs

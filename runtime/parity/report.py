@@ -13,6 +13,7 @@ from runtime.parity.match import Matching
 from runtime.parity.stage_report import PartReport, StageReport
 from runtime.parity.tolerances import Tolerance
 from runtime.parity.worst import WorstCases
+from runtime.stopwatch import Stopwatch
 
 NO_FLIPS = Flips()
 
@@ -26,6 +27,7 @@ class Report:
     stages: StageReport = field(default_factory=StageReport)
     worst: WorstCases = field(default_factory=WorstCases)
     parts: PartReport = field(default_factory=PartReport)
+    time: Stopwatch = field(default_factory=Stopwatch)
     task: dict[str, dict[str, float]] | None = None  # what Task.difference gives, where there are annotations
 
     def add(
@@ -156,6 +158,7 @@ class Report:
             "stages": self.stages.to_dict(),
             "parts": self.parts.to_dict(),
             "task": self.task,
+            "time_ms": self.time.per_image_ms(),
             "per_image": [{k: _jsonable(v) for k, v in image.items()} for image in self.images],
         }
 

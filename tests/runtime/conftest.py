@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import os
+import shutil
 import subprocess
 import sys
 from collections import namedtuple
@@ -206,3 +208,36 @@ def without(program: Callable[..., Ended]) -> Callable[..., Ended]:
         return program(sys.executable, "-c", text)
 
     return execute
+
+
+@pytest.fixture
+def in_browser(tmp_path: Path) -> Callable[[str], tuple[str, str]]:
+    """Opens a page from disk without a network in headless Chromium (Debian's package `chromium`); gives the
+    document as it then is, and what the console says."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+
+    def show(text: str) -> tuple[str, str]:
+        path = tmp_path / "shown.html"
+        path.write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [
+                chromium,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--host-resolver-rules=MAP * ~NOTFOUND",
+                "--enable-logging=stderr",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                "--dump-dom",
+                path.as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+        return html.unescape(done.stdout), console
+
+    return show

@@ -68,16 +68,21 @@ def test_the_reference_sees_a_float32_canvas_as_it_is(contract_with: Make) -> No
 
     seen = []
 
+    class NoProposals(torch.nn.Module):
+        def filter_proposals(self, *_: object) -> tuple[list, list]:
+            return [], []
+
+        def forward(self, *_: object) -> tuple[list, dict]:
+            return [], {}
+
     class Detector(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.rpn = NoProposals()
 
         def backbone(self, canvas: torch.Tensor) -> None:
             seen.append(canvas.clone())
-
-        def rpn(self, *_: object) -> tuple[list, dict]:
-            return [], {}
 
         def roi_heads(self, *_: object) -> tuple[list, dict]:
             return [], {}
@@ -136,6 +141,8 @@ def test_the_command_passes_and_writes_its_report(
     assert facts["passed"] is True
     assert facts["reference"] == facts["candidate"] == str(tiny_onnx)
     assert [image["image"] for image in facts["per_image"]] == [str(picture_file)]
+    assert list(facts["time_ms"]) == ["reference", "candidate", "comparison"]
+    assert "ms an image: reference " in ended.out
 
 
 def test_the_command_fails_with_the_reason(

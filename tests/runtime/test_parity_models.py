@@ -15,7 +15,10 @@ import pytest
 
 from runtime.contract import METADATA_KEY, Contract
 from runtime.parity.compare import main
+from runtime.parity.stages import ORDER
 
+Browser = Callable[[str], tuple[str, str]]
+MAX_BYTES = 5_000_000  # of a report
 NUDGE = 1.01  # on the weights of one layer of about forty: what a wrong conversion does at the very least
 
 
@@ -55,9 +58,12 @@ def test_an_export_is_its_checkpoint(
     random_checkpoint: Path,
     small_canvas_onnx: Path,
     images: list[Path],
+    in_browser: Browser,
     tmp_path: Path,
 ) -> None:
-    ended = command(main, random_checkpoint, small_canvas_onnx, *images, "-o", tmp_path / "parity.json")
+    out = ["-o", tmp_path / "parity.json", "--html", tmp_path / "parity.html"]
+
+    ended = command(main, random_checkpoint, small_canvas_onnx, *images, *out)
 
     facts = json.loads((tmp_path / "parity.json").read_text())
     assert ended.code == 0, facts["failures"]
@@ -66,12 +72,20 @@ def test_an_export_is_its_checkpoint(
     assert facts["summary"]["instances"] >= 20, "lively weights find plenty"
     assert facts["summary"]["missed"] == facts["summary"]["extra"] == 0
     assert "passed: the same model" in ended.out
+    assert_it_opens(tmp_path / "parity.html", "Passed: the same model", in_browser)
 
 
 def test_a_nudge_of_one_layer_is_caught(
-    command: Callable[..., Any], random_checkpoint: Path, nudged: Path, images: list[Path]
+    command: Callable[..., Any],
+    random_checkpoint: Path,
+    nudged: Path,
+    images: list[Path],
+    in_browser: Browser,
+    tmp_path: Path,
 ) -> None:
-    ended = command(main, random_checkpoint, nudged, images[0], "--json")
+    report = tmp_path / "parity.html"
+
+    ended = command(main, random_checkpoint, nudged, images[0], "--json", "--html", report)
 
     facts = json.loads(ended.out)
     assert ended.code == 1
@@ -81,3 +95,15 @@ def test_a_nudge_of_one_layer_is_caught(
     assert named.startswith(f"class_logits is the first stage that differs ({images[0]}): SNR ")
     assert all(failure.startswith(f"{images[0]}: ") for failure in others)
     assert facts["summary"]["instances"] >= 20
+    assert_it_opens(report, "Failed: not the same model", in_browser)
+
+
+def assert_it_opens(report: Path, verdict: str, in_browser: Browser) -> None:
+    """In a browser, with every stage and pictures of the worst cases."""
+    assert report.stat().st_size < MAX_BYTES
+    document, console = in_browser(report.read_text(encoding="utf-8"))
+    assert console == ""
+    assert verdict in document
+    assert document.count("data:image/jpeg") >= 3
+    for stage in ORDER:
+        assert f"<td>{stage}</td>" in document

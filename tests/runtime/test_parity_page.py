@@ -1,12 +1,10 @@
-"""The report as a page, in a real browser: headless Chromium (Debian's package `chromium`)."""
+"""The report as a page, in a real browser: headless Chromium (see `in_browser`)."""
 
 from __future__ import annotations
 
 import html
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from runtime.parity.compare import main
 from runtime.parity.page import page
 from runtime.sinks import write_png
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MAX_BYTES = 5_000_000
 # Run in the page after its own script: sort twice by the mask IoU, and note what the table shows then.
 SORT = """
@@ -31,39 +28,20 @@ document.body.dataset.sorted = JSON.stringify([down, up]);
 </script>
 """
 
+PHONE_PX = 390
+MEASURE = """
+<script>
+const frame = document.querySelector("iframe");
+frame.onload = () => {
+  const inner = frame.contentDocument, summary = inner.getElementById("summary");
+  const widths = [inner.documentElement.scrollWidth, summary.scrollWidth, summary.parentElement.clientWidth];
+  document.body.dataset.widths = JSON.stringify(widths);
+};
+</script>
+"""
+
 Run = Callable[..., Any]
 Write = Callable[..., Path]
-
-
-@pytest.fixture
-def in_browser(tmp_path: Path) -> Callable[[str], tuple[str, str]]:
-    """Opens a page from disk without a network; gives the document as it then is, and the console."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium here: apt-get install chromium")
-
-    def show(text: str) -> tuple[str, str]:
-        path = tmp_path / "shown.html"
-        path.write_text(text, encoding="utf-8")
-        done = subprocess.run(
-            [
-                str(CHROMIUM),
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--host-resolver-rules=MAP * ~NOTFOUND",
-                "--enable-logging=stderr",
-                f"--user-data-dir={tmp_path / 'profile'}",
-                "--dump-dom",
-                path.as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        console = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-        return html.unescape(done.stdout), console
-
-    return show
 
 
 @pytest.fixture
@@ -123,6 +101,21 @@ def test_a_fault_in_the_page_s_script_would_be_seen(
     )
 
     assert "broken" in console
+
+
+def test_a_phone_is_wide_enough_for_the_page_and_its_verdict(
+    reports: dict[str, str], in_browser: Callable[[str], tuple[str, str]]
+) -> None:
+    """In a frame of its width, since a window of Chromium's is 500 px wide at least."""
+    frame = f'<iframe style="width: {PHONE_PX}px" srcdoc="{html.escape(reports["failing"])}"></iframe>'
+
+    document, console = in_browser(f"<body>{frame}{MEASURE}</body>")
+
+    widths = re.search(r'data-widths="(.*?)"', document)
+    assert widths, console
+    page_px, summary_px, summary_shown_px = json.loads(widths[1])
+    assert page_px <= PHONE_PX
+    assert summary_px <= summary_shown_px, "what is allowed stands beside what was measured"
 
 
 def test_the_page_loads_nothing_from_elsewhere(reports: dict[str, str]) -> None:
