@@ -22,6 +22,11 @@ def load_reference(path: str | Path, *, device: str = "cpu", class_names: list[s
     )
 
 
+def load_checkpoint(path: str | Path) -> Any:
+    """Any checkpoint that can be read, foreign ones too (export.weights.load_checkpoint)."""
+    return _sibling("export.weights", f"reading the checkpoint {path}", "export").load_checkpoint(path)
+
+
 def load_dataset(spec: str, **options: Any) -> Any:
     """An annotated dataset (training.data.load_dataset)."""
     return _sibling("training.data", f"reading the dataset {spec}", "cpu").load_dataset(spec, **options)

@@ -9,6 +9,7 @@ from typing import Any
 
 from runtime.errors import MaskrtError
 from training.augment import AUGMENTATIONS
+from training.layers import parse_plan
 from training.models import MaskRcnnConfig
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # Lightning's names
@@ -19,15 +20,24 @@ class TrainConfig:
     """Every choice of a run but the model's own."""
 
     epochs: int = 12
-    batch: int = 2
+    batch: int = 2  # images a process takes at a time
+    accumulate: int = 1  # batches whose gradients make one step
+    devices: int = 1  # processes a machine, one a GPU
+    nodes: int = 1  # machines
+    layers: str = "all"  # which learn, and until when: training/layers.py
     optimizer: str = "sgd"  # or "adamw"
     lr: float = 0.0025
+    lr_images: int = 0  # images a step that lr is meant for, and scaled from (arXiv:1706.02677); 0: as it is
     weight_decay: float = 1e-4
     schedule: str = "step"  # lr / 10 at 2/3 and 8/9 of the run (Detectron's), or "cosine" to zero
     warmup_iterations: int = 500  # linear, from lr / 1000
     clip: float = 0.0  # largest gradient norm; 0: no clipping
     precision: str = "32-true"
     augment: str = "flip"  # training/augment.py
+    sync_bn: bool = False  # batch norms see the images of all GPUs
+    ema_decay: float = 0.0  # of the exponential moving average of the weights, which is what is kept; 0: none
+    best: str = "ap"  # what best.pt is the best of: "ap", of the masks if there are, or "loss", both on the validation set
+    save_every_iterations: int = 0  # to resume in the middle of an epoch; 0: saved after each epoch
     seed: int = 0
     workers: int = 4  # processes that load images; 0: the training process itself
 
@@ -37,19 +47,41 @@ class TrainConfig:
             ("schedule", self.schedule, ("step", "cosine")),
             ("augment", self.augment, tuple(AUGMENTATIONS)),
             ("precision", self.precision, PRECISIONS),
+            ("best", self.best, ("ap", "loss")),
         ):
             if got not in allowed:
                 raise MaskrtError(f"training configuration: {name} is {got!r}, expected one of {allowed}.")
-        if min(self.epochs, self.batch) < 1 or min(self.lr, self.clip, self.workers) < 0:
+        for least, names in (
+            (1, ("epochs", "batch", "accumulate", "devices", "nodes")),
+            (0, ("lr", "lr_images", "clip", "workers", "ema_decay", "save_every_iterations")),
+        ):
+            for name in names:
+                if not getattr(self, name) >= least:
+                    raise MaskrtError(
+                        f"training configuration: {name} is {getattr(self, name)}, expected at least {least}."
+                    )
+        if self.ema_decay >= 1:
             raise MaskrtError(
-                f"training configuration: epochs {self.epochs}, batch {self.batch}, lr {self.lr}, clip "
-                f"{self.clip}, workers {self.workers}; the first two must be at least 1, the rest at least 0."
+                f"training configuration: ema_decay is {self.ema_decay}, expected below 1, e.g. 0.999."
             )
+        parse_plan(self.layers)
+
+    @property
+    def images_per_step(self) -> int:
+        """Images whose gradients make one step, over all processes."""
+        return self.batch * self.accumulate * self.devices * self.nodes
+
+    @property
+    def peak_lr(self) -> float:
+        """The learning rate after warm-up."""
+        return self.lr * self.images_per_step / self.lr_images if self.lr_images else self.lr
 
 
-# The paper's schedule (section 3.1: lr 0.02 for 16 images) for one machine with a batch of 2: lr scales
-# linearly with the batch (arXiv:1706.02677).
-PAPER = (MaskRcnnConfig(), TrainConfig())
+# The paper's, as Detectron's 1x schedule has it: short side 800, 8 GPUs × 2 images, lr 0.02 with warm-up over
+# 500 iterations, a tenth of it from 60k and again from 80k of 90k iterations, which are 12.3 epochs of the
+# 117,266 annotated images of train2017. On fewer GPUs lr is scaled down with the images a step, and the
+# epochs stay.
+PAPER = (MaskRcnnConfig(), TrainConfig(lr=0.02, lr_images=16))
 
 # Learns a few hundred instances from scratch on two CPU cores within minutes. Most of a step's cost is in
 # the FPN's and RPN's convolutions on P2, which half the channels quarter, and in the sampled RoIs. Batch norm

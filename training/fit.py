@@ -1,25 +1,24 @@
-"""The training loop, on Lightning: losses, schedule, validation by COCO AP, checkpoints."""
+"""The training loop, on Lightning: losses, schedule, validation by COCO AP or loss."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.detection import FasterRCNN
 
 import training.data as data
 from runtime.coco_metrics import KINDS, coco_metrics
-from runtime.contract import LEARNED_SCALES, Contract
+from runtime.contract import Canvas, Contract
 from runtime.predictor import Predictor
-from training.checkpoint import Checkpoint
 from training.config import TrainConfig
+from training.draws import Draws, sample_by_draw
 from training.eager import EagerSession
-from training.qat import learned_scales, plain_weights
+from training.loader import TrainingImages, training_loader
 
 STEP_FRACTIONS = (2 / 3, 8 / 9)  # of the run: Detectron's 60k and 80k of 90k iterations
 
@@ -28,37 +27,68 @@ class DetectorModule(lightning.LightningModule):
     """One detector in training. Validates through the same predictor that `maskrt evaluate` uses."""
 
     def __init__(
-        self, model: FasterRCNN, config: TrainConfig, contract: Contract, validation: data.Dataset | None
+        self,
+        model: FasterRCNN,
+        config: TrainConfig,
+        contract: Contract,
+        dataset: data.Dataset,
+        validation: data.Dataset | None,
+        *,
+        epoch: int = 0,
+        batches_done: int = 0,
     ) -> None:
+        """epoch, batches_done: where a resumed run goes on."""
         super().__init__()
-        self.model, self.config, self.contract, self.validation = model, config, contract, validation
+        self.model, self.config, self.contract = model, config, contract
+        self.dataset, self.validation = dataset, validation
+        self.begin = {"epoch": epoch, "batches_done": batches_done}
+        self.samplers = sample_by_draw(model, config.seed)
         self.metrics: dict[str, float] = {}
-        self._rows: list[dict[str, Any]] = []
+        self._found: dict[int, tuple[list[dict[str, Any]], float]] = {}  # by image: results, loss
 
-    def training_step(self, batch: tuple[list[Tensor], list[dict[str, Tensor]]], index: int) -> Tensor:
+    def train_dataloader(self) -> Any:
+        """This process's share of the images."""
+        draws = Draws(
+            len(self.dataset),
+            self.config.seed,
+            batch=self.config.batch,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+            **self.begin,
+        )
+        return _loader(self.dataset, self.contract.canvas, self.config, draws)
+
+    def training_step(self, batch: tuple[list[Tensor], list[dict[str, Any]]], index: int) -> Tensor:
         """Sum of the RPN's two losses and L_cls + L_box + L_mask (arXiv:1703.06870, section 3), the last
         where the task has masks."""
-        # The anchors and RoIs sampled follow from the step, so that a resumed run repeats them.
-        torch.manual_seed(self.config.seed + self.global_step)
-        losses = self.model(*batch)
+        losses = self._losses(*batch)
         total = torch.stack(list(losses.values())).sum()
         if not bool(torch.isfinite(total)):
             raise FloatingPointError(f"loss is {total.item()} in step {self.global_step}")
         named = {f"train/{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(named, batch_size=len(batch[0]))
-        self.log("train/loss", total.detach(), prog_bar=True, batch_size=len(batch[0]))
+        shared: dict[str, Any] = {"batch_size": len(batch[0]), "sync_dist": self.trainer.world_size > 1}
+        self.log_dict(named, **shared)
+        self.log("train/loss", total.detach(), prog_bar=True, **shared)
         if "loss_mask" in losses:
             shown = losses["loss_mask"].detach()
             self.log("mask", shown, prog_bar=True, logger=False, batch_size=len(batch[0]))
         return total
 
+    def _losses(self, images: list[Tensor], targets: list[dict[str, Any]]) -> dict[str, Tensor]:
+        for sampler in self.samplers:
+            sampler.draws = [target["draw"] for target in targets]
+        return self.model(images, targets)
+
     def val_dataloader(self) -> Any:
-        """Indices of the validation set, or none."""
-        return [] if self.validation is None else range(len(self.validation))
+        """Indices of this process's share of the validation set, at least one, or none at all."""
+        if self.validation is None:
+            return []
+        count, rank = len(self.validation), self.trainer.global_rank
+        return range(rank, count, self.trainer.world_size) or [rank % count]
 
     def on_validation_epoch_start(self) -> None:
         """Start with no predictions."""
-        self._rows = []
+        self._found = {}
 
     def validation_step(self, index: int, batch_index: int) -> None:
         """Predict one image, in float32 whatever the training precision: AP is that of the saved weights."""
@@ -66,17 +96,41 @@ class DetectorModule(lightning.LightningModule):
         sample = self.validation[index]
         with torch.autocast(self.device.type, enabled=False):
             session = EagerSession(self.model, self.contract, name="model", device=str(self.device))
-            self._rows += Predictor(session)(sample.image())[0].to_coco(sample.image_id)
+            rows = Predictor(session)(sample.image())[0].to_coco(sample.image_id)
+            self._found[index] = rows, self._validation_loss(index) if self.config.best == "loss" else 0.0
+
+    def _validation_loss(self, index: int) -> float:
+        assert self.validation is not None
+        image, target = TrainingImages(self.validation, self.contract.canvas, "none", 0)[index]
+        target = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in target.items()}
+        self.model.train()  # torchvision's detectors give losses in training mode alone
+        for module in self.model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        losses = self._losses([image.to(self.device)], [target])
+        self.model.eval()
+        return float(torch.stack(list(losses.values())).sum())
 
     def on_validation_epoch_end(self) -> None:
-        """COCO AP over the validation set."""
+        """COCO AP over the validation set, and the mean loss where best.pt goes by it."""
         if self.trainer.sanity_checking or self.validation is None:
             return
-        self.metrics = coco_metrics(self.validation.to_coco(), self._rows, self.contract.task)
+        found = self._of_all_processes()
+        rows = [row for index in sorted(found) for row in found[index][0]]
+        self.metrics = coco_metrics(self.validation.to_coco(), rows, self.contract.task)
+        if self.config.best == "loss":
+            self.metrics["loss"] = sum(loss for _, loss in found.values()) / len(found)
         self.log_dict({f"val/{k}": v for k, v in self.metrics.items()})
         kind = KINDS[self.contract.task][0]
         shown = {"mAP": self.metrics[f"{kind}_ap"], "mAP50": self.metrics[f"{kind}_ap50"]}
         self.log_dict(shown, prog_bar=True, logger=False)
+
+    def _of_all_processes(self) -> dict[int, tuple[list[dict[str, Any]], float]]:
+        parts: list[Any] = [self._found]
+        if self.trainer.world_size > 1:
+            parts = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, self._found)
+        return {index: one for part in parts for index, one in part.items()}
 
     def configure_optimizers(self) -> Any:
         """SGD with momentum or AdamW, with linear warm-up and a step or cosine schedule, per iteration."""
@@ -85,13 +139,23 @@ class DetectorModule(lightning.LightningModule):
         optimizer: torch.optim.Optimizer
         if config.optimizer == "sgd":
             optimizer = torch.optim.SGD(
-                parameters, lr=config.lr, momentum=0.9, weight_decay=config.weight_decay
+                parameters, lr=config.peak_lr, momentum=0.9, weight_decay=config.weight_decay
             )
         else:
-            optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+            optimizer = torch.optim.AdamW(parameters, lr=config.peak_lr, weight_decay=config.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, total, config))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def first_batches(dataset: data.Dataset, canvas: Canvas, config: TrainConfig) -> Any:
+    """What a run that begins is shown first, whatever the number of its processes."""
+    return _loader(dataset, canvas, config, Draws(len(dataset), config.seed, batch=config.batch))
+
+
+def _loader(dataset: data.Dataset, canvas: Canvas, config: TrainConfig, draws: Draws) -> Any:
+    images = TrainingImages(dataset, canvas, config.augment, config.seed)
+    return training_loader(images, draws, workers=config.workers)
 
 
 def lr_factor(step: int, total: int, config: TrainConfig) -> float:
@@ -103,39 +167,3 @@ def lr_factor(step: int, total: int, config: TrainConfig) -> float:
     if config.schedule == "step":
         return warmup * math.prod(0.1 for fraction in STEP_FRACTIONS if step >= fraction * total)
     return warmup * 0.5 * (1 + math.cos(math.pi * min(step / max(total, 1), 1.0)))
-
-
-class SaveCheckpoints(Callback):
-    """Writes last.pt after each epoch, and best.pt where AP rose (or there is no validation set)."""
-
-    def __init__(self, folder: Path, template: Checkpoint) -> None:
-        self.folder, self.template, self.best = folder, template, -math.inf
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Save. Lightning runs validation before this."""
-        assert isinstance(module, DetectorModule)
-        checkpoint = Checkpoint(
-            config=self.template.config,
-            classes=self.template.classes,
-            state_dict=plain_weights(module.model),
-            metrics=module.metrics,
-            provenance=self.template.provenance
-            | {"epoch": trainer.current_epoch + 1}
-            | ({LEARNED_SCALES: scales} if (scales := learned_scales(module.model)) else {}),
-        )
-        checkpoint.save(self.folder / "last.pt")
-        score = module.metrics.get(f"{KINDS[module.contract.task][0]}_ap", math.inf)
-        if score >= self.best:
-            self.best = score
-            checkpoint.save(self.folder / "best.pt")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Survives a resume."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up where the killed run was."""
-        best = state_dict["best"]
-        self.best = (
-            best if math.isfinite(best) else -math.inf
-        )  # infinite: until now there was no validation set

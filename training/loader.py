@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 
 import training.data as data
 from runtime.contract import Canvas
 from runtime.preprocess import resize, resized_size
 from training.augment import augmentation
+from training.draws import Draws
 
 MIN_OBJECT_PX = 1  # an object that shrank below a pixel has no box to learn
 
@@ -34,8 +34,8 @@ class TrainingImages(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, draw: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """(3, h, w) float32 in 0–1; boxes (G, 4), labels (G,) from 1, masks (G, h, w) uint8.
+    def __getitem__(self, draw: int) -> tuple[Tensor, dict[str, Any]]:
+        """(3, h, w) float32 in 0–1; boxes (G, 4), labels (G,) from 1, masks (G, h, w) uint8; the draw itself.
 
         draw: as `Draws` numbers them; the augmentation follows from it and the seed alone.
         """
@@ -58,40 +58,16 @@ class TrainingImages(Dataset):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed + draw)
             pixels, target = self.augment(tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)), target)
-        return pixels.as_subclass(Tensor), {k: v.as_subclass(Tensor) for k, v in target.items()}
+        plain = {k: v.as_subclass(Tensor) for k, v in target.items()}
+        return pixels.as_subclass(Tensor), plain | {"draw": draw}
 
 
-class Draws(Sampler[int]):
-    """Every image once an epoch, in an order of that epoch's own.
-
-    A draw's number is that of the image plus the images of all epochs before, so that whatever is random
-    about it follows from its number, and not from what an interrupted process had drawn by then.
-    """
-
-    def __init__(self, count: int, seed: int, epoch: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch but the first."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[int]:
-        order = torch.randperm(self.count, generator=torch.Generator().manual_seed(self.seed + self.epoch))
-        return iter((order + self.epoch * self.count).tolist())
-
-    def __len__(self) -> int:
-        return self.count
-
-
-def training_loader(
-    dataset: data.Dataset, canvas: Canvas, *, augment: str, batch: int, workers: int, seed: int, epoch: int
-) -> DataLoader[Any]:
-    """Shuffled batches, from `epoch` on; their order and augmentation follow from the seed."""
+def training_loader(images: TrainingImages, draws: Draws, *, workers: int) -> DataLoader[Any]:
+    """Batches of the images drawn: lists of images, of targets, as `TrainingImages` gives them."""
     return DataLoader(
-        TrainingImages(dataset, canvas, augment, seed),
-        batch_size=batch,
-        sampler=Draws(len(dataset), seed, epoch),
-        drop_last=len(dataset) >= batch,
+        images,
+        batch_size=draws.batch,
+        sampler=draws,
         num_workers=workers,
         persistent_workers=workers > 0,
         # A forked worker inherits the locks of OpenCV's threads, and can wait for them for ever.
@@ -101,7 +77,7 @@ def training_loader(
     )
 
 
-def _collate(samples: list[Any]) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+def _collate(samples: list[Any]) -> tuple[list[Tensor], list[dict[str, Any]]]:
     images, targets = zip(*samples, strict=True)
     return list(images), list(targets)
 

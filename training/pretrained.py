@@ -1,13 +1,17 @@
-"""A backbone that has seen ImageNet."""
+"""Weights to start from: a backbone that has seen ImageNet, or a whole detector that has seen other data."""
 
 from __future__ import annotations
 
 from torchvision.models import get_model_weights
 from torchvision.models.detection import FasterRCNN
 
+from runtime.contract import Category
 from runtime.errors import CheckpointError
-from training.checkpoint import read_weights_file
+from training.checkpoint import Checkpoint, read_weights_file
 from training.models import MaskRcnnConfig
+
+# The layers that tell classes apart: their outputs are the classes' own.
+CLASS_LAYERS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
 
 
 def load_backbone(model: FasterRCNN, config: MaskRcnnConfig, source: str) -> None:
@@ -38,3 +42,22 @@ def load_backbone(model: FasterRCNN, config: MaskRcnnConfig, source: str) -> Non
             f"{source}: not the weights of a {config.backbone}: missing {missing[:3]}, "
             f"unexpected {unexpected[:3]}."
         )
+
+
+def load_detector(model: FasterRCNN, start: Checkpoint, classes: tuple[Category, ...]) -> list[str]:
+    """Put a detector's weights into `model`, in place; those of its classes only where they are `classes`.
+
+    Returns the names of the tensors left out. Raises CheckpointError where any other does not fit.
+    """
+    same = [c.name for c in start.classes] == [c.name for c in classes]
+    given = start.build().state_dict()
+    own = model.state_dict()
+    left_out = [] if same else [key for key in own if key.startswith(CLASS_LAYERS)]
+    wanted = [key for key in own if key not in left_out and not key.endswith("num_batches_tracked")]
+    if unfit := [key for key in wanted if key not in given or given[key].shape != own[key].shape]:
+        raise CheckpointError(
+            f"--from: the checkpoint's weights do not fit the model: {', '.join(unfit[:3])} "
+            f"({len(unfit)} of {len(wanted)} tensors). Leave out the --set that changes these layers."
+        )
+    model.load_state_dict({key: given[key] for key in wanted}, strict=False)
+    return left_out

@@ -13,28 +13,32 @@ from typing import Annotated, Any
 import lightning
 import torch
 import typer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+from torchvision.models.detection import FasterRCNN
 
 import training.data as data
-from runtime.cli import run, say
+from runtime.cli import run
+from runtime.cli import say as say_always
 from runtime.coco_metrics import KINDS
 from runtime.contract import Category
 from runtime.errors import CheckpointError, InterruptedTrainingError, MaskrtError
 from runtime.files import write_text
 from runtime.predictor import Predictor
-from training.checkpoint import Checkpoint, parse_checkpoint, read_checkpoint, read_weights_file
+from runtime.siblings import load_checkpoint
+from training.checkpoint import Checkpoint, read_checkpoint
 from training.config import PRESETS, QAT, TrainConfig, override
 from training.eager import EagerSession
-from training.fit import DetectorModule, SaveCheckpoints
-from training.loader import training_loader
+from training.fit import DetectorModule, first_batches
 from training.models import MaskRcnnConfig, build_mask_rcnn
 from training.plots import plot_curves, plot_predictions
-from training.pretrained import load_backbone
-from training.progress import LossBar
+from training.pretrained import load_backbone, load_detector
 from training.qat import fake_quantise, observe, plain_weights
+from training.resume import Position, find_position
+from training.saving import record
+from training.trainer import check_settings, make_trainer
 
 OBSERVED_BATCHES = 8  # from which the scales of --qat begin
+say = rank_zero_only(say_always)  # once, however many processes train
 
 
 def train(
@@ -45,125 +49,102 @@ def train(
     output: Path,
     *,
     backbone_weights: str | None = None,
-    qat: Checkpoint | None = None,
+    start: Checkpoint | None = None,
+    qat: bool = False,
     resume: bool = False,
     provenance: dict[str, Any] | None = None,
 ) -> Checkpoint:
     """Train, leaving best.pt, last.pt, metrics.csv, TensorBoard logs and two PNGs in `output`.
 
-    qat: start from this checkpoint, in eight bits (training/qat.py); `model_config` is then its own.
-    resume: go on from the last finished epoch in `output`. Raises CheckpointError where there is none,
+    start: a detector whose weights to begin with; `model_config` should come from its own. qat: go on with it
+    in eight bits (training/qat.py), with its classes.
+    resume: go on from the last save in `output`. Raises CheckpointError where there is none,
     DataError where the validation set has other classes.
     """
-    if qat is not None:
-        dataset = dataset.with_classes(qat.classes)
+    if qat and start is not None:
+        dataset = dataset.with_classes(start.classes)
     if validation is not None:
         validation = validation.with_classes(dataset.classes)
-    last = output / "last.ckpt"
+    check_settings(config, len(dataset), has_validation=validation is not None)
     _quiet()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model_config = dataclasses.replace(model_config, num_classes=len(dataset.classes) + 1)
-    start_epoch = 0
-    if resume:
-        start_epoch = check_resumable(output, model_config, dataset.classes, config.epochs)
-    elif last.exists():
-        raise CheckpointError(
-            f"{last}: the folder holds another run. Go on with it: --resume; or choose another: -o FOLDER."
-        )
-    elif model_config.norm == "frozen_bn" and backbone_weights is None and qat is None:
-        raise MaskrtError(
-            "frozen batch norms around random weights learn nothing. Give the backbone that they belong to "
-            "(--backbone imagenet, or a file), or train the norms: --set norm=bn"
-        )
-    model = build_mask_rcnn(model_config)
-    if backbone_weights and not resume:
-        load_backbone(model, model_config, backbone_weights)
-    if qat is not None:
-        model.load_state_dict(qat.state_dict)
-        fake_quantise(model)
     template = Checkpoint(
         config=model_config,
         classes=dataset.classes,
         state_dict={},
         provenance={"train_config": dataclasses.asdict(config), **(provenance or {})},
     )
+    position = Position()
+    run_record = record(template, config, len(dataset), qat)
+    if resume:
+        position = find_position(output, run_record, config)
+    elif (output / "last.ckpt").exists():
+        raise CheckpointError(
+            f"{output / 'last.ckpt'}: the folder holds another run. Go on with it: --resume; "
+            "or choose another: -o FOLDER."
+        )
+    model = build_mask_rcnn(model_config)
+    if not resume:
+        begin(model, model_config, config, dataset.classes, backbone_weights, start)
     contract = template.contract()
-    module = DetectorModule(model, config, contract, validation)
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=config.epochs,
-        precision=config.precision,  # type: ignore[arg-type]
-        gradient_clip_val=config.clip or None,
-        # On a CPU every operator used is deterministic already. Asked for, torchvision swaps its RoIAlign for
-        # one in Python, which doubles the step.
-        deterministic=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_model_summary=False,
-        logger=[
-            # A resumed run logs to a file of its own: Lightning's logger deletes what it finds.
-            CSVLogger(output, name="", version=f"csv-{len(list(output.glob('csv-*'))) + 1:02d}"),
-            TensorBoardLogger(output, name="", version="tensorboard"),
-        ],
-        callbacks=[
-            LossBar(),
-            LearningRateMonitor("step"),
-            SaveCheckpoints(output, template),
-            ModelCheckpoint(  # last.ckpt after each epoch, for --resume
-                output, "last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
-            ),
-        ],
-    )
-    loader = training_loader(
+    if qat:
+        fake_quantise(model)
+        if not resume:
+            first = first_batches(dataset, contract.canvas, config)
+            observe(model, islice(first, OBSERVED_BATCHES))
+    module = DetectorModule(
+        model,
+        config,
+        contract,
         dataset,
-        contract.canvas,
-        augment=config.augment,
-        batch=config.batch,
-        workers=config.workers,
-        seed=config.seed,
-        epoch=start_epoch,
+        validation,
+        epoch=position.epoch,
+        batches_done=position.batches_done,
     )
-    if qat is not None and not resume:
-        observe(model, islice(loader, OBSERVED_BATCHES))
+    trainer = make_trainer(config, template, run_record, output)
     try:
-        trainer.fit(module, loader, ckpt_path=str(last) if resume else None)
+        trainer.fit(module, ckpt_path=str(output / "last.ckpt") if resume else None)
     except (KeyboardInterrupt, SystemExit) as stopped:  # Lightning ends the process on Ctrl-C, without a word
         raise InterruptedTrainingError(
-            f"interrupted; what was finished is in {output}. Go on after the last whole epoch: the same "
+            f"interrupted; what was finished is in {output}. Go on after the last save: the same "
             "command with --resume"
         ) from stopped
     except FloatingPointError as error:
         raise MaskrtError(f"training diverged: {error}. Lower --lr or set --set clip=1.") from error
-    plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png")
-    session = EagerSession(model.eval().cpu(), contract, name="model")
-    plot_predictions(Predictor(session), validation or dataset, output / "predictions.png")
-    write_text(output / "metrics.json", json.dumps(module.metrics, indent=1))
+    if trainer.is_global_zero:
+        plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png")
+        session = EagerSession(model.eval().cpu(), contract, name="model")
+        plot_predictions(Predictor(session), validation or dataset, output / "predictions.png")
+        write_text(output / "metrics.json", json.dumps(module.metrics, indent=1))
     return dataclasses.replace(template, state_dict=plain_weights(model), metrics=module.metrics)
 
 
-def check_resumable(output: Path, config: MaskRcnnConfig, classes: tuple[Category, ...], epochs: int) -> int:
-    """Epochs that the run in `output` has done.
-
-    Raises CheckpointError unless it is one of this model and these classes with epochs left to do.
-    """
-    if not (output / "last.ckpt").is_file():
-        raise CheckpointError(
-            f"{output / 'last.ckpt'}: nothing to resume from. Start afresh: leave out --resume."
+def begin(
+    model: FasterRCNN,
+    model_config: MaskRcnnConfig,
+    config: TrainConfig,
+    classes: tuple[Category, ...],
+    backbone_weights: str | None,
+    start: Checkpoint | None,
+) -> None:
+    """Give a new model the weights to start with. Raises MaskrtError where frozen layers would be random."""
+    if start is not None:
+        left_out = load_detector(model, start, classes)
+        if left_out:
+            say(f"left out, as the classes differ: {', '.join(left_out)}")
+    elif backbone_weights:
+        load_backbone(model, model_config, backbone_weights)
+    elif model_config.norm == "frozen_bn":
+        raise MaskrtError(
+            "frozen batch norms around random weights learn nothing. Give the backbone that they belong to "
+            "(--backbone imagenet, or a file), or a detector (--from), or train the norms: --set norm=bn"
         )
-    last = parse_checkpoint(*read_weights_file(output / "last.pt"), str(output / "last.pt"))
-    if last.config != config or last.classes != classes:
-        differs = "classes" if last.classes != classes else "model settings"
-        raise CheckpointError(
-            f"{output / 'last.pt'}: a run with other {differs}. Repeat its command as it was, or start "
-            "afresh in another folder: -o FOLDER"
+    elif config.layers != "all":
+        raise MaskrtError(
+            f"--layers {config.layers}: the layers that do not learn are random. Start from weights: "
+            "--from CHECKPOINT or --backbone imagenet"
         )
-    if last.provenance["epoch"] >= epochs:
-        raise CheckpointError(
-            f"{output / 'last.pt'}: already at epoch {last.provenance['epoch']} of {epochs}. "
-            "For more: --epochs"
-        )
-    return int(last.provenance["epoch"])
 
 
 def _names(dataset: data.Dataset) -> list[str]:
@@ -191,10 +172,18 @@ def command(
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the model or the run; repeatable")
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="'imagenet' (downloads) or a ResNet's .pth")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Checkpoint to start from: ours, torchvision's, …")
+    ] = None,
     qat: Annotated[
         Path | None, typer.Option(help="Fine-tune this checkpoint in eight bits, for maskrt calibrate")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last whole epoch")] = False,
+    layers: Annotated[
+        str, typer.Option(help="heads, 5+, 4+, 3+ or all; or in turn, by epoch: heads:20,4+:40,all")
+    ] = "all",
+    devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes) on each machine")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start each with torchrun")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after the last save")] = False,
     format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto",
     images: Annotated[Path | None, typer.Option(help="Folder of DATA's images")] = None,
     val_images: Annotated[Path | None, typer.Option(help="Folder of VAL's images")] = None,
@@ -208,11 +197,14 @@ def command(
     """
     if preset not in PRESETS:
         raise MaskrtError(f"--preset {preset}: expected one of {', '.join(PRESETS)}.")
+    if sum(map(bool, (start, backbone, qat))) > 1:
+        raise MaskrtError("--from, --qat and --backbone each bring weights to start with. Give one of them.")
     model_config, config = PRESETS[preset]
-    start = read_checkpoint(qat) if qat else None
-    if start is not None:
-        model_config, config = start.config, QAT
-    chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed}
+    checkpoint = read_checkpoint(qat) if qat else load_checkpoint(start) if start else None
+    if checkpoint:
+        model_config, config = checkpoint.config, QAT if qat else config
+    chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed, "layers": layers}
+    chosen |= {"devices": devices, "nodes": nodes, "lr_images": None if lr is None else 0}
     config = dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})
     for text in settings or []:
         name, equals, value = text.partition("=")
@@ -237,9 +229,15 @@ def command(
         config,
         output,
         backbone_weights=backbone,
-        qat=start,
+        start=checkpoint,
+        qat=qat is not None,
         resume=resume,
-        provenance={"data": data_spec, "validation": val, "torch": str(torch.__version__)},
+        provenance={
+            "data": data_spec,
+            "validation": val,
+            "start": str(qat or start) if checkpoint else None,
+            "torch": str(torch.__version__),
+        },
     )
     if done.metrics:
         kind = KINDS[done.config.task][0]

@@ -11,39 +11,11 @@ import torch
 
 from runtime.contract import LEARNED_SCALES
 from runtime.errors import MaskrtError
+from tests.training.runs import TINY, read, run, weights
 from training import train as train_module
-from training.checkpoint import parse_checkpoint, read_checkpoint, read_weights_file
+from training.checkpoint import read_checkpoint
 from training.config import SMALL, override
 from training.fit import lr_factor
-
-TINY = [
-    "--set",
-    "min_size_px=64",
-    "--set",
-    "max_size_px=80",
-    "--set",
-    "box_samples=16",
-    "--set",
-    "mask_convs=16",
-    "--set",
-    "rpn_samples=16",
-    "--set",
-    "rpn_post_nms_train=50",
-    "--set",
-    "rpn_post_nms_test=50",
-    "--set",
-    "precision=32-true",
-]
-
-
-def run(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        train_module.main([*arguments])
-    return int(stopped.value.code or 0)
-
-
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    return parse_checkpoint(*read_weights_file(path), str(path)).state_dict
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +32,7 @@ def test_a_run_leaves_checkpoints_logs_and_pictures(finished: Path) -> None:
     assert list((finished / "tensorboard").glob("events*"))
     metrics = json.loads((finished / "metrics.json").read_text())
     assert {"mask_ap", "mask_ap50", "box_ap75"} <= metrics.keys()
-    checkpoint = parse_checkpoint(*read_weights_file(finished / "last.pt"), "last.pt")
+    checkpoint = read(finished / "last.pt")
     assert [c.name for c in checkpoint.classes] == ["disc", "square", "triangle", "star"]
     assert checkpoint.provenance["epoch"] == 3
 
@@ -83,14 +55,17 @@ def test_the_same_seed_gives_the_same_weights(finished: Path, tmp_path: Path) ->
     assert not all(torch.equal(first[k], other[k]) for k in first)
 
 
-def test_a_killed_run_resumes_without_losing_an_epoch(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("save_every", [0, 1], ids=["after the last epoch", "in the middle of an epoch"])
+def test_a_killed_run_goes_on_to_the_same_weights(
+    save_every: int, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    steps = []
     step = train_module.DetectorModule.training_step
 
     def killed(self, batch, index):
         if self.current_epoch == 2 and index == 1:
             raise RuntimeError("killed")
+        steps.append((self.current_epoch, index))
         return step(self, batch, index)
 
     arguments = [
@@ -103,14 +78,20 @@ def test_a_killed_run_resumes_without_losing_an_epoch(
         "--epochs",
         "3",
         *TINY,
+        "--set",
+        f"save_every_iterations={save_every}",
     ]
     monkeypatch.setattr(train_module.DetectorModule, "training_step", killed)
     with pytest.raises(RuntimeError, match="killed"):
         train_module.main(arguments)
+    assert steps[-2:] == [(1, 2), (2, 0)]
     monkeypatch.undo()
-    assert parse_checkpoint(*read_weights_file(tmp_path / "last.pt"), "").provenance["epoch"] == 2
+    assert read(tmp_path / "last.pt").provenance["epoch"] == 2
     assert run(*arguments, "--resume") == 0
-    checkpoint = parse_checkpoint(*read_weights_file(tmp_path / "last.pt"), "")
+    steps_again = 2 if save_every else 3
+    with (tmp_path / "csv-02" / "metrics.csv").open() as stream:
+        assert sum(bool(row["train/loss"]) for row in csv.DictReader(stream)) == steps_again
+    checkpoint = read(tmp_path / "last.pt")
     assert checkpoint.provenance["epoch"] == 3
     uninterrupted = weights(finished / "last.pt")
     assert all(torch.equal(checkpoint.state_dict[k], v) for k, v in uninterrupted.items())
@@ -135,6 +116,10 @@ def test_a_finished_run_or_another_model_is_not_resumed(
     assert "already at epoch 3 of 3" in capsys.readouterr().err
     assert run(*same, "--epochs", "4", "--set", "mask_convs=32") == 2
     assert "a run with other model settings" in capsys.readouterr().err
+    assert run(*same, "--epochs", "4", "--batch", "1") == 2
+    assert "a run with other settings (batch was 2)" in capsys.readouterr().err
+    assert run(*same, "--epochs", "4", "--data", "synthetic:7") == 2
+    assert "a run with other images" in capsys.readouterr().err
     assert (finished / "metrics.json").read_bytes() == before
 
 
@@ -241,7 +226,7 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
         ("min_size_px", "expected KEY=VALUE"),
         ("optimizer=adam", "optimizer is 'adam', expected one of"),
         ("augment=strong", "augment is 'strong', expected one of"),
-        ("batch=0", "the first two must be at least 1"),
+        ("batch=0", "batch is 0, expected at least 1"),
         ("mean=1,2", "expected three numbers"),
     ],
 )

@@ -66,8 +66,9 @@ class Problem:
 class Problems:
     """The problems of one annotation file."""
 
-    def __init__(self, annotation_file: Path):
-        self.annotation_file = annotation_file
+    def __init__(self, annotation_file: Path, skip: str = "--skip-bad") -> None:
+        """skip: what a user writes to go on without them."""
+        self.annotation_file, self.skip = annotation_file, skip
         self.found: list[Problem] = []
         self.on_dropped_image = 0  # sound annotations that go because their image does
 
@@ -96,5 +97,5 @@ class Problems:
         if rest:
             reasons = ", ".join(f"{reason} {n}" for reason, n in rest.most_common())
             lines.append(f"  and {rest.total()} more: {reasons}")
-        lines.append("Mend the file, or go on without them: --skip-bad drops them and counts them.")
+        lines.append(f"Mend the file, or go on without them: {self.skip} drops them and counts them.")
         return "\n".join(lines)

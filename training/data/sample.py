@@ -95,6 +95,9 @@ class Dataset:
         self.dropped = dropped or {}
         self._samples = samples
 
+    def __deepcopy__(self, memo: Any) -> Dataset:
+        return self  # never changed, and large: a copy of what holds it need not hold another
+
     def __len__(self) -> int:
         return len(self._samples)
 

@@ -1,0 +1,151 @@
+"""Ways to train: from a checkpoint, heads first, by accumulated gradients, averaged, best by loss."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from runtime.contract import Category
+from tests.training.runs import SETTINGS, TINY, logged, run, setting, weights
+from training.checkpoint import Checkpoint
+from training.config import PAPER, SMALL, TrainConfig, override
+from training.models import build_mask_rcnn
+from training.pretrained import CLASS_LAYERS
+
+# Every image has one positive RoI and as many samples, so that the mean over images is that over batches; group
+# norms see one image at a time.
+EQUAL_SHARES = setting("norm=gn", "optimizer=sgd", "box_positive_fraction=0.07", "augment=none")
+ROUNDING = 1e-5  # sums in another order, after two steps of weights below 1
+
+
+def checkpoint(*names: str) -> Checkpoint:
+    """A random detector of other classes, in the tiny settings."""
+    fields = {name: value for name, value in (pair.split("=") for pair in SETTINGS) if name != "precision"}
+    config = override(SMALL[0], fields | {"num_classes": str(len(names) + 1)})
+    torch.manual_seed(0)
+    classes = tuple(Category(number, name) for number, name in enumerate(names, start=1))
+    return Checkpoint(config=config, classes=classes, state_dict=build_mask_rcnn(config).state_dict())
+
+
+def test_from_a_checkpoint_of_other_classes_the_heads_learn_on_a_backbone_that_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint("cat", "dog").save(tmp_path / "start.pt")
+    output = tmp_path / "run"
+    arguments = ["--data", "synthetic:2", "-o", str(output), "--from", str(tmp_path / "start.pt")]
+    assert run(*arguments, "--layers", "heads", "--epochs", "1", "--set", "precision=32-true") == 0
+    before, after = weights(tmp_path / "start.pt"), weights(output / "last.pt")
+    body = [key for key in after if key.startswith("backbone.body.")]
+    assert all(torch.equal(before[key], after[key]) for key in body), "running statistics too"
+    assert not torch.equal(before["rpn.head.conv.0.0.weight"], after["rpn.head.conv.0.0.weight"])
+    said = capsys.readouterr().err
+    assert "left out, as the classes differ: " in said
+    left_out = [key for key in after if key.startswith(CLASS_LAYERS)]
+    assert len(left_out) == 6
+    assert all(key in said for key in left_out)
+    assert after["roi_heads.box_predictor.cls_score.weight"].shape[0] == 5
+
+
+def test_from_a_checkpoint_of_the_same_classes_nothing_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = checkpoint("disc", "square", "triangle", "star")
+    start.save(tmp_path / "start.pt")
+    arguments = ["--data", "synthetic:2", "-o", str(tmp_path / "run"), "--from", str(tmp_path / "start.pt")]
+    assert run(*arguments, "--lr", "0", "--epochs", "1", "--set", "precision=32-true") == 0
+    assert "left out" not in capsys.readouterr().err
+    after = weights(tmp_path / "run" / "last.pt")
+    learned = [name for name, _ in start.build().named_parameters()]
+    assert all(torch.equal(start.state_dict[name], after[name]) for name in learned)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint("cat").save(tmp_path / "start.pt")
+    arguments = ["--data", "synthetic:2", "-o", str(tmp_path / "run"), "--from", str(tmp_path / "start.pt")]
+    assert run(*arguments, "--set", "mask_convs=32") == 2
+    assert "do not fit the model: roi_heads.mask_head.0.0.weight" in capsys.readouterr().err
+    assert run(*arguments, "--backbone", "imagenet") == 2
+    assert "Give one of them" in capsys.readouterr().err
+
+
+def test_accumulated_gradients_are_those_of_the_larger_batch(tmp_path: Path) -> None:
+    arguments = ["--data", "synthetic:4", "--epochs", "1", "--lr", "0.01", *TINY, *EQUAL_SHARES]
+    assert run(*arguments, "-o", str(tmp_path / "one"), "--batch", "2") == 0
+    assert run(*arguments, "-o", str(tmp_path / "two"), "--batch", "1", "--set", "accumulate=2") == 0
+    one, two = logged(tmp_path / "one", "train/loss"), logged(tmp_path / "two", "train/loss")
+    assert [(two[i] + two[i + 1]) / 2 for i in (0, 2)] == pytest.approx(one, rel=1e-4)
+    first, second = (weights(tmp_path / name / "last.pt") for name in ("one", "two"))
+    for key, value in first.items():
+        torch.testing.assert_close(second[key], value, rtol=0, atol=ROUNDING, msg=key)
+
+
+def test_the_average_is_kept_and_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--data", "synthetic:4", "--batch", "1", *TINY, "--set", "save_every_iterations=1"]
+    averaged = [*arguments, "--epochs", "1", "--set", "ema_decay=0.5"]
+    assert run(*arguments, "-o", str(tmp_path / "plain"), "--epochs", "1") == 0
+    assert run(*averaged, "-o", str(tmp_path / "averaged")) == 0
+
+    from training.fit import DetectorModule
+
+    step = DetectorModule.training_step
+
+    def killed(self, batch, index):
+        if index == 2:
+            raise RuntimeError("killed")
+        return step(self, batch, index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DetectorModule, "training_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(*averaged, "-o", str(tmp_path / "resumed"))
+    assert run(*averaged, "-o", str(tmp_path / "resumed"), "--resume") == 0
+    plain, whole, resumed = (weights(tmp_path / n / "last.pt") for n in ("plain", "averaged", "resumed"))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    key = "rpn.head.conv.0.0.weight"
+    assert not torch.equal(plain[key], whole[key])
+
+
+def test_best_by_loss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", "synthetic:2", "--epochs", "3", *TINY, "--set", "best=loss"]
+    assert run(*arguments, "-o", str(tmp_path / "none")) == 2
+    assert "Give it: --val DATA" in capsys.readouterr().err
+    output = tmp_path / "run"
+    assert run(*arguments, "-o", str(output), "--val", "synthetic:2:1") == 0
+    losses = logged(output, "val/loss")
+    assert len(set(losses)) == 3
+    from tests.training.runs import read
+
+    assert read(output / "best.pt").metrics["loss"] == pytest.approx(min(losses))
+    assert json.loads((output / "metrics.json").read_text())["loss"] == pytest.approx(losses[-1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layers", "heads"], "the layers that do not learn are random. Start from weights: --from"),
+        (["--layers", "head"], "'head' is none of heads"),
+        (["--set", "sync_bn=True"], "synchronised batch norm needs GPUs"),
+        (["--devices", "3"], "2 images for 3 processes of 2 at a time, expected at least 6"),
+        (["--set", "ema_decay=1.0"], "ema_decay is 1.0, expected below 1"),
+        (["--set", "accumulate=0"], "accumulate is 0, expected at least 1"),
+        (["--set", "best=iou"], "best is 'iou', expected one of"),
+    ],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with GPUs sync_bn is welcome")
+def test_a_way_that_leads_nowhere_is_refused(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--data", "synthetic:2", "-o", str(tmp_path / "run"), *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_paper_s_learning_rate_goes_with_the_images_a_step() -> None:
+    config = PAPER[1]
+    assert (config.lr, config.lr_images) == (0.02, 16)
+    assert config.peak_lr == pytest.approx(0.0025), "two images on one GPU"
+    assert override(config, {"devices": "8"}).peak_lr == pytest.approx(0.02)
+    assert override(config, {"accumulate": "8"}).peak_lr == pytest.approx(0.02)
+    assert TrainConfig(lr=0.3, batch=7).peak_lr == 0.3, "as it is, where it is meant for no number of images"
