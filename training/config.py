@@ -36,7 +36,7 @@ class TrainConfig:
     augment: str = "flip"  # training/augment.py
     sync_bn: bool = False  # batch norms see the images of all GPUs
     ema_decay: float = 0.0  # of the exponential moving average of the weights, which is what is kept; 0: none
-    best: str = "ap"  # what best.pt is the best of: "ap", of the masks if there are, or "loss", both on the validation set
+    best: str = "ap"  # of the validation set, what makes best.pt: "ap" (of masks if there are) or "loss"
     save_every_iterations: int = 0  # to resume in the middle of an epoch; 0: saved after each epoch
     seed: int = 0
     workers: int = 4  # processes that load images; 0: the training process itself
