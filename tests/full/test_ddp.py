@@ -53,7 +53,8 @@ def test_two_processes_are_one_with_twice_the_batch(
     assert metrics[1] == pytest.approx(metrics[0], abs=1e-6)
 
 
-def test_the_comparison_tells_another_order_apart(alone: Path, tmp_path: Path) -> None:
-    train(tmp_path / "two", "--batch", "1", "--devices", "2", "--seed", "1")
-    one, two = weights(alone / "last.pt"), weights(tmp_path / "two" / "last.pt")
-    assert max(float((two[key] - value).abs().max()) for key, value in one.items()) > 10 * ROUNDING
+def test_the_comparison_tells_half_of_the_batch_apart(alone: Path, tmp_path: Path) -> None:
+    train(tmp_path / "half", "--batch", "1")
+    assert logged(tmp_path / "half", "train/loss")[0] != pytest.approx(
+        logged(alone, "train/loss")[0], rel=1e-3
+    )
