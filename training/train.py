@@ -65,7 +65,7 @@ def train(
         dataset = dataset.with_classes(start.classes)
     if validation is not None:
         validation = validation.with_classes(dataset.classes)
-    check_settings(config, len(dataset), has_validation=validation is not None)
+    check_settings(config, len(dataset), has_validation=validation is not None, qat=qat)
     _quiet()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model_config = dataclasses.replace(model_config, num_classes=len(dataset.classes) + 1)

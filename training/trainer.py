@@ -19,7 +19,7 @@ from training.progress import LossBar
 from training.saving import AveragedWeights, SaveCheckpoints, resumable
 
 
-def check_settings(config: TrainConfig, images: int, *, has_validation: bool) -> None:
+def check_settings(config: TrainConfig, images: int, *, has_validation: bool, qat: bool) -> None:
     """Raise MaskrtError for settings that this machine or this data cannot serve."""
     step = config.batch * config.devices * config.nodes
     if config.devices * config.nodes > 1 and images < step:
@@ -34,6 +34,8 @@ def check_settings(config: TrainConfig, images: int, *, has_validation: bool) ->
         raise MaskrtError(
             "--set sync_bn=True: synchronised batch norm needs GPUs; here is none. Leave it out."
         )
+    if config.ema_decay and qat:
+        raise MaskrtError("--set ema_decay with --qat: scales are not averaged. Leave it out.")
     if config.best == "loss" and not has_validation:
         raise MaskrtError("--set best=loss: the loss is that of validation data. Give it: --val DATA")
 
@@ -41,7 +43,10 @@ def check_settings(config: TrainConfig, images: int, *, has_validation: bool) ->
 def make_trainer(
     config: TrainConfig, template: Checkpoint, record: dict[str, Any], output: Path
 ) -> lightning.Trainer:
-    """The trainer of a run that leaves its files in `output`. template, record: as SaveCheckpoints has them."""
+    """The trainer of a run that leaves its files in `output`.
+
+    template, record: as SaveCheckpoints takes them.
+    """
     processes = config.devices * config.nodes
     strategy: Any = "auto"
     if processes > 1:
