@@ -1,4 +1,4 @@
-"""`make bench`: Mask R-CNN R50-FPN at 800×1088 on this CPU: PyTorch eager, ONNX Runtime FP32 and INT8.
+"""`make bench`: Mask R-CNN R50-FPN at 800×1088 on this CPU: PyTorch eager, each backend in FP32 and INT8.
 
 The network alone on one canvas, interleaved in this process. The weights are random but lively, calibrated on
 the synthetic pictures they were made with: what is measured is the speed, accuracy is tests/full's matter.
@@ -56,26 +56,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    from runtime.bench import measure, print_timings
+    from runtime.backends import installed
+    from runtime.bench import infer_call, interleave, print_timings
     from runtime.cli import say
     from runtime.files import write_text
     from runtime.session import open_session
 
     make_models()
     share = make_int8()
-    sessions = [open_session(path) for path in (CHECKPOINT, MODEL, INT8_MODEL)]
-    timings = measure(sessions, *canvas(), rounds=rounds)
-    detections = [int(s.infer(*canvas()).num_detections[0]) for s in sessions]
+    backends = installed()
+    sessions = {"eager": open_session(CHECKPOINT)}
+    for precision, path in (("FP32", MODEL), ("INT8", INT8_MODEL)):
+        sessions |= {f"{precision}, {name}": open_session(path, backend=name) for name in backends}
+    timings = interleave([(name, infer_call(s, *canvas())) for name, s in sessions.items()], rounds)
+    detections = [int(s.infer(*canvas()).num_detections[0]) for s in sessions.values()]
     print_timings(timings, f"R50-FPN, 1x{HEIGHT_PX}x{WIDTH_PX}, {rounds} rounds, {detections} detections")
     size = INT8_MODEL.stat().st_size / MODEL.stat().st_size
-    faster = timings[1].median_ms / timings[2].median_ms
-    print(
-        f"INT8 is {faster:.2f} times as fast as FP32 on ONNX Runtime; file: {size:.1%} of its size; "
-        f"{share:.1%} of the multiply-adds in INT8"
-    )
+    median_ms = {t.model: t.median_ms for t in timings}
+    for name in backends:
+        faster = median_ms[f"FP32, {name}"] / median_ms[f"INT8, {name}"]
+        print(f"INT8 is {faster:.2f} times as fast as FP32 on {name}")
+    print(f"INT8's file: {size:.1%} of FP32's size; {share:.1%} of the multiply-adds in INT8")
     facts = {
         "machine": processor(),
-        "versions": {name: metadata.version(name) for name in ("torch", "torchvision", "onnxruntime")},
+        "versions": {name: metadata.version(name) for name in ("torch", "torchvision", *backends)},
         "rounds": rounds,
         "timings": [asdict(t) for t in timings],
         "detections": detections,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import shutil
 from pathlib import Path
@@ -46,6 +47,32 @@ def trained(data_dir: Path, *arguments: str) -> Path:
 def droplets_checkpoint(data_dir: Path) -> Path:
     """R18-FPN trained on the droplets."""
     return trained(data_dir, *DROPLETS)
+
+
+@pytest.fixture(scope="session")
+def droplets_onnx(droplets_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """R18-FPN trained on the droplets, exported for a CPU."""
+    path = tmp_path_factory.mktemp("droplets") / "droplets.onnx"
+    export = [str(droplets_checkpoint), "-o", str(path), "--detections", "dynamic"]
+    assert run("export.to_onnx", *export) == 0
+    return path
+
+
+@pytest.fixture(scope="session")
+def droplets_int8(droplets_onnx: Path, data_dir: Path) -> Path:
+    """The same in INT8, for a CPU, as it passed the gate."""
+    path = droplets_onnx.with_suffix(".int8.onnx")
+    droplets = data_dir / "droplets"
+    sets = ["--data", str(droplets / "train"), "--val", str(droplets / "val"), "--class-name", "droplet"]
+    assert run("calibration.calibrate", str(droplets_onnx), "-o", str(path), *sets) == 0
+    return path
+
+
+def run(module: str, *arguments: str) -> int:
+    """A stage's program, in this process. Its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(module).main(list(arguments))
+    return int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="session")

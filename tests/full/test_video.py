@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from export.to_onnx import export_onnx, save_onnx
-from export.weights import load_checkpoint
 from runtime.backends import installed
 from runtime.draw import draw
 from runtime.frames import Frame, Inferred
@@ -30,15 +28,8 @@ FRAMES, FPS, ROUNDS = 60, 25.0, 3
 HEIGHT_PX, WIDTH_PX = 1080, 1920
 MIN_SCORE = 0.5
 OVERLAP = 0.9  # of the pipeline's time, the part in which its slowest stage is at work
+OVERLAPPING = 1.25  # what overlap is to gain where the stages beside inference have a share worth hiding
 NEVER_SLOWER = 0.97  # of the time of the stages one after the other; the rest is the machine's own spread
-
-
-@pytest.fixture(scope="module")
-def model(droplets_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("video") / "droplets.onnx"
-    checkpoint = load_checkpoint(droplets_checkpoint)
-    save_onnx(export_onnx(checkpoint, checkpoint.contract(detections="dynamic")), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +90,10 @@ def lines(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
-def test_frames_give_what_single_images_give(model: Path, video: Path, tmp_path: Path) -> None:
-    infer(model, video, "-o", tmp_path / "out.mp4", "--min-score", MIN_SCORE, "--json")
+def test_frames_give_what_single_images_give(droplets_onnx: Path, video: Path, tmp_path: Path) -> None:
+    infer(droplets_onnx, video, "-o", tmp_path / "out.mp4", "--min-score", MIN_SCORE, "--json")
 
-    one_after_the_other(open_session(model), video, tmp_path / "single")
+    one_after_the_other(open_session(droplets_onnx), video, tmp_path / "single")
     piped, single = lines(tmp_path / "out"), lines(tmp_path / "single")
     assert len(piped) == FRAMES
     assert sum(len(line["detections"]) for line in piped) > FRAMES
@@ -113,12 +104,26 @@ def test_frames_give_what_single_images_give(model: Path, video: Path, tmp_path:
 
 
 @pytest.mark.parametrize("backend", installed())
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("model", "threads", "faster"),
+    [
+        ("droplets_onnx", 1, NEVER_SLOWER),
+        ("droplets_onnx", 2, NEVER_SLOWER),
+        ("droplets_int8", 1, OVERLAPPING),
+    ],
+)
 def test_the_pipeline_takes_as_long_as_its_slowest_stage(
-    threads: int, backend: str, model: Path, video: Path, tmp_path: Path
+    model: str,
+    threads: int,
+    faster: float,
+    backend: str,
+    video: Path,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
-    """With inference held to one core, and never longer than one stage after the other. Needs a quiet machine."""
-    session = open_session(model, backend=backend, threads=threads)
+    """With inference held to one of two cores, and never longer than one stage after the other. Needs two cores
+    with nothing else to do."""
+    session = open_session(request.getfixturevalue(model), backend=backend, threads=threads)
     ratios, shares = [], []
     for _ in range(ROUNDS):
         start_s = time.perf_counter()
@@ -129,8 +134,12 @@ def test_the_pipeline_takes_as_long_as_its_slowest_stage(
         ratios.append((middle_s - start_s) / (end_s - middle_s))
         shares.append(max(spent_ms.values()) * FRAMES / 1e3 / (end_s - middle_s))
     breakdown = ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in spent_ms.items())
-    print(f"{backend}, {threads} threads: {np.median(ratios):.2f} times as fast as in turn; {breakdown}")
+    bound = sum(spent_ms.values()) / max(spent_ms.values())
+    print(
+        f"{model}, {backend}, {threads} threads: {np.median(ratios):.2f} times as fast as in turn ({breakdown};"
+    )
+    print(f"no more than {bound:.2f} is to be had where the slowest stage never waits)")
 
-    assert np.median(ratios) >= NEVER_SLOWER
+    assert np.median(ratios) >= faster
     if threads == 1:
         assert np.median(shares) >= OVERLAP
