@@ -18,3 +18,10 @@ class LossBar(TQDMProgressBar):
         metrics: dict[str, Any] = super().get_metrics(trainer, module)
         metrics.pop("v_num", None)
         return metrics
+
+    def on_exception(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar where it stands: left open it is drawn once more when Python ends."""
+        if self._train_progress_bar is not None:
+            self._train_progress_bar.close()

@@ -16,6 +16,7 @@ from training import train as train_module
 from training.checkpoint import read_checkpoint
 from training.config import SMALL, override
 from training.fit import lr_factor
+from training.progress import LossBar
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +137,12 @@ def test_ctrl_c_says_how_to_go_on(
     def interrupted(self, batch, index):
         raise KeyboardInterrupt
 
+    bars: list[LossBar] = []
+    monkeypatch.setattr(train_module, "LossBar", lambda: bars.append(LossBar()) or bars[-1])
     monkeypatch.setattr(train_module.DetectorModule, "training_step", interrupted)
     assert run("--data", "synthetic:2", "-o", str(tmp_path / "run"), "--epochs", "1", *TINY) == 130
     assert "--resume" in capsys.readouterr().err
+    assert bars[0].train_progress_bar.disable, "closed, or it is drawn again when Python ends"
 
 
 def test_resuming_from_nothing_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
