@@ -19,7 +19,7 @@ from calibration.qdq import INT8_MAX, UINT8_MAX, Ranges, activation_scale
 from runtime.cli import track
 from runtime.contract import IMAGE_SIZES, IMAGES, Contract
 from runtime.files import atomic_path
-from runtime.stages import MAPS, PREFIX
+from runtime.stages import PREFIX, layout_of
 
 Build = Callable[[Plan], ModelProto]
 RANKING_IMAGES = 4  # enough to order groups whose losses differ several times over
@@ -29,7 +29,7 @@ RANKING_IMAGES = 4  # enough to order groups whose losses differ several times o
 class Row:
     """One group: what the model loses with it alone in eight bits, and with it alone in float.
 
-    stage_errors: relative error ‖quantised − float‖ / ‖float‖ at the stages (runtime.stages.MAPS), alone.
+    stage_errors: relative error ‖quantised − float‖ / ‖float‖ at its maps (runtime.stages), alone.
     """
 
     group: str
@@ -49,7 +49,7 @@ class Row:
 
 def analyse(plan: Plan, base: ModelProto, build: Build, judge: Judge, contract: Contract) -> list[Row]:
     """Every group of the plan, the most sensitive first, on a few images."""
-    stages = [PREFIX + stage for stage in MAPS]
+    stages = [PREFIX + stage for stage in layout_of(contract.config).maps]
     images = judge.images[:RANKING_IMAGES]
     expected = _run(base, stages, images, contract)
     rows = []
@@ -149,9 +149,10 @@ def plot(rows: list[Row], output: Path) -> None:
     left.invert_yaxis()
     left.set(xlabel="loss against the float model (Verdict.loss)", title="In eight bits")
     left.legend()
-    errors = np.array([[row.stage_errors[stage] for stage in MAPS] for row in rows])
+    maps = list(rows[0].stage_errors)
+    errors = np.array([[row.stage_errors[stage] for stage in maps] for row in rows])
     shown = right.imshow(errors, aspect="auto", cmap="viridis")
-    right.set_xticks(np.arange(len(MAPS)), MAPS, rotation=90, fontsize=7)
+    right.set_xticks(np.arange(len(maps)), maps, rotation=90, fontsize=7)
     right.set_yticks(places, names)
     right.set_title("Relative error at each stage, the group alone in eight bits")
     figure.colorbar(shown, ax=right)

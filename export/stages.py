@@ -51,9 +51,9 @@ def read_with_stages(path: Path) -> bytes:
 
 
 def cut_into_parts(path: Path) -> dict[str, bytes]:
-    """The parts of the graph between its stages (runtime.stages.PARTS), each an ONNX model, serialised.
+    """The parts of the graph between its stages (runtime.stages.parts_of), each an ONNX model, serialised.
 
-    A part takes what PARTS says and, where it reads them, the graph's own inputs.
+    A part takes what parts_of says and, where it reads them, the graph's own inputs.
     """
     model = onnx.load(path)
     show_stages(model, str(path))

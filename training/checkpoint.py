@@ -117,8 +117,7 @@ class Checkpoint:
     def _masks(self) -> dict[str, Any]:
         if self.config.task != "instance":
             return {"mask_size": None, "mask_frame": None, "mask_threshold": None}
-        side = 2 * self.config.mask_roi_size  # of the deconvolution
-        return {"mask_size": side, "mask_frame": "box", "mask_threshold": MASK_THRESHOLD}
+        return {"mask_size": self.config.mask_size, "mask_frame": "box", "mask_threshold": MASK_THRESHOLD}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the checkpoint atomically."""

@@ -11,6 +11,7 @@ from runtime.errors import MaskrtError
 from training.augment import AUGMENTATIONS
 from training.layers import parse_plan
 from training.models import MaskRcnnConfig
+from training.models.mask_rcnn import C4, MOBILENET
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # Lightning's names
 
@@ -123,7 +124,7 @@ QAT = TrainConfig(
     workers=0,
 )
 
-PRESETS = {"small": SMALL, "paper": PAPER}
+PRESETS = {"small": SMALL, "paper": PAPER, "c4": (C4, PAPER[1]), "mobilenet": (MOBILENET, PAPER[1])}
 
 
 def override(config: Any, values: dict[str, str]) -> Any:

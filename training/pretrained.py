@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torchvision.models import get_model_weights
 from torchvision.models.detection import FasterRCNN
 
@@ -12,36 +15,53 @@ from training.models import MaskRcnnConfig
 
 # The layers that tell classes apart: their outputs are the classes' own.
 CLASS_LAYERS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
+OWN = ("fc.", "classifier.")  # a classifier's last layers
+BODY, RES5 = "backbone.body.", "roi_heads.box_head.res5."
 
 
 def load_backbone(model: FasterRCNN, config: MaskRcnnConfig, source: str) -> None:
-    """Put a classifier's weights into the ResNet, in place.
+    """Put a classifier's weights into the backbone, and into the head that is its last layer on C4, in place.
 
     source: "imagenet" (torchvision's, downloaded on first use) or a state dict's file. Raises
     CheckpointError where it cannot be had or does not fit.
     """
-    if source == "imagenet":
-        try:
-            weights = get_model_weights(config.backbone)["IMAGENET1K_V1"].get_state_dict(check_hash=True)
-        except OSError as error:
-            raise CheckpointError(
-                f"--backbone imagenet: the weights of {config.backbone} could not be downloaded ({error}). "
-                "Download them elsewhere and give the file: --backbone resnet.pth"
-            ) from error
-    else:
-        weights, _ = read_weights_file(source)
-    body = {k: v for k, v in weights.items() if not k.startswith("fc.")}
+    weights = _imagenet(config.backbone) if source == "imagenet" else read_weights_file(source)[0]
+    given = {_detector_key(key, config): value for key, value in weights.items() if not key.startswith(OWN)}
     try:
-        result = model.backbone.body.load_state_dict(body, strict=False)
+        result = model.load_state_dict(given, strict=False)
     except RuntimeError as error:
         raise CheckpointError(f"{source}: not the weights of a {config.backbone}: {error}") from error
-    missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
-    unexpected = [key for key in result.unexpected_keys if not key.endswith("num_batches_tracked")]
+    missing, unexpected = (
+        [key for key in keys if key.startswith((BODY, RES5)) and not key.endswith("num_batches_tracked")]
+        for keys in (result.missing_keys, result.unexpected_keys)
+    )
     if missing or unexpected:
         raise CheckpointError(
             f"{source}: not the weights of a {config.backbone}: missing {missing[:3]}, "
             f"unexpected {unexpected[:3]}."
         )
+
+
+def _imagenet(backbone: str) -> Mapping[str, Any]:
+    try:
+        return get_model_weights(backbone)["IMAGENET1K_V1"].get_state_dict(check_hash=True)
+    except ValueError as error:
+        raise CheckpointError(
+            f"--backbone imagenet: torchvision has no weights of {backbone}. Give a file: "
+            "--backbone resnet.pth"
+        ) from error
+    except OSError as error:
+        raise CheckpointError(
+            f"--backbone imagenet: the weights of {backbone} could not be downloaded ({error}). "
+            "Download them elsewhere and give the file: --backbone resnet.pth"
+        ) from error
+
+
+def _detector_key(key: str, config: MaskRcnnConfig) -> str:
+    """Where a classifier's tensor stands in the detector."""
+    if config.neck == "c4" and key.startswith("layer4."):
+        return RES5 + key.removeprefix("layer4.")
+    return BODY + key.removeprefix("features.")  # MobileNet's prefix; ResNets have none
 
 
 def load_detector(model: FasterRCNN, start: Checkpoint, classes: tuple[Category, ...]) -> list[str]:

@@ -20,8 +20,8 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
 
 from runtime.errors import MaskrtError
+from runtime.stages import FPN
 from training.fake_quantise import FakeQuantise, RoundedWeight
-from training.models.mask_rcnn import FPN_STRIDES
 
 QUANTISERS = "fake_quantise"  # the model's submodule that holds them
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -32,17 +32,22 @@ def fake_quantise(model: FasterRCNN) -> None:
 
     A point is named by the first layer that reads it, "<module>.input.<level>", level 0 unless the layer
     serves several; or "<module>.output" where an addition reads it.
-    Raises MaskrtError for a backbone that is no residual network.
+    Raises MaskrtError for another backbone than a residual network under a pyramid.
     """
+    if model.backbone.layout != FPN:
+        raise MaskrtError(
+            "--qat: only ResNets under a feature pyramid are known. Quantise this model after training: "
+            "maskrt calibrate MODEL.onnx --data IMAGES"
+        )
     _freeze_batch_norms(model)
     heads, points = model.roi_heads, _Points(model)
     _round_backbone(model, points)
     rpn = points.name_of(_layers(model.rpn.head.conv)[0])
-    pyramid = [points.new(f"{rpn}.input.{k}") for k in range(len(FPN_STRIDES))]
+    pyramid = [points.new(f"{rpn}.input.{k}") for k in range(FPN.pooled)]
     model.backbone.register_forward_hook(lambda _, args, maps: _each(maps, [*pyramid, pyramid[-1]]))
     for conv in _layers(model.rpn.head.conv)[1:]:
         name = points.name_of(conv)
-        levels = cycle([points.new(f"{name}.input.{k}") for k in range(len(FPN_STRIDES) + 1)])
+        levels = cycle([points.new(f"{name}.input.{k}") for k in range(len(FPN.levels))])
         conv.register_forward_pre_hook(lambda _, args, levels=levels: (next(levels)(args[0]),))
     of_rois = [heads.box_head]
     if heads.has_mask():

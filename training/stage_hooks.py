@@ -21,16 +21,15 @@ from runtime.stages import (
     BOX_FEATURES,
     CANVAS,
     CLASS_LOGITS,
-    LEVELS,
     MASK_FEATURES,
     MASK_LOGITS,
     PROPOSAL_COUNTS,
     PROPOSALS,
-    RPN_DELTAS,
-    RPN_LOGITS,
     Stages,
+    layout_of,
     stages_of,
 )
+from training.models.backbones import body_stages
 
 
 class StageHooks:
@@ -39,6 +38,7 @@ class StageHooks:
     def __init__(self, model: FasterRCNN, contract: Contract) -> None:
         """contract: the model's, whose stages are taken."""
         self._model, self._stages = model, stages_of(contract)
+        self._layout = layout_of(contract.config)
         self._proposals = contract.config["rpn_post_nms_test"]
         self._seen: dict[str, Any] = {}
         self._handles: list[Any] = []
@@ -46,15 +46,11 @@ class StageHooks:
     def __enter__(self) -> StageHooks:
         body, heads = self._model.backbone.body, self._model.roi_heads
         self._handles = [
-            self._model.backbone.register_forward_hook(self._take_pyramid),
+            self._model.backbone.register_forward_hook(self._take_levels),
             *(
                 module.register_forward_hook(self._take(name))
                 for name, module in (
-                    ("stem", body["maxpool"]),
-                    ("C2", body["layer1"]),
-                    ("C3", body["layer2"]),
-                    ("C4", body["layer3"]),
-                    ("C5", body["layer4"]),
+                    *((stage, body[module]) for module, stage in body_stages(body).items()),
                     ("rpn", self._model.rpn.head),
                     (PROPOSALS, self._model.rpn),
                     (BOX_FEATURES, heads.box_roi_pool),
@@ -77,15 +73,16 @@ class StageHooks:
 
         return hook
 
-    def _take_pyramid(self, module: nn.Module, given: tuple[Tensor], output: dict[str, Tensor]) -> None:
+    def _take_levels(self, module: nn.Module, given: tuple[Tensor], output: dict[str, Tensor]) -> None:
         self._seen[CANVAS] = given[0]
-        self._seen |= dict(zip(LEVELS, output.values(), strict=True))
+        self._seen |= dict(zip(self._layout.levels, output.values(), strict=True))
 
     def taken(self, outputs: Outputs) -> Stages:
         """The stages of the last call, as runtime.stages lays them out. outputs: what the call gave."""
         seen = dict(self._seen)
         logits, deltas = seen.pop("rpn")
-        seen |= dict(zip(RPN_LOGITS, logits, strict=True)) | dict(zip(RPN_DELTAS, deltas, strict=True))
+        seen |= dict(zip(self._layout.rpn_logits, logits, strict=True))
+        seen |= dict(zip(self._layout.rpn_deltas, deltas, strict=True))
         seen[CLASS_LOGITS], seen[BOX_DELTAS] = seen.pop("box")
         proposals, _ = seen[PROPOSALS]
         seen[PROPOSAL_COUNTS] = torch.tensor([len(boxes) for boxes in proposals], dtype=torch.int32)

@@ -163,7 +163,9 @@ def command(
     data_spec: Annotated[str, typer.Option("--data", help="Annotations, or synthetic[:COUNT[:SEED]]")],
     val: Annotated[str | None, typer.Option(help="Validation data, in the same form")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run")] = Path("out/train"),
-    preset: Annotated[str, typer.Option(help="small (from scratch, minutes) or paper")] = "small",
+    preset: Annotated[
+        str, typer.Option(help="small (from scratch, minutes), paper, c4 or mobilenet")
+    ] = "small",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images per step")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Peak learning rate")] = None,
@@ -171,7 +173,9 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the model or the run; repeatable")
     ] = None,
-    backbone: Annotated[str | None, typer.Option(help="'imagenet' (downloads) or a ResNet's .pth")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="'imagenet' (downloads) or a classifier's .pth")
+    ] = None,
     start: Annotated[
         Path | None, typer.Option("--from", help="Checkpoint to start from: ours, torchvision's, …")
     ] = None,

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from export.graphs.mask_rcnn import MaskRcnnGraph
+from training.models.backbones import FpnBackbone
+from training.models.c4 import Res5Head, SharedRes5
 
 HALF_MAX = float(torch.finfo(torch.float16).max)  # 65504
 # A unit stays float32 from half of that on: images that were not scanned go somewhat further.
@@ -23,23 +25,25 @@ LIMIT = HALF_MAX / 2
 
 def units(graph: MaskRcnnGraph) -> dict[str, list[nn.Module]]:
     """The switchable units by name, each the modules it is made of."""
-    body: Any = graph.backbone.body
-    blocks = {
-        f"backbone.body.{name}.{index}": [block]
-        for name in ("layer1", "layer2", "layer3", "layer4")
-        for index, block in enumerate(getattr(body, name))
-    }
-    found = {
-        "backbone.body.conv1": [body.conv1],
-        **blocks,
-        "backbone.fpn": [graph.backbone.fpn],
+    found: dict[str, list[nn.Module]] = {}
+    for name, module in graph.backbone.body.items():
+        if isinstance(module, nn.Sequential) and name.startswith("layer"):
+            found |= {f"backbone.body.{name}.{index}": [block] for index, block in enumerate(module)}
+        elif any(True for _ in module.parameters()):
+            found[f"backbone.body.{name}"] = [module]
+    if isinstance(graph.backbone, FpnBackbone):
+        found["backbone.fpn"] = [graph.backbone.fpn]
+    box_head = graph.detections.box_head
+    found |= {
         "proposals.head": [graph.proposals.head],
-        "detections.box_head": [graph.detections.box_head],
+        # res5 is called by the mask branch too, past the head that it belongs to.
+        "detections.box_head": [box_head.res5 if isinstance(box_head, Res5Head) else box_head],
         "detections.box_predictor": [graph.detections.box_predictor],
     }
     predictor: Any = graph.mask_predictor
     if predictor is not None:
-        found["mask_head"] = [graph.mask_head]
+        if not isinstance(graph.mask_head, SharedRes5):
+            found["mask_head"] = [graph.mask_head]
         found["mask_predictor"] = [m for m in predictor.children() if list(m.parameters())]
     return found
 

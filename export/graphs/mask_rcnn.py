@@ -18,7 +18,8 @@ from export.graphs.fold import fold_batch_norm
 from export.graphs.masks import own_class_masks
 from export.graphs.proposals import Proposals
 from runtime.errors import ExportError
-from runtime.stages import CANVAS, LEVELS, MASK_FEATURES, MASK_LOGITS, STAGES
+from runtime.stages import CANVAS, MASK_FEATURES, MASK_LOGITS, STAGES
+from training.models.backbones import FpnBackbone, body_stages
 from training.models.mask_branch import SoftmaxMaskHeads
 from training.models.roi_features import CANONICAL_LEVEL, CANONICAL_SCALE_PX, RoiPooler
 
@@ -50,7 +51,7 @@ class MaskRcnnGraph(nn.Module):
         """
         stages: dict[str, Tensor] = {}
         canvas = self.canvas(images, image_sizes)
-        features = self._pyramid(canvas, stages)
+        features = self._features(canvas, stages)
         rois, roi_counts = self.proposals(features, canvas, image_sizes, stages)
         numbered = image_index(rois)
         pooled = pool(self.box_pool, rois.flatten(0, 1), numbered, features)
@@ -60,20 +61,21 @@ class MaskRcnnGraph(nn.Module):
             outputs.append(self._masks(features, boxes, labels, counts, stages))
         return *outputs, *(stages[name] for name in STAGES if name in stages)
 
-    def _pyramid(self, canvas: Tensor, stages: dict[str, Tensor]) -> list[Tensor]:
-        """canvas: (N, 3, H, W) → P2 … P6, (N, C, h, w) each."""
+    def _features(self, canvas: Tensor, stages: dict[str, Tensor]) -> list[Tensor]:
+        """canvas: (N, 3, H, W) → the maps that the RPN reads, (N, C, h, w) each."""
         body, values = self.backbone.body, canvas
-        levels: dict[str, Tensor] = {}
+        named, levels = body_stages(body), dict[str, Tensor]()
+        stages[CANVAS] = canvas
         for name, module in body.items():
             values = module(values)
-            if name == "maxpool":
-                stages["stem"] = values
+            if name in named:
+                stages[named[name]] = values
             if name in body.return_layers:
                 levels[body.return_layers[name]] = values
-        features = list(self.backbone.fpn(levels).values())
-        stages |= {CANVAS: canvas} | dict(zip(("C2", "C3", "C4", "C5"), levels.values(), strict=True))
-        stages |= dict(zip(LEVELS, features, strict=True))
-        return features
+        if isinstance(self.backbone, FpnBackbone):
+            levels = self.backbone.fpn(levels)
+        stages |= dict(zip(self.backbone.layout.levels, levels.values(), strict=True))
+        return list(levels.values())
 
     def _masks(
         self,

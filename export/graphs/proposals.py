@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 
+from export.engine.supported import TOPK_LIMIT
 from export.graphs.boxes import at_least, blank_past, clip, decode, gather_rows
-from runtime.stages import PROPOSAL_COUNTS, PROPOSALS, RPN_DELTAS, RPN_LOGITS
+from runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 
 INVALID_LOGIT = torch.finfo(torch.float32).min  # below any logit
 MIN_SIDE_PX = 1e-3  # torchvision's RegionProposalNetwork.min_size
@@ -25,6 +26,7 @@ class Proposals(nn.Module):
     def __init__(self, model: FasterRCNN) -> None:
         super().__init__()
         self.head = model.rpn.head
+        self.layout = model.backbone.layout
         self.cells = [cell.clone() for cell in model.rpn.anchor_generator.cell_anchors]  # (A, 4) a level
         # Of a generator that knows them; else torchvision's, which follow from the canvas.
         self.strides_px = getattr(model.rpn.anchor_generator, "strides_px", None)
@@ -43,8 +45,8 @@ class Proposals(nn.Module):
         """
         all_boxes, all_scores, all_levels = [], [], []
         logits, deltas = self.head(features)
-        stages.update(zip(RPN_LOGITS, logits, strict=True))
-        stages.update(zip(RPN_DELTAS, deltas, strict=True))
+        stages.update(zip(self.layout.rpn_logits, logits, strict=True))
+        stages.update(zip(self.layout.rpn_deltas, deltas, strict=True))
         for level, (feature, logit, delta) in enumerate(zip(features, logits, deltas, strict=True)):
             logit, delta = logit.to(image_sizes.dtype), delta.to(image_sizes.dtype)  # of a head in half
             best, anchors, rows = self._top(level, feature, logit, canvas)
@@ -76,11 +78,11 @@ class Proposals(nn.Module):
         cell = self.cells[level].to(logit)
         flat = logit.permute(0, 2, 3, 1).reshape(logit.shape[0], -1)  # (N, H·W·A), anchors fastest
         if isinstance(flat.shape[1], int):
-            best, rows = torch.topk(flat, min(self.per_level, flat.shape[1]))
+            best, rows = top_rows(flat, min(self.per_level, flat.shape[1]))
         else:
             # A level of unknown size may hold fewer than k: pad, so that k stays a constant.
             padding = flat.new_full((flat.shape[0], self.per_level), -torch.inf)
-            best, rows = torch.topk(torch.cat([flat, padding], dim=1), self.per_level)
+            best, rows = top_rows(torch.cat([flat, padding], dim=1), self.per_level)
             rows = torch.where(best > -torch.inf, rows, 0)
         if self.strides_px:
             stride_y = stride_x = self.strides_px[level]
@@ -97,3 +99,16 @@ class Proposals(nn.Module):
         shifts = torch.stack([shift_x, shift_y, shift_x, shift_y], dim=-1)
         shapes = torch.index_select(cell, 0, kind.reshape(-1)).view(*rows.shape, 4)
         return best, shifts + shapes, rows
+
+
+def top_rows(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of each row of values (N, R) and their positions, descending, each (N, count).
+
+    In steps of what TensorRT's TopK takes, each blind for what the ones before it took: C4 keeps more.
+    """
+    best, rows = torch.topk(values, min(count, TOPK_LIMIT))
+    if count <= TOPK_LIMIT:
+        return best, rows
+    left = values.scatter(1, rows, -torch.inf)
+    more_best, more_rows = top_rows(left, count - TOPK_LIMIT)
+    return torch.cat([best, more_best], dim=1), torch.cat([rows, more_rows], dim=1)

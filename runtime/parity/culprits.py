@@ -20,7 +20,7 @@ from runtime.parity.samples import Sample
 from runtime.parity.stages import DETECTIONS, MASKS, Aligned, StageError
 from runtime.parity.tolerances import Tolerance
 from runtime.results import Result
-from runtime.stages import BOX_FEATURES, CANVAS, MASK_FEATURES, MASK_LOGITS, PROPOSALS, Stages
+from runtime.stages import BOX_FEATURES, CANVAS, MASK_FEATURES, MASK_LOGITS, PROPOSALS, Stages, layout_of
 
 LARGEST_HALF = 65504.0  # of IEEE 754 binary16
 # A mark counts as found where it explains all but a thousandth of the error.
@@ -124,11 +124,17 @@ def _explains(candidate: NDArray, guess: NDArray, reference: NDArray) -> bool:
     return before > 0 and left <= EXPLAINED**2 * before
 
 
+def _strides_px(evidence: Evidence) -> tuple[int, ...]:
+    return layout_of(evidence.contracts[0].config).pooled_strides_px
+
+
 _MARKS: dict[str, Callable[[Evidence], list[str]]] = {
     CANVAS: canvas_culprits,
     PROPOSALS: lambda e: proposal_culprits(e.samples[PROPOSALS].values, e.stages[PROPOSALS], e.limit),
-    BOX_FEATURES: lambda e: pooling_culprits(e.aligned[BOX_FEATURES], e.samples[PROPOSALS].values),
+    BOX_FEATURES: lambda e: pooling_culprits(
+        e.aligned[BOX_FEATURES], e.samples[PROPOSALS].values, _strides_px(e)
+    ),
     DETECTIONS: lambda e: box_culprits(*e.results, e.contracts[0].nms_threshold, e.limit),
-    MASK_FEATURES: lambda e: pooling_culprits(e.aligned[MASK_FEATURES], e.results[0].boxes),
+    MASK_FEATURES: lambda e: pooling_culprits(e.aligned[MASK_FEATURES], e.results[0].boxes, _strides_px(e)),
     MASKS: lambda e: mask_culprits(*e.results, e.limit),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,6 @@ SAME_POOLED = 1e-2
 # Shifted by half a pixel, all RoIs are wrong but those on blank ground.
 MOST_ROIS = 0.75
 CANONICAL_SCALE_PX, CANONICAL_LEVEL = 224.0, 4  # arXiv:1612.03144, section 4.2
-LOWEST_LEVEL, HIGHEST_LEVEL = 2, 5
 
 
 def proposal_culprits(reference: NDArray, candidate: NDArray, limit: Tolerance) -> list[str]:
@@ -47,8 +48,9 @@ def proposal_culprits(reference: NDArray, candidate: NDArray, limit: Tolerance) 
     return [f"boxes of another size, {np.median(sizes):.2f} times (median): anchor sizes, or delta weights"]
 
 
-def pooling_culprits(pooled: Aligned, boxes: NDArray) -> list[str]:
-    """Which RoIs were pooled wrongly: those of a pyramid level, or all. boxes: (R, 4), the reference's."""
+def pooling_culprits(pooled: Aligned, boxes: NDArray, strides_px: Sequence[int]) -> list[str]:
+    """Which RoIs were pooled wrongly: those of a pyramid level, or all. boxes: (R, 4), the reference's;
+    strides_px: of the maps that RoIs are pooled from."""
     if not len(pooled.rows):
         return []
     expected, found = pooled.reference, pooled.candidate
@@ -57,9 +59,9 @@ def pooling_culprits(pooled: Aligned, boxes: NDArray) -> list[str]:
     wrong = np.square(found - expected).sum(axis=axes) > SAME_POOLED**2 * power
     if not wrong.any():
         return []
-    levels = fpn_levels(boxes[pooled.rows])
+    levels = fpn_levels(boxes[pooled.rows], strides_px)
     whole_level = any(not wrong[levels == level].any() for level in np.unique(levels))
-    if whole_level or wrong.mean() < MOST_ROIS:
+    if len(strides_px) > 1 and (whole_level or wrong.mean() < MOST_ROIS):
         names = ", ".join(f"P{level}" for level in np.unique(levels[wrong]))
         return [
             f"wrong for {np.count_nonzero(wrong)} of {len(wrong)} RoIs, those that belong to {names}: "
@@ -68,8 +70,10 @@ def pooling_culprits(pooled: Aligned, boxes: NDArray) -> list[str]:
     return ["wrong for RoIs of every size: RoIAlign shifted by half a pixel (aligned), or sampled otherwise"]
 
 
-def fpn_levels(boxes: NDArray) -> NDArray[np.intp]:
-    """The pyramid level of boxes (R, 4) in canvas pixels (arXiv:1612.03144, eq. 1), 2 to 5."""
+def fpn_levels(boxes: NDArray, strides_px: Sequence[int]) -> NDArray[np.intp]:
+    """The pyramid level of boxes (R, 4) in canvas pixels (arXiv:1612.03144, eq. 1), of those that are there:
+    log2 of their strides."""
     area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3), axis=1)
     level = np.floor(CANONICAL_LEVEL + np.log2(np.sqrt(area) / CANONICAL_SCALE_PX) + 1e-6)
-    return np.clip(level, LOWEST_LEVEL, HIGHEST_LEVEL).astype(np.intp)
+    lowest, highest = strides_px[0].bit_length() - 1, strides_px[-1].bit_length() - 1
+    return np.clip(level, lowest, highest).astype(np.intp)

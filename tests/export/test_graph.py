@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from export.engine.supported import TOPK_LIMIT
 from export.graphs.boxes import decode
 from export.graphs.canvas import NormaliseCanvas
 from export.graphs.fold import fold_batch_norm
 from export.graphs.mask_rcnn import MaskRcnnGraph
+from export.graphs.proposals import top_rows
 from runtime.contract import Canvas
 from runtime.parity.match import match
 from runtime.parity.paste import paste_alike
@@ -25,7 +27,7 @@ from tests.models import lively_checkpoint, scene
 from training.checkpoint import Checkpoint
 from training.eager import EagerSession
 from training.models import build_mask_rcnn
-from training.models.mask_rcnn import V2
+from training.models.mask_rcnn import C4, MOBILENET, V2, MaskRcnnConfig
 
 # In float64 the two differ by their order of operations alone, 1e-16 relative; what is compared has been
 # rounded to float32 after it, so a difference is at most the last bit of a coordinate below 512.
@@ -107,6 +109,23 @@ def test_graph_with_exact_anchors_finds_what_torchvision_finds_with_them() -> No
     checkpoint = lively_checkpoint("resnet18", exact_anchors=True, **QUICK, **EXACT_COLOURS)
     canvas = checkpoint.contract(height_px=160, width_px=224).canvas
     assert_alike(checkpoint, [scene(1)], "fixed", least=20, canvas=canvas)
+
+
+@pytest.mark.parametrize("settings", [C4, MOBILENET], ids=["C4", "MobileNetV3"])
+def test_graph_of_another_backbone_finds_what_torchvision_finds(settings: MaskRcnnConfig) -> None:
+    config = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    backbone = config.pop("backbone").replace("resnet50", "resnet18")
+    # On the small canvas of this test: fewer kept than there are anchors.
+    config |= QUICK | EXACT_COLOURS | {"rpn_pre_nms_test": 1000, "rpn_post_nms_test": 30}
+    assert_alike(lively_checkpoint(backbone, **config), [scene(1)], "fixed", least=20)
+
+
+def test_more_rows_than_tensorrts_topk_takes_are_the_largest_still() -> None:
+    values = torch.randn(2, 9000, generator=torch.Generator().manual_seed(0))
+    best, rows = top_rows(values, 2 * TOPK_LIMIT + 7)
+    expected, positions = torch.topk(values, 2 * TOPK_LIMIT + 7)
+    assert torch.equal(best, expected)
+    assert torch.equal(rows, positions)
 
 
 def test_a_model_that_keeps_fewer_proposals_than_detections_pads_its_rows() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,11 @@ from export.weights import load_checkpoint
 from runtime.contract import INPUT_NAMES
 from runtime.ort_session import OrtSession
 from runtime.sinks import write_png
-from runtime.stages import LEVELS, PREFIX
+from runtime.stages import FPN, PREFIX
 from tests.models import scene
 from training.checkpoint import Checkpoint
+from training.models import MaskRcnnConfig, build_mask_rcnn
+from training.models.mask_rcnn import C4, MOBILENET
 
 # Half keeps 11 bits: 2.4e-4 relative a rounding, of which some twenty convolutions accumulate a few.
 FEATURE_ERROR = 5e-3
@@ -58,7 +61,7 @@ def pyramid(checkpoint: Checkpoint, keep: tuple[str, ...] | None) -> list[torch.
         to_half(graph, keep)
     with torch.no_grad():
         canvas = graph.canvas(torch.from_numpy(scene(1)[None]), torch.from_numpy(SIZES))
-        return [level.float() for level in graph._pyramid(canvas, {})]
+        return [level.float() for level in graph._features(canvas, {})]
 
 
 def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
@@ -86,7 +89,7 @@ def test_layers_are_half_and_scores_and_boxes_are_not(checkpoint: Checkpoint, tm
 
     feed = dict(zip(INPUT_NAMES, (scene(1)[None], SIZES), strict=True))
     session = onnxruntime.InferenceSession(read_with_stages(path), providers=["CPUExecutionProvider"])
-    found = session.run([PREFIX + level for level in LEVELS], feed)
+    found = session.run([PREFIX + level for level in FPN.levels], feed)
     for level, expected in zip(found, pyramid(checkpoint, None), strict=True):
         assert level.dtype == np.float16
         assert 0 < relative(torch.from_numpy(level).float(), expected) < FEATURE_ERROR
@@ -115,7 +118,9 @@ def test_a_tensor_past_the_range_of_half_keeps_its_unit_in_float32(
     assert not all(torch.isfinite(level).all() for level in unprotected), "what the scan is there against"
 
 
-def test_every_weight_belongs_to_a_unit(checkpoint: Checkpoint) -> None:
-    graph = MaskRcnnGraph(checkpoint.build(), detections="dynamic")
-    inside = {id(p) for modules in units(graph).values() for m in modules for p in m.parameters()}
-    assert [n for n, p in graph.named_parameters() if id(p) not in inside] == []
+@pytest.mark.parametrize("settings", [MaskRcnnConfig(), C4, MOBILENET], ids=["FPN", "C4", "MobileNetV3"])
+def test_every_weight_belongs_to_one_unit(settings: MaskRcnnConfig) -> None:
+    with torch.device("meta"):
+        graph = MaskRcnnGraph(build_mask_rcnn(settings), detections="dynamic")
+    inside = Counter(id(p) for modules in units(graph).values() for m in modules for p in m.parameters())
+    assert [n for n, p in graph.named_parameters() if inside[id(p)] != 1] == []

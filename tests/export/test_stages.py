@@ -13,10 +13,10 @@ from runtime.contract import OUTPUTS
 from runtime.errors import ModelError
 from runtime.ort_session import OrtSession
 from runtime.preprocess import preprocess
-from runtime.stages import MAPS, MASK_FEATURES, MASK_LOGITS, PER_PROPOSAL, PREFIX, PROPOSAL_COUNTS, PROPOSALS
+from runtime.stages import FPN, MASK_FEATURES, MASK_LOGITS, PER_PROPOSAL, PREFIX, PROPOSAL_COUNTS, PROPOSALS
 from tests.models import scene
 
-INSTANCE_STAGES = (*MAPS, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, MASK_FEATURES, MASK_LOGITS)
+INSTANCE_STAGES = (*FPN.maps, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, MASK_FEATURES, MASK_LOGITS)
 
 
 def test_every_export_names_its_stages_and_gives_none_of_them(random_onnx: Path) -> None:

@@ -23,7 +23,7 @@ from runtime.parity.report import Report
 from runtime.parity.tolerances import FP32
 from runtime.preprocess import Batch, preprocess
 from runtime.results import MaskCrop
-from runtime.stages import PARTS
+from runtime.stages import parts_of
 from tests.models import scene
 from tests.runtime import faults
 
@@ -149,7 +149,7 @@ def wrong_parts(
         onnx.save_model(faulty, tmp_path / "faulty.onnx")
         session = OrtSession(tmp_path / "faulty.onnx")
         parts = ForcedParts(tmp_path / "faulty.onnx", session.contract).run(batch, expected, FP32)
-        assert list(parts) == list(PARTS)
+        assert list(parts) == list(parts_of(session.contract))
         return {part for part, error in parts.items() if error.reason}
 
     return run

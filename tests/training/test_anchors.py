@@ -6,15 +6,15 @@ import pytest
 import torch
 from torchvision.models.detection.image_list import ImageList
 
+from runtime.stages import FPN
 from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.mask_rcnn import RPN_STRIDES
 
 
 def anchors_of(height_px: int, width_px: int, **settings: bool) -> list[torch.Tensor]:
     """Of every level, (positions · ratios, 4), for a canvas of the size."""
     generator = build_mask_rcnn(MaskRcnnConfig(backbone="resnet18", **settings)).rpn.anchor_generator
     # A level is half the one below, rounded up: P6 of 160 px is three wide, not 160 / 64.
-    maps = [torch.zeros(1, 1, -(-height_px // s), -(-width_px // s)) for s in RPN_STRIDES]
+    maps = [torch.zeros(1, 1, -(-height_px // s), -(-width_px // s)) for s in FPN.strides_px.values()]
     (both,) = generator(ImageList(torch.zeros(1, 3, height_px, width_px), [(height_px, width_px)]), maps)
     return list(both.split([3 * m.shape[2] * m.shape[3] for m in maps]))
 

@@ -16,6 +16,8 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads, project_masks_on_boxes
 
+from training.models.c4 import Res5Head, SharedRes5
+
 if TYPE_CHECKING:
     from training.models.mask_rcnn import MaskRcnnConfig
 
@@ -24,35 +26,38 @@ MASK_ACTIVATIONS = ("sigmoid", "softmax")
 MLP_WIDTH = 1024  # table 2e
 
 
-def build_mask_head(config: MaskRcnnConfig) -> nn.Module:
-    """From (K, C, R, R) features to what the predictor takes; masks have 2 · R pixels a side."""
+def build_mask_head(config: MaskRcnnConfig, box_head: nn.Module) -> nn.Module:
+    """From (K, C, R, R) features to what the predictor takes; masks have 2 · R pixels a side, on C4 R, whose
+    head is the one of the boxes."""
+    if isinstance(box_head, Res5Head):
+        return SharedRes5(box_head)
     if config.mask_head == "mlp":
         return TwoMLPHead(config.fpn_channels * config.mask_roi_size**2, MLP_WIDTH)
     norm = nn.BatchNorm2d if config.mask_norm else None
     return MaskRCNNHeads(config.fpn_channels, list(config.mask_convs), 1, norm_layer=norm)
 
 
-def build_mask_predictor(config: MaskRcnnConfig) -> nn.Module:
-    """Logits for every class."""
+def build_mask_predictor(config: MaskRcnnConfig, channels: int) -> nn.Module:
+    """Logits for every class. channels: of what a convolutional head gives."""
     classes, width = config.num_classes, config.mask_convs[-1]
     if config.mask_head == "mlp":
         predicted = 1 if config.mask_class_agnostic else classes
         return MlpMaskPredictor(predicted, classes, 2 * config.mask_roi_size)
     if config.mask_class_agnostic:
-        return AgnosticMaskPredictor(width, classes)
+        return AgnosticMaskPredictor(channels, width, classes)
     # torchvision's own takes 256 channels whatever the mask head gives.
-    return MaskRCNNPredictor(width, width, classes)
+    return MaskRCNNPredictor(channels, width, classes)
 
 
 class AgnosticMaskPredictor(MaskRCNNPredictor):
     """One mask for whatever class: its logits are every class's."""
 
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__(width, width, 1)
+    def __init__(self, channels: int, width: int, classes: int) -> None:
+        super().__init__(channels, width, 1)
         self.classes = classes
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (K, width, M / 2, M / 2) → (K, classes, M, M)."""
+        """x: (K, channels, M / 2, M / 2) → (K, classes, M, M)."""
         return super().forward(x).expand(-1, self.classes, -1, -1)
 
 

@@ -1,4 +1,4 @@
-"""Mask R-CNN (arXiv:1703.06870) on a ResNet-FPN, from torchvision's building blocks.
+"""Mask R-CNN (arXiv:1703.06870) on a feature pyramid or on C4, from torchvision's building blocks.
 
 Every hyper-parameter of the detector is in `MaskRcnnConfig`; its defaults are torchvision's
 `maskrcnn_resnet50_fpn`, whose checkpoints load unchanged and give bit-identical results.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
 from torchvision.models.detection import FasterRCNN, MaskRCNN
-from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, TwoMLPHead
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.rpn import RPNHead
 
 from runtime.errors import CheckpointError
+from runtime.stages import layout_of
 from training.models.anchors import anchor_generator
-from training.models.backbones import BACKBONES, NORMS, build_body, norm_layer, resnet_fpn
+from training.models.backbones import BACKBONES, NORMS, C4Backbone, FpnBackbone, build_body, norm_layer
+from training.models.c4 import Res5Head
 from training.models.mask_branch import (
     MASK_ACTIVATIONS,
     MASK_HEADS,
@@ -29,8 +32,8 @@ from training.models.roi_features import ROI_POOLS, Pooling, RoiPooler
 
 #: By task: what the network is called, and torchvision's class of it.
 NETWORKS = {"instance": ("mask_rcnn", MaskRCNN), "detection": ("faster_rcnn", FasterRCNN)}
-FPN_STRIDES = (4, 8, 16, 32)  # P2–P5, the levels RoIs are pooled from; P6 serves the RPN alone
-RPN_STRIDES = (*FPN_STRIDES, 64)
+NECKS = ("fpn", "c4")
+BOX_WIDTH = 1024  # of a pyramid's box head (arXiv:1612.03144, section 4.2)
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class MaskRcnnConfig:
     task: str = "instance"  # or "detection": Faster R-CNN, the same network without the mask branch
     num_classes: int = 91  # with background, which is class 0 inside the network
     backbone: str = "resnet50"
+    neck: str = "fpn"  # or "c4": no pyramid, and the ResNet's last layer as the head; use the settings of C4
     stride_in_1x1: bool = False  # of the backbone's blocks, as in Detectron's Caffe weights
     norm: str = "frozen_bn"  # of the backbone: "frozen_bn" with ImageNet weights; "bn" or "gn" from scratch
     frozen_bn_epsilon: float = 1e-5
@@ -93,6 +97,7 @@ class MaskRcnnConfig:
         for name, got, allowed in (
             ("task", self.task, tuple(NETWORKS)),
             ("backbone", self.backbone, BACKBONES),
+            ("neck", self.neck, NECKS),
             ("norm", self.norm, NORMS),
             ("box_head", self.box_head, ("mlp", "conv")),
             ("mask_head", self.mask_head, MASK_HEADS),
@@ -117,6 +122,18 @@ class MaskRcnnConfig:
                 f"model configuration: sampling_ratio is {self.sampling_ratio}, expected at least {least} "
                 f"with roi_pool {self.roi_pool!r}."
             )
+        if self.neck == "c4" and not (self.backbone.startswith("res") and self.mask_head == "fcn"):
+            raise CheckpointError(
+                f"model configuration: neck is 'c4' with {self.backbone} and mask_head {self.mask_head!r}, "
+                "expected a ResNet or ResNeXt and 'fcn'."
+            )
+        levels = layout_of(vars(self)).levels
+        if len(self.anchor_sizes_px) != len(levels):
+            raise CheckpointError(
+                f"model configuration: anchor_sizes_px is of {len(self.anchor_sizes_px)} levels, but the "
+                f"RPN of {self.backbone} with neck {self.neck} reads {', '.join(levels)}. Start from its own "
+                "preset: maskrt train --preset c4 or mobilenet"
+            )
         if self.num_classes < 2:
             raise CheckpointError(
                 f"model configuration: num_classes is {self.num_classes}, expected at least 2 "
@@ -127,6 +144,11 @@ class MaskRcnnConfig:
     def family(self) -> str:
         """What the network of this task is called."""
         return NETWORKS[self.task][0]
+
+    @property
+    def mask_size(self) -> int:
+        """Side of a mask: that of its RoI, halved by res5 on C4, doubled by the deconvolution."""
+        return 2 * (-(-self.mask_roi_size // 2) if self.neck == "c4" else self.mask_roi_size)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored in checkpoints and contracts."""
@@ -147,6 +169,18 @@ class MaskRcnnConfig:
 #: torchvision's maskrcnn_resnet50_fpn_v2 (arXiv:2111.11429).
 V2 = MaskRcnnConfig(norm="bn", fpn_norm=True, rpn_convs=2, box_head="conv", mask_norm=True)
 
+#: ResNet-50-C4: Detectron2's configs/Base-RCNN-C4.yaml, with all anchors on the one map.
+C4 = MaskRcnnConfig(
+    neck="c4",
+    anchor_sizes_px=((32, 64, 128, 256, 512),),
+    rpn_pre_nms_train=12000,
+    rpn_pre_nms_test=6000,
+    box_roi_size=14,
+)
+
+#: For small devices, with the anchors of torchvision's fasterrcnn_mobilenet_v3_large_fpn.
+MOBILENET = MaskRcnnConfig(backbone="mobilenet_v3_large", anchor_sizes_px=((32, 64, 128, 256, 512),) * 3)
+
 
 def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
     """The network, randomly initialised.
@@ -154,23 +188,33 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
     In training mode it takes images (list of (3, H, W) float32 in 0–1) and targets and gives the losses:
     L = L_cls + L_box + L_mask of the paper (section 3) plus the RPN's two; without L_mask for "detection".
     """
-    body = build_body(
+    body: Any = build_body(
         config.backbone,
         norm_layer(config.norm, config.frozen_bn_epsilon),
         stride_in_1x1=config.stride_in_1x1,
     )
-    backbone = resnet_fpn(body, config.fpn_channels, norm=nn.BatchNorm2d if config.fpn_norm else None)
-    anchors = anchor_generator(
-        config.anchor_sizes_px, config.anchor_ratios, RPN_STRIDES, exact=config.exact_anchors
-    )
-    roi = config.box_roi_size
+    backbone: C4Backbone | FpnBackbone
     box_head: nn.Module
-    if config.box_head == "conv":
-        box_head = FastRCNNConvFCHead(
-            (config.fpn_channels, roi, roi), [256] * 4, [1024], norm_layer=nn.BatchNorm2d
-        )
+    if config.neck == "c4":
+        backbone, box_head, box_width = C4Backbone(body), Res5Head(body.layer4), body.inplanes
     else:
-        box_head = TwoMLPHead(config.fpn_channels * roi**2, 1024)
+        backbone = FpnBackbone(body, config.fpn_channels, norm=nn.BatchNorm2d if config.fpn_norm else None)
+        box_head, box_width = _box_head(config), BOX_WIDTH
+    layout = backbone.layout
+    anchors = anchor_generator(
+        config.anchor_sizes_px,
+        config.anchor_ratios,
+        tuple(layout.strides_px.values()),
+        exact=config.exact_anchors,
+    )
+    pooler = partial(
+        RoiPooler,
+        [str(level) for level in range(layout.pooled)],  # torchvision's names of the levels
+        layout.pooled_strides_px,
+        pooling=Pooling.named(
+            config.roi_pool, sampling_ratio=config.sampling_ratio, aligned=config.roi_aligned
+        ),
+    )
     _, network = NETWORKS[config.task]
     model = network(
         backbone,
@@ -181,7 +225,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         image_std=list(config.std),
         rpn_anchor_generator=anchors,
         rpn_head=RPNHead(
-            config.fpn_channels, anchors.num_anchors_per_location()[0], conv_depth=config.rpn_convs
+            backbone.out_channels, anchors.num_anchors_per_location()[0], conv_depth=config.rpn_convs
         ),
         rpn_pre_nms_top_n_train=config.rpn_pre_nms_train,
         rpn_pre_nms_top_n_test=config.rpn_pre_nms_test,
@@ -192,7 +236,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         rpn_bg_iou_thresh=config.rpn_background_iou,
         rpn_batch_size_per_image=config.rpn_samples,
         rpn_positive_fraction=config.rpn_positive_fraction,
-        box_roi_pool=_pooler(config, roi),
+        box_roi_pool=pooler(config.box_roi_size),
         box_head=box_head,
         box_score_thresh=config.score_threshold,
         box_nms_thresh=config.nms,
@@ -202,32 +246,25 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         box_batch_size_per_image=config.box_samples,
         box_positive_fraction=config.box_positive_fraction,
         bbox_reg_weights=config.box_weights,
-        **_branch(config),
+        **({"mask_roi_pool": pooler(config.mask_roi_size)} if config.task == "instance" else {}),
     )
+    # torchvision's own predictors take 1024 and 256 channels, whatever the heads give.
+    model.roi_heads.box_predictor = FastRCNNPredictor(box_width, config.num_classes)
     if config.task == "instance":
-        model.roi_heads.mask_predictor = build_mask_predictor(config)
+        mask_width = box_width if config.neck == "c4" else config.mask_convs[-1]
+        model.roi_heads.mask_head = build_mask_head(config, box_head)
+        model.roi_heads.mask_predictor = build_mask_predictor(config, mask_width)
         if config.mask_activation == "softmax":
             model.roi_heads = SoftmaxMaskHeads(model.roi_heads)
     return model
 
 
-def _pooler(config: MaskRcnnConfig, size: int) -> RoiPooler:
-    return RoiPooler(
-        ("0", "1", "2", "3"),
-        FPN_STRIDES,
-        size,
-        Pooling.named(config.roi_pool, sampling_ratio=config.sampling_ratio, aligned=config.roi_aligned),
-    )
-
-
-def _branch(config: MaskRcnnConfig) -> dict[str, nn.Module]:
-    """What follows the boxes: torchvision's arguments for it."""
-    if config.task == "detection":
-        return {}
-    return {
-        "mask_roi_pool": _pooler(config, config.mask_roi_size),
-        "mask_head": build_mask_head(config),
-    }
+def _box_head(config: MaskRcnnConfig) -> nn.Module:
+    """That of a pyramid's RoIs, to BOX_WIDTH channels."""
+    channels, side = config.fpn_channels, config.box_roi_size
+    if config.box_head == "mlp":
+        return TwoMLPHead(channels * side**2, BOX_WIDTH)
+    return FastRCNNConvFCHead((channels, side, side), [256] * 4, [BOX_WIDTH], norm_layer=nn.BatchNorm2d)
 
 
 def _as_tuple(value: Any) -> Any:

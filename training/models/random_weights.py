@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
+from torchvision.models.mobilenetv3 import InvertedResidual
 from torchvision.models.resnet import BasicBlock, Bottleneck
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -42,6 +43,9 @@ def randomise(model: FasterRCNN, images: list[Tensor], seed: int = 0) -> FasterR
         elif isinstance(module, BasicBlock | Bottleneck):
             last_norm: Any = module.bn3 if isinstance(module, Bottleneck) else module.bn2
             last_norm.weight.fill_(BRANCH_SCALE)
+        elif isinstance(module, InvertedResidual) and module.use_res_connect:
+            projection: Any = module.block[-1]
+            projection[1].weight.fill_(BRANCH_SCALE)
     rpn: Any = model.rpn.head
     heads: Any = model.roi_heads
     targets = {
@@ -55,7 +59,7 @@ def randomise(model: FasterRCNN, images: list[Tensor], seed: int = 0) -> FasterR
     hooks = [module.register_forward_hook(_adapt_output(std)) for module, std in targets.items()]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
-            hooks.append(module.register_forward_pre_hook(_adapt_norm))
+            hooks.append(module.register_forward_pre_hook(_adapt_norm()))
     try:
         model.eval()(images)
     finally:
@@ -66,9 +70,18 @@ def randomise(model: FasterRCNN, images: list[Tensor], seed: int = 0) -> FasterR
     return model
 
 
-def _adapt_norm(module: Any, inputs: tuple[Tensor, ...]) -> None:
-    module.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
-    module.running_var.copy_(inputs[0].var(dim=(0, 2, 3)) + 1e-3)
+def _adapt_norm() -> Callable[..., None]:
+    adapted = False
+
+    def hook(module: Any, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal adapted
+        if adapted:  # res5 of a C4 model runs for the boxes and then for the masks; the boxes decide
+            return
+        adapted = True
+        module.running_mean.copy_(inputs[0].mean(dim=(0, 2, 3)))
+        module.running_var.copy_(inputs[0].var(dim=(0, 2, 3)) + 1e-3)
+
+    return hook
 
 
 def _adapt_output(std: float) -> Callable[..., Tensor | None]:
