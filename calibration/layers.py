@@ -11,6 +11,17 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
+_MOBILENET = tuple(  # by the stages of runtime.stages, MobileNetV3-large's numbered blocks
+    (f"backbone.body.{block}.", group)
+    for group, blocks in (
+        ("stem", range(2)),
+        ("C2", range(2, 4)),
+        ("C3", range(4, 7)),
+        ("C4", range(7, 13)),
+        ("C5", range(13, 17)),
+    )
+    for block in blocks
+)
 # By the beginning of a layer's name; what sensitivity, plan and gate switch together, in the graph's order.
 GROUPS = (
     ("backbone.body.conv1", "stem"),
@@ -18,6 +29,7 @@ GROUPS = (
     ("backbone.body.layer2", "layer2"),
     ("backbone.body.layer3", "layer3"),
     ("backbone.body.layer4", "layer4"),
+    *_MOBILENET,
     ("backbone.fpn", "fpn"),
     ("proposals.head.conv", "rpn"),
     ("proposals.head", "outputs"),

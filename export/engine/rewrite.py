@@ -167,6 +167,7 @@ def _shape(node: NodeProto, values: Values) -> list[NodeProto]:
 RULES_8_6: dict[str, Rule] = {
     "Pad": _pad,
     "ReduceMax": _reduce,
+    "ReduceMean": _reduce,
     "ReduceMin": _reduce,
     "ReduceProd": _reduce,
     "ReduceSum": _reduce_sum,

@@ -184,5 +184,5 @@ LIMITS: dict[str, tuple[Limit, ...]] = {
     "ReduceSum": ((_ever, _constant_input(1, "axes")),),
 } | {
     reduce: ((_ever, _constant_input(1, "axes")), (_eight, _no_input(1, "axes")))
-    for reduce in ("ReduceMax", "ReduceMin", "ReduceProd")
+    for reduce in ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd")
 }
