@@ -1,0 +1,179 @@
+"""The columns: each makes a file or runs one, says what came of it, and why that is not good enough.
+
+On random weights instances come and go with the least rounding, so below FP32 a cell is judged by what is
+inside: the smallest signal-to-noise ratio of the maps, backbone to RPN, against PyTorch in float32, held to
+the limits that parity has for trained models. How many instances were found again is told; it judges nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+
+from benchmarks.matrix.models import Size
+from calibration.calibrate import measured
+from calibration.candidate import build, read_model, share_in_int8, sign
+from calibration.images import find
+from calibration.layers import Graph
+from calibration.placement import CPU
+from calibration.plan import Plan
+from export.engine.prepare import prepare
+from export.engine.supported import refusals
+from export.reference import open_reference
+from export.to_onnx import export_onnx, save_onnx
+from export.weights import load_checkpoint
+from runtime.ort_session import OrtSession
+from runtime.parity.compare import compare, tolerance_for
+from runtime.parity.judge import on_canvas
+from runtime.parity.match import match
+from runtime.parity.paste import paste_alike
+from runtime.parity.report import Report
+from runtime.parity.tolerances import FP32, STAGES_BY_PRECISION
+from runtime.preprocess import Batch
+from runtime.stages import MAPS
+from tests.models import scene
+
+TENSORRT = ((8, 6), (10, 3), (10, 13), (11, 4))
+CALIBRATION_IMAGES, METHOD = 4, "percentile"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was measured, and why it is not good enough: empty where it is."""
+
+    figure: str
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one model, in a folder."""
+
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Its weights."""
+        return self.folder / "model.pt"
+
+    def onnx(self, precision: str) -> Path:
+        """In fp32 or int8 of any shape, in fp16 of one."""
+        return self.folder / f"{precision}.onnx"
+
+
+def export(files: Files, size: Size) -> Cell:
+    """FP32, of any shape, the branch after the boxes on the detections found."""
+    checkpoint = load_checkpoint(files.checkpoint)
+    start_s = time.perf_counter()
+    save_onnx(export_onnx(checkpoint, checkpoint.contract(detections="dynamic")), files.onnx("fp32"))
+    spent_s = time.perf_counter() - start_s
+    return Cell(f"{files.onnx('fp32').stat().st_size / 1e6:.0f} MB, {spent_s:.0f} s")
+
+
+def fp32(files: Files, size: Size) -> Cell:
+    """The FP32 file on ONNX Runtime, inside the tolerances of FP32 at every stage and instance."""
+    report = _compared(files, "fp32", size)
+    found = sum(image["instances"] for image in report.images)
+    box_px = max((d for image in report.images for d in image["box_differences_px"]), default=0.0)
+    figure = f"{found} found, {box_px:.1g} px, {_least_db(report):.0f} dB"
+    return Cell(figure, "; ".join(report.failures))
+
+
+def dynamic(files: Files, size: Size) -> Cell:
+    """The same file on other canvases, and on two images at once."""
+    reference, candidate = open_reference(files.checkpoint), OrtSession(files.onnx("fp32"))
+    report = Report(FP32)
+    for count, height, width in size.shapes:
+        images = np.stack([cv2.resize(scene(i), (width, height)) for i in range(count)])
+        sizes = np.array([[height, width]] * count, np.float32)
+        batch = on_canvas(Batch(images, sizes, ((height, width),) * count))
+        both = (session.infer(images, sizes) for session in (reference, candidate))
+        pasted = paste_alike(*both, batch, candidate.contract, within_px=FP32.rounding_px)
+        for ours, theirs in zip(*pasted, strict=True):
+            report.add(f"{count}x{height}x{width}", match(ours, theirs), ours.scores, theirs.scores)
+    box_px = max((d for image in report.images for d in image["box_differences_px"]), default=0.0)
+    return Cell(f"{len(size.shapes)} shapes, {box_px:.1g} px", "; ".join(report.failures))
+
+
+def fp16(files: Files, size: Size) -> Cell:
+    """FP16 of one shape with fixed rows, as TensorRT takes it; run on ONNX Runtime."""
+    checkpoint = load_checkpoint(files.checkpoint)
+    contract = checkpoint.contract(height_px=size.height_px, width_px=size.width_px, batch=1)
+    contract = dataclasses.replace(contract, precision="fp16", precision_details={"float32_units": []})
+    save_onnx(export_onnx(checkpoint, contract), files.onnx("fp16"))
+    return _judged_by_maps(files, "fp16", size)
+
+
+def tensorrt(files: Files, size: Size) -> Cell:
+    """The FP16 file held against what each TensorRT's parser takes, with plugins and with bodies."""
+    model = onnx.load(files.onnx("fp16"))
+    found = [
+        f"TensorRT {'.'.join(map(str, version))}, {operators}: {refusal}"
+        for version in TENSORRT
+        for operators in ("plugin", "body")
+        for refusal in refusals(prepare(model, version, operators, str(files.onnx("fp16"))), version)
+    ]
+    return Cell("taken" if not found else f"{len(found)} refusals", "; ".join(found[:3]))
+
+
+def int8(files: Files, size: Size) -> Cell:
+    """The FP32 file with the CPU's Q/DQ pairs, run on ONNX Runtime.
+
+    Where it falls short, groups of layers go back to float from the input on, until it does not.
+    """
+    model, contract = read_model(files.onnx("fp32"), "fp32")
+    images = find(f"synthetic:{CALIBRATION_IMAGES}:7", CALIBRATION_IMAGES)
+    scales = measured(files.onnx("fp32"), contract, images, files.folder / "scales.json")
+    plan = Plan.default(Graph(model.graph), CPU, METHOD)
+    waiting, in_float = plan.int8_groups, list[str]()
+    while True:
+        tried = plan.without(in_float)
+        quantised = build(model, tried, scales.ranges(METHOD))
+        sign(quantised, contract, {"images": scales.images, "method": METHOD})
+        onnx.save_model(quantised, files.onnx("int8"))
+        cell = _judged_by_maps(files, "int8", size)
+        if not cell.failure or len(waiting) == 1:
+            break
+        in_float.append(waiting.pop(0))
+    share = share_in_int8(tried, scales.multiply_adds)
+    said = f", {', '.join(in_float)} in float" if in_float else ""
+    return Cell(f"{cell.figure}, {share:.0%} of the work{said}", cell.failure)
+
+
+def _judged_by_maps(files: Files, precision: str, size: Size) -> Cell:
+    report = _compared(files, precision, size)
+    least_db, allowed_db = _least_db(report), STAGES_BY_PRECISION[precision].snr_db
+    failure = "" if least_db >= allowed_db else f"{least_db:.1f} dB in the maps, {allowed_db:g} dB expected"
+    return Cell(f"{least_db:.0f} dB, {report.matched:.0%} matched", failure)
+
+
+def _compared(files: Files, precision: str, size: Size) -> Report:
+    reference = open_reference(files.checkpoint)
+    candidate = OrtSession(files.onnx(precision), stages=True)
+    report = Report(tolerance_for(reference, candidate))
+    picture = cv2.resize(scene(1), (size.width_px, size.height_px))
+    compare(reference, candidate, "scene", picture, report)
+    return report
+
+
+def _least_db(report: Report) -> float:
+    return min(
+        (error.snr_db for stage in MAPS for error in report.stages.errors.get(stage, ())), default=np.nan
+    )
+
+
+#: In the order in which they can be run: each needs the files of those before it.
+COLUMNS = {
+    "export": export,
+    "FP32": fp32,
+    "dynamic shapes": dynamic,
+    "INT8": int8,
+    "FP16": fp16,
+    "TensorRT": tensorrt,
+}
