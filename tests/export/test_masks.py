@@ -27,7 +27,11 @@ WAYS = {
 def branch(config: dict) -> tuple[MaskRcnnConfig, nn.Module, nn.Module]:
     torch.manual_seed(0)
     settings = MaskRcnnConfig(num_classes=4, fpn_channels=8, mask_convs=(8,), mask_roi_size=7, **config)
-    return settings, build_mask_head(settings).double(), build_mask_predictor(settings).double()
+    return (
+        settings,
+        build_mask_head(settings).double(),
+        build_mask_predictor(settings, settings.mask_convs[-1]).double(),
+    )
 
 
 @pytest.mark.parametrize("config", WAYS.values(), ids=WAYS.keys())

@@ -16,8 +16,6 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import RoIHeads, project_masks_on_boxes
 
-from training.models.c4 import Res5Head, SharedRes5
-
 if TYPE_CHECKING:
     from training.models.mask_rcnn import MaskRcnnConfig
 
@@ -26,11 +24,8 @@ MASK_ACTIVATIONS = ("sigmoid", "softmax")
 MLP_WIDTH = 1024  # table 2e
 
 
-def build_mask_head(config: MaskRcnnConfig, box_head: nn.Module) -> nn.Module:
-    """From (K, C, R, R) features to what the predictor takes; masks have 2 · R pixels a side, on C4 R, whose
-    head is the one of the boxes."""
-    if isinstance(box_head, Res5Head):
-        return SharedRes5(box_head)
+def build_mask_head(config: MaskRcnnConfig) -> nn.Module:
+    """A pyramid's, from (K, C, R, R) features to what the predictor takes; masks have 2 · R pixels a side."""
     if config.mask_head == "mlp":
         return TwoMLPHead(config.fpn_channels * config.mask_roi_size**2, MLP_WIDTH)
     norm = nn.BatchNorm2d if config.mask_norm else None

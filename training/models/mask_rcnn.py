@@ -20,7 +20,7 @@ from runtime.errors import CheckpointError
 from runtime.stages import layout_of
 from training.models.anchors import anchor_generator
 from training.models.backbones import BACKBONES, NORMS, C4Backbone, FpnBackbone, build_body, norm_layer
-from training.models.c4 import Res5Head
+from training.models.c4 import Res5Head, SharedRes5
 from training.models.mask_branch import (
     MASK_ACTIVATIONS,
     MASK_HEADS,
@@ -195,6 +195,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
     )
     backbone: C4Backbone | FpnBackbone
     box_head: nn.Module
+    mask_head: nn.Module
     if config.neck == "c4":
         backbone, box_head, box_width = C4Backbone(body), Res5Head(body.layer4), body.inplanes
     else:
@@ -251,8 +252,11 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
     # torchvision's own predictors take 1024 and 256 channels, whatever the heads give.
     model.roi_heads.box_predictor = FastRCNNPredictor(box_width, config.num_classes)
     if config.task == "instance":
-        mask_width = box_width if config.neck == "c4" else config.mask_convs[-1]
-        model.roi_heads.mask_head = build_mask_head(config, box_head)
+        if isinstance(box_head, Res5Head):
+            mask_head, mask_width = SharedRes5(box_head), box_width
+        else:
+            mask_head, mask_width = build_mask_head(config), config.mask_convs[-1]
+        model.roi_heads.mask_head = mask_head
         model.roi_heads.mask_predictor = build_mask_predictor(config, mask_width)
         if config.mask_activation == "softmax":
             model.roi_heads = SoftmaxMaskHeads(model.roi_heads)
