@@ -24,6 +24,7 @@ from runtime.cli import say, track
 from runtime.contract import IMAGE_SIZES, IMAGES, Contract
 from runtime.errors import CalibrationError, MissingDependencyError
 from runtime.files import atomic_path
+from runtime.ort_session import WRONG_OPTIMISERS
 from runtime.preprocess import Batch
 
 SAVE_EVERY_S = 30.0
@@ -54,7 +55,10 @@ def open_exposed(model: ModelProto, tensors: list[str]) -> Any:
     options.enable_mem_pattern = False  # see runtime/ort_session.py
     options.enable_cpu_mem_arena = False  # the outputs are handed over and freed; an arena would keep them
     return onnxruntime.InferenceSession(
-        expose(model, tensors), sess_options=options, providers=["CPUExecutionProvider"]
+        expose(model, tensors),
+        sess_options=options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=WRONG_OPTIMISERS,
     )
 
 

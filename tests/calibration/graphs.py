@@ -18,7 +18,13 @@ RELATIVE_ERROR = 0.05
 
 
 def parse(
-    body: str, weights: dict[str, tuple[int, ...]], *, functions: str = "", opset: int = 18
+    body: str,
+    weights: dict[str, tuple[int, ...]],
+    *,
+    functions: str = "",
+    opset: int = 18,
+    dtype: type = np.float32,
+    scaled: float = 1.0,
 ) -> ModelProto:
     """A model of one float input `x` and output `y`; weights[name] gets the shape given, `name` ends as in a
     checkpoint: 'layer.weight', 'layer.bias'. Dots are written as `_` in the text."""
@@ -30,7 +36,7 @@ def parse(
     model = onnx.parser.parse_model(text)
     rng = np.random.default_rng(0)
     for name, shape in weights.items():
-        values = rng.normal(0, 1 / max(1, np.prod(shape[1:])) ** 0.5, shape).astype(np.float32)
+        values = rng.normal(0, 1 / max(1, np.prod(shape[1:])) ** 0.5, shape).astype(dtype) * dtype(scaled)
         model.graph.initializer.append(numpy_helper.from_array(values, name))
     written = {name.replace(".", "_"): name for name in weights}
     for node in model.graph.node:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
@@ -17,7 +18,8 @@ from calibration.layers import Graph
 from calibration.placement import CPU, TENSORRT, place
 from calibration.qdq import quantise
 from runtime.errors import ModelError
-from tests.calibration.graphs import kernels, pairs, parse, quantised, run, scale, seen_ranges
+from runtime.ort_session import load_onnx
+from tests.calibration.graphs import kernels, pairs, parse, quantised, run, sample, scale, seen_ranges
 
 CONV3 = "<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>"
 
@@ -280,6 +282,41 @@ def test_half_graphs_get_half_scales_and_the_opset_that_takes_them(residual: Mod
     assert [o.version for o in half.opset_import if o.domain == ""] == [19]
     scales = [t for t in half.graph.initializer if t.name.endswith("/scale")]
     assert {t.data_type for t in scales} == {TensorProto.FLOAT16}
+
+
+def test_biases_that_the_file_keeps_in_half_are_not_rounded_by_onnx_runtime(tmp_path: Path) -> None:
+    """Left alone it counts their steps in float16, where 65504 is the end."""
+    model = parse(
+        f"""float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y {{
+            h = Cast <to = 10> (x)
+            c = Conv {CONV3} (h, a_weight, a_bias)
+            r = Relu (c)
+            d = Conv {CONV3} (r, b_weight, b_bias)
+            y = Cast <to = 1> (d)
+        }}""",
+        {f"{n}.{k}": s for n in "ab" for k, s in {"weight": (4, 4, 3, 3), "bias": (4,)}.items()},
+        dtype=np.float16,
+        scaled=0.1,
+    )
+    bias = Graph(model.graph).initializers["a.bias"]
+    bias.CopyFrom(numpy_helper.from_array(np.full(4, 0.2, np.float16), "a.bias"))
+    model = onnx.shape_inference.infer_shapes(model)
+    small = sample(model) * np.float32(0.1)
+    ranges = {"h": (float(small.min()), float(small.max())), "r": (0.0, 0.5)}
+    quantise(model, place(Graph(model.graph), ["a", "b"], TENSORRT), ranges)
+    path = tmp_path / "half.onnx"
+    onnx.save_model(model, path)
+    as_written = onnxruntime.SessionOptions()
+    as_written.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    sessions = (
+        onnxruntime.InferenceSession(path, as_written, providers=["CPUExecutionProvider"]),
+        load_onnx(str(path), "half.onnx", "cpu"),
+        onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]),
+    )
+    expected, ours, theirs = (session.run(None, {"x": small})[0] for session in sessions)
+    scale = np.linalg.norm(expected)
+    assert np.linalg.norm(ours - expected) < 0.002 * scale, "half precision's own rounding"
+    assert np.linalg.norm(theirs - expected) > 0.02 * scale, "mended: WRONG_OPTIMISERS can go"
 
 
 def test_a_plan_for_another_model_is_refused(residual: ModelProto) -> None:
