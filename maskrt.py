@@ -19,6 +19,7 @@ __all__ = ["__version__", "load", "main"]
 
 VERBS = {
     "demo": ("export.demo", "Train, export, infer and check on synthetic images: start here."),
+    "inspect-data": ("training.inspect_data", "Look through annotations: counts, pictures, common faults."),
     "train": ("training.train", "Train a model on your images."),
     "export": ("export.to_onnx", "Turn a checkpoint into an ONNX file that describes itself."),
     "calibrate": ("calibration.calibrate", "Quantise a model to INT8, and bound what it loses."),

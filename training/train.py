@@ -166,9 +166,11 @@ def command(
     preset: Annotated[
         str, typer.Option(help="small (from scratch, minutes), paper, c4 or mobilenet")
     ] = "small",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Images per step")] = None,
-    lr: Annotated[float | None, typer.Option(min=0, help="Peak learning rate")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Passes over the data")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Images that a process takes at a time")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(min=0, metavar="N", help="Peak learning rate")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same run")] = 0,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the model or the run; repeatable")
@@ -182,18 +184,16 @@ def command(
     qat: Annotated[
         Path | None, typer.Option(help="Fine-tune this checkpoint in eight bits, for maskrt calibrate")
     ] = None,
-    layers: Annotated[
-        str, typer.Option(help="heads, 5+, 4+, 3+ or all; or in turn, by epoch: heads:20,4+:40,all")
-    ] = "all",
-    devices: Annotated[int, typer.Option(min=1, help="GPUs (or processes) on each machine")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; start each with torchrun")] = 1,
+    layers: Annotated[str, typer.Option(help="Those that learn, by epoch, e.g. heads:20,4+:40,all")] = "all",
+    devices: Annotated[int, typer.Option(min=1, metavar="N", help="GPUs on each machine")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, metavar="N", help="Machines; start each with torchrun")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last save")] = False,
     format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto",
     images: Annotated[Path | None, typer.Option(help="Folder of DATA's images")] = None,
     val_images: Annotated[Path | None, typer.Option(help="Folder of VAL's images")] = None,
-    class_name: Annotated[str, typer.Option(help="Name of the one class of a VIA file")] = "object",
+    class_name: Annotated[str, typer.Option(help="Class of a format without any")] = "object",
     class_attribute: Annotated[str | None, typer.Option(help="VIA region attribute with the class")] = None,
-    skip_bad: Annotated[bool, typer.Option(help="Drop malformed annotations")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Drop malformed annotations")] = False,
 ) -> None:
     """Train Mask R-CNN on annotated images.
 

@@ -1,16 +1,15 @@
-"""A parity report as one page: it needs no network, and opens from disk."""
+"""A parity report as one page."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from runtime.html_page import html_page
 from runtime.parity.worst import Case
 
 TEMPLATE = Path(__file__).with_name("page.html")
-DATA = "/*DATA*/null"  # where the template takes the report
 
 
 def page(facts: dict[str, Any], cases: list[Case], *, beside: Path | None) -> str:
@@ -21,9 +20,7 @@ def page(facts: dict[str, Any], cases: list[Case], *, beside: Path | None) -> st
         "cases": [asdict(case) for case in cases],
         "json": beside.name if beside else None,
     }
-    # A "</script>" in a file's name would end the script that holds the data.
-    text = json.dumps(data).replace("<", "\\u003c")
-    return TEMPLATE.read_text(encoding="utf-8").replace(DATA, text)
+    return html_page(TEMPLATE, data)
 
 
 def _rows(image: dict[str, Any]) -> list[list[Any]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.html_page import jpeg_url
 from runtime.parity.flips import Flips
 from runtime.parity.match import Matching, Pair, box_iou
 from runtime.results import Result
@@ -16,7 +15,6 @@ from runtime.results import Result
 KEPT = 8
 MARGIN = 0.25  # of the box's longer side, shown around it
 SIDE_PX = 240  # of a picture, at most
-JPEG_QUALITY = 80
 REFERENCE_RGB, CANDIDATE_RGB, BOTH_RGB = (64, 128, 255), (255, 144, 32), (64, 220, 96)
 OPACITY = 0.5
 
@@ -98,14 +96,15 @@ def _pictures(
         _mask(result, row, height, width)[top:bottom, left:right] for result, row in (reference, candidate)
     )
     return (
-        _jpeg(_tinted(crop, ours, REFERENCE_RGB)),
-        _jpeg(_tinted(crop, theirs, CANDIDATE_RGB)),
-        _jpeg(
+        jpeg_url(_tinted(crop, ours, REFERENCE_RGB), SIDE_PX),
+        jpeg_url(_tinted(crop, theirs, CANDIDATE_RGB), SIDE_PX),
+        jpeg_url(
             _tinted(
                 _tinted(_tinted(crop, ours & theirs, BOTH_RGB), ours & ~theirs, REFERENCE_RGB),
                 theirs & ~ours,
                 CANDIDATE_RGB,
-            )
+            ),
+            SIDE_PX,
         ),
     )
 
@@ -127,12 +126,3 @@ def _tinted(image: NDArray, mask: NDArray[np.bool_], colour: tuple[int, int, int
     tinted = image.copy()
     tinted[mask] = (image[mask] * (1 - OPACITY) + np.array(colour) * OPACITY).astype(np.uint8)
     return tinted
-
-
-def _jpeg(image: NDArray) -> str:
-    """A data URL of the image (RGB), scaled to `SIDE_PX` without smoothing, so that pixels can be counted."""
-    scale = SIDE_PX / max(image.shape[:2])
-    size = tuple(max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
-    scaled = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", scaled[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"

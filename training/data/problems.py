@@ -1,6 +1,6 @@
 """What is wrong with an annotation, gathered over a whole file so that one run shows all of it.
 
-A check raises `Flaw`; a reader collects flaws as `Problem`s; `Problems.settle` makes them one DataError,
+A check raises `Flaw`; a reader collects flaws as `Problem`s; `Problems.settle` makes them one error,
 or, with --skip-bad, a count for each reason.
 """
 
@@ -38,6 +38,14 @@ Reason = Literal[
     "mask_size",  # the mask file's size is not the image's
 ]
 LISTED = 20
+
+
+class MalformedDataError(DataError):
+    """Annotations that cannot be used: all of them, as `problems`."""
+
+    def __init__(self, message: str, problems: list[Problem]) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class Flaw(Exception):
@@ -81,9 +89,9 @@ class Problems:
             self.found.append(Problem(file, annotation_id, flaw.reason, flaw.detail))
 
     def settle(self, skip_bad: bool) -> dict[str, int]:
-        """Raise them all as one DataError, or with `skip_bad` return how many were dropped by reason."""
+        """Raise them as one MalformedDataError, or with `skip_bad` return how many were dropped by reason."""
         if self.found and not skip_bad:
-            raise DataError(self._message())
+            raise MalformedDataError(self._message(), self.found)
         dropped = Counter[str](problem.reason for problem in self.found)
         if self.on_dropped_image:
             dropped["on_dropped_image"] = self.on_dropped_image

@@ -1,0 +1,123 @@
+"""Common faults of annotations that a reader lets pass; what it refuses is `problems`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from runtime.errors import ImageError
+from training.data.masks import tight_box
+from training.data.problems import Problem
+from training.data.sample import Sample
+from training.data.survey import Survey
+
+TINY_PX = 4  # a shorter side than this has no cell of its own on the finest pyramid level (stride 4)
+SAME_OBJECT_IOU = 0.9
+BOX_SLACK_PX = 2.0  # how far a stated box may lie from its mask: rounding, and a line's width
+
+# In order of how much harm they do.
+WORDS = {
+    "leaked_image": "images are in the training data too: the AP on them means nothing",
+    "malformed": "annotations or images cannot be used, and are left out of all that follows",
+    "unreadable_image": "images cannot be decoded",
+    "foreign_class": "classes are not among those of the training data",
+    "duplicate_image": "images are the same as another, pixel by pixel",
+    "duplicate_object": "objects lie on another of their class (mask IoU 0.9 or more)",
+    "box_unlike_mask": "boxes lie over 2 px from their masks",
+    "tiny_object": "objects are narrower than 4 px",
+    "unused_class": "classes have no object",
+    "rare_class": "classes have few objects",
+    "image_without_objects": "images have no object: background, if that is meant",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A kind of fault, by its key in WORDS, the data set it is in, and where."""
+
+    kind: str
+    data: str
+    places: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.data}: {len(self.places)} {WORDS[self.kind]}, such as {self.places[0]}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        words = WORDS[self.kind]
+        return {"kind": self.kind, "data": self.data, "words": words, "places": list(self.places)}
+
+
+class Faults:
+    """Faults in the samples added, one after another."""
+
+    def __init__(self, malformed: Iterable[Problem]) -> None:
+        self.places: dict[str, list[str]] = defaultdict(list)
+        self.places["malformed"] = [str(problem) for problem in malformed]
+        self.names_by_pixels: dict[str, str] = {}
+
+    def add(self, sample: Sample) -> None:
+        """Look through one image. Decodes it, to compare its pixels with the others'."""
+        try:
+            image = sample.image()
+        except ImageError as error:
+            self.places["unreadable_image"].append(str(error))
+            return
+        digest = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
+        first = self.names_by_pixels.setdefault(digest, sample.source)
+        if first != sample.source:
+            self.places["duplicate_image"].append(f"{sample.source}, as {first}")
+        objects = [i for i in sample.instances if not i.is_crowd]
+        if not sample.instances:
+            self.places["image_without_objects"].append(sample.source)
+        for instance in objects:
+            where = f"{sample.source}, annotation {instance.id}"
+            x1, y1, x2, y2 = instance.box
+            if min(x2 - x1, y2 - y1) < TINY_PX:
+                self.places["tiny_object"].append(f"{where}: {x2 - x1:.1f} x {y2 - y1:.1f} px")
+            around = tight_box(instance.rle)
+            if max(abs(a - b) for a, b in zip(instance.box, around, strict=True)) > BOX_SLACK_PX:
+                sides = " ".join(f"{side:g}" for side in instance.box)
+                mask = " ".join(f"{side:g}" for side in around)
+                self.places["box_unlike_mask"].append(f"{where}: box {sides}, around its mask {mask}")
+        self._note_duplicates(sample)
+
+    def _note_duplicates(self, sample: Sample) -> None:
+        objects = [i for i in sample.instances if not i.is_crowd]
+        rles = [i.rle for i in objects]
+        overlaps = coco_mask.iou(rles, rles, [0] * len(rles)) if rles else []
+        for row, one in enumerate(objects):
+            for other, overlap in zip(objects[:row], overlaps[row], strict=False):
+                if one.label == other.label and overlap >= SAME_OBJECT_IOU:
+                    where = f"{sample.source}, annotations {other.id} and {one.id}"
+                    self.places["duplicate_object"].append(f"{where}: IoU {overlap:.2f}")
+                    break
+
+    def findings(
+        self, survey: Survey, *, training: tuple[Survey, Faults] | None, min_instances: int
+    ) -> list[Finding]:
+        """All of them, worst first. training: of the data that these validate, where they do."""
+        places = dict(self.places)
+        if training:
+            known = {c.name for c in training[0].classes}
+            places["foreign_class"] = [c.name for c in survey.classes if c.name not in known]
+            theirs = training[1].names_by_pixels
+            places["leaked_image"] = [
+                f"{name}, as {theirs[digest]}"
+                for digest, name in self.names_by_pixels.items()
+                if digest in theirs
+            ]
+        else:
+            counts = {c.name: survey.instances[label] for label, c in enumerate(survey.classes)}
+            places["unused_class"] = [name for name, count in counts.items() if count == 0]
+            places["rare_class"] = [
+                f"{name}: {count}, expected {min_instances}"
+                for name, count in counts.items()
+                if 0 < count < min_instances
+            ]
+        return [Finding(kind, survey.name, tuple(places[kind])) for kind in WORDS if places.get(kind)]
