@@ -60,7 +60,17 @@ def test_the_commands_of_the_readme_work(folder: Path) -> None:
             # Sixteen steps teach nothing, and parity has nothing to compare where nothing is found.
             lively_checkpoint("resnet18", num_classes=5, rpn_post_nms_test=100).save(folder / "lively.pt")
             rename_classes(folder / "lively.pt", folder / "out/mine/best.pt")
-    assert verbs == ["inspect-data", "train", "export", "infer", "infer", "evaluate", "parity", "serve-triton", "doctor"]
+    assert verbs == [
+        "inspect-data",
+        "train",
+        "export",
+        "infer",
+        "infer",
+        "evaluate",
+        "parity",
+        "serve-triton",
+        "doctor",
+    ]
     assert json.loads((folder / "out/photos/predictions.json").read_text())
     snippet = subprocess.run([sys.executable, "-c", blocks("python")[0]], cwd=folder, capture_output=True)
     assert snippet.returncode == 0, snippet.stderr.decode()
