@@ -18,6 +18,7 @@ from calibration import calibrate
 from calibration.bisection import smallest
 from calibration.candidate import build, observed_tensors, put_contract, sign
 from calibration.collect import open_exposed
+from calibration.equalise import equalise_layers
 from calibration.layers import Graph
 from calibration.plan import Plan
 from calibration.restore import reduced_units, return_to_float32
@@ -134,13 +135,14 @@ def network() -> ModelProto:
     return onnx.shape_inference.infer_shapes(model)
 
 
-def in_eight_bits(model: ModelProto, picture: np.ndarray) -> ModelProto:
+def in_eight_bits(model: ModelProto, picture: np.ndarray, **details: object) -> ModelProto:
     graph = Graph(model.graph)
     tensors = observed_tensors(graph)
     values = open_exposed(model, tensors).run(tensors, feed(picture))
     ranges = {name: (float(v.min()), float(v.max())) for name, v in zip(tensors, values, strict=True)}
     int8 = build(model, Plan.default(graph, "cpu", "minmax"), ranges)
-    sign(int8, make_contract(), {"flavour": "cpu", "method": "minmax", "float_layers": []})
+    details = {"flavour": "cpu", "method": "minmax", "float_layers": [], **details}
+    sign(int8, make_contract(), details)
     return int8
 
 
@@ -210,6 +212,24 @@ def test_exactly_the_layers_with_a_wrong_scale_are_named(
     assert Plan.read(plan).float_layers == faulty
     assert Plan.read(plan).int8_layers == [layer for layer in LAYERS if layer not in faulty]
     assert command(main, arguments[0], mended, arguments[2]).code == 0, "the mended file passes parity"
+
+
+def test_an_equalised_file_gets_the_equalised_weights_back(
+    files: Callable[..., list[Path]], command: Run
+) -> None:
+    model = network()
+    set_constant(model, f"{LAYERS[2]}.weight", constant(model, f"{LAYERS[2]}.weight") * np.float32(64))
+    set_constant(model, f"{LAYERS[2]}.bias", constant(model, f"{LAYERS[2]}.bias") * np.float32(64))
+    set_constant(model, f"{LAYERS[3]}.weight", constant(model, f"{LAYERS[3]}.weight") / np.float32(64))
+    equalised = ModelProto()
+    equalised.CopyFrom(model)
+    assert equalise_layers(equalised), "the weights that it changed"
+    candidate = in_eight_bits(equalised, scene(1), equalised=True)
+    scales_swapped(candidate, LAYERS[2])
+
+    ended = command(main, "bisect", *files(model, candidate), "--json")
+
+    assert json.loads(ended.out)["float32"] == [LAYERS[2]]
 
 
 def test_its_plan_is_one_that_calibrate_takes(
