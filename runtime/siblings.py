@@ -49,7 +49,7 @@ def cut_into_parts(path: str | Path) -> dict[str, bytes]:
 
 def bisect_command() -> Callable[..., None]:
     """`maskrt parity bisect` (calibration.bisection.command)."""
-    return _sibling("calibration.bisection", "maskrt parity bisect", "calibrate").command
+    return _sibling("calibration.bisection", "bisecting a model", "calibrate").command
 
 
 def load_python_plugins() -> None:

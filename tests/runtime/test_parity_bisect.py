@@ -327,3 +327,13 @@ def test_files_that_cannot_be_bisected_are_refused(
 
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
+
+
+def test_without_onnx_it_says_what_to_install(without: Run) -> None:
+    ended = without({"onnx"}, "runtime.parity.compare", "bisect", "a.onnx", "b.onnx", "images")
+
+    assert ended.code == 2
+    assert ended.err.strip() == (
+        "maskrt parity bisect: bisecting a model needs the package 'onnx', which is not installed here. "
+        "Install it: pip install 'maskrt[calibrate]'"
+    )
