@@ -17,7 +17,7 @@ from calibration.layers import WEIGHTED, Graph
 from runtime.stages import PREFIX
 
 HALF_UNITS = re.compile(
-    r"backbone\.body\.(conv1|layer\d\.\d+)|backbone\.fpn|proposals\.head|detections\.box_(head|predictor)"
+    r"backbone\.body\.(layer\d\.\d+|\w+)|backbone\.fpn|proposals\.head|detections\.box_(head|predictor)"
     r"|mask_head|mask_predictor"
 )  # as export.graphs.half has them, which needs torch
 

@@ -69,10 +69,11 @@ class ForcedParts:
         made = dict(zip(names, session.run(None, feed), strict=True))
         if part == "detections":
             return self._judge_detections(made, batch, expected, limit)
-        return self._judge_tensors(made, expected, limit)
+        return self._judge_tensors(made, expected)
 
-    def _judge_tensors(self, made: dict[str, NDArray], expected: Expected, limit: Tolerance) -> StageError:
+    def _judge_tensors(self, made: dict[str, NDArray], expected: Expected) -> StageError:
         assert expected.samples is not None
+        inside = STAGES_BY_PRECISION[self._contract.precision]
         found: dict[str, NDArray] = {}
         aligned: dict[str, Aligned] = {}
         for name, values in made.items():
@@ -85,11 +86,11 @@ class ForcedParts:
         if PROPOSALS in found:
             boxes = found[PROPOSALS] = found[PROPOSALS][: int(made[PROPOSAL_COUNTS][0])]
             reference = expected.samples[PROPOSALS].values
-            ours, theirs = same_boxes(reference, boxes, limit.box_px)
+            ours, theirs = same_boxes(reference, boxes, inside.proposals_px)
             share = len(ours) / max(len(reference), len(boxes), 1)
             tied = tied_proposals(expected.samples)
             aligned[PROPOSALS] = Aligned(reference[ours], boxes[theirs], ours, compared=share, tied=tied)
-        errors = compare_stages(aligned, found, STAGES_BY_PRECISION[self._contract.precision])
+        errors = compare_stages(aligned, found, inside)
         return min(errors, key=lambda error: (not error.reason, error.snr_db))
 
     def _judge_detections(

@@ -101,8 +101,9 @@ def _add(
     errors = instance_errors(matching, flipped, limit)
     aligned: dict[str, Aligned] = {}
     if expected.samples is not None and stages is not None:
-        aligned = align(expected.samples, stages, matching, within_px=limit.box_px)
-        errors += compare_stages(aligned, stages, STAGES_BY_PRECISION[contract.precision])
+        inside = STAGES_BY_PRECISION[contract.precision]
+        aligned = align(expected.samples, stages, matching, inside)
+        errors += compare_stages(aligned, stages, inside)
     evidence = Evidence(
         aligned,
         expected.samples or {},

@@ -83,16 +83,17 @@ def first_image(stages: Stages, outputs: Outputs) -> Stages:
 
 
 def align(
-    reference: dict[str, Sample], candidate: Stages, matching: Matching, *, within_px: float
+    reference: dict[str, Sample], candidate: Stages, matching: Matching, limit: StageTolerance
 ) -> dict[str, Aligned]:
     """Every stage of one image, of both sides at the same places.
 
-    candidate: of `first_image`; matching: the detections of both. within_px: how far two boxes may be apart
-    and be the same.
+    candidate: of `first_image`; matching: the detections of both. limit: how far two boxes may be apart and
+    be the same.
     """
     boxes = reference[PROPOSALS].values
-    proposals = same_boxes(boxes, candidate[PROPOSALS], within_px)
-    alike = [p for p in matching.pairs if p.box_difference_px <= within_px]
+    shared = same_boxes(boxes, candidate[PROPOSALS], limit.proposals_px)
+    proposals = same_boxes(boxes, candidate[PROPOSALS], limit.rows_px)
+    alike = [p for p in matching.pairs if p.box_difference_px <= limit.rows_px]
     detections = (
         np.array([p.reference for p in alike], np.intp),
         np.array([p.candidate for p in alike], np.intp),
@@ -109,7 +110,7 @@ def align(
             continue
         rows = one_row
         if name not in MAPS:
-            rows = detections if name in PER_DETECTION else proposals
+            rows = shared if name == PROPOSALS else detections if name in PER_DETECTION else proposals
         most = 1 if name in MAPS else max(sample.shape[0], found.shape[0])
         pair = sample.pair(name, found, *rows)
         tied = tied_proposals(reference) if name == PROPOSALS else 0.0

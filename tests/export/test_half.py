@@ -13,6 +13,7 @@ import pytest
 import torch
 from onnx import TensorProto
 
+from calibration.restore import HALF_UNITS
 from export.graphs.half import HALF_MAX, LIMIT, to_half, units
 from export.graphs.mask_rcnn import MaskRcnnGraph
 from export.overflow import half_contract, scan
@@ -124,3 +125,5 @@ def test_every_weight_belongs_to_one_unit(settings: MaskRcnnConfig) -> None:
         graph = MaskRcnnGraph(build_mask_rcnn(settings), detections="dynamic")
     inside = Counter(id(p) for modules in units(graph).values() for m in modules for p in m.parameters())
     assert [n for n, p in graph.named_parameters() if inside[id(p)] != 1] == []
+    names = [HALF_UNITS.fullmatch(unit) for unit in units(graph)]
+    assert all(names), "calibration.restore knows them by their names, without torch"

@@ -82,8 +82,8 @@ rois.proposal_culprits | >= SAME_OBJECT_IOU | >= 2 | moved_proposals | anchors o
 rois.proposal_culprits | <= SAME_SIZE | <= -1 | moved_proposals | anchors off by a part of a stride
 rois.proposal_culprits | <= SAME_SIZE | <= 1e9 | larger_proposals | boxes of another size
 rois.pooling_culprits | > SAME_POOLED**2 * power | > 1e9 * power | rois | wrong for RoIs of every size
-rois.pooling_culprits | if whole_level or wrong.mean() < MOST_ROIS | if False | rois_of_p4 | belong to P4: pooled from another
-rois.fpn_levels | np.clip(level, LOWEST_LEVEL, HIGHEST_LEVEL) | np.full(len(level), 2) | rois_of_p4 | belong to P4
+rois.pooling_culprits | if len(strides_px) > 1 and ( | if False and ( | rois_of_p4 | belong to P4: pooled from another
+rois.fpn_levels | np.clip(level, lowest, highest) | np.full(len(level), 2) | rois_of_p4 | belong to P4
 """
 ON_AVERAGE = """
 report.Report._failures_on_average | if not self.matched >= limit.matched | if False | lost | 75.0% of the instances

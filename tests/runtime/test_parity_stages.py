@@ -13,7 +13,7 @@ from runtime.parity.flips import flips
 from runtime.parity.match import match
 from runtime.parity.samples import Sample, whole_samples
 from runtime.parity.stages import IDENTICAL_DB, ORDER, align, compare_stages, measure, same_boxes
-from runtime.parity.tolerances import FP32, STAGES_FP32, StageTolerance
+from runtime.parity.tolerances import FP32, STAGES_FP16, STAGES_FP32, StageTolerance
 from runtime.results import MaskCrop, Result
 from runtime.stages import BOX_FEATURES, MAPS, MASK_FEATURES, PER_PROPOSAL, PROPOSALS
 
@@ -42,7 +42,7 @@ def stages(**changes: np.ndarray) -> dict[str, np.ndarray]:
 
 def errors_of(candidate: dict[str, np.ndarray], reference: dict[str, np.ndarray] | None = None) -> dict:
     matching = match(results(), results())
-    aligned = align(whole_samples(reference or stages()), candidate, matching, within_px=FP32.box_px)
+    aligned = align(whole_samples(reference or stages()), candidate, matching, STAGES_FP32)
     return {error.stage: error for error in compare_stages(aligned, candidate, STAGES_FP32)}
 
 
@@ -214,3 +214,12 @@ def test_a_flip_needs_the_same_class(contract_with: Any) -> None:
     ours, theirs = results(pair, (0.9, 0.8), (0, 1)), results(pair[:1], (0.9,), (0,))
 
     assert flipped(ours, theirs, contract_with(max_detections=100)) == (0, 0)
+
+
+def test_in_half_a_proposal_half_a_pixel_off_is_the_same_but_is_not_pooled_alike() -> None:
+    moved = stages(**{PROPOSALS: BOXES + np.float32([[0.0], [0.5], [1.5]])})
+
+    aligned = align(whole_samples(stages()), moved, match(results(), results()), STAGES_FP16)
+
+    assert aligned[PROPOSALS].compared == pytest.approx(2 / 3)
+    assert aligned[BOX_FEATURES].rows.tolist() == [0]
