@@ -25,7 +25,7 @@ from export.stages import cut_into_parts
 from export.weights import load_checkpoint
 from runtime.contract import IMAGE_SIZES, IMAGES, LEARNED_SCALES
 from runtime.errors import CalibrationError, MaskrtError
-from runtime.stages import PREFIX, RPN_LOGITS
+from runtime.stages import FPN, PREFIX
 from tests.models import COCO_CLASSES, scene
 from training.checkpoint import Checkpoint
 from training.eager import EagerSession
@@ -135,7 +135,7 @@ def test_the_network_in_training_computes_part_by_part_what_the_file_computes(
     _, seen = EagerSession(trained, contract, name="trained").infer_with_stages(canvas, sizes)  # type: ignore[arg-type]
     given = {PREFIX + stage: value for stage, value in seen.items()} | {IMAGES: canvas, IMAGE_SIZES: sizes}
     pyramid = ["P2", "P3", "P4", "P5"]
-    for part, stages in (("backbone", ["C2"]), ("pyramid", pyramid), ("rpn_head", RPN_LOGITS)):
+    for part, stages in (("backbone", ["C2"]), ("pyramid", pyramid), ("rpn_head", FPN.rpn_logits)):
         for i, (stage, ours) in enumerate(zip(stages, run_part(parts[part], given, stages), strict=True)):
             if part == "pyramid":  # in training a level leaves it rounded, in the file its readers round it
                 scale = scales[f"rpn.head.conv.0.0.input.{i}"]

@@ -21,7 +21,7 @@ from runtime.session import Outputs, Session
 from runtime.stages import (
     BOX_FEATURES,
     CANVAS,
-    MAPS,
+    FPN,
     MASK_FEATURES,
     PER_DETECTION,
     PER_PROPOSAL,
@@ -70,7 +70,7 @@ class PlayedSession(Session):
     def _run_with_stages(self, *_: Any) -> tuple[Outputs, Stages]:
         said = self._played.stages
         stages = {
-            name: values[None] if name in (*MAPS, PROPOSALS) else values for name, values in said.items()
+            name: values[None] if name in (*FPN.maps, PROPOSALS) else values for name, values in said.items()
         }
         return self._run(), stages | {PROPOSAL_COUNTS: np.array([len(said[PROPOSALS])], np.int32)}
 
@@ -84,7 +84,7 @@ def reference(precision: str = "fp32") -> Played:
     """The model without a fault."""
     random = np.random.default_rng(0)
     corners = random.uniform(0, 300, (len(SIDES_PX), 2)).astype(np.float32)
-    stages = {name: random.normal(size=(4, 8, 8)).astype(np.float32) for name in MAPS}
+    stages = {name: random.normal(size=(4, 8, 8)).astype(np.float32) for name in FPN.maps}
     stages["stem"][:] = 0
     stages[CANVAS] = random.normal(size=(3, CANVAS_PX, CANVAS_PX)).astype(np.float32)
     stages[CANVAS][:, :, VALID_PX:] = 0

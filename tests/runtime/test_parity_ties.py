@@ -19,7 +19,7 @@ from runtime.parity.samples import whole_samples
 from runtime.parity.stages import tied_proposals
 from runtime.parity.tolerances import FP32, STAGES_FP32
 from runtime.preprocess import preprocess
-from runtime.stages import PROPOSALS, RPN_LOGITS
+from runtime.stages import FPN, PROPOSALS
 from tests.models import scene
 from tests.runtime import faults
 
@@ -97,6 +97,6 @@ def test_what_ties_is_a_share_of_the_proposals() -> None:
     hundred = distinct.copy()
     hundred[-100:] = 5000
     hundred[:2900] = -1
-    levels = dict(zip(RPN_LOGITS, (distinct, hundred, *[distinct] * 3), strict=True))
+    levels = dict(zip(FPN.rpn_logits, (distinct, hundred, *[distinct] * 3), strict=True))
 
     assert tied_proposals(whole_samples(levels | {PROPOSALS: np.zeros((400, 4))})) == pytest.approx(0.25)

@@ -22,7 +22,7 @@ from runtime.errors import ModelError
 from runtime.parity.compare import compare, open_looking
 from runtime.parity.report import Report
 from runtime.parity.tolerances import FP32
-from runtime.stages import PREFIX, STAGES
+from runtime.stages import PREFIX, stages_of
 from runtime.trt_session import TrtSession
 from tests.runtime import played
 from tests.runtime.engines import make_header
@@ -36,7 +36,11 @@ def tensors_of(said: played.Played) -> dict[str, np.ndarray]:
     outputs, stages = played.PlayedSession(said)._run_with_stages()
     images = np.zeros((1, played.CANVAS_PX, played.CANVAS_PX, 3), np.uint8)
     inputs = dict(zip(INPUT_NAMES, (images, SIZES), strict=True))
-    return {**inputs, **outputs.arrays(), **{PREFIX + name: stages[name] for name in STAGES}}
+    return {
+        **inputs,
+        **outputs.arrays(),
+        **{PREFIX + name: stages[name] for name in stages_of(said.contract)},
+    }
 
 
 @pytest.fixture
@@ -89,7 +93,7 @@ def test_an_engine_s_stages_are_compared(engine: Callable[..., Path]) -> None:
     assert TrtSession(path).has_stages
     found = report_of(path)
     assert found.failures == []
-    assert set(found.stages.errors) > set(STAGES) - {"proposal_counts"}
+    assert set(found.stages.errors) > set(stages_of(played.reference().contract)) - {"proposal_counts"}
 
 
 def test_a_fault_in_an_engine_is_named_by_its_stage(engine: Callable[..., Path]) -> None:

@@ -13,6 +13,7 @@ from runtime.contract import LEARNED_SCALES
 from runtime.errors import MaskrtError
 from tests.training.runs import TINY, read, run, weights
 from training import train as train_module
+from training import trainer as trainer_module
 from training.checkpoint import read_checkpoint
 from training.config import SMALL, override
 from training.fit import lr_factor
@@ -138,7 +139,7 @@ def test_ctrl_c_says_how_to_go_on(
         raise KeyboardInterrupt
 
     bars: list[LossBar] = []
-    monkeypatch.setattr(train_module, "LossBar", lambda: bars.append(LossBar()) or bars[-1])
+    monkeypatch.setattr(trainer_module, "LossBar", lambda: bars.append(LossBar()) or bars[-1])
     monkeypatch.setattr(train_module.DetectorModule, "training_step", interrupted)
     assert run("--data", "synthetic:2", "-o", str(tmp_path / "run"), "--epochs", "1", *TINY) == 130
     assert "--resume" in capsys.readouterr().err
