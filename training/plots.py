@@ -50,7 +50,8 @@ def plot_curves(logs: list[Path], output: Path) -> None:
             right.plot(*points, label=name, marker="o")
     right.set(xlabel="iteration", ylabel="COCO AP", ylim=(0, 1), title="Validation")
     right.grid(alpha=0.3)
-    right.legend(fontsize=8)
+    if right.lines:
+        right.legend(fontsize=8)
     with atomic_path(output) as temporary:
         figure.savefig(temporary, dpi=110)
     pyplot.close(figure)

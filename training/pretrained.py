@@ -13,8 +13,9 @@ from runtime.errors import CheckpointError
 from training.checkpoint import Checkpoint, read_weights_file
 from training.models import MaskRcnnConfig
 
-# The layers that tell classes apart: their outputs are the classes' own.
-CLASS_LAYERS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
+# The layers whose outputs are the classes' own; those of masks unless all classes share them.
+BOX_LAYERS = ("roi_heads.box_predictor.",)
+MASK_LAYERS = ("roi_heads.mask_predictor.mask_fcn_logits.", "roi_heads.mask_predictor.logits.")
 OWN = ("fc.", "classifier.")  # a classifier's last layers
 BODY, RES5 = "backbone.body.", "roi_heads.box_head.res5."
 
@@ -72,7 +73,8 @@ def load_detector(model: FasterRCNN, start: Checkpoint, classes: tuple[Category,
     same = [c.name for c in start.classes] == [c.name for c in classes]
     given = start.build().state_dict()
     own = model.state_dict()
-    left_out = [] if same else [key for key in own if key.startswith(CLASS_LAYERS)]
+    of_classes = BOX_LAYERS if start.config.mask_class_agnostic else (*BOX_LAYERS, *MASK_LAYERS)
+    left_out = [] if same else [key for key in own if key.startswith(of_classes)]
     wanted = [key for key in own if key not in left_out and not key.endswith("num_batches_tracked")]
     if unfit := [key for key in wanted if key not in given or given[key].shape != own[key].shape]:
         raise CheckpointError(

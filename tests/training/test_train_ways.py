@@ -14,7 +14,7 @@ from training.checkpoint import Checkpoint, read_weights_file
 from training.config import PAPER, SMALL, TrainConfig, override
 from training.fit import DetectorModule
 from training.models import build_mask_rcnn
-from training.pretrained import CLASS_LAYERS
+from training.pretrained import load_detector
 
 # Every image has one positive RoI and as many samples, so that the mean over images is that over batches; group
 # norms see one image at a time.
@@ -22,10 +22,13 @@ EQUAL_SHARES = setting("norm=gn", "optimizer=sgd", "box_positive_fraction=0.07",
 ROUNDING = 1e-5  # sums in another order, after two steps of weights below 1
 
 
-def checkpoint(*names: str) -> Checkpoint:
-    """A random detector of other classes, in the tiny settings."""
+OF_BOXES = ("box_predictor.cls_score", "box_predictor.bbox_pred")
+
+
+def checkpoint(*names: str, **changes: str) -> Checkpoint:
+    """A random detector of these classes, in the tiny settings but for the changes."""
     fields = {name: value for name, value in (pair.split("=") for pair in SETTINGS) if name != "precision"}
-    config = override(SMALL[0], fields | {"num_classes": str(len(names) + 1)})
+    config = override(SMALL[0], fields | {"num_classes": str(len(names) + 1)} | changes)
     torch.manual_seed(0)
     classes = tuple(Category(number, name) for number, name in enumerate(names, start=1))
     return Checkpoint(config=config, classes=classes, state_dict=build_mask_rcnn(config).state_dict())
@@ -44,9 +47,7 @@ def test_from_a_checkpoint_of_other_classes_the_heads_learn_on_a_backbone_that_s
     assert not torch.equal(before["rpn.head.conv.0.0.weight"], after["rpn.head.conv.0.0.weight"])
     said = capsys.readouterr().err
     assert "left out, as the classes differ: " in said
-    left_out = [key for key in after if key.startswith(CLASS_LAYERS)]
-    assert len(left_out) == 6
-    assert all(key in said for key in left_out)
+    assert all(f"roi_heads.{layer}.weight" in said for layer in (*OF_BOXES, "mask_predictor.mask_fcn_logits"))
     assert after["roi_heads.box_predictor.cls_score.weight"].shape[0] == 5
 
 
@@ -61,6 +62,26 @@ def test_from_a_checkpoint_of_the_same_classes_nothing_is_left_out(
     after = weights(tmp_path / "run" / "last.pt")
     learned = [name for name, _ in start.build().named_parameters()]
     assert all(torch.equal(start.state_dict[name], after[name]) for name in learned)
+
+
+@pytest.mark.parametrize(
+    ("changes", "of_masks"),
+    [
+        ({}, ["mask_predictor.mask_fcn_logits"]),
+        ({"mask_head": "mlp"}, ["mask_predictor.logits"]),
+        ({"mask_class_agnostic": "True"}, []),
+    ],
+)
+def test_what_tells_classes_apart_is_left_out_and_nothing_else(
+    changes: dict[str, str], of_masks: list[str]
+) -> None:
+    start, new = checkpoint("cat", "dog", **changes), checkpoint("nut", **changes)
+    model = new.build()
+    left_out = load_detector(model, start, new.classes)
+    assert {key.rpartition(".")[0] for key in left_out} == {f"roi_heads.{x}" for x in (*OF_BOXES, *of_masks)}
+    weights = model.state_dict()
+    assert all(torch.equal(weights[key], start.state_dict[key]) for key in weights if key not in left_out)
+    assert all(torch.equal(weights[key], new.state_dict[key]) for key in left_out)
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
