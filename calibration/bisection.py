@@ -51,7 +51,7 @@ def smallest(units: list[str], passes: Callable[[list[str]], bool]) -> list[str]
                 enough = middle
             else:
                 short = middle
-        kept.insert(0, units[enough - 1])
+        kept = [units[enough - 1], *kept]
         units = units[: enough - 1]
     return kept
 

@@ -209,6 +209,10 @@ def test_exactly_the_layers_with_a_wrong_scale_are_named(
     found = json.loads(ended.out)
     assert found["float32"] == faulty
     assert found["units"] == len(LAYERS)
+    everything, nothing, *_, last = found["trials"]
+    assert (everything["float32"], everything["failures"]) == (LAYERS, [])
+    assert (nothing["float32"], last["float32"], last["failures"]) == ([], faulty, [])
+    assert nothing["failures"]
     assert Plan.read(plan).float_layers == faulty
     assert Plan.read(plan).int8_layers == [layer for layer in LAYERS if layer not in faulty]
     assert command(main, arguments[0], mended, arguments[2]).code == 0, "the mended file passes parity"
