@@ -19,10 +19,11 @@ import onnx
 from benchmarks.matrix.models import Size
 from calibration.calibrate import measured
 from calibration.candidate import build, read_model, share_in_int8, sign
-from calibration.images import find
+from calibration.images import digest, find
 from calibration.layers import Graph
 from calibration.placement import CPU
 from calibration.plan import Plan
+from calibration.scales import Key
 from export.engine.prepare import prepare
 from export.engine.supported import refusals
 from export.reference import open_reference
@@ -129,7 +130,8 @@ def int8(files: Files, size: Size) -> Cell:
     """
     model, contract = read_model(files.onnx("fp32"), "fp32")
     images = find(f"synthetic:{CALIBRATION_IMAGES}:7", CALIBRATION_IMAGES)
-    scales = measured(files.onnx("fp32"), contract, images, files.folder / "scales.json")
+    key = Key.of(files.onnx("fp32"), contract, digest(images))
+    scales = measured(model, key, contract, images, files.folder / "scales.json")
     plan = Plan.default(Graph(model.graph), CPU, METHOD)
     waiting, in_float = plan.int8_groups, list[str]()
     while True:
