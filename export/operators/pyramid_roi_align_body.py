@@ -58,7 +58,7 @@ def sizes_for_body(pooling: Pooling, height: int, width: int) -> dict[str, int |
     return {}
 
 
-# (R,) float32, NaN for a RoI of no size.
+# (R,) float32, -1 for a RoI of no size: said, since OpenVINO clips the NaN that its root is to a level.
 _LEVEL_OF_EACH_ROI = f"""
     ln_2 = Constant <value_float = {math.log(2.0)}> ()
     epsilon = Constant <value_float = {LEVEL_EPSILON}> ()
@@ -80,7 +80,11 @@ _LEVEL_OF_EACH_ROI = f"""
     raised = Add (base_level, log2_ratio)
     nudged = Add (raised, epsilon)
     floored = Floor (nudged)
-    level = Clip (floored, lowest, highest)
+    clipped = Clip (floored, lowest, highest)
+    nothing = Constant <value_float = 0.0> ()
+    none = Constant <value_float = -1.0> ()
+    sized = GreaterOrEqual (area, nothing)
+    level = Where (sized, clipped, none)
 """
 
 
