@@ -1,1 +1,1 @@
-"""Precision below float32: ranges, placement of Q/DQ, and what they cost. Not built yet."""
+"""Precision below float32: ranges, placement of Q/DQ, and what they cost."""

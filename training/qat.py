@@ -32,15 +32,17 @@ def fake_quantise(model: FasterRCNN) -> None:
 
     A point is named by the first layer that reads it, "<module>.input.<level>", level 0 unless the layer
     serves several; or "<module>.output" where an addition reads it.
-    Raises MaskrtError for another backbone than a residual network under a pyramid.
+    Raises MaskrtError for another backbone than a residual network under a pyramid, or another mask head than
+    a convolutional one.
     """
-    if model.backbone.layout != FPN:
+    heads, points = model.roi_heads, _Points(model)
+    convolutional = not heads.has_mask() or hasattr(heads.mask_predictor, "conv5_mask")
+    if model.backbone.layout != FPN or not convolutional:
         raise MaskrtError(
-            "--qat: only ResNets under a feature pyramid are known. Quantise this model after training: "
-            "maskrt calibrate MODEL.onnx --data IMAGES"
+            "--qat: only ResNets under a feature pyramid are known, with convolutional mask heads. Quantise "
+            "this model after training: maskrt calibrate MODEL.onnx --data IMAGES"
         )
     _freeze_batch_norms(model)
-    heads, points = model.roi_heads, _Points(model)
     _round_backbone(model, points)
     rpn = points.name_of(_layers(model.rpn.head.conv)[0])
     pyramid = [points.new(f"{rpn}.input.{k}") for k in range(FPN.pooled)]

@@ -31,6 +31,7 @@ from training.checkpoint import Checkpoint
 from training.eager import EagerSession
 from training.fake_quantise import FakeQuantise, RoundedWeight
 from training.models import MaskRcnnConfig, build_mask_rcnn
+from training.models.mask_rcnn import C4
 from training.qat import fake_quantise, learned_scales, observe, plain_weights
 
 # Both round to the same steps; a value that lies between two may fall to either side with the order of a sum,
@@ -198,3 +199,12 @@ def test_a_model_without_masks_rounds_all_the_rest() -> None:
     fake_quantise(without)
     masks = learned_scales(with_masks).keys() - learned_scales(without).keys()
     assert {point.split(".")[1] for point in masks} == {"mask_head", "mask_predictor"}
+
+
+@pytest.mark.parametrize("settings", [{"mask_head": "mlp"}, {"backbone": "resnet50", "neck": "c4"}], ids=str)
+def test_a_network_whose_points_are_not_known_is_refused(settings: dict[str, str]) -> None:
+    config = dataclasses.replace(C4 if "neck" in settings else MaskRcnnConfig(), **settings)  # type: ignore[arg-type]
+    with pytest.raises(
+        MaskrtError, match="only ResNets under a feature pyramid are known, with convolutional"
+    ):
+        fake_quantise(build_mask_rcnn(config))
