@@ -13,7 +13,9 @@ import pytest
 from runtime.sinks import write_png
 from runtime.sources import read_image
 from tests.conftest import REPOSITORY
-from tests.models import lively_checkpoint
+from tests.models import COCO_CLASSES
+from training.checkpoint import Checkpoint
+from training.models import MaskRcnnConfig, build_mask_rcnn
 
 SCALE = 8  # of the images and their polygons, downwards
 
@@ -52,9 +54,9 @@ def test_the_example_trains_from_a_checkpoint_and_splashes(
 ) -> None:
     start = droplets / "coco.pt"
     sizes = {"min_size_px": 64, "max_size_px": 80, "box_samples": 16, "rpn_post_nms_test": 50}
-    lively_checkpoint("resnet18", num_classes=4, rpn_post_nms_train=50, max_detections=10, **sizes).save(
-        start
-    )
+    config = MaskRcnnConfig(num_classes=4, backbone="resnet18", norm="bn", rpn_post_nms_train=50, **sizes)
+    weights = build_mask_rcnn(config).state_dict()
+    Checkpoint(config=config, classes=COCO_CLASSES[:3], state_dict=weights).save(start)
     logs = droplets / "logs"
     example.main(
         ["train", "--dataset", str(droplets), "--weights", str(start), "--logs", str(logs), "--epochs", "1"]
