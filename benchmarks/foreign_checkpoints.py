@@ -33,17 +33,22 @@ from runtime.preprocess import Batch, preprocess
 from runtime.session import Outputs, Session, open_session
 from runtime.sources import read_image
 from tests.export.weights import records
-from tests.export.weights.files import Weights, detectron2_weights, mmdetection_weights
+from tests.export.weights.files import Weights, detectron2_c4_weights, detectron2_weights, mmdetection_weights
 from tests.models import scene
 from training.checkpoint import Checkpoint
 from training.eager import EagerSession
 from training.models.random_weights import randomise
 
 FOLDER = Path("out/foreign")
-DETECTRON2 = "COCO-InstanceSegmentation/mask_rcnn_"
+DETECTRON2, DETECTRON2_BOXES = "COCO-InstanceSegmentation/mask_rcnn_", "COCO-Detection/faster_rcnn_"
 CASES: dict[str, tuple[Callable[[], Original], Callable[[Weights], Weights]]] = {
     "detectron2-r50-fpn": (lambda: Detectron2(DETECTRON2 + "R_50_FPN_3x.yaml"), detectron2_weights),
     "detectron2-r101-fpn": (lambda: Detectron2(DETECTRON2 + "R_101_FPN_3x.yaml"), detectron2_weights),
+    "detectron2-r50-c4": (lambda: Detectron2(DETECTRON2 + "R_50_C4_3x.yaml"), detectron2_c4_weights),
+    "detectron2-faster-r50-fpn": (
+        lambda: Detectron2(DETECTRON2_BOXES + "R_50_FPN_3x.yaml"),
+        detectron2_weights,
+    ),
     "detectron2-x101-fpn": (lambda: Detectron2(DETECTRON2 + "X_101_32x8d_FPN_3x.yaml"), detectron2_weights),
     "mmdetection-r50-fpn": (
         lambda: MMDetection("mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py"),
@@ -52,6 +57,10 @@ CASES: dict[str, tuple[Callable[[], Original], Callable[[Weights], Weights]]] = 
     "mmdetection-r50-caffe-fpn": (
         lambda: MMDetection("mask_rcnn/mask-rcnn_r50-caffe_fpn_1x_coco.py"),
         partial(mmdetection_weights, caffe=True),
+    ),
+    "mmdetection-faster-r50-fpn": (
+        lambda: MMDetection("faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py"),
+        mmdetection_weights,
     ),
     "mmdetection-r101-fpn": (
         lambda: MMDetection("mask_rcnn/mask-rcnn_r101_fpn_1x_coco.py"),
@@ -73,16 +82,16 @@ class Differences:
 
     def add(self, matching: Matching, theirs: Outputs, ours: Outputs) -> None:
         """Of one picture."""
-        assert theirs.masks is not None
-        assert ours.masks is not None
         self.instances += len(matching.pairs)
         self.unmatched += len(matching.missed) + len(matching.extra)
         for pair in matching.pairs:
-            apart = np.abs(theirs.masks[0, pair.reference] - ours.masks[0, pair.candidate]).max()
             self.box_px = max(self.box_px, pair.box_difference_px)
             self.score = max(self.score, pair.score_difference)
+            if theirs.masks is None or ours.masks is None or pair.mask_iou is None:
+                continue  # a model of boxes alone
+            apart = np.abs(theirs.masks[0, pair.reference] - ours.masks[0, pair.candidate]).max()
             self.mask = max(self.mask, float(apart))
-            self.mask_iou = min(self.mask_iou, pair.mask_iou or 0.0)
+            self.mask_iou = min(self.mask_iou, pair.mask_iou)
 
 
 def prepare(case: str) -> tuple[Original, Path]:

@@ -45,9 +45,11 @@ class MMDetection(Original):
             {"inputs": [bgr], "data_samples": [DetDataSample(metainfo=shapes)]}
         )
         logits: list[Tensor] = []
-        hook = self.model.roi_head.mask_head.register_forward_hook(lambda *call: logits.append(call[2]))
+        head = getattr(self.model.roi_head, "mask_head", None)
+        hook = head.register_forward_hook(lambda *call: logits.append(call[2])) if head else None
         (sample,) = self.model.predict(data["inputs"], data["data_samples"], rescale=False)
-        hook.remove()
-        found = sample.pred_instances
-        own = logits[0][torch.arange(len(found)), found.labels].sigmoid()
-        return outputs_of(found.bboxes, found.scores, found.labels, own, detections)
+        found, masks = sample.pred_instances, None
+        if hook:
+            hook.remove()
+            masks = logits[0][torch.arange(len(found)), found.labels].sigmoid()
+        return outputs_of(found.bboxes, found.scores, found.labels, masks, detections)

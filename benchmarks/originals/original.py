@@ -29,8 +29,8 @@ class Original(ABC):
         """
 
 
-def outputs_of(boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor, rows: int) -> Outputs:
-    """boxes (K, 4), scores (K,), labels (K,) without background and masks (K, M, M) in a batch of one."""
+def outputs_of(boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor | None, rows: int) -> Outputs:
+    """boxes (K, 4), scores (K,), labels (K,) and masks (K, M, M), if there are any, in a batch of one."""
 
     def padded(values: Tensor) -> NDArray:
         rest = [(0, 0)] * (values.dim() - 1)
@@ -41,5 +41,5 @@ def outputs_of(boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor, row
         boxes=padded(boxes),
         scores=padded(scores),
         labels=padded(labels).astype(np.int32),
-        masks=padded(masks),
+        masks=None if masks is None else padded(masks),
     )

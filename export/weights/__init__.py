@@ -22,8 +22,8 @@ from training.checkpoint import (
 # By name: whether a file's content is of the format, and its reader.
 FOREIGN = {
     "a state dict of torchvision's Mask or Faster R-CNN": (is_torchvision, from_torchvision),
-    "a Mask R-CNN of Detectron2": (is_detectron2, from_detectron2),
-    "a Mask R-CNN of MMDetection": (is_mmdetection, from_mmdetection),
+    "an R-CNN of Detectron2": (is_detectron2, from_detectron2),
+    "an R-CNN of MMDetection": (is_mmdetection, from_mmdetection),
 }
 
 

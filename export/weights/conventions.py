@@ -1,13 +1,14 @@
 """What Detectron2 and MMDetection have in common, and torchvision otherwise.
 
 Both count the background as the last class, lay exact anchors, pool with the half pixel and as many samples
-as a RoI has pixels, and keep 1000 proposals an image (detectron2/config/defaults.py and
+as a RoI has pixels (detectron2/config/defaults.py and
 configs/Base-RCNN-FPN.yaml; mmdet/configs/_base_/models/mask_rcnn_r50_fpn.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -20,10 +21,16 @@ SETTINGS: dict[str, Any] = {
     "min_size_px": 800,
     "max_size_px": 1333,
     "exact_anchors": True,
-    "rpn_post_nms_train": 1000,
     "sampling_ratio": 0,
     "roi_aligned": True,
 }
+
+
+def mask_convs(weights: Mapping[str, Any], pattern: str) -> dict[str, Any]:
+    """MaskRcnnConfig's field of that name by the widths of the layers whose keys are `pattern`; none of a
+    model without masks."""
+    layers = sorted(key for key in weights if re.fullmatch(pattern, key))
+    return {"mask_convs": tuple(weights[key].shape[0] for key in layers)} if layers else {}
 
 
 def background_first(rows: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""MMDetection's Mask R-CNN checkpoints, of its versions 2 and 3.
+"""MMDetection's Mask and Faster R-CNN checkpoints, of its versions 2 and 3.
 
 What the weights do not tell (colours, where a block has its stride) stands in the configuration, which
 MMDetection puts into its files as text: `Colours`.
@@ -7,20 +7,20 @@ MMDetection puts into its files as text: `Colours`.
 from __future__ import annotations
 
 import ast
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from export.weights.classes import name_classes
-from export.weights.conventions import BGR_EDITS, HEAD_EDITS, SETTINGS, rgb_fractions
+from export.weights.conventions import BGR_EDITS, HEAD_EDITS, SETTINGS, mask_convs, rgb_fractions
 from export.weights.translate import translate
 from runtime.errors import CheckpointError
 from training.checkpoint import Checkpoint
 from training.models import MaskRcnnConfig
 
 CLASS_LAYER = "roi_head.bbox_head.fc_cls.weight"
+RPN_LAYER = "rpn_head.rpn_cls.weight"
 MASK_LAYER = "roi_head.mask_head.conv_logits.weight"
 # By blocks in layer3, whether they are bottlenecks, and the channels a group of layer1's 3×3.
 BACKBONES = {
@@ -63,9 +63,9 @@ class Colours:
 
 
 def is_mmdetection(content: dict[str, Any]) -> bool:
-    """Whether these are the keys of MMDetection's MaskRCNN, in the `state_dict` of a file."""
+    """Whether these are keys of MMDetection's MaskRCNN or FasterRCNN, in the `state_dict` of a file."""
     weights = content.get("state_dict")
-    return isinstance(weights, dict) and {CLASS_LAYER, MASK_LAYER} <= weights.keys()
+    return isinstance(weights, dict) and {CLASS_LAYER, RPN_LAYER} <= weights.keys()
 
 
 def from_mmdetection(
@@ -135,16 +135,15 @@ def _config(weights: dict[str, Tensor], colours: Colours, source: str) -> MaskRc
             f"{source}: its backbone, of {len(blocks)} blocks in layer3, is none of "
             f"{', '.join(BACKBONES.values())}."
         )
-    mask_convs = [
-        key for key in weights if re.fullmatch(r"roi_head\.mask_head\.convs\.\d\.conv\.weight", key)
-    ]
     return MaskRcnnConfig(
+        task="instance" if MASK_LAYER in weights else "detection",
         num_classes=weights[CLASS_LAYER].shape[0],
         backbone=BACKBONES[layout],
         stride_in_1x1=colours.caffe,
         fpn_channels=weights["neck.fpn_convs.0.conv.weight"].shape[0],
         mean=rgb_fractions(colours.mean, bgr=not colours.rgb),
         std=rgb_fractions(colours.std, bgr=not colours.rgb),
-        mask_convs=tuple(weights[key].shape[0] for key in sorted(mask_convs)),
+        rpn_post_nms_train=1000,
         **SETTINGS,
+        **mask_convs(weights, r"roi_head\.mask_head\.convs\.\d\.conv\.weight"),
     )

@@ -47,7 +47,7 @@ def translate(
     faults = {"missing": missing, "left over": sorted(set(weights) - used), "of another shape": misshapen}
     if any(faults.values()):
         raise CheckpointError(
-            f"{source}: not the weights of a Mask R-CNN on {config.backbone}: "
+            f"{source}: not the weights of a {config.family} on {config.backbone}: "
             + "; ".join(f"{len(keys)} {what}: {_list(keys)}" for what, keys in faults.items() if keys)
             + ". What is read is listed in docs/checkpoints.md."
         )

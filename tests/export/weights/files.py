@@ -54,6 +54,18 @@ def detectron2_weights(state_dict: Weights) -> Weights:
     return _renamed(_for_bgr(_background_last(state_dict)), DETECTRON2)
 
 
+def detectron2_c4_weights(state_dict: Weights) -> Weights:
+    """The same without an FPN, of five sizes and three ratios of anchors."""
+    weights = _for_bgr(_background_last(state_dict))
+    for key in (key for key in weights if re.match(r"rpn\.head\.(cls_logits|bbox_pred)", key)):
+        by_ratio = weights[key].unflatten(0, (3, 5, -1))
+        weights[key] = torch.stack([by_ratio[:, size] for size in range(5)]).flatten(0, 2)
+    weights = {key.replace("roi_heads.box_head.res5", "roi_heads.res5"): w for key, w in weights.items()}
+    return {
+        key.replace("backbone.bottom_up.", "backbone."): w for key, w in _renamed(weights, DETECTRON2).items()
+    }
+
+
 def mmdetection_weights(state_dict: Weights, *, caffe: bool = False) -> Weights:
     """As `model.state_dict()` of MMDetection's MaskRCNN. caffe: for B G R, as its Caffe configurations."""
     weights = _background_last(state_dict)

@@ -13,14 +13,15 @@ import pytest
 import torch
 
 from export.weights import load_checkpoint
-from export.weights.detectron2 import from_detectron2
+from export.weights.detectron2 import CLASS_LAYER, RPN_LAYER, from_detectron2
 from runtime.errors import CheckpointError
 from tests.export.weights import records
 from tests.export.weights.agreement import assert_finds, differences
-from tests.export.weights.files import Weights, detectron2_weights
+from tests.export.weights.files import Weights, detectron2_c4_weights, detectron2_weights
 from tests.models import lively_checkpoint
 from training.checkpoint import Checkpoint
 from training.models import MaskRcnnConfig, build_mask_rcnn
+from training.models.mask_rcnn import C4
 
 ZOO: dict[str, Any] = {"num_classes": 81, "exact_anchors": True, "sampling_ratio": 0, "roi_aligned": True}
 # Of pixels from 0 to 1, R G B: detectron2/config/defaults.py has 103.53, 116.28, 123.675 for B G R, and 1.
@@ -113,6 +114,65 @@ def test_the_keys_are_those_of_detectron2s_own_model() -> None:
     assert records.described(weights) == records.read("detectron2-r50-fpn").keys.tolist()
 
 
+def c4_config(**settings: Any) -> MaskRcnnConfig:
+    return dataclasses.replace(C4, stride_in_1x1=True, mask_convs=(256,), **(ZOO | COLOURS | settings))
+
+
+def test_a_model_without_a_pyramid_is_read() -> None:
+    """Its RPN has fifteen anchors a position, the ratios of a size next to each other; ours the sizes of a ratio."""
+    own = build_mask_rcnn(c4_config()).state_dict()
+    weights = detectron2_c4_weights(own)
+    assert records.described(weights) == records.read("detectron2-r50-c4").keys.tolist()
+    read = from_detectron2({"model": weights}, class_names=None, sha256="", source="x.pkl")
+    assert read.config == c4_config()
+    for key in (
+        "rpn.head.cls_logits.weight",
+        "rpn.head.bbox_pred.bias",
+        "roi_heads.box_head.res5.0.bn1.weight",
+    ):
+        assert torch.equal(read.state_dict[key], own[key]), key
+
+
+@pytest.mark.full
+def test_a_model_without_a_pyramid_finds_what_detectron2_found(tmp_path: Path) -> None:
+    size = records.at_its_size(MaskRcnnConfig())
+    config = c4_config(min_size_px=size.min_size_px, max_size_px=size.max_size_px)
+    lively = lively_checkpoint(**{k: getattr(config, k) for k in config.to_dict()})
+    path = zoo_pickle(detectron2_c4_weights(lively.state_dict), tmp_path / "model_final.pkl")
+    read, record = load_checkpoint(path), records.read("detectron2-r50-c4")
+    assert_finds(read, record)
+    shuffled = read.state_dict | {
+        key: read.state_dict[key].roll(1, 0)
+        for key in read.state_dict
+        if key.startswith("rpn.head.cls_logits")
+    }
+    assert differences(dataclasses.replace(read, state_dict=shuffled), record), "the order of anchors matters"
+
+
+def test_a_dilated_model_is_refused() -> None:
+    weights = {"backbone.res5.0.conv1.weight": 0, CLASS_LAYER: 0, RPN_LAYER: 0}
+    with pytest.raises(CheckpointError, match=r"x\.pkl: .*its DC5. Only FPN and C4"):
+        from_detectron2({"model": weights}, class_names=None, sha256="", source="x.pkl")
+
+
+def test_a_model_of_boxes_alone_is_faster_rcnn() -> None:
+    config = zoo_config("resnet50", task="detection", stride_in_1x1=True)
+    with torch.device("meta"):
+        weights = detectron2_weights(build_mask_rcnn(config).state_dict())
+    read = from_detectron2({"model": weights}, class_names=None, sha256="", source="x.pkl")
+    assert read.config == config
+    assert read.config.family == "faster_rcnn"
+
+
+def test_a_keypoint_model_is_refused_by_its_keys() -> None:
+    config = zoo_config("resnet50", task="detection", num_classes=2)
+    with torch.device("meta"):
+        weights = detectron2_weights(build_mask_rcnn(config).state_dict())
+        head = {"roi_heads.keypoint_head.conv_fcn1.weight": torch.zeros(512, 256, 3, 3)}
+    with pytest.raises(CheckpointError, match=r"1 left over: roi_heads\.keypoint_head\.conv_fcn1\.weight"):
+        from_detectron2({"model": weights | head}, class_names=["person"], sha256="", source="x.pkl")
+
+
 def test_a_file_of_its_trainer_is_read_with_all_that_lies_in_it(small: Weights, tmp_path: Path) -> None:
     content = {"model": small, "optimizer": {"state": {}}, "scheduler": {"last_epoch": 9}, "iteration": 9}
     torch.save(content, tmp_path / "model_final.pth")
@@ -158,7 +218,9 @@ def test_weights_that_do_not_fit_are_listed(
 ) -> None:
     weights = dict(small)
     fault(weights)
-    with pytest.raises(CheckpointError, match=rf"x\.pkl: not the weights of .* resnet18: {message}"):
+    with pytest.raises(
+        CheckpointError, match=rf"x\.pkl: not the weights of a mask_rcnn on resnet18: {message}"
+    ):
         load_checkpoint(zoo_pickle(weights, tmp_path / "x.pkl"))
 
 

@@ -110,6 +110,14 @@ def small() -> dict[str, torch.Tensor]:
     return build_mask_rcnn(config).state_dict()
 
 
+def test_a_model_of_boxes_alone_is_faster_rcnn(tmp_path: Path) -> None:
+    config = MaskRcnnConfig(task="detection", backbone="resnet18", num_classes=3, fpn_channels=32)
+    path = mmdetection_file(build_mask_rcnn(config).state_dict(), tmp_path / "x.pth", VERSION_2)
+    read = load_checkpoint(path, ["a", "b"])
+    assert (read.config.task, read.config.family) == ("detection", "faster_rcnn")
+    assert all(torch.isfinite(tensor).all() for tensor in read.build().parameters())
+
+
 def test_without_a_configuration_it_says_how_to_put_one_in(small: dict, tmp_path: Path) -> None:
     path = mmdetection_file(small, tmp_path / "bare.pth", None)
     with pytest.raises(CheckpointError, match=r"bare\.pth: .*without their configuration.*pretty_text"):
