@@ -135,13 +135,20 @@ def network() -> ModelProto:
     return onnx.shape_inference.infer_shapes(model)
 
 
-def in_eight_bits(model: ModelProto, picture: np.ndarray, **details: object) -> ModelProto:
+def in_eight_bits(
+    model: ModelProto,
+    picture: np.ndarray,
+    flavour: str = "cpu",
+    base: ModelProto | None = None,
+    **details: object,
+) -> ModelProto:
+    """base: what the plan is carried out on, the model itself or the same in half."""
     graph = Graph(model.graph)
     tensors = observed_tensors(graph)
     values = open_exposed(model, tensors).run(tensors, feed(picture))
     ranges = {name: (float(v.min()), float(v.max())) for name, v in zip(tensors, values, strict=True)}
-    int8 = build(model, Plan.default(graph, "cpu", "minmax"), ranges)
-    details = {"flavour": "cpu", "method": "minmax", "float_layers": [], **details}
+    int8 = build(base or model, Plan.default(graph, flavour, "minmax"), ranges)
+    details = {"flavour": flavour, "method": "minmax", "float_layers": [], **details}
     sign(int8, make_contract(), details)
     return int8
 
@@ -175,7 +182,8 @@ def scales_swapped(model: ModelProto, layer: str) -> None:
     """Each output channel's weights by the scale of its opposite, of scales a hundred times apart."""
     name = f"{layer}.weight/scale"
     scales = constant(model, name)
-    set_constant(model, name, scales[::-1] * np.geomspace(0.1, 10, len(scales)).astype(np.float32))
+    apart = np.geomspace(0.1, 10, len(scales))
+    set_constant(model, name, (scales[::-1] * apart).astype(scales.dtype))
 
 
 @pytest.fixture
@@ -216,6 +224,17 @@ def test_exactly_the_layers_with_a_wrong_scale_are_named(
     assert Plan.read(plan).float_layers == faulty
     assert Plan.read(plan).int8_layers == [layer for layer in LAYERS if layer not in faulty]
     assert command(main, arguments[0], mended, arguments[2]).code == 0, "the mended file passes parity"
+
+
+def test_a_layer_in_eight_bits_over_half_is_named_too(files: Callable[..., list[Path]], command: Run) -> None:
+    model = network()
+    candidate = in_eight_bits(model, scene(1), "tensorrt", base=in_half(model))
+    scales_swapped(candidate, LAYERS[3])
+
+    ended = command(main, "bisect", *files(model, candidate), "--json")
+
+    assert ended.code == 0, ended.err
+    assert json.loads(ended.out)["float32"] == [LAYERS[3]]
 
 
 def test_an_equalised_file_gets_the_equalised_weights_back(
