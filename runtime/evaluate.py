@@ -41,6 +41,9 @@ def command(
     class_attribute: Annotated[str | None, typer.Option(help="VIA region attribute with the class")] = None,
     skip_bad: Annotated[bool, typer.Option(help="Drop malformed annotations instead of stopping")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    backend: Annotated[
+        str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, auto")
+    ] = "onnxruntime",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the metrics (JSON)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout")] = False,
 ) -> None:
@@ -57,7 +60,7 @@ def command(
         class_attribute=class_attribute,
     )
     start = time.perf_counter()
-    session = open_session(model, device=device)
+    session = open_session(model, device=device, backend=backend)
     metrics = evaluate(Predictor(session), dataset)
     text = json.dumps({"model": str(model), "data": data, "images": len(dataset), **metrics})
     if output:

@@ -126,12 +126,13 @@ class RayPipeline:
                 "run on this machine alone: --ray local"
             ) from error
         try:
-            for row in self._dataset(sources).iter_rows():
-                item = pickle.loads(row["item"])
-                if isinstance(item, Spent):
-                    self.stopwatch.add(item)
-                else:
-                    yield item
+            # Without prefetching, which would hold a portion back until the next is there.
+            for portion in self._dataset(sources).iter_batches(batch_size=None, prefetch_batches=0):
+                for item in map(pickle.loads, portion["item"]):
+                    if isinstance(item, Spent):
+                        self.stopwatch.add(item)
+                    else:
+                        yield item
         except ray.exceptions.RayError as error:
             raise _cause(error) from error
         finally:

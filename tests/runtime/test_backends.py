@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import maskrt
-from runtime import backends
+from runtime import backends, evaluate
 from runtime.backends import fastest, noise
 from runtime.errors import ModelError
 from runtime.openvino_session import OpenVinoSession
@@ -119,6 +119,13 @@ def test_names_a_backend_that_is_unknown(tiny_onnx: Path) -> None:
         ModelError, match=r"backend 'tvm', expected one of \['onnxruntime', 'openvino', 'auto'\]"
     ):
         maskrt.load(tiny_onnx, backend="tvm")
+
+
+def test_evaluate_takes_a_backend_too(command: Callable[..., Any], tiny_onnx: Path) -> None:
+    ended = command(evaluate.main, tiny_onnx, "--data", "synthetic:1", "--backend", "tvm")
+
+    assert ended.code == 2
+    assert "backend 'tvm', expected one of" in ended.err
 
 
 def test_names_a_file_that_is_no_model(tmp_path: Path) -> None:
