@@ -22,9 +22,10 @@ def load_reference(path: str | Path, *, device: str = "cpu", class_names: list[s
     )
 
 
-def load_checkpoint(path: str | Path) -> Any:
+def load_checkpoint(path: str | Path, class_names: list[str] | None = None) -> Any:
     """Any checkpoint that can be read, foreign ones too (export.weights.load_checkpoint)."""
-    return _sibling("export.weights", f"reading the checkpoint {path}", "export").load_checkpoint(path)
+    weights = _sibling("export.weights", f"reading the checkpoint {path}", "export")
+    return weights.load_checkpoint(path, class_names)
 
 
 def load_dataset(spec: str, **options: Any) -> Any:

@@ -181,6 +181,9 @@ def command(
     start: Annotated[
         Path | None, typer.Option("--from", help="Checkpoint to start from: ours, torchvision's, …")
     ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Names of the classes of --from, by comma, where it has none")
+    ] = None,
     qat: Annotated[
         Path | None, typer.Option(help="Fine-tune this checkpoint in eight bits, for maskrt calibrate")
     ] = None,
@@ -204,7 +207,8 @@ def command(
     if sum(map(bool, (start, backbone, qat))) > 1:
         raise MaskrtError("--from, --qat and --backbone each bring weights to start with. Give one of them.")
     model_config, config = PRESETS[preset]
-    checkpoint = read_checkpoint(qat) if qat else load_checkpoint(start) if start else None
+    names = [name.strip() for name in classes.split(",")] if classes else None
+    checkpoint = read_checkpoint(qat) if qat else load_checkpoint(start, names) if start else None
     if checkpoint:
         model_config, config = checkpoint.config, QAT if qat else config
     chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed, "layers": layers}

@@ -72,7 +72,7 @@ def _classes(num_classes: int, names: list[str] | None, source: str) -> tuple[Ca
         if num_classes != len(coco):
             raise CheckpointError(
                 f"{source}: a state dict of {num_classes - 1} classes without names (only those of COCO's "
-                f"{len(coco) - 1} are known). Name them: maskrt export {source} --classes name1,name2,…"
+                f"{len(coco) - 1} are known). Name them: --classes name1,name2,…"
             )
         names = coco[1:]
     return tuple(Category(id=i, name=name) for i, name in enumerate(names, start=1))

@@ -80,6 +80,19 @@ def test_of_a_checkpoint_of_the_same_classes_nothing_is_left_out() -> None:
     )
 
 
+def test_a_bare_state_dict_of_unknown_classes_is_started_from_by_naming_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torchvision = checkpoint("disc", "square", mask_convs="256,256,256,256")
+    torch.save(torchvision.state_dict, tmp_path / "bare.pth")
+    arguments = ["--data", "synthetic:2", "-o", str(tmp_path / "run"), "--from", str(tmp_path / "bare.pth")]
+    assert run(*arguments) == 2
+    assert "Name them: --classes name1,name2" in capsys.readouterr().err
+    named = [*arguments, "--classes", "disc, square", "--set", "mask_head=mlp"]  # goes on to the next check
+    assert run(*named) == 2
+    assert "do not fit the model: roi_heads.mask_head" in capsys.readouterr().err
+
+
 def test_weights_that_do_not_fit_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint("cat").save(tmp_path / "start.pt")
     arguments = ["--data", "synthetic:2", "-o", str(tmp_path / "run"), "--from", str(tmp_path / "start.pt")]
