@@ -92,14 +92,17 @@ def command(
     data: Annotated[str, typer.Option(help="Training data, as of maskrt train")],
     val: Annotated[str, typer.Option(help="Validation data, in the same form")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the runs")],
+    preset: Annotated[str, typer.Option(help="As of maskrt train; c4 is the paper's model here")] = "small",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data")] = 8,
     seed: Annotated[int, typer.Option(help="Of all five runs")] = 0,
     class_name: Annotated[str, typer.Option(help="Name of the one class of a VIA file")] = "object",
+    backbone: Annotated[str | None, typer.Option(help="As of maskrt train")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="As of maskrt train")] = None,
 ) -> None:
     """Train the five ways alike, and write a table and a plot beside the paper's figures."""
     arguments = ["--data", data, "--val", val, "--epochs", str(epochs), "--seed", str(seed)]
-    arguments += ["--class-name", class_name]
+    arguments += ["--class-name", class_name, "--preset", preset]
+    arguments += ["--backbone", backbone] if backbone else []
     arguments += [part for setting in settings or [] for part in ("--set", setting)]
     found = {}
     for roi_pool in PAPER:
