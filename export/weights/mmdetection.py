@@ -30,6 +30,8 @@ BACKBONES = {
     (23, True, 4): "resnext101_32x4d",
     (23, True, 8): "resnext101_32x8d",
 }
+# Of the RPN's anchor generator. A scale is in strides of the level: sides of 32 px on P2 to 512 px on P6.
+ANCHORS = {"scales": [8], "ratios": [0.5, 1.0, 2.0], "strides": [4, 8, 16, 32, 64]}
 # Our keys as regular expressions, and the files' in their place.
 NAMES = (
     (r"backbone\.body\.(.*)", r"backbone.\1"),
@@ -95,7 +97,8 @@ def read_colours(config: str, source: str) -> Colours:
     """From the text of a configuration as `pretty_text` gives it: assignments of literals and dict calls.
 
     Version 2 has them in the pipeline's Normalize (mean, std, to_rgb), version 3 in the data preprocessor
-    (mean, std, bgr_to_rgb). The text is parsed, not run. Raises CheckpointError where they are not in it.
+    (mean, std, bgr_to_rgb). The text is parsed, not run. Raises CheckpointError where they are not in it, or
+    it lays other anchors than `ANCHORS`.
     """
     try:
         dicts = [_literals(node) for node in ast.walk(ast.parse(config)) if isinstance(node, ast.Call)]
@@ -109,6 +112,11 @@ def read_colours(config: str, source: str) -> Colours:
             "content['meta'] = {'config': mmengine.Config.fromfile(CONFIG).pretty_text}; "
             "torch.save(content, FILE)"
         ) from error
+    for anchors in (d for d in dicts if ANCHORS.keys() <= d.keys()):
+        if other := {name: anchors[name] for name in ANCHORS if list(anchors[name]) != ANCHORS[name]}:
+            raise CheckpointError(
+                f"{source}: trained with the anchors {other}, but only {ANCHORS} can be read."
+            )
     return Colours(mean=tuple(norm["mean"]), std=tuple(norm["std"]), rgb=rgb, caffe=style == "caffe")
 
 

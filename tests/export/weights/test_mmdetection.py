@@ -103,6 +103,17 @@ def test_colours_are_read_from_the_configuration(config: str, expected: Colours)
     assert read_colours(config, "x.pth") == expected
 
 
+ANCHORS = (
+    "rpn_head = dict(anchor_generator=dict(scales=[{}], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32, 64]))"
+)
+
+
+def test_anchors_of_another_size_are_refused() -> None:
+    assert read_colours(VERSION_2 + ANCHORS.format(8), "x.pth").rgb
+    with pytest.raises(CheckpointError, match=r"x\.pth: trained with the anchors {'scales': \[4\]}"):
+        read_colours(VERSION_2 + ANCHORS.format(4), "x.pth")
+
+
 @pytest.fixture(scope="module")
 def small() -> dict[str, torch.Tensor]:
     """Of a narrow R18-FPN, quick to write and read."""
