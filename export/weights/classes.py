@@ -26,6 +26,6 @@ def name_classes(count: int, names: Sequence[str] | None, source: str) -> tuple[
         raise CheckpointError(
             f"{source}: tells {count} classes apart, and "
             f"{'has no names for them' if names is None else f'{len(names)} names were given'}. "
-            f"Name them: maskrt export {source} --classes name1,name2,…"
+            "Name them: --classes name1,name2,…"
         )
     return tuple(Category(id=i, name=name) for i, name in enumerate(names, start=1))
