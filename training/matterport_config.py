@@ -71,7 +71,7 @@ NOT_NEEDED = {
 class Config:
     """Settings by Matterport's names, in a subclass; what is not set is the preset's or the weights' own.
 
-    PRESET: of training/config.py. NORM: of the backbone, in place of TRAIN_BN.
+    PRESET: of training/config.py. Any of maskrt's own settings may stand beside them in capitals, as AUGMENT.
     """
 
     PRESET = "small"
@@ -98,15 +98,24 @@ def settings(
             say(f"{type(config).__name__}.{name} = {value!r} has no part here: {NOT_NEEDED[name]}")
         elif name in RUN:
             of_run[RUN[name]] = value
-        elif name in MODEL or name == "NORM":
-            of_model[MODEL.get(name, "norm")] = _converted(name, value)
+        elif name in MODEL:
+            of_model[MODEL[name]] = _converted(name, value)
+        elif name.lower() in _fields(run):
+            of_run[name.lower()] = value
+        elif name.lower() in _fields(model):
+            of_model[name.lower()] = value
         else:
             raise MaskrtError(
-                f"{type(config).__name__}.{name}: no such setting. Known: {', '.join(sorted(MODEL | RUN))}"
+                f"{type(config).__name__}.{name}: no such setting. Known: {', '.join(sorted(MODEL | RUN))}, "
+                "and those of docs/training.md in capitals."
             )
     if "lr" in of_run:
         of_run["lr_images"] = 0  # as it is
     return dataclasses.replace(model, **of_model), dataclasses.replace(run, **of_run)
+
+
+def _fields(settings_of: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(settings_of)}
 
 
 def _converted(name: str, value: Any) -> Any:

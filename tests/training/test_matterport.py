@@ -114,6 +114,8 @@ def test_a_config_sets_what_it_names_and_leaves_the_rest(capsys: pytest.CaptureF
         RPN_ANCHOR_RATIOS = (0.5, 1, 4)
         LEARNING_RATE = 0.01
         IMAGES_PER_GPU = 3
+        NORM = "gn"
+        BEST = "loss"
 
     model, run = settings(Mine(), start=None, epochs=5, layers="all")
     assert model.min_size_px == 512
@@ -122,6 +124,7 @@ def test_a_config_sets_what_it_names_and_leaves_the_rest(capsys: pytest.CaptureF
     assert (model.backbone, model.rpn_nms) == (SMALL[0].backbone, SMALL[0].rpn_nms)
     assert (run.lr, run.peak_lr, run.batch, run.epochs) == (0.01, 0.01, 3, 5)
     assert run.optimizer == SMALL[1].optimizer
+    assert (model.norm, run.best) == ("gn", "loss"), "maskrt's own, in capitals"
     said = capsys.readouterr().err
     assert "Mine.STEPS_PER_EPOCH = 100 has no part here: an epoch is every image once" in said
     assert "Mine.NAME" in said
