@@ -47,9 +47,17 @@ def random_rois(count: int, seed: int) -> Tensor:
     return torch.cat([corner, corner + side], dim=1)
 
 
-def pool(rois: Tensor, image: Tensor, maps: list[Tensor], size: int = 7, aligned: bool = False) -> Tensor:
+def pool(
+    rois: Tensor,
+    image: Tensor,
+    maps: list[Tensor],
+    size: int = 7,
+    aligned: bool = False,
+    method: str = "align",
+    mode: str = "avg",
+) -> Tensor:
     return torch.ops.maskrt.pyramid_roi_align(
-        rois, image, maps, size, size, 2, aligned, 224.0, 4, list(STRIDES)
+        rois, image, maps, size, size, 2, aligned, 224.0, 4, list(STRIDES), method, mode
     )
 
 
@@ -74,12 +82,12 @@ def test_pyramid_roi_align_of_a_nasty_roi_is_torchvisions(roi: list[float]) -> N
 
 
 class PoolGraph(nn.Module):
-    def __init__(self, aligned: bool) -> None:
+    def __init__(self, aligned: bool, method: str = "align", mode: str = "avg") -> None:
         super().__init__()
-        self.aligned = aligned
+        self.how = {"aligned": aligned, "method": method, "mode": mode}
 
     def forward(self, rois: Tensor, image: Tensor, p2: Tensor, p3: Tensor, p4: Tensor, p5: Tensor) -> Tensor:
-        return pool(rois, image, [p2, p3, p4, p5], aligned=self.aligned)
+        return pool(rois, image, [p2, p3, p4, p5], **self.how)
 
 
 class NmsGraph(nn.Module):
@@ -112,6 +120,15 @@ def test_the_onnx_body_of_pyramid_roi_align_is_the_torch_definition(aligned: boo
     np.testing.assert_allclose(run(session, inputs)[0], expected, atol=POOLED_TOLERANCE, rtol=0)
     shifted = PoolGraph(not aligned)(*inputs).numpy()
     assert np.abs(shifted - expected).max() > 1e3 * POOLED_TOLERANCE, "half a pixel must be seen"
+
+
+@pytest.mark.parametrize(("method", "mode"), [("warp", "max"), ("pool", "max")])
+def test_a_way_to_pool_is_exported_with_its_body(method: str, mode: str) -> None:
+    inputs = (random_rois(20, 1), torch.arange(20, dtype=torch.int32) % 2, *features())
+    graph = PoolGraph(False, method, mode)
+    actual = run(as_onnx(graph, inputs), inputs)[0]
+    np.testing.assert_allclose(actual, graph(*inputs).numpy(), atol=POOLED_TOLERANCE, rtol=0)
+    assert not np.allclose(actual, PoolGraph(False)(*inputs).numpy(), atol=1e-2)
 
 
 @pytest.mark.parametrize("level", range(4))

@@ -17,10 +17,11 @@ from export.plugins.python_operators import RoiAlignOperator
 pytest.importorskip("torchvision")
 
 import torch
-from torch import Tensor, nn
+from onnx import TensorProto, helper
 
 from export.engine.prepare import prepare
-from export.operators import OPSET, TRANSLATIONS, attach_bodies
+from export.operators import DOMAIN, OPSET, PLUGIN_ATTRIBUTES, VERSION, attach_bodies
+from export.operators.pyramid_roi_align_body import sizes_for_body
 from runtime.errors import ExportError
 from tests.export.plugins.torchvision_reference import BATCH, ROIS, STRIDES, random_features
 from training.models.roi_features import ROI_POOLS, Pooling
@@ -29,19 +30,6 @@ from training.models.roi_features import ROI_POOLS, Pooling
 TOLERANCE = 1e-5
 SIZE = (3, 4)
 SAMPLES = 3  # no power of two: positions are rounded
-
-
-class Pool(nn.Module):
-    def __init__(self, pooling: Pooling, strides: tuple[int, ...], size: tuple[int, int]) -> None:
-        super().__init__()
-        self.pooling, self.strides, self.size = pooling, strides, size
-
-    def forward(self, rois: Tensor, image: Tensor, maps: list[Tensor]) -> Tensor:
-        how = self.pooling
-        return torch.ops.maskrt.pyramid_roi_align(
-            rois, image, maps, *self.size, how.sampling_ratio, how.aligned, 224.0, 4, list(self.strides),
-            how.method, how.mode,
-        )  # fmt: skip
 
 
 class ThreeFaces:
@@ -54,24 +42,29 @@ class ThreeFaces:
         features: list[np.ndarray],
         size: tuple[int, int] = SIZE,
     ) -> None:
-        self.graph, self.features = Pool(pooling, strides, size).eval(), features
-        self.maps = [torch.from_numpy(f) for f in features]
-        rois, image = torch.zeros(3, 4), torch.zeros(3, dtype=torch.int32)
-        count = torch.export.Dim("count")
-        program = torch.onnx.export(
-            self.graph, (rois, image, self.maps), dynamo=True, opset_version=OPSET, verbose=False,
-            custom_translation_table=TRANSLATIONS,
-            dynamic_shapes=({0: count}, {0: count}, [None] * len(self.maps)),
-        )  # fmt: skip
-        assert program is not None
-        model = program.model_proto
-        attach_bodies(model)
-        onnx.checker.check_model(model, full_check=True)
-        self.model = model
-        self.session = onnxruntime.InferenceSession(model.SerializeToString())
+        self.features = features
         self.operator = RoiAlignOperator(
             *size, strides, pooling.sampling_ratio, int(pooling.aligned), pooling.method, pooling.mode
         )
+        # As export.operators.pyramid_roi_align writes the node; that it does is tested in test_operators.py.
+        attributes = {**vars(self.operator), **sizes_for_body(pooling, *size), **PLUGIN_ATTRIBUTES}
+        names = [f"feature_{i}" for i in range(len(features))]
+        node = helper.make_node(
+            "PyramidRoiAlign", ["rois", "image", *names], ["pooled"], domain=DOMAIN, **attributes
+        )
+        maps = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, f.shape)
+            for name, f in zip(names, features, strict=True)
+        ]
+        rois = helper.make_tensor_value_info("rois", TensorProto.FLOAT, ("count", 4))
+        image = helper.make_tensor_value_info("image", TensorProto.INT32, ("count",))
+        pooled = helper.make_tensor_value_info("pooled", TensorProto.FLOAT, ("count", "channels", *size))
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, VERSION)]
+        graph = helper.make_graph([node], "pool", [rois, image, *maps], [pooled])
+        self.model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+        attach_bodies(self.model)
+        onnx.checker.check_model(self.model, full_check=True)
+        self.session = onnxruntime.InferenceSession(self.model.SerializeToString())
 
     def pool(self, host, rois: np.ndarray, image: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """(R, C, *size) by the name of the face. rois: (R, 4); image: (R,), zeros if not given."""
@@ -79,7 +72,12 @@ class ThreeFaces:
         image = np.zeros(len(rois), np.int32) if image is None else image.astype(np.int32)
         names = [value.name for value in self.session.get_inputs()]
         (body,) = self.session.run(None, dict(zip(names, (rois, image, *self.features), strict=True)))
-        definition = self.graph(torch.from_numpy(rois), torch.from_numpy(image), self.maps).numpy()
+        how = self.operator
+        definition = torch.ops.maskrt.pyramid_roi_align(
+            torch.from_numpy(rois), torch.from_numpy(image), [torch.from_numpy(f) for f in self.features],
+            how.output_height, how.output_width, how.sampling_ratio, bool(how.aligned), how.canonical_scale,
+            how.canonical_level, list(how.strides), how.method, how.mode,
+        ).numpy()  # fmt: skip
         kernels = host.roi_align(self.operator, self.features, rois, image)
         return {"PyTorch": definition, "ONNX Runtime": body, "kernels": kernels}
 
@@ -139,8 +137,7 @@ def one_map(values: list[list[float]]) -> list[np.ndarray]:
 THIRD = 1e-6  # thirds are no float32 numbers
 
 
-@pytest.mark.parametrize("aligned", [False, True])
-@pytest.mark.parametrize("roi_pool", ["align_avg", "align_max"])
+@pytest.mark.parametrize(("roi_pool", "aligned"), [("align_avg", False), ("align_max", True)])
 def test_an_image_of_two_by_two_interpolated_to_four_by_four(host, roi_pool, aligned):
     """Samples at 0, 1/3, 2/3 and 1 cells along both axes, each the only one of its bin. Between the corners
     6 10 / 9 12 the value at (y, x) is 6 + 4x + 3y - xy: the first row is 6, 7.33, 8.67, 10."""
