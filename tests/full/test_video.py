@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from runtime.backends import installed
-from runtime.draw import draw
+from runtime.draw import draw, splash
 from runtime.frames import Frame, Inferred
 from runtime.infer import main, open_sinks
-from runtime.pipeline import Pipeline
+from runtime.pipeline import Painter, Pipeline
 from runtime.predictor import Predictor
 from runtime.session import Session, open_session
 from runtime.sources import read_image
@@ -24,11 +24,13 @@ from runtime.video import VideoFile
 
 pytestmark = pytest.mark.full
 
+Kinds = dict[str, Painter]
 FRAMES, FPS, ROUNDS = 60, 25.0, 3
 HEIGHT_PX, WIDTH_PX = 1080, 1920
 MIN_SCORE = 0.5
 OVERLAP = 0.9  # of the pipeline's time, the part in which its slowest stage is at work
-OVERLAPPING = 1.25  # what overlap is to gain where the stages beside inference have a share worth hiding
+GAIN = 1.25  # what is asked of it with inference held to one core; by processor time 1.38 is to be had there
+OVERLAYS: Kinds = {"overlays": draw}
 NEVER_SLOWER = 0.97  # of the time of the stages one after the other; the rest is the machine's own spread
 
 
@@ -51,24 +53,29 @@ def video(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def one_after_the_other(session: Session, video: Path, out: Path) -> None:
+def one_after_the_other(
+    session: Session, video: Path, out: Path, kinds: Kinds = OVERLAYS, *, contours: bool = False
+) -> None:
     """Everything that `maskrt infer` does, without its pipeline."""
     predictor, source = Predictor(session), VideoFile(str(video))
-    sinks = open_sinks(out, [source], ["overlays"], video=None, masks=False, contours=False)
+    sinks = open_sinks(out, [source], [*kinds], video=None, masks=False, contours=contours)
     for frame in source.frames():
         assert isinstance(frame, Frame)
         (result,) = predictor(frame.image, min_score=MIN_SCORE)
+        pictures = {kind: paint(frame.image, result) for kind, paint in kinds.items()}
         for sink in sinks:
-            sink.add(Inferred(frame, result, {"overlays": draw(frame.image, result)}))
+            sink.add(Inferred(frame, result, pictures))
     for sink in sinks:
         sink.close()
 
 
-def overlapping(session: Session, video: Path, out: Path) -> dict[str, float]:
+def overlapping(
+    session: Session, video: Path, out: Path, kinds: Kinds = OVERLAYS, *, contours: bool = False
+) -> dict[str, float]:
     """The same through the pipeline. Milliseconds a frame by stage."""
     source = VideoFile(str(video))
-    sinks = open_sinks(out, [source], ["overlays"], video=None, masks=False, contours=False)
-    pipeline = Pipeline(session, min_score=MIN_SCORE, painters={"overlays": draw})
+    sinks = open_sinks(out, [source], [*kinds], video=None, masks=False, contours=contours)
+    pipeline = Pipeline(session, min_score=MIN_SCORE, painters=kinds)
     with closing(pipeline.run([source])) as items:
         for item in items:
             assert isinstance(item, Inferred)
@@ -103,43 +110,51 @@ def test_frames_give_what_single_images_give(droplets_onnx: Path, video: Path, t
     assert written.get(cv2.CAP_PROP_FPS) == FPS
 
 
-@pytest.mark.parametrize("backend", installed())
-@pytest.mark.parametrize(
-    ("model", "threads", "faster"),
-    [
-        ("droplets_onnx", 1, NEVER_SLOWER),
-        ("droplets_onnx", 2, NEVER_SLOWER),
-        ("droplets_int8", 1, OVERLAPPING),
-    ],
-)
-def test_the_pipeline_takes_as_long_as_its_slowest_stage(
-    model: str,
-    threads: int,
-    faster: float,
-    backend: str,
-    video: Path,
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-) -> None:
-    """With inference held to one of two cores, and never longer than one stage after the other. Needs two cores
-    with nothing else to do."""
-    session = open_session(request.getfixturevalue(model), backend=backend, threads=threads)
+def measured(
+    session: Session, video: Path, tmp_path: Path, kinds: Kinds = OVERLAYS, *, contours: bool = False
+) -> tuple[float, float]:
+    """Medians of the rounds: how many times as fast the pipeline is, and the part of its time in which its slowest
+    stage is at work."""
     ratios, shares = [], []
     for _ in range(ROUNDS):
         start_s = time.perf_counter()
-        one_after_the_other(session, video, tmp_path / "single")
+        one_after_the_other(session, video, tmp_path / "single", kinds, contours=contours)
         middle_s = time.perf_counter()
-        spent_ms = overlapping(session, video, tmp_path / "piped")
+        spent_ms = overlapping(session, video, tmp_path / "piped", kinds, contours=contours)
         end_s = time.perf_counter()
         ratios.append((middle_s - start_s) / (end_s - middle_s))
         shares.append(max(spent_ms.values()) * FRAMES / 1e3 / (end_s - middle_s))
     breakdown = ", ".join(f"{stage} {ms:.1f} ms" for stage, ms in spent_ms.items())
-    bound = sum(spent_ms.values()) / max(spent_ms.values())
-    print(
-        f"{model}, {backend}, {threads} threads: {np.median(ratios):.2f} times as fast as in turn ({breakdown};"
-    )
-    print(f"no more than {bound:.2f} is to be had where the slowest stage never waits)")
+    print(f"{session.name}: {np.median(ratios):.2f} times as fast as in turn; {breakdown}")
+    return float(np.median(ratios)), float(np.median(shares))
 
-    assert np.median(ratios) >= faster
+
+@pytest.mark.parametrize("backend", installed())
+@pytest.mark.parametrize(
+    ("model", "threads"), [("droplets_onnx", 1), ("droplets_onnx", 2), ("droplets_int8", 1)]
+)
+def test_the_pipeline_takes_as_long_as_its_slowest_stage(
+    model: str, threads: int, backend: str, video: Path, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """With inference held to one of two cores, and never longer than one stage after the other. Needs two cores
+    with nothing else to do."""
+    session = open_session(request.getfixturevalue(model), backend=backend, threads=threads)
+
+    ratio, share = measured(session, video, tmp_path)
+
+    assert ratio >= NEVER_SLOWER
     if threads == 1:
-        assert np.median(shares) >= OVERLAP
+        assert share >= OVERLAP
+
+
+def test_overlap_gains_a_quarter_where_there_is_as_much_beside_inference(
+    droplets_int8: Path, video: Path, tmp_path: Path
+) -> None:
+    """The fastest inference, one core; overlays, splashes and contours. Needs two cores with nothing else to do."""
+    pytest.importorskip("openvino")
+    session = open_session(droplets_int8, backend="openvino", threads=1)
+
+    kinds = {"overlays": draw, "splash": splash}
+    ratio, _ = measured(session, video, tmp_path, kinds, contours=True)
+
+    assert ratio >= GAIN
