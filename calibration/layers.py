@@ -38,6 +38,8 @@ GROUPS = (
     ("mask_head", "mask_head"),
     ("mask_predictor.conv5_mask", "mask_head"),
     ("mask_predictor", "outputs"),
+    ("keypoint_head", "keypoint_head"),
+    ("keypoint_predictor", "outputs"),
 )
 OUTPUTS = "outputs"  # class logits, box deltas, RPN outputs: they stay in float unless a plan says otherwise
 

@@ -6,13 +6,16 @@ import contextlib
 import io
 from typing import Any
 
-from runtime.errors import MissingDependencyError
+from runtime.errors import DataError, MissingDependencyError
 
-IOU_TYPES = {"mask": "segm", "box": "bbox"}
+IOU_TYPES = {"mask": "segm", "box": "bbox", "keypoint": "keypoints"}
 #: What is measured of a model, by its task; it is judged by the first.
-KINDS = {"instance": ("mask", "box"), "detection": ("box",)}
-# The first six of COCOeval.stats: over IoU 0.50:0.95, at 0.5, at 0.75, and by size of the object.
+KINDS = {"instance": ("mask", "box"), "detection": ("box",), "keypoint": ("keypoint", "box")}
+# The first of COCOeval.stats: over IoU 0.50:0.95, at 0.5, at 0.75, and by size of the object. For keypoints
+# IoU is the object keypoint similarity (OKS, https://cocodataset.org/#keypoints-eval), and no size is small.
 STATISTICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
+COCO_POINTS = 17
+KEYPOINT_STATISTICS = ("ap", "ap50", "ap75", "ap_medium", "ap_large")
 
 
 def coco_metrics(
@@ -31,7 +34,8 @@ def coco_metrics(
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        metrics.update({f"{name}_{s}": float(v) for s, v in zip(STATISTICS, evaluation.stats, strict=False)})
+        statistics = KEYPOINT_STATISTICS if name == "keypoint" else STATISTICS
+        metrics.update({f"{name}_{s}": float(v) for s, v in zip(statistics, evaluation.stats, strict=False)})
     return metrics
 
 
@@ -54,11 +58,24 @@ def coco_evaluation(truth: Any, predictions: list[dict[str, Any]], name: str) ->
     """A pycocotools COCOeval of predictions, still to be run; name: of `IOU_TYPES`."""
     from pycocotools.cocoeval import COCOeval
 
-    # loadRes takes an object's size from its box where it has one; mask AP goes by the mask's.
-    hidden = {"bbox"} if name == "mask" else set()
+    # loadRes takes an object's size from its box where it has one; mask AP goes by the mask's, and keypoint
+    # AP by that of the points' extent, as where a results file has nothing but points.
+    hidden = set() if name == "box" else {"bbox"}
+    if name == "keypoint":
+        _check_points(truth)
     rows = [{k: v for k, v in row.items() if k not in hidden} for row in predictions]
     with silence():
         return COCOeval(truth, truth.loadRes(rows) if rows else _nothing(truth), IOU_TYPES[name])
+
+
+def _check_points(truth: Any) -> None:
+    """OKS weighs each point by how well people agree on it, which is known of COCO's person alone."""
+    counts = {len(one["keypoints"]) // 3 for one in truth.dataset["annotations"] if one.get("keypoints")}
+    if counts != {COCO_POINTS}:
+        raise DataError(
+            f"keypoint AP: the annotations have {sorted(counts) or 'no'} points an object, expected COCO's "
+            f"{COCO_POINTS} of a person: how exactly others are to be met (OKS's sigmas) nobody has measured."
+        )
 
 
 def silence() -> contextlib.redirect_stdout[io.StringIO]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +19,15 @@ FORMAT_VERSION = 1
 METADATA_KEY = "maskrt.contract"
 LEARNED_SCALES = "learned_scales"  # of precision_details: from `maskrt train --qat`, by point of the network
 
+SIDES, OTHER_SIDE = re.compile("left|right"), {"left": "right", "right": "left"}
+
 IMAGES, IMAGE_SIZES = "images", "image_sizes"
-NUM_DETECTIONS, BOXES, SCORES, LABELS, MASKS = "num_detections", "boxes", "scores", "labels", "masks"
+NUM_DETECTIONS, BOXES, SCORES, LABELS = "num_detections", "boxes", "scores", "labels"
+MASKS, KEYPOINTS = "masks", "keypoints"
 INPUT_NAMES = (IMAGES, IMAGE_SIZES)
 DETECTED = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
 #: What a model gives, by its task.
-OUTPUTS = {"instance": (*DETECTED, MASKS), "detection": DETECTED}
+OUTPUTS = {"instance": (*DETECTED, MASKS), "detection": DETECTED, "keypoint": (*DETECTED, KEYPOINTS)}
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,27 @@ class Category:
 
     id: int
     name: str
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """The points of an object. names: in the order of the outputs; skeleton: pairs of points that a line
+    joins, by their place in `names`, from 0."""
+
+    names: tuple[str, ...]
+    skeleton: tuple[tuple[int, int], ...]
+
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """For each point the one that it is in a mirror: of "left_eye" "right_eye", where there is one."""
+        place = {name: number for number, name in enumerate(self.names)}
+        others = (SIDES.sub(lambda side: OTHER_SIDE[side[0]], name) for name in self.names)
+        return tuple(place.get(other, own) for own, other in enumerate(others))
+
+
+def read_keypoints(names: list[str], skeleton: list[list[int]]) -> Keypoints:
+    """Keypoints out of JSON or a checkpoint."""
+    return Keypoints(tuple(names), tuple((a, b) for a, b in skeleton))
 
 
 @dataclass(frozen=True)
@@ -57,7 +82,7 @@ class Contract:
     """What a model file promises. Field by field: docs/architecture.md, "The contract"."""
 
     task: str  # of OUTPUTS
-    family: str  # "mask_rcnn", "faster_rcnn"
+    family: str  # "mask_rcnn", "faster_rcnn", "keypoint_rcnn"
     config: dict[str, Any]  # the family's own configuration, as trained
     classes: tuple[Category, ...]  # outputs' label k is classes[k]; background has no entry
     canvas: Canvas
@@ -78,6 +103,7 @@ class Contract:
     # How a precision below float32 was reached: float32 units (fp16); images, method, float layers (int8).
     # Of a float32 model that was trained for eight bits: its learned scales.
     precision_details: dict[str, Any] = field(default_factory=dict)
+    keypoints: Keypoints | None = None  # None where the task has none
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -107,6 +133,7 @@ class Contract:
                     else f"Export the model again: maskrt export CHECKPOINT -o {source}"
                 )
             )
+        fields.setdefault("keypoints", None)  # files older than the task have no such field
         expected = {field.name for field in dataclasses.fields(cls)} - {"format_version"}
         if set(fields) != expected:
             missing, unknown = sorted(expected - set(fields)), sorted(set(fields) - expected)
@@ -119,6 +146,7 @@ class Contract:
             "canvas": lambda value: Canvas(**value),
             "mean": tuple,
             "std": tuple,
+            "keypoints": lambda value: value and read_keypoints(**value),
         }
         for name, convert in read.items():
             try:

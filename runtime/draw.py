@@ -12,6 +12,8 @@ from runtime.results import Result
 
 GOLDEN_RATIO = 0.618033988749895  # steps of it spread hues as evenly as can be for any number of classes
 FILL_OPACITY = 0.45
+# Of a heat map's best logit; the others are near or below zero. What is lower was not really found.
+POINT_SCORE = 2.0
 
 
 def class_colour(label: int) -> tuple[int, int, int]:
@@ -45,6 +47,8 @@ def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
             bits, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(crop.left, crop.top)
         )
         cv2.drawContours(canvas, contours, -1, class_colour(int(label)), thickness, cv2.LINE_AA)
+    if result.keypoints is not None:
+        _skeletons(canvas, result, thickness)
     # Labels last and from the least certain up, so that no mask and no weaker label hides a strong one.
     for i in reversed(range(len(result))):
         _label(canvas, result, i, scale)
@@ -60,6 +64,20 @@ def splash(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
         region = np.s_[crop.top : crop.top + h, crop.left : crop.left + w]
         canvas[region][crop.bits] = image[region][crop.bits]
     return canvas
+
+
+def _skeletons(canvas: NDArray[np.uint8], result: Result, thickness: int) -> None:
+    """Points above `POINT_SCORE`, and the lines between two of them. Each object has a colour of its own."""
+    assert result.keypoints is not None
+    for number in reversed(range(len(result))):
+        colour = class_colour(number)
+        places = np.rint(result.keypoints[number, :, :2]).astype(int).tolist()
+        shown = result.keypoints[number, :, 2] > POINT_SCORE
+        for a, b in result.skeleton:
+            if shown[a] and shown[b]:
+                cv2.line(canvas, places[a], places[b], colour, thickness, cv2.LINE_AA)
+        for place in (place for place, is_shown in zip(places, shown, strict=True) if is_shown):
+            cv2.circle(canvas, place, 2 * thickness, colour, cv2.FILLED, cv2.LINE_AA)
 
 
 def _label(canvas: NDArray[np.uint8], result: Result, i: int, scale: float) -> None:

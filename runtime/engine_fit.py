@@ -110,6 +110,7 @@ def tensor_shapes(contract: Contract, shape: Shape) -> dict[str, tuple[tuple[int
     """Shape and dtype of every input and output, by name, for images of (N, H, W) (docs/architecture.md)."""
     n, height, width = shape
     rows, side = contract.max_detections, contract.mask_size or 0
+    points = len(contract.keypoints.names) if contract.keypoints else 0
     tensors = {
         "images": ((n, height, width, 3), contract.canvas.dtype),
         "image_sizes": ((n, 2), "float32"),
@@ -118,5 +119,6 @@ def tensor_shapes(contract: Contract, shape: Shape) -> dict[str, tuple[tuple[int
         "scores": ((n, rows), "float32"),
         "labels": ((n, rows), "int32"),
         "masks": ((n, rows, side, side), "float32"),
+        "keypoints": ((n, rows, points, 3), "float32"),
     }
     return {name: tensors[name] for name in (*INPUT_NAMES, *contract.output_names)}

@@ -78,7 +78,7 @@ def command(
     for kind in kinds:
         table.add_column(kind, justify="right")
     for statistic in STATISTICS:
-        values = (metrics[f"{kind}_{statistic}"] for kind in kinds)
+        values = (metrics.get(f"{kind}_{statistic}", -1) for kind in kinds)
         table.add_row(statistic, *("–" if v < 0 else f"{v:.4f}" for v in values))
     Console().print(table)
 

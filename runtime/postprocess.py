@@ -39,6 +39,8 @@ def postprocess(
                 labels=outputs.labels[row, keep],
                 classes=contract.classes,
                 crops=_paste_all(outputs.masks, row, keep, boxes, (height, width), contract.mask_threshold),
+                skeleton=contract.keypoints.skeleton if contract.keypoints else (),
+                keypoints=_scaled(outputs.keypoints, row, keep, ratio),
             )
         )
     return results
@@ -56,6 +58,15 @@ def _paste_all(
         return None
     pairs = zip(masks[row, keep], boxes, strict=True)
     return tuple(paste_mask(mask, box, *size, threshold) for mask, box in pairs)
+
+
+def _scaled(
+    keypoints: NDArray[np.float32] | None, row: int, keep: NDArray[np.intp], ratio: NDArray[np.float32]
+) -> NDArray[np.float32] | None:
+    """As torchvision's resize_keypoints."""
+    if keypoints is None:
+        return None
+    return keypoints[row, keep] * np.array([ratio[1], ratio[0], 1], np.float32)
 
 
 def paste_mask(

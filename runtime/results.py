@@ -37,6 +37,7 @@ class Result:
 
     boxes (D, 4) float32, x1 y1 x2 y2; scores (D,) float32; labels (D,) int32, index into `classes`;
     crops: a mask each, pasted into the full image by `masks` when asked for; None of a model without masks.
+    keypoints: (D, K, 3) float32, x y in pixels and the logit of the heat map there; None of a model without.
     image: (H, W, 3) uint8, RGB, the picture itself, not copied.
     """
 
@@ -47,6 +48,8 @@ class Result:
     labels: NDArray[np.int32]
     classes: tuple[Category, ...]
     crops: tuple[MaskCrop, ...] | None
+    keypoints: NDArray[np.float32] | None = None
+    skeleton: tuple[tuple[int, int], ...] = ()  # pairs of keypoints that a line joins
     image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +97,8 @@ class Result:
         ]
 
     def to_coco(self, image_id: int | str) -> list[dict[str, Any]]:
-        """COCO results: original category ids, boxes as x y width height, masks as compressed RLE."""
+        """COCO results: original category ids, boxes as x y width height, masks as compressed RLE, keypoints
+        as x y and their score in the place of a visibility."""
         rows: list[dict[str, Any]] = []
         for box, score, label in zip(self.boxes, self.scores, self.labels, strict=True):
             x1, y1, x2, y2 = (float(v) for v in box)
@@ -109,6 +113,9 @@ class Result:
         if self.crops is not None:
             for row, rle in zip(rows, self.rles, strict=True):
                 row["segmentation"] = rle
+        if self.keypoints is not None:
+            for row, points in zip(rows, self.keypoints, strict=True):
+                row["keypoints"] = [float(value) for value in points.ravel()]
         return rows
 
     def to_line(self, image_id: int | str) -> dict[str, Any]:
@@ -123,6 +130,18 @@ class Result:
             "xyxy": self.boxes,
             "mask": None if self.crops is None else self.masks,
             "confidence": self.scores,
+            "class_id": self.labels.astype(int),
+            "data": {"class_name": np.array(self.names, dtype=str)},
+        }
+
+    def to_supervision_keypoints(self) -> dict[str, Any]:
+        """Keyword arguments of `supervision.KeyPoints`. Raises ValueError where the model gives none."""
+        if self.keypoints is None:
+            raise ValueError("this result has no keypoints: its model finds none (contract.task)")
+        return {
+            "xy": self.keypoints[:, :, :2],
+            "keypoint_confidence": self.keypoints[:, :, 2],
+            "detection_confidence": self.scores,
             "class_id": self.labels.astype(int),
             "data": {"class_name": np.array(self.names, dtype=str)},
         }

@@ -26,8 +26,8 @@ class Outputs:
     """What a model says of a batch, as in the contract; rows past num_detections are zero.
 
     num_detections (N,) int32; boxes (N, D, 4) float32, x1 y1 x2 y2 in canvas pixels; scores (N, D) float32,
-    descending; labels (N, D) int32, index into the contract's classes; masks (N, D, M, M) float32, None of
-    a model that has none.
+    descending; labels (N, D) int32, index into the contract's classes. And of a model that has them: masks
+    (N, D, M, M) float32; keypoints (N, D, K, 3) float32, x y in canvas pixels and the logit of the heat map.
     """
 
     num_detections: NDArray[np.int32]
@@ -35,6 +35,7 @@ class Outputs:
     scores: NDArray[np.float32]
     labels: NDArray[np.int32]
     masks: NDArray[np.float32] | None = None
+    keypoints: NDArray[np.float32] | None = None
 
     def arrays(self) -> dict[str, NDArray]:
         """What there is, by its name in the contract."""

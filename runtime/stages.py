@@ -14,6 +14,8 @@ the PyTorch reference takes the same tensors by hooks. Shapes, for N images, P R
 | class_logits, box_deltas | R × classes, R × 4·classes | the background is class 0 |
 | mask_features | K × C × 14 × 14 | pooled for each detection |
 | mask_logits | K × M² | for the detection's own class |
+| keypoint_features | K × C × 14 × 14 | pooled for each detection |
+| keypoint_logits | K × points × 56 × 56 | the heat maps |
 
 R is N·P, the rows of an image together, and K is N·D or, where the mask head runs on the detections found
 only, their sum. Which maps a model has is its `Layout`.
@@ -33,6 +35,7 @@ PREFIX = "stage."
 CANVAS, STEM, PROPOSALS, PROPOSAL_COUNTS = "canvas", "stem", "proposals", "proposal_counts"
 BOX_FEATURES, CLASS_LOGITS, BOX_DELTAS = "box_features", "class_logits", "box_deltas"
 MASK_FEATURES, MASK_LOGITS = "mask_features", "mask_logits"
+KEYPOINT_FEATURES, KEYPOINT_LOGITS = "keypoint_features", "keypoint_logits"
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,12 @@ MOBILENET_FPN = Layout((STEM, "C2", "C3", "C4", "C5a", "C5b"), {"P5a": 32, "P5b"
 LAYOUTS = (FPN, C4, MOBILENET_FPN)
 
 PER_PROPOSAL = (BOX_FEATURES, CLASS_LOGITS, BOX_DELTAS)
-PER_DETECTION = (MASK_FEATURES, MASK_LOGITS)
+BRANCHES = {
+    "instance": (MASK_FEATURES, MASK_LOGITS),
+    "detection": (),
+    "keypoint": (KEYPOINT_FEATURES, KEYPOINT_LOGITS),
+}
+PER_DETECTION = tuple(name for branch in BRANCHES.values() for name in branch)
 
 
 def _of_any(kind: str) -> list[str]:
@@ -113,7 +121,7 @@ def layout_of(config: Mapping[str, Any]) -> Layout:
 
 def stages_of(contract: Contract) -> tuple[str, ...]:
     """The stages that a model has, in order: one of boxes alone has none after them."""
-    branch = PER_DETECTION if contract.task == "instance" else ()
+    branch = BRANCHES[contract.task]
     return (*layout_of(contract.config).maps, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, *branch)
 
 
@@ -139,6 +147,11 @@ def parts_of(contract: Contract) -> dict[str, Part]:
         parts |= {
             "mask_pooling": (("boxes", "num_detections", *pooled), (MASK_FEATURES,)),
             "mask_head": (("labels", "num_detections", MASK_FEATURES), (MASK_LOGITS,)),
+        }
+    if contract.task == "keypoint":
+        parts |= {
+            "keypoint_pooling": (("boxes", "num_detections", *pooled), (KEYPOINT_FEATURES,)),
+            "keypoint_head": ((KEYPOINT_FEATURES,), (KEYPOINT_LOGITS,)),
         }
     return parts
 

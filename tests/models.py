@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from runtime.contract import Category
+from runtime.contract import Category, Keypoints
 from training.checkpoint import Checkpoint
 from training.data import load_dataset
 from training.models import MaskRcnnConfig, build_mask_rcnn
 from training.models.random_weights import randomise
 
+PARTS = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+POINTS = ("nose", *(f"{side}_{part}" for part in PARTS for side in ("left", "right")))  # COCO's person
 COCO_CLASSES = tuple(Category(i, f"class {i}") for i in range(1, 91))
 
 
@@ -22,7 +24,9 @@ def lively_checkpoint(backbone: str, seed: int = 0, **config: Any) -> Checkpoint
     torch.manual_seed(seed)
     model = randomise(build_mask_rcnn(settings), [torch.from_numpy(scene()).permute(2, 0, 1) / 255], seed)
     classes = COCO_CLASSES[: settings.num_classes - 1]
-    return Checkpoint(config=settings, classes=classes, state_dict=model.state_dict())
+    points = Keypoints(POINTS[: settings.num_keypoints], ((0, 1), (0, 2)))
+    keypoints = points if settings.task == "keypoint" else None
+    return Checkpoint(config=settings, classes=classes, state_dict=model.state_dict(), keypoints=keypoints)
 
 
 def scene(index: int = 0) -> np.ndarray:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
-from runtime.contract import LEARNED_SCALES, Canvas, Category, Contract
+from runtime.contract import LEARNED_SCALES, Canvas, Category, Contract, Keypoints, read_keypoints
 from runtime.errors import CheckpointError, ExportError
 from runtime.files import atomic_path
 from training.models import MaskRcnnConfig, build_mask_rcnn
@@ -36,6 +36,7 @@ class Checkpoint:
     state_dict: dict[str, Tensor]
     metrics: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    keypoints: Keypoints | None = None  # for the task "keypoint"
     sha256: str = ""  # of the file it was read from
 
     def __post_init__(self) -> None:
@@ -43,6 +44,13 @@ class Checkpoint:
             raise CheckpointError(
                 f"checkpoint has names for {len(self.classes)} classes, but its network tells "
                 f"{self.config.num_classes - 1} apart. Give one name a class: --classes name1,name2,…"
+            )
+
+        points = len(self.keypoints.names) if self.keypoints else 0
+        if points != (self.config.num_keypoints if self.config.task == "keypoint" else 0):
+            raise CheckpointError(
+                f"checkpoint names {points} keypoints, but its {self.config.family} finds "
+                f"{self.config.num_keypoints if self.config.task == 'keypoint' else 'none'}. Train it again."
             )
 
     def build(self) -> FasterRCNN:
@@ -111,6 +119,7 @@ class Checkpoint:
             precision="fp32",
             toolkit_version=__version__,
             checkpoint_sha256=self.sha256,
+            keypoints=self.keypoints,
             precision_details={k: v for k, v in self.provenance.items() if k == LEARNED_SCALES},
         )
 
@@ -129,6 +138,7 @@ class Checkpoint:
                     "config": self.config.to_dict(),
                     "classes": [dataclasses.asdict(c) for c in self.classes],
                     "state_dict": self.state_dict,
+                    "keypoints": self.keypoints and dataclasses.asdict(self.keypoints),
                     "metrics": self.metrics,
                     "provenance": self.provenance,
                 },
@@ -186,6 +196,7 @@ def parse_checkpoint(content: dict[str, Any], sha256: str, source: str) -> Check
             config=MaskRcnnConfig.from_dict(content["config"]),
             classes=tuple(Category(**c) for c in content["classes"]),
             state_dict=content["state_dict"],
+            keypoints=(stored := content.get("keypoints")) and read_keypoints(**stored),
             metrics=content["metrics"],
             provenance=content["provenance"],
             sha256=sha256,

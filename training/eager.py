@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
@@ -26,6 +27,7 @@ from runtime.preprocess import Batch
 from runtime.results import MaskCrop, Result, crop_mask
 from runtime.session import Outputs, Session
 from runtime.stages import Stages
+from training.models.keypoint_rcnn import keypoints_of
 from training.stage_hooks import StageHooks
 
 
@@ -74,16 +76,22 @@ class EagerSession(Session):
         features = self._model.backbone(canvas)
         with ranking_in_double(self._model.rpn):
             proposals, _ = self._model.rpn(ImageList(canvas, sizes), features)
-        found, _ = self._model.roi_heads(features, proposals, sizes)
+        with _outputs_of(self._model.roi_heads.keypoint_predictor) as heat:
+            found, _ = self._model.roi_heads(features, proposals, sizes)
+        points = keypoints_of(torch.cat(heat), torch.cat([f["boxes"] for f in found])) if heat else None
         batch, rows, side = len(images), self.contract.max_detections, self.contract.mask_size
         masks = None if side is None else np.zeros((batch, rows, side, side), np.float32)
+        layout = self.contract.keypoints
+        keypoints = None if layout is None else np.zeros((batch, rows, len(layout.names), 3), np.float32)
         outputs = Outputs(
             num_detections=np.array([len(f["scores"]) for f in found], np.int32),
             boxes=np.zeros((batch, rows, 4), np.float32),
             scores=np.zeros((batch, rows), np.float32),
             labels=np.zeros((batch, rows), np.int32),
             masks=masks,
+            keypoints=keypoints,
         )
+        first = 0  # of the image's points
         for i, one in enumerate(found):
             count = len(one["scores"])
             outputs.boxes[i, :count] = one["boxes"].cpu().numpy()
@@ -91,7 +99,24 @@ class EagerSession(Session):
             outputs.labels[i, :count] = one["labels"].cpu().numpy() - 1
             if masks is not None:
                 masks[i, :count] = one["masks"][:, 0].cpu().numpy()
+            if keypoints is not None and points is not None:
+                keypoints[i, :count] = points[first : first + count].cpu().numpy()
+            first += count
         return outputs
+
+
+@contextmanager
+def _outputs_of(module: nn.Module | None) -> Iterator[list[Tensor]]:
+    """What the module gives within, call by call; nothing where there is none."""
+    given: list[Tensor] = []
+    if module is None:
+        yield given
+        return
+    handle = module.register_forward_hook(lambda _, inputs, output: given.append(output))
+    try:
+        yield given
+    finally:
+        handle.remove()
 
 
 def _paste(found: Result, masks: NDArray[np.float32], threshold: float) -> tuple[MaskCrop, ...]:

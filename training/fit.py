@@ -59,8 +59,8 @@ class DetectorModule(lightning.LightningModule):
         return _loader(self.dataset, self.contract.canvas, self.config, draws)
 
     def training_step(self, batch: tuple[list[Tensor], list[dict[str, Any]]], index: int) -> Tensor:
-        """Sum of the RPN's two losses and L_cls + L_box + L_mask (arXiv:1703.06870, section 3), the last
-        where the task has masks."""
+        """Sum of the RPN's two losses and L_cls + L_box + L_mask (arXiv:1703.06870, section 3), in the place
+        of the last L_keypoint or nothing, as the task is."""
         losses = self._losses(*batch)
         total = torch.stack(list(losses.values())).sum()
         if not bool(torch.isfinite(total)):
@@ -69,9 +69,9 @@ class DetectorModule(lightning.LightningModule):
         shared: dict[str, Any] = {"batch_size": len(batch[0]), "sync_dist": self.trainer.world_size > 1}
         self.log_dict(named, **shared)
         self.log("train/loss", total.detach(), prog_bar=True, **shared)
-        if "loss_mask" in losses:
-            shown = losses["loss_mask"].detach()
-            self.log("mask", shown, prog_bar=True, logger=False, batch_size=len(batch[0]))
+        for branch in ("mask", "keypoint"):
+            if (shown := losses.get(f"loss_{branch}")) is not None:
+                self.log(branch, shown.detach(), prog_bar=True, logger=False, batch_size=len(batch[0]))
         return total
 
     def _losses(self, images: list[Tensor], targets: list[dict[str, Any]]) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from runtime.contract import Canvas
 from runtime.preprocess import resize, resized_size
 from training.augment import augmentation
 from training.draws import Draws
+from training.keypoint_targets import MARKS, POINTS, finished, keypoint_targets
 
 MIN_OBJECT_PX = 1  # an object that shrank below a pixel has no box to learn
 
@@ -35,7 +36,8 @@ class TrainingImages(Dataset):
         return len(self.dataset)
 
     def __getitem__(self, draw: int) -> tuple[Tensor, dict[str, Any]]:
-        """(3, h, w) float32 in 0–1; boxes (G, 4), labels (G,) from 1, masks (G, h, w) uint8; the draw itself.
+        """(3, h, w) float32 in 0–1; boxes (G, 4), labels (G,) from 1, masks (G, h, w) uint8; the draw itself;
+        and where the data has any, keypoints (G, K, 3): x, y, 1 if labelled.
 
         draw: as `Draws` numbers them; the augmentation follows from it and the seed alone.
         """
@@ -55,10 +57,16 @@ class TrainingImages(Dataset):
             "masks": tv_tensors.Mask(torch.from_numpy(masks[keep].astype(np.uint8))),
             "labels": torch.from_numpy(labels[keep]),
         }
+        layout = self.dataset.keypoints
+        if layout is not None:
+            kept = [one for one, stays in zip(sample.instances, keep, strict=True) if stays]
+            target |= keypoint_targets(kept, layout, sample, size)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed + draw)
             pixels, target = self.augment(tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)), target)
         plain = {k: v.as_subclass(Tensor) for k, v in target.items()}
+        if layout is not None:
+            plain[POINTS] = finished(plain[POINTS], plain.pop(MARKS), layout)
         return pixels.as_subclass(Tensor), plain | {"draw": draw}
 
 

@@ -18,8 +18,15 @@ from runtime.sinks import write_png
 
 TILE_WIDTH_PX = 640
 # Those that a model of some task has.
-APS = ("mask_ap", "mask_ap50", "mask_ap75", "box_ap")
-LOSSES = ("loss_classifier", "loss_box_reg", "loss_mask", "loss_objectness", "loss_rpn_box_reg")
+APS = ("mask_ap", "mask_ap50", "mask_ap75", "keypoint_ap", "keypoint_ap50", "box_ap")
+LOSSES = (
+    "loss_classifier",
+    "loss_box_reg",
+    "loss_mask",
+    "loss_keypoint",
+    "loss_objectness",
+    "loss_rpn_box_reg",
+)
 
 
 def plot_curves(logs: list[Path], output: Path) -> None:

@@ -21,6 +21,8 @@ from runtime.stages import (
     BOX_FEATURES,
     CANVAS,
     CLASS_LOGITS,
+    KEYPOINT_FEATURES,
+    KEYPOINT_LOGITS,
     MASK_FEATURES,
     MASK_LOGITS,
     PROPOSAL_COUNTS,
@@ -57,6 +59,8 @@ class StageHooks:
                     ("box", heads.box_predictor),
                     (MASK_FEATURES, heads.mask_roi_pool),
                     (MASK_LOGITS, heads.mask_predictor),
+                    (KEYPOINT_FEATURES, heads.keypoint_roi_pool),
+                    (KEYPOINT_LOGITS, heads.keypoint_predictor),
                 )
                 if module is not None
             ),

@@ -20,8 +20,8 @@ import training.data as data
 from runtime.cli import run
 from runtime.cli import say as say_always
 from runtime.coco_metrics import KINDS
-from runtime.contract import Category
-from runtime.errors import CheckpointError, InterruptedTrainingError, MaskrtError
+from runtime.contract import Category, Keypoints
+from runtime.errors import CheckpointError, DataError, InterruptedTrainingError, MaskrtError
 from runtime.files import write_text
 from runtime.predictor import Predictor
 from runtime.siblings import load_checkpoint
@@ -69,9 +69,14 @@ def train(
     _quiet()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     model_config = dataclasses.replace(model_config, num_classes=len(dataset.classes) + 1)
+    keypoints = None
+    if model_config.task == "keypoint":
+        keypoints = check_keypoints(dataset)
+        model_config = dataclasses.replace(model_config, num_keypoints=len(keypoints.names))
     template = Checkpoint(
         config=model_config,
         classes=dataset.classes,
+        keypoints=keypoints,
         state_dict={},
         provenance={"train_config": dataclasses.asdict(config), **(provenance or {})},
     )
@@ -145,6 +150,16 @@ def begin(
             f"--layers {config.layers}: the layers that do not learn are random. Start from weights: "
             "--from CHECKPOINT or --backbone imagenet"
         )
+
+
+def check_keypoints(dataset: data.Dataset) -> Keypoints:
+    """What the points of the data set are. Raises DataError where it has none to learn."""
+    if dataset.keypoints is None:
+        raise DataError(
+            f"{dataset.name}: no keypoints, or a different set a category, so task=keypoint has nothing to "
+            "learn. Use a COCO file with one, such as person_keypoints_train2017.json"
+        )
+    return dataset.keypoints
 
 
 def _names(dataset: data.Dataset) -> list[str]:

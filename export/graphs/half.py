@@ -45,6 +45,10 @@ def units(graph: MaskRcnnGraph) -> dict[str, list[nn.Module]]:
         if not isinstance(graph.mask_head, SharedRes5):
             found["mask_head"] = [graph.mask_head]
         found["mask_predictor"] = [m for m in predictor.children() if list(m.parameters())]
+    keypoint_predictor: Any = graph.keypoint_predictor
+    if keypoint_predictor is not None:
+        found["keypoint_head"] = [graph.keypoint_head]
+        found["keypoint_predictor"] = [keypoint_predictor.kps_score_lowres]
     return found
 
 

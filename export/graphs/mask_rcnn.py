@@ -1,13 +1,16 @@
 """Mask R-CNN as one graph: canvas in, the contract's fixed-size outputs out.
 
-A re-expression of torchvision's MaskRCNN at inference with shapes that do not depend on the data; without a
-mask branch, of its FasterRCNN.
+A re-expression of torchvision's MaskRCNN at inference with shapes that do not depend on the data; where the
+boxes are followed by heat maps or by nothing, of its KeypointRCNN or FasterRCNN.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models.detection import FasterRCNN
 
 import export.operators  # noqa: F401  registers the torch operators
@@ -15,10 +18,11 @@ from export.graphs.boxes import blank_past
 from export.graphs.canvas import NormaliseCanvas
 from export.graphs.detections import Detections
 from export.graphs.fold import fold_batch_norm
+from export.graphs.keypoints import decode_keypoints
 from export.graphs.masks import own_class_masks
 from export.graphs.proposals import Proposals
 from runtime.errors import ExportError
-from runtime.stages import CANVAS, MASK_FEATURES, MASK_LOGITS, STAGES
+from runtime.stages import CANVAS, KEYPOINT_FEATURES, KEYPOINT_LOGITS, MASK_FEATURES, MASK_LOGITS, STAGES
 from training.models.backbones import FpnBackbone, body_stages
 from training.models.mask_branch import SoftmaxMaskHeads
 from training.models.roi_features import CANONICAL_LEVEL, CANONICAL_SCALE_PX, RoiPooler
@@ -42,7 +46,10 @@ class MaskRcnnGraph(nn.Module):
         self.mask_head = model.roi_heads.mask_head
         self.mask_predictor = model.roi_heads.mask_predictor
         self.mask_softmax = isinstance(model.roi_heads, SoftmaxMaskHeads)
+        self.keypoint_head = model.roi_heads.keypoint_head
+        self.keypoint_predictor = model.roi_heads.keypoint_predictor
         self.box_pool, self.mask_pool = model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool
+        self.keypoint_pool = model.roi_heads.keypoint_roi_pool
 
     def forward(self, images: Tensor, image_sizes: Tensor) -> tuple[Tensor, ...]:
         """images: (N, H, W, 3) uint8 or float32; image_sizes: (N, 2).
@@ -57,8 +64,12 @@ class MaskRcnnGraph(nn.Module):
         pooled = pool(self.box_pool, rois.flatten(0, 1), numbered, features)
         counts, boxes, scores, labels = self.detections(pooled, rois, roi_counts, image_sizes, stages)
         outputs = [counts, boxes, scores, labels]
-        if self.mask_head is not None:
-            outputs.append(self._masks(features, boxes, labels, counts, stages))
+        for head, branch in (
+            (self.mask_head, self._mask_branch),
+            (self.keypoint_head, self._keypoint_branch),
+        ):
+            if head is not None:
+                outputs.append(self._of_detections(branch, features, boxes, labels, counts, stages))
         return *outputs, *(stages[name] for name in STAGES if name in stages)
 
     def _features(self, canvas: Tensor, stages: dict[str, Tensor]) -> list[Tensor]:
@@ -77,32 +88,33 @@ class MaskRcnnGraph(nn.Module):
         stages |= dict(zip(self.backbone.layout.levels, levels.values(), strict=True))
         return list(levels.values())
 
-    def _masks(
+    def _of_detections(
         self,
+        branch: Callable[..., Tensor],
         features: list[Tensor],
         boxes: Tensor,
         labels: Tensor,
         counts: Tensor,
         stages: dict[str, Tensor],
     ) -> Tensor:
-        """(N, D, M, M) probabilities, each for its detection's own class."""
+        """(N, D, …): what a branch says of each detection, zeros past the counts."""
         numbered, flat_boxes, flat_labels = image_index(boxes), boxes.flatten(0, 1), labels.flatten()
         if not self.dynamic_detections:
-            masks = self._mask_branch(features, flat_boxes, numbered, flat_labels, stages)
-            return blank_past(masks.view(*boxes.shape[:2], -1), counts).view(
-                *boxes.shape[:2], *masks.shape[1:]
+            found = branch(features, flat_boxes, numbered, flat_labels, stages)
+            return blank_past(found.view(*boxes.shape[:2], -1), counts).view(
+                *boxes.shape[:2], *found.shape[1:]
             )
         ranks = torch.arange(boxes.shape[1], device=boxes.device, dtype=torch.int32)
-        found = torch.nonzero((ranks[None] < counts[:, None]).flatten()).squeeze(1)
-        masks = self._mask_branch(
+        rows = torch.nonzero((ranks[None] < counts[:, None]).flatten()).squeeze(1)
+        found = branch(
             features,
-            flat_boxes.index_select(0, found),
-            numbered.index_select(0, found),
-            flat_labels.index_select(0, found),
+            flat_boxes.index_select(0, rows),
+            numbered.index_select(0, rows),
+            flat_labels.index_select(0, rows),
             stages,
         )
-        rows = masks.new_zeros((boxes.shape[0] * boxes.shape[1], *masks.shape[1:]))
-        return rows.index_copy(0, found, masks).view(*boxes.shape[:2], *masks.shape[1:])
+        all_rows = found.new_zeros((boxes.shape[0] * boxes.shape[1], *found.shape[1:]))
+        return all_rows.index_copy(0, rows, found).view(*boxes.shape[:2], *found.shape[1:])
 
     def _mask_branch(
         self,
@@ -112,13 +124,34 @@ class MaskRcnnGraph(nn.Module):
         labels: Tensor,
         stages: dict[str, Tensor],
     ) -> Tensor:
-        """boxes (K, 4), image (K,) and labels (K,) int32 → (K, M, M)."""
+        """boxes (K, 4), image (K,) and labels (K,) int32 → (K, M, M) probabilities of their own class."""
         pooled = pool(self.mask_pool, boxes, image, features)
         logits, probabilities = own_class_masks(
             self.mask_predictor, self.mask_head(pooled), labels, boxes.dtype, softmax=self.mask_softmax
         )
         stages |= {MASK_FEATURES: pooled, MASK_LOGITS: logits.flatten(1)}
         return probabilities
+
+    def _keypoint_branch(
+        self,
+        features: list[Tensor],
+        boxes: Tensor,
+        image: Tensor,
+        labels: Tensor,
+        stages: dict[str, Tensor],
+    ) -> Tensor:
+        """boxes (K, 4), image (K,) and labels (K,) int32 → (K, points, 3): x, y, logit."""
+        pooled = pool(self.keypoint_pool, boxes, image, features)
+        low = self.keypoint_predictor.kps_score_lowres(self.keypoint_head(pooled))
+        heat = functional.interpolate(
+            low.to(boxes.dtype),  # positions are worked out in float32, also of a head in half
+            scale_factor=float(self.keypoint_predictor.up_scale),
+            mode="bilinear",
+            align_corners=False,
+            recompute_scale_factor=False,
+        )
+        stages |= {KEYPOINT_FEATURES: pooled, KEYPOINT_LOGITS: heat}
+        return decode_keypoints(heat, boxes)
 
 
 def image_index(boxes: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""torchvision's own checkpoints of Mask and Faster R-CNN: `_resnet50_fpn`, its `_v2`, and fine-tuned ones.
+"""torchvision's own checkpoints: Mask, Faster and Keypoint R-CNN, `_resnet50_fpn`, `_v2`, fine-tuned ones.
 
 A bare state dict does not say how it was built; its keys and shapes do.
 """
@@ -9,15 +9,21 @@ import dataclasses
 from typing import Any
 
 from torch import Tensor
-from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
+from torchvision.models.detection import KeypointRCNN_ResNet50_FPN_Weights, MaskRCNN_ResNet50_FPN_Weights
 
-from runtime.contract import Category
+from runtime.contract import Category, Keypoints
 from runtime.errors import CheckpointError
 from training.checkpoint import Checkpoint
 from training.models.mask_rcnn import V2, MaskRcnnConfig
 
 CLASS_LAYER = "roi_heads.box_predictor.cls_score.weight"
-MASK_LAYER = "roi_heads.mask_predictor.mask_fcn_logits.weight"
+KEYPOINT_LAYER = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
+LAYERS = {"instance": "roi_heads.mask_predictor.mask_fcn_logits.weight", "keypoint": KEYPOINT_LAYER}
+# COCO's, from its person_keypoints files; pairs of points from 0.
+SKELETON = (
+    *((15, 13), (13, 11), (16, 14), (14, 12), (11, 12), (5, 11), (6, 12), (5, 6), (5, 7), (6, 8)),
+    *((7, 9), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),
+)
 # Since torchvision 0.13, and before; its modules rename the old keys themselves when they load.
 FPN_LAYERS = ("backbone.fpn.layer_blocks.0.0.weight", "backbone.fpn.layer_blocks.0.weight")
 # Residual blocks in layer3 by whether they are bottlenecks: arXiv:1512.03385, table 1.
@@ -25,7 +31,7 @@ BACKBONES = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet5
 
 
 def is_torchvision(content: dict[str, Any]) -> bool:
-    """Whether these are the keys of torchvision's MaskRCNN or FasterRCNN."""
+    """Whether these are the keys of torchvision's MaskRCNN, FasterRCNN or KeypointRCNN."""
     return CLASS_LAYER in content and "backbone.body.conv1.weight" in content
 
 
@@ -46,10 +52,14 @@ def from_torchvision(
         )
     second_version = "roi_heads.box_head.0.0.weight" in state_dict
     base = V2 if second_version else MaskRcnnConfig()
+    task = next((task for task, layer in LAYERS.items() if layer in state_dict), "detection")
+    keypoints = _keypoints(state_dict[KEYPOINT_LAYER].shape[1]) if task == "keypoint" else None
+    is_coco_person = task == "keypoint" and num_classes == 2 and class_names is None
     trained_norm = "backbone.body.bn1.num_batches_tracked" in state_dict
     config = dataclasses.replace(
         base,
-        task="instance" if MASK_LAYER in state_dict else "detection",
+        task=task,
+        num_keypoints=len(keypoints.names) if keypoints else base.num_keypoints,
         num_classes=num_classes,
         backbone=BACKBONES[layout],
         fpn_channels=next(state_dict[key].shape[0] for key in FPN_LAYERS if key in state_dict),
@@ -59,11 +69,20 @@ def from_torchvision(
     )
     return Checkpoint(
         config=config,
-        classes=_classes(num_classes, class_names, source),
+        classes=_classes(num_classes, ["person"] if is_coco_person else class_names, source),
         state_dict=state_dict,
         provenance={"source": "torchvision state dict"},
+        keypoints=keypoints,
         sha256=sha256,
     )
+
+
+def _keypoints(count: int) -> Keypoints:
+    """Of COCO's person where there are as many, else points with numbers for names."""
+    names = KeypointRCNN_ResNet50_FPN_Weights.COCO_V1.meta["keypoint_names"]
+    if count == len(names):
+        return Keypoints(tuple(names), SKELETON)
+    return Keypoints(tuple(f"point {number}" for number in range(count)), ())
 
 
 def _classes(num_classes: int, names: list[str] | None, source: str) -> tuple[Category, ...]:

@@ -107,9 +107,10 @@ def _print(report: Report, facts: dict[str, Any]) -> None:
         ("box difference (px)", "box_difference_px", "max", f"{limit.box_px:g}"),
         ("mask IoU", "mask_iou", "min", f"≥ {limit.mask_iou:g}"),
         ("boundary (px)", "boundary_distance_px", "max", "–"),
+        ("keypoint difference (px)", "keypoint_difference_px", "max", f"{limit.keypoint_px:g}"),
     ):
-        if label.startswith(("mask", "boundary")) and summary[key] is None and summary["instances"]:
-            continue  # a model without masks
+        if summary[key] is None and summary["score_difference"]:
+            continue  # the model gives no such thing
         shown = ("median", "mean" if limit.on_average else worst)
         spread = summary[key] or {}
         values = (f"{v:.3g}" if (v := spread.get(k)) is not None else "–" for k in shown)

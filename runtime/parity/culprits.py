@@ -14,13 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import Contract
-from runtime.parity.instances import box_culprits, mask_culprits
+from runtime.parity.instances import box_culprits, keypoint_culprits, mask_culprits
 from runtime.parity.rois import pooling_culprits, proposal_culprits
 from runtime.parity.samples import Sample
-from runtime.parity.stages import DETECTIONS, MASKS, Aligned, StageError
+from runtime.parity.stages import DETECTIONS, KEYPOINTS, MASKS, Aligned, StageError
 from runtime.parity.tolerances import Tolerance
 from runtime.results import Result
-from runtime.stages import BOX_FEATURES, CANVAS, MASK_FEATURES, MASK_LOGITS, PROPOSALS, Stages, layout_of
+from runtime.stages import (
+    BOX_FEATURES,
+    CANVAS,
+    KEYPOINT_FEATURES,
+    KEYPOINT_LOGITS,
+    MASK_FEATURES,
+    MASK_LOGITS,
+    PROPOSALS,
+    Stages,
+    layout_of,
+)
 
 LARGEST_HALF = 65504.0  # of IEEE 754 binary16
 # A mark counts as found where it explains all but a thousandth of the error.
@@ -39,9 +49,15 @@ SUSPECTS = {
     DETECTIONS: "decoding, score or NMS threshold, class index, number of rows",
     MASK_FEATURES: "RoIAlign: half a pixel (aligned), its sampling ratio, a missing or stale plugin",
     MASK_LOGITS: f"the mask of another class is taken; {WEIGHTS} of the mask head",
+    KEYPOINT_FEATURES: "RoIAlign: half a pixel (aligned), its sampling ratio, a missing or stale plugin",
+    KEYPOINT_LOGITS: f"{WEIGHTS} of the keypoint head; heat maps enlarged otherwise",
+    KEYPOINTS: "the decoding: half a cell, another enlargement, the box of another detection",
     MASKS: "the paste: another frame, threshold, or interpolation",
 }
-PROMISES = ("mean", "std", "score_threshold", "nms_threshold", "max_detections", "mask_threshold")
+PROMISES = (
+    *("mean", "std", "score_threshold", "nms_threshold"),
+    *("max_detections", "mask_threshold", "keypoints"),
+)
 
 
 @dataclass(frozen=True)
@@ -136,5 +152,9 @@ _MARKS: dict[str, Callable[[Evidence], list[str]]] = {
     ),
     DETECTIONS: lambda e: box_culprits(*e.results, e.contracts[0].nms_threshold, e.limit),
     MASK_FEATURES: lambda e: pooling_culprits(e.aligned[MASK_FEATURES], e.results[0].boxes, _strides_px(e)),
+    KEYPOINT_FEATURES: lambda e: pooling_culprits(
+        e.aligned[KEYPOINT_FEATURES], e.results[0].boxes, _strides_px(e)
+    ),
+    KEYPOINTS: lambda e: keypoint_culprits(*e.results, e.contracts[0].keypoints, e.limit),
     MASKS: lambda e: mask_culprits(*e.results, e.limit),
 }

@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from runtime.contract import Keypoints
 from runtime.parity.match import Matching, box_iou, crop_iou, match
 from runtime.parity.stages import same_boxes
 from runtime.parity.tolerances import Tolerance
@@ -84,4 +85,24 @@ def mask_culprits(reference: Result, candidate: Result, limit: Tolerance) -> lis
         ]
         if wrong and sum(mended) >= MOST * len(wrong):
             return [f"pasted ({dx:+d}, {dy:+d}) px off"]
+    return []
+
+
+def keypoint_culprits(
+    reference: Result, candidate: Result, layout: Keypoints | None, limit: Tolerance
+) -> list[str]:
+    """Marks of a fault in what the points are called, or where in their cell they are placed."""
+    ours, theirs = reference.keypoints, candidate.keypoints
+    pairs = match(reference, candidate).pairs
+    wrong = [p for p in pairs if p.keypoint_px is not None and p.keypoint_px > limit.keypoint_px]
+    if ours is None or theirs is None or layout is None or not wrong:
+        return []
+    expected, found = ours[[p.reference for p in wrong], :, :2], theirs[[p.candidate for p in wrong], :, :2]
+    swapped = np.linalg.norm(expected - found[:, list(layout.mirrored)], axis=2).mean(axis=1)
+    if (swapped <= limit.keypoint_px).mean() >= MOST:
+        return ["left and right are swapped: the points are another side's"]
+    dx, dy = np.median((found - expected).reshape(-1, 2), axis=0)
+    still = np.linalg.norm(found - expected - (dx, dy), axis=2).mean(axis=1)
+    if (still <= limit.keypoint_px).mean() >= MOST:
+        return [f"all points ({dx:+.1f}, {dy:+.1f}) px off"]
     return []

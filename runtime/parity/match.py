@@ -26,6 +26,7 @@ class Pair:
     boundary_px: float | None  # see boundary_distance_px
     label: int
     score: float  # the reference's
+    keypoint_px: float | None = None  # between the points of both, their mean; None without keypoints
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def match(reference: Result, candidate: Result) -> Matching:
             boundary_px=_of_crops(boundary_distance_px, reference, candidate, r, c),
             label=int(reference.labels[r]),
             score=float(reference.scores[r]),
+            keypoint_px=_apart_px(reference, candidate, r, c),
         )
         for r, c in zip(rows, columns, strict=True)
         if overlap[r, c] > 0
@@ -83,6 +85,13 @@ def match(reference: Result, candidate: Result) -> Matching:
         missed=tuple(sorted(set(range(len(reference))) - {p.reference for p in pairs})),
         extra=tuple(sorted(set(range(len(candidate))) - {p.candidate for p in pairs})),
     )
+
+
+def _apart_px(reference: Result, candidate: Result, r: int, c: int) -> float | None:
+    if reference.keypoints is None or candidate.keypoints is None:
+        return None
+    apart = reference.keypoints[r, :, :2] - candidate.keypoints[c, :, :2]
+    return float(np.linalg.norm(apart, axis=1).mean())
 
 
 def _of_crops(

@@ -32,6 +32,7 @@ def _rows(image: dict[str, Any]) -> list[list[Any]]:
         "box_differences_px",
         "mask_ious",
         "boundary_distances_px",
+        "keypoint_differences_px",
     )
     columns = [[_short(value) for value in image[key]] for key in keys]
     return [[image["image"], *row] for row in zip(*columns, strict=True)]

@@ -59,6 +59,7 @@ class Report:
                 "score_differences": [p.score_difference for p in pairs],
                 "box_differences_px": [p.box_difference_px for p in pairs],
                 "mask_ious": [p.mask_iou for p in pairs],
+                "keypoint_differences_px": [p.keypoint_px for p in pairs],
                 "boundary_distances_px": [p.boundary_px for p in pairs],
                 "scores": [p.score for p in pairs],
                 "labels": [p.label for p in pairs],
@@ -87,7 +88,7 @@ class Report:
         return pairs / (pairs + max(missed, extra)) if pairs + missed + extra else 1.0
 
     def mean(self, key: str) -> float:
-        """Of "score_differences", "box_differences_px" or "mask_ious", over all matched instances."""
+        """Of "score_differences", "mask_ious" or another list, over all matched instances."""
         values = self._all(key)
         return float(np.mean(values)) if values else float("nan")
 
@@ -104,8 +105,9 @@ class Report:
         for what, key, allowed in (
             ("score differs", "score_differences", limit.score),
             ("box differs", "box_differences_px", limit.box_px),
+            ("keypoints differ", "keypoint_differences_px", limit.keypoint_px),
         ):
-            if not self.mean(key) <= allowed:
+            if self._all(key) and not self.mean(key) <= allowed:
                 unit = " px" if key.endswith("_px") else ""
                 failures.append(f"{what} by {self.mean(key):.2g}{unit} on average, allowed {allowed:g}{unit}")
         if self._all("mask_ious") and not self.mean("mask_ious") >= limit.mask_iou:
@@ -131,6 +133,11 @@ class Report:
             worst = _worst(image["box_differences_px"], 0)
             if not worst <= limit.box_px:
                 failures.append(f"{name}: box differs by {worst:.2g} px, allowed {limit.box_px:g} px")
+            worst = _worst([px for px in image["keypoint_differences_px"] if px is not None], 0)
+            if not worst <= limit.keypoint_px:
+                failures.append(
+                    f"{name}: keypoints differ by {worst:.2g} px, allowed {limit.keypoint_px:g} px"
+                )
             worst = -_worst([-iou for iou in image["mask_ious"] if iou is not None], -1)
             if not worst >= limit.mask_iou:
                 failures.append(f"{name}: mask IoU {worst:.4f}, at least {limit.mask_iou:g} expected")
@@ -153,6 +160,7 @@ class Report:
                 "score_difference": _spread(self._all("score_differences")),
                 "box_difference_px": _spread(self._all("box_differences_px")),
                 "mask_iou": _spread(self._all("mask_ious")),
+                "keypoint_difference_px": _spread(self._all("keypoint_differences_px")),
                 "boundary_distance_px": _spread(self._all("boundary_distances_px")),
             },
             "stages": self.stages.to_dict(),

@@ -10,7 +10,7 @@ import numpy as np
 
 from runtime.parity.flips import Flips
 from runtime.parity.match import Matching
-from runtime.parity.stages import DETECTIONS, MASKS, ORDER, StageError
+from runtime.parity.stages import DETECTIONS, KEYPOINTS, MASKS, ORDER, StageError
 from runtime.parity.tolerances import Tolerance
 
 
@@ -43,7 +43,7 @@ class StageReport:
         faulty = [error for error in errors if error.reason]
         if faulty:
             first = min(faulty, key=lambda error: ORDER.index(error.stage))
-            inside = any(error.stage not in (DETECTIONS, MASKS) for error in errors)
+            inside = any(error.stage not in (DETECTIONS, MASKS, KEYPOINTS) for error in errors)
             self.faults.append(Fault(first.stage, image, first.reason, tuple(explain(first)), inside))
 
     @property
@@ -114,7 +114,7 @@ def _worst(name: str, errors: list[StageError]) -> dict[str, Any]:
 
 
 def instance_errors(matching: Matching, flips: Flips, limit: Tolerance) -> list[StageError]:
-    """The detections and their masks as stages of one image; none where they are judged by their means."""
+    """The detections and what they bear as stages of one image; none where they are judged by their means."""
     if limit.on_average:
         return []
     missed, extra = len(matching.missed) - len(flips.missed), len(matching.extra) - len(flips.extra)
@@ -134,4 +134,9 @@ def instance_errors(matching: Matching, flips: Flips, limit: Tolerance) -> list[
         iou = min(ious)
         below = "" if iou >= limit.mask_iou else f"mask IoU {iou:.4f}, at least {limit.mask_iou:g} expected"
         errors.append(StageError(MASKS, max_error=1 - iou, compared=compared, reason=below))
+    if apart_px := [p.keypoint_px for p in matching.pairs if p.keypoint_px is not None]:
+        worst_px, allowed_px = max(apart_px), limit.keypoint_px
+        reason = f"keypoints differ by {worst_px:.2g} px, allowed {allowed_px:g} px"
+        reason = "" if worst_px <= allowed_px else reason
+        errors.append(StageError(KEYPOINTS, max_error=worst_px, compared=compared, reason=reason))
     return errors

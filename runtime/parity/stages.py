@@ -26,9 +26,10 @@ from runtime.stages import (
     Stages,
 )
 
-DETECTIONS, MASKS = "detections", "masks"  # the outputs, as stages: what NMS keeps, what is pasted
+# The outputs, as stages: what NMS keeps, what is pasted, where the points are.
+DETECTIONS, MASKS, KEYPOINTS = "detections", "masks", "keypoints"
 #: The order in which an error travels.
-ORDER = (*MAPS, PROPOSALS, *PER_PROPOSAL, DETECTIONS, *PER_DETECTION, MASKS)
+ORDER = (*MAPS, PROPOSALS, *PER_PROPOSAL, DETECTIONS, *PER_DETECTION, MASKS, KEYPOINTS)
 # Of a level, those whose boxes are decoded: torchvision's rpn_pre_nms_top_n at inference.
 CONTENDERS = 1000
 IDENTICAL_DB = 200.0  # of equal tensors; float32's own rounding is at about 150 dB

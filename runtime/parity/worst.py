@@ -49,7 +49,7 @@ class WorstCases:
         rows: list[tuple[float, str, int | None, int | None]] = [
             (
                 1 - iou,
-                f"{what} {iou:.4f}, box {p.box_difference_px:.3g} px",
+                f"{what} {iou:.4f}, box {p.box_difference_px:.3g} px{_points(p)}",
                 p.reference,
                 p.candidate,
             )
@@ -81,6 +81,10 @@ def _overlap(pair: Pair, reference: Result, candidate: Result) -> tuple[str, flo
         return "mask IoU", pair.mask_iou
     ours, theirs = reference.boxes[[pair.reference]], candidate.boxes[[pair.candidate]]
     return "box IoU", float(box_iou(ours, theirs)[0, 0])
+
+
+def _points(pair: Pair) -> str:
+    return "" if pair.keypoint_px is None else f", keypoints {pair.keypoint_px:.3g} px"
 
 
 def _pictures(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import (
     fasterrcnn_resnet50_fpn,
     fasterrcnn_resnet50_fpn_v2,
+    keypointrcnn_resnet50_fpn,
     maskrcnn_resnet50_fpn,
     maskrcnn_resnet50_fpn_v2,
 )
@@ -48,6 +49,7 @@ BUILDERS = {
     ),
     "v2": lambda: maskrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **SIZE),
     "Faster R-CNN": lambda: freeze(fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **SIZE)),
+    "Keypoint R-CNN": lambda: freeze(keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None, **SIZE)),
     "Faster R-CNN v2": lambda: fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **SIZE),
 }
 
@@ -58,7 +60,7 @@ def test_a_torchvision_checkpoint_gives_bit_identical_results(build, tmp_path: P
     torch.save(theirs.state_dict(), tmp_path / "torchvision.pth")
     checkpoint = load_checkpoint(tmp_path / "torchvision.pth")
     assert checkpoint.classes[0].name == "person"
-    assert checkpoint.classes[-1].id == 90
+    assert checkpoint.classes[-1].id == (1 if checkpoint.config.task == "keypoint" else 90)
     ours = checkpoint.build()
     ours.transform.min_size, ours.transform.max_size = (SIZE["min_size"],), SIZE["max_size"]
     with torch.no_grad():

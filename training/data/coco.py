@@ -7,11 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runtime.contract import Category
+from runtime.contract import Category, Keypoints
 from runtime.errors import DataError
 from runtime.sources import read_image
 from training.data import checks, files, masks
 from training.data.checks import field
+from training.data.coco_keypoints import instance_keypoints, keypoint_layout
 from training.data.problems import Flaw, Problems
 from training.data.sample import Dataset, Instance, Sample
 
@@ -41,6 +42,7 @@ def coco_dataset(document: Any, annotation_file: Path, images_dir: Path | None, 
     records, annotations = (_list(document, key, annotation_file) for key in ("images", "annotations"))
     classes = _classes(_list(document, "categories", annotation_file), annotation_file)
     labels = {category.id: label for label, category in enumerate(classes)}
+    keypoints = keypoint_layout(document["categories"], annotation_file)
     names = [r["file_name"] for r in records if isinstance(r, dict) and isinstance(r.get("file_name"), str)]
     folder = files.find_images_dir(annotation_file, images_dir, _default_dirs(annotation_file), names)
 
@@ -65,7 +67,7 @@ def coco_dataset(document: Any, annotation_file: Path, images_dir: Path | None, 
             image_id = field(annotation, "image_id", int)
             if image_id not in images:
                 raise Flaw("unknown_image", f"image_id {image_id} is not among the file's images")
-            instances[image_id].append(_instance(annotation, labels, images[image_id].size))
+            instances[image_id].append(_instance(annotation, labels, images[image_id].size, keypoints))
 
     dropped = problems.settle(skip_bad)
     samples = [
@@ -73,7 +75,9 @@ def coco_dataset(document: Any, annotation_file: Path, images_dir: Path | None, 
         for image_id, image in images.items()
     ]
     files.require_annotations(annotation_file, samples, dropped)
-    return Dataset(f"{annotation_file.parent.name}/{annotation_file.name}", classes, samples, dropped)
+    return Dataset(
+        f"{annotation_file.parent.name}/{annotation_file.name}", classes, samples, dropped, keypoints
+    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,9 @@ def _image(record: dict[str, Any], folder: Path) -> _Image:
     return _Image(name, folder / name, size)
 
 
-def _instance(annotation: dict[str, Any], labels: dict[int, int], size: tuple[int, int]) -> Instance:
+def _instance(
+    annotation: dict[str, Any], labels: dict[int, int], size: tuple[int, int], keypoints: Keypoints | None
+) -> Instance:
     category_id = field(annotation, "category_id", int)
     if category_id not in labels:
         raise Flaw("unknown_category", f"category_id {category_id} is not among the file's categories")
@@ -160,4 +166,5 @@ def _instance(annotation: dict[str, Any], labels: dict[int, int], size: tuple[in
         box=checks.coco_box(annotation.get("bbox"), size),
         area_px=checks.numbers([annotation.get("area", mask_area)], "area")[0],
         is_crowd=bool(annotation.get("iscrowd", 0)),
+        keypoints=instance_keypoints(annotation, keypoints, size),
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from runtime.contract import Category
+from runtime.contract import Category, Keypoints
 from runtime.errors import DataError, ImageError
 
 
@@ -30,6 +30,8 @@ class Instance:
     box: tuple[float, float, float, float]
     area_px: float
     is_crowd: bool
+    # x y in image pixels and COCO's visibility (0 not labelled, 1 hidden, 2 seen) of each of the dataset's
+    keypoints: tuple[tuple[float, float, int], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,20 @@ def _nearest(source: int, target: int) -> NDArray[np.intp]:
     return (2 * np.arange(target) + 1) * source // (2 * target)
 
 
+def _coco_keypoints(instance: Instance) -> dict[str, Any]:
+    points = instance.keypoints
+    if points is None:
+        return {}
+    labelled = sum(visibility > 0 for _, _, visibility in points)
+    return {"keypoints": [value for point in points for value in point], "num_keypoints": labelled}
+
+
 class Dataset:
     """Samples in a fixed order.
 
     classes: instances' label k is classes[k]. dropped: how much was left out, by reason: what --skip-bad
-    dropped, and images that a VIA file lists without any region.
+    dropped, and images that a VIA file lists without any region. keypoints: what the points of its instances
+    are, None where they have none.
     """
 
     def __init__(
@@ -89,10 +100,12 @@ class Dataset:
         classes: tuple[Category, ...],
         samples: Sequence[Sample],
         dropped: dict[str, int] | None = None,
+        keypoints: Keypoints | None = None,
     ):
         self.name = name
         self.classes = classes
         self.dropped = dropped or {}
+        self.keypoints = keypoints
         self._samples = samples
 
     def __deepcopy__(self, memo: Any) -> Dataset:
@@ -126,7 +139,7 @@ class Dataset:
             replace(s, instances=tuple(replace(i, label=renumber[i.label]) for i in s.instances))
             for s in self
         ]
-        return Dataset(self.name, classes, samples, self.dropped)
+        return Dataset(self.name, classes, samples, self.dropped, self.keypoints)
 
     def to_coco(self) -> dict[str, Any]:
         """The ground truth as pycocotools takes it, RLE counts as str.
@@ -156,6 +169,7 @@ class Dataset:
                         "bbox": [x1, y1, x2 - x1, y2 - y1],
                         "area": instance.area_px,
                         "iscrowd": int(instance.is_crowd),
+                        **_coco_keypoints(instance),
                     }
                 )
         categories = [{"id": category.id, "name": category.name} for category in self.classes]

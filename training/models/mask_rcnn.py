@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from torch import nn
-from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.rpn import RPNHead
 
@@ -21,6 +21,7 @@ from runtime.stages import layout_of
 from training.models.anchors import anchor_generator
 from training.models.backbones import BACKBONES, NORMS, C4Backbone, FpnBackbone, build_body, norm_layer
 from training.models.c4 import Res5Head, SharedRes5
+from training.models.keypoint_rcnn import keypoint_branch
 from training.models.mask_branch import (
     MASK_ACTIVATIONS,
     MASK_HEADS,
@@ -31,7 +32,11 @@ from training.models.mask_branch import (
 from training.models.roi_features import ROI_POOLS, Pooling, RoiPooler
 
 #: By task: what the network is called, and torchvision's class of it.
-NETWORKS = {"instance": ("mask_rcnn", MaskRCNN), "detection": ("faster_rcnn", FasterRCNN)}
+NETWORKS = {
+    "instance": ("mask_rcnn", MaskRCNN),
+    "detection": ("faster_rcnn", FasterRCNN),
+    "keypoint": ("keypoint_rcnn", KeypointRCNN),
+}
 NECKS = ("fpn", "c4")
 BOX_WIDTH = 1024  # of a pyramid's box head (arXiv:1612.03144, section 4.2)
 
@@ -40,7 +45,8 @@ BOX_WIDTH = 1024  # of a pyramid's box head (arXiv:1612.03144, section 4.2)
 class MaskRcnnConfig:
     """Every hyper-parameter of the detector. Sizes in pixels of the canvas, thresholds as IoU or score."""
 
-    task: str = "instance"  # or "detection": Faster R-CNN, the same network without the mask branch
+    # "instance", or without the mask branch: "detection", Faster R-CNN; "keypoint", Keypoint R-CNN
+    task: str = "instance"
     num_classes: int = 91  # with background, which is class 0 inside the network
     backbone: str = "resnet50"
     neck: str = "fpn"  # or "c4": no pyramid, and the ResNet's last layer as the head; use the settings of C4
@@ -88,6 +94,10 @@ class MaskRcnnConfig:
     mask_convs: tuple[int, ...] = (256, 256, 256, 256)
     mask_norm: bool = False  # batch norm in the mask head, as in torchvision's _v2
     mask_roi_size: int = 14
+    # Keypoint branch (training/models/keypoint_rcnn.py)
+    num_keypoints: int = 17
+    keypoint_convs: tuple[int, ...] = (512,) * 8
+    keypoint_roi_size: int = 14
     # RoI features (training/models/roi_features.py)
     roi_pool: str = "align_avg"  # one of ROI_POOLS
     sampling_ratio: int = 2  # samples of a bin along an axis; 0: one a cell
@@ -186,7 +196,8 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
     """The network, randomly initialised.
 
     In training mode it takes images (list of (3, H, W) float32 in 0–1) and targets and gives the losses:
-    L = L_cls + L_box + L_mask of the paper (section 3) plus the RPN's two; without L_mask for "detection".
+    L = L_cls + L_box + L_mask of the paper (section 3) plus the RPN's two; L_keypoint in the place of L_mask
+    for "keypoint" (training/models/keypoint_rcnn.py), neither for "detection".
     """
     body: Any = build_body(
         config.backbone,
@@ -216,6 +227,12 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
             config.roi_pool, sampling_ratio=config.sampling_ratio, aligned=config.roi_aligned
         ),
     )
+    branch: dict[str, nn.Module] = {}
+    if config.task == "instance":
+        branch = {"mask_roi_pool": pooler(config.mask_roi_size)}
+    elif config.task == "keypoint":
+        pool = pooler(config.keypoint_roi_size)
+        branch = keypoint_branch(pool, backbone.out_channels, config.keypoint_convs, config.num_keypoints)
     _, network = NETWORKS[config.task]
     model = network(
         backbone,
@@ -247,7 +264,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         box_batch_size_per_image=config.box_samples,
         box_positive_fraction=config.box_positive_fraction,
         bbox_reg_weights=config.box_weights,
-        **({"mask_roi_pool": pooler(config.mask_roi_size)} if config.task == "instance" else {}),
+        **branch,
     )
     # torchvision's own predictors take 1024 and 256 channels, whatever the heads give.
     model.roi_heads.box_predictor = FastRCNNPredictor(box_width, config.num_classes)

@@ -21,7 +21,8 @@ from training.models.mask_branch import last_layer
 
 # Standard deviations of the outputs, chosen so that a COCO-like image gets tens of detections, and that no
 # objectness saturates its sigmoid: equal scores have no order that two implementations would share.
-OBJECTNESS_STD, PROPOSAL_DELTA_STD, CLASS_STD, BOX_DELTA_STD, MASK_STD = 1.0, 0.1, 3.0, 0.5, 3.0
+OBJECTNESS_STD, PROPOSAL_DELTA_STD, CLASS_STD, BOX_DELTA_STD = 1.0, 0.1, 3.0, 0.5
+MASK_STD, KEYPOINT_STD = 3.0, 3.0
 # Share of a residual block's branch beside its shortcut. With as much of each, a random network of fifty
 # layers amplifies rounding until the model in float32 finds other objects than the same model in float64.
 # In trained networks a branch corrects its shortcut, and rounding stays small.
@@ -56,6 +57,8 @@ def randomise(model: FasterRCNN, images: list[Tensor], seed: int = 0) -> FasterR
     }
     if heads.has_mask():
         targets[last_layer(heads.mask_predictor)] = MASK_STD
+    if heads.has_keypoint():
+        targets[heads.keypoint_predictor.kps_score_lowres] = KEYPOINT_STD
     hooks = [module.register_forward_hook(_adapt_output(std)) for module, std in targets.items()]
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):

@@ -1,0 +1,159 @@
+"""Keypoint R-CNN through every stage, with random weights; trained: tests/full/test_overfit.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from runtime import evaluate, infer
+from runtime.contract import OUTPUTS
+from runtime.draw import draw
+from runtime.parity import compare
+from runtime.predictor import load
+from runtime.session import open_session
+from runtime.stages import KEYPOINT_LOGITS, MASK_LOGITS
+from tests.models import POINTS, scene
+
+Models = tuple[Path, Path]
+POINT_LAYER = "keypoint_predictor.kps_score_lowres"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "scene.png"
+    assert cv2.imwrite(str(path), scene(1)[:, :, ::-1])
+    return path
+
+
+def ended(main: Any, *arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return int(stopped.value.code or 0)
+
+
+def test_the_file_promises_points_by_name(keypoint_rcnn: Models) -> None:
+    contract = open_session(keypoint_rcnn[1]).contract
+    assert (contract.task, contract.family) == ("keypoint", "keypoint_rcnn")
+    assert contract.output_names == OUTPUTS["keypoint"]
+    assert contract.keypoints is not None
+    assert contract.keypoints.names == POINTS
+    mirrored = [POINTS[other] for other in contract.keypoints.mirrored]
+    assert mirrored[:3] == ["nose", "right_eye", "left_eye"]
+
+
+def test_it_is_at_parity_stage_by_stage(keypoint_rcnn: Models, picture: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "parity.json", tmp_path / "parity.html"
+    assert ended(compare.main, *keypoint_rcnn, picture, "--forced", "-o", out, "--html", page) == 0
+    report = json.loads(out.read_text())
+    assert report["summary"]["instances"] > 10
+    assert report["summary"]["keypoint_difference_px"]["max"] < 0.25
+    stages = {stage["stage"] for stage in report["stages"]["per_stage"]}
+    assert {KEYPOINT_LOGITS, "keypoints"} <= stages
+    assert MASK_LOGITS not in stages
+    assert {"keypoint_pooling", "keypoint_head"} <= {part["part"] for part in report["parts"]}
+    assert "keypoint difference (px)" in page.read_text()
+
+
+@pytest.mark.parametrize("fault", ["mirrored", "half a cell"])
+def test_parity_names_what_is_wrong_with_the_points(
+    fault: str, keypoint_rcnn: Models, picture: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(keypoint_rcnn[1])
+    if fault == "mirrored":
+        contract = open_session(keypoint_rcnn[1]).contract
+        assert contract.keypoints is not None
+        for tensor in model.graph.initializer:
+            if tensor.name.startswith(POINT_LAYER):
+                values = onnx.numpy_helper.to_array(tensor)
+                axis = 1 if values.ndim == 4 else 0  # ConvTranspose: (in, out, h, w)
+                swapped = np.take(values, contract.keypoints.mirrored, axis=axis)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(swapped), tensor.name))
+    else:
+        node = next(n for n in model.graph.node if "keypoints" in n.output)
+        node.output[list(node.output).index("keypoints")] = "keypoints_before"
+        shift = np.array([2.5, 0, 0], np.float32)  # px
+        model.graph.initializer.append(onnx.numpy_helper.from_array(shift, "shift"))
+        added = onnx.helper.make_node("Add", ["keypoints_before", "shift"], ["keypoints"])
+        model.graph.node.append(added)
+    onnx.save(model, tmp_path / "faulty.onnx")
+    out = tmp_path / "parity.json"
+    assert ended(compare.main, keypoint_rcnn[0], tmp_path / "faulty.onnx", picture, "-o", out) == 1
+    report = json.loads(out.read_text())
+    assert any("keypoints differ by" in failure for failure in report["failures"])
+    expected = KEYPOINT_LOGITS if fault == "mirrored" else "keypoints"
+    assert report["stages"]["first"]["stage"] == expected
+    if fault == "half a cell":
+        assert "all points (+2.5, +0.0) px off" in report["failures"][0]
+
+
+def test_a_recorded_reference_serves_for_it_too(keypoint_rcnn: Models, picture: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "points.npz"
+    assert ended(compare.main, "record", keypoint_rcnn[0], picture, "-o", bundle) == 0
+    assert ended(compare.main, "check", bundle, keypoint_rcnn[1]) == 0
+
+
+def test_results_are_in_the_pictures_own_pixels(keypoint_rcnn: Models) -> None:
+    predictor = load(keypoint_rcnn[1])
+    image = scene(1)
+    twice = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    one, other = (predictor(picture)[0] for picture in (image, np.asarray(twice, np.uint8)))
+    assert one.keypoints is not None
+    assert other.keypoints is not None
+    assert one.keypoints.shape == (len(one), len(POINTS), 3)
+    x, y = one.keypoints[:, :, 0], one.keypoints[:, :, 1]
+    # torchvision's: a point lies in its box, widened to a pixel.
+    assert ((x >= one.boxes[:, None, 0] - 1) & (x <= one.boxes[:, None, 2] + 1)).all()
+    assert ((y >= one.boxes[:, None, 1] - 1) & (y <= one.boxes[:, None, 3] + 1)).all()
+    assert other.keypoints[:, :, 0].max() > 1.5 * x.max()
+
+
+def test_points_are_drawn_written_and_handed_on(keypoint_rcnn: Models, picture: Path, tmp_path: Path) -> None:
+    result = load(keypoint_rcnn[1])(scene(1))[0]
+    bare = draw(scene(1), result.__class__(**{**vars(result), "keypoints": None, "image": None}))
+    assert (draw(scene(1), result) != bare).any()
+    assert ended(infer.main, keypoint_rcnn[1], picture, "-o", tmp_path / "out", "--min-score", 0.1) == 0
+    rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert rows
+    assert all(len(row["keypoints"]) == 3 * len(POINTS) and "segmentation" not in row for row in rows)
+    supervision = pytest.importorskip("supervision")
+    assert len(supervision.KeyPoints(**result.to_supervision_keypoints())) == len(result)
+
+
+def test_evaluate_measures_oks_ap(keypoint_rcnn: Models, tmp_path: Path) -> None:
+    """The model's own answers are the truth, so AP is 1; with every point moved by a quarter, it is not."""
+    image = scene(1)
+    cv2.imwrite(str(tmp_path / "a.png"), image[:, :, ::-1])
+    found = load(keypoint_rcnn[1])(image)[0].to_coco(1)
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "height": image.shape[0], "width": image.shape[1]}],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(POINTS), "skeleton": [[1, 2]]}],
+    }
+
+    def measured(moved: float) -> dict[str, float]:
+        annotations = []
+        for number, row in enumerate(found, start=1):
+            x, y, width, height = row["bbox"]
+            points = np.array(row["keypoints"]).reshape(-1, 3)
+            points[:, 0] = np.clip(points[:, 0] + moved * width, 0, image.shape[1])
+            points[:, 1] = points[:, 1].clip(0, image.shape[0])
+            points[:, 2] = 2
+            corners = [x, y, x + width, y, x + width, y + height, x, y + height]
+            annotations.append(
+                {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": row["bbox"]}
+                | {"area": width * height, "segmentation": [corners], "keypoints": points.ravel().tolist()}
+            )
+        (tmp_path / "truth.json").write_text(json.dumps(document | {"annotations": annotations}))
+        out = tmp_path / "metrics.json"
+        assert ended(evaluate.main, keypoint_rcnn[1], "--data", tmp_path / "truth.json", "-o", out) == 0
+        return json.loads(out.read_text())
+
+    exact, moved = measured(0.0), measured(0.25)
+    assert exact["keypoint_ap50"] > 0.9
+    assert moved["keypoint_ap50"] < 0.5 * exact["keypoint_ap50"]
+    assert moved["box_ap"] == exact["box_ap"]
