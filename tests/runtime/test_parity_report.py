@@ -196,6 +196,7 @@ def test_fp32_is_held_to_the_issue_s_limits() -> None:
         "score": 1e-4,
         "box_px": 0.01,
         "mask_iou": 0.99,
+        "keypoint_px": 0.25,
         **every_instance,
         **rounding,
     }
