@@ -1,6 +1,7 @@
-"""`python -m benchmarks.matrix [MODEL …]`: run the rows, and write the table of all that were run.
+"""`python -m benchmarks.matrix [MODEL …]`: run the rows, and write the table of docs/models.md.
 
-Writes out/matrix/<model>.json for each, and out/matrix/table.md. Exit code 1 where a cell fails.
+Keeps out/matrix/<model>.json of each row, so that rows can be run one by one; the table holds all that were.
+Exit code 1 where a cell fails.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.mask_rcnn import processor
 from benchmarks.matrix.cells import COLUMNS, Cell, Files
-from benchmarks.matrix.models import FULL, MODELS, Size, make
+from benchmarks.matrix.models import FULL, MODELS, SMALL, Size, make
 from runtime.cli import say
 from runtime.files import write_text
 
-FOLDER = Path("out/matrix")
+FOLDER, PAGE = Path("out/matrix"), Path("docs/models.md")
+BEGIN, END = "<!-- begin: benchmarks.matrix -->\n", "<!-- end: benchmarks.matrix -->\n"
 
 
 def row(model: str, size: Size) -> dict[str, Cell]:
@@ -29,9 +31,10 @@ def row(model: str, size: Size) -> dict[str, Cell]:
         return {column: cell(files, size) for column, cell in COLUMNS.items()}
 
 
-def table(rows: dict[str, dict[str, Cell]]) -> str:
+def table(rows: dict[str, dict[str, Cell]], size: Size) -> str:
     """Markdown, a row a model; a cell that fails says so."""
-    lines = [f"| model | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
+    headings = [f"{size.height_px}×{size.width_px} px", *COLUMNS]
+    lines = [f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     for model, cells in rows.items():
         shown = [f"{cell.figure}{f' **{cell.failure}**' if cell.failure else ''}" for cell in cells.values()]
         lines.append(f"| {model} | {' | '.join(shown)} |")
@@ -42,19 +45,27 @@ def main() -> None:
     """Run the rows that are named, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.matrix", description=__doc__)
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"of {', '.join(MODELS)}; default: all")
-    chosen = parser.parse_args().models or list(MODELS)
+    parser.add_argument("--small", action="store_true", help="small pictures and few proposals")
+    arguments = parser.parse_args()
+    chosen, size = arguments.models or list(MODELS), SMALL if arguments.small else FULL
     if unknown := sorted(set(chosen) - set(MODELS)):
         parser.error(f"no model named {', '.join(unknown)}; there are {', '.join(MODELS)}")
+    kept = {model: FOLDER / f"{size.height_px}" / f"{model}.json" for model in MODELS}
     for model in chosen:
-        cells = row(model, FULL)
+        cells = row(model, size)
         facts = {"machine": processor(), "cells": {column: asdict(cell) for column, cell in cells.items()}}
-        write_text(FOLDER / f"{model}.json", json.dumps(facts, indent=1))
+        write_text(kept[model], json.dumps(facts, indent=1))
         say(f"{model}: {', '.join(cell.figure for cell in cells.values())}")
-    kept = {model: FOLDER / f"{model}.json" for model in MODELS}
-    read = {model: json.loads(path.read_text())["cells"] for model, path in kept.items() if path.is_file()}
-    rows = {model: {column: Cell(**cell) for column, cell in cells.items()} for model, cells in read.items()}
-    write_text(FOLDER / "table.md", table(rows))
-    print(table(rows), end="")
+    read = {model: json.loads(path.read_text()) for model, path in kept.items() if path.is_file()}
+    rows = {
+        model: {column: Cell(**cell) for column, cell in facts["cells"].items()}
+        for model, facts in read.items()
+    }
+    machines = ", ".join(sorted({facts["machine"] for facts in read.values()}))
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    _, after = rest.split(END)
+    write_text(PAGE, f"{before}{BEGIN}{table(rows, size)}\nOn: {machines}.\n{END}{after}")
+    print(table(rows, size), end="")
     sys.exit(any(cell.failure for model in chosen for cell in rows[model].values()))
 
 
