@@ -101,11 +101,13 @@ def pool_pyramid(
 
     features: (N, C, H_l, W_l) a level, whose strides are `strides`; rois: (R, 4) float, x1 y1 x2 y2 in canvas
     pixels; image: (R,) integer. Returns (R, C, *output_size) of the features' type; coordinates and sums are
-    of the RoIs' type, whatever that is.
+    float32, or float64 where the RoIs are, whatever that is. (In mixed precision torchvision's proposals are
+    half too.)
 
     Of several levels none is that of a RoI inverted in one axis, which has no size: it is pooled to zeros,
     as torchvision does. A single level serves every RoI.
     """
+    rois = rois.to(torch.promote_types(rois.dtype, torch.float32))
     numbered = torch.cat([image[:, None].to(rois.dtype), rois], dim=1)
     if len(features) == 1:
         return pool_level(features[0], numbered, output_size, strides[0], pooling)
