@@ -15,7 +15,9 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from calibration.candidate import build, read_model
+from calibration import calibrate
+from calibration.candidate import build, put_contract, read_model
+from calibration.gate import Verdict
 from calibration.layers import Graph
 from calibration.learned import learned_ranges, tensor_at
 from calibration.placement import TENSORRT, place
@@ -162,6 +164,29 @@ def test_a_point_that_the_graph_has_not_is_refused_by_name(random_onnx: Path) ->
         CalibrationError, match=r"'backbone\.body\.layer9\.0\.conv1\.input\.0', and the model has no"
     ):
         learned_ranges(graph, {"backbone.body.layer9.0.conv1.input.0": 0.1})
+
+
+def test_the_command_writes_learned_scales_in_place_of_measured_ones(
+    trained: torch.nn.Module, random_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, contract = read_model(random_onnx, "fp32")
+    # Wide enough for every picture: those of one picture are refused on others, as clipping them.
+    scales = {point: 4 * scale for point, scale in learned_scales(trained).items()}
+    put_contract(model, dataclasses.replace(contract, precision_details={LEARNED_SCALES: scales}))
+    onnx.save_model(model, tmp_path / "learned.onnx")
+    monkeypatch.setattr(
+        Verdict, "failures", []
+    )  # random weights: tests/calibration/test_calibrate_command.py
+    arguments = [str(tmp_path / "learned.onnx"), "--flavour", "tensorrt", "--data", "synthetic:2:7"]
+    with pytest.raises(SystemExit) as ended:
+        calibrate.main([*arguments, "-o", str(tmp_path / "int8.onnx")])
+    assert not ended.value.code
+    int8, contract = read_model(tmp_path / "int8.onnx", "int8")
+    written = {t.name: numpy_helper.to_array(t) for t in int8.graph.initializer}
+    graph = Graph(model.graph)
+    for point, scale in scales.items():
+        assert written[f"{tensor_at(graph, point)}/scale"] == np.float32(scale)
+    assert contract.precision_details[LEARNED_SCALES] == scales
 
 
 def untrained(norm: str, **settings: Any) -> Checkpoint:
