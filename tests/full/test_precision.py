@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 FP16_DROP, INT8_DROP = 0.1, 0.2
 INT8_SHARE = 0.95  # of the multiply-adds
 LOUDER = 100.0  # times a few channels, to make quantisation hard
+CALIBRATED_ON, SCANNED = 16, 8  # training images
+COMPARED = 8  # validation images
 
 
 def run(program: object, *arguments: object) -> int:
@@ -43,6 +45,7 @@ def run(program: object, *arguments: object) -> int:
 class Exported:
     """A checkpoint in FP32 and FP16, and the data to calibrate on and to judge by."""
 
+    checkpoint: Path
     fp32: Path
     fp16: Path
     train: str
@@ -50,23 +53,25 @@ class Exported:
 
     def calibrate(self, output: Path, *arguments: object) -> int:
         scales = self.fp32.with_suffix(".scales.json")
-        data = ["--data", self.train, "--val", *self.val, "--scales", scales]
+        data = ["--data", self.train, "--images", CALIBRATED_ON, "--val", *self.val, "--scales", scales]
         return run(calibrate, self.fp32, "-o", output, *data, *arguments)
 
 
-def export(checkpoint: Path, folder: Path, train: str, val: list[str]) -> Exported:
+def export(checkpoint: Path, folder: Path, train: str, val: list[str], scanned: list[Path]) -> Exported:
     fp32, fp16 = folder / "model.onnx", folder / "model.fp16.onnx"
-    assert run(to_onnx, checkpoint, "-o", fp32, "--detections", "dynamic") == 0
-    half = ["--precision", "fp16", "--images", train]
-    assert run(to_onnx, checkpoint, "-o", fp16, "--detections", "dynamic", *half) == 0
-    return Exported(fp32, fp16, train, val)
+    dynamic = ["--detections", "dynamic"]
+    assert run(to_onnx, checkpoint, "-o", fp32, *dynamic) == 0
+    images = [argument for path in scanned for argument in ("--images", path)]
+    assert run(to_onnx, checkpoint, "-o", fp16, *dynamic, "--precision", "fp16", *images) == 0
+    return Exported(checkpoint, fp32, fp16, train, val)
 
 
 @pytest.fixture(scope="module")
 def droplets(droplets_checkpoint: Path, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = data_dir / "droplets"
-    val = [str(folder / "val"), "--class-name", "droplet"]
-    return export(droplets_checkpoint, tmp_path_factory.mktemp("droplets"), str(folder / "train"), val)
+    val, train = [str(folder / "val"), "--class-name", "droplet"], str(folder / "train")
+    scanned = find_images([train])[:SCANNED]
+    return export(droplets_checkpoint, tmp_path_factory.mktemp("droplets"), train, val, scanned)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +85,8 @@ def hard(droplets_checkpoint: Path, droplets: Exported, tmp_path_factory: pytest
         weights[f"backbone.body.{block}.conv2.weight"][:, :4] /= LOUDER
     folder = tmp_path_factory.mktemp("hard")
     dataclasses.replace(checkpoint, state_dict=weights).save(folder / "hard.pt")
-    return export(folder / "hard.pt", folder, droplets.train, droplets.val)
+    scanned = find_images([droplets.train])[:SCANNED]
+    return export(folder / "hard.pt", folder, droplets.train, droplets.val, scanned)
 
 
 def mask_ap(model: Path, data: Exported, tmp_path: Path) -> float:
@@ -88,14 +94,17 @@ def mask_ap(model: Path, data: Exported, tmp_path: Path) -> float:
     return 100 * json.loads((tmp_path / "metrics.json").read_text())["mask_ap"]
 
 
-def test_fp16_costs_nothing(
-    droplets: Exported, droplets_checkpoint: Path, data_dir: Path, tmp_path: Path
-) -> None:
+def test_fp16_costs_nothing(droplets: Exported, tmp_path: Path) -> None:
     expected, half = (mask_ap(m, droplets, tmp_path) for m in (droplets.fp32, droplets.fp16))
     print(f"mask AP {expected:.2f} in FP32, {half:.2f} in FP16")
     assert abs(expected - half) <= FP16_DROP
     assert droplets.fp16.stat().st_size < 0.51 * droplets.fp32.stat().st_size
-    assert run(compare, droplets_checkpoint, droplets.fp16, data_dir / "droplets/val") == 0
+    assert run(compare, droplets.checkpoint, droplets.fp16, *unseen(droplets)) == 0
+
+
+def unseen(data: Exported) -> list[Path]:
+    """Some of the images that the model was not trained on."""
+    return find_images([data.val[0]])[:COMPARED]
 
 
 @pytest.mark.parametrize("flavour", ["cpu", "tensorrt"])
@@ -109,13 +118,21 @@ def test_int8_costs_next_to_nothing_without_any_fallback(
     model, _ = read_model(droplets.fp32, "fp32")
     plan = Plan.read(output.with_suffix(".plan.json"))
     assert plan == Plan.default(Graph(model.graph), flavour, "percentile"), "no layer went back to float"
-    loss = OrtSession(output).contract.precision_details["loss"]
-    share = share_in_int8(plan, Scales.read(droplets.fp32.with_suffix(".scales.json")).multiply_adds)
-    print(
-        f"{flavour}: {loss}, {share:.1%} in INT8, {output.stat().st_size / droplets.fp32.stat().st_size:.0%}"
-    )
+    share, size = shares(droplets, output, plan)
+    print(f"{flavour}: {loss_of(output)}, {share:.1%} in INT8, {size:.0%} of the size")
     assert share >= INT8_SHARE
-    assert output.stat().st_size < 0.3 * droplets.fp32.stat().st_size
+    assert size < 0.3
+    assert run(compare, droplets.checkpoint, output, *unseen(droplets)) == 0
+
+
+def loss_of(output: Path) -> dict[str, float]:
+    return OrtSession(output).contract.precision_details["loss"]
+
+
+def shares(data: Exported, output: Path, plan: Plan) -> tuple[float, float]:
+    """Of the multiply-adds in INT8, and of the float32 file's size."""
+    work = Scales.read(data.fp32.with_suffix(".scales.json")).multiply_adds
+    return share_in_int8(plan, work), output.stat().st_size / data.fp32.stat().st_size
 
 
 def test_on_a_hard_model_the_gate_finds_the_layers_and_the_rest_stays_int8(
@@ -137,6 +154,8 @@ def test_on_a_hard_model_the_gate_finds_the_layers_and_the_rest_stays_int8(
             tmp_path / "again.onnx",
             "--data",
             hard.train,
+            "--images",
+            CALIBRATED_ON,
             "--val",
             *hard.val,
             "--scales",
