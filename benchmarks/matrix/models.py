@@ -16,6 +16,7 @@ MODELS: dict[str, MaskRcnnConfig] = {
     "R101-FPN": MaskRcnnConfig(backbone="resnet101"),
     "X101-FPN": MaskRcnnConfig(backbone="resnext101_32x8d"),
     "R50-C4": C4,
+    "R50-FPN keypoint": MaskRcnnConfig(task="keypoint", num_classes=2),
     "R50-FPN Faster R-CNN": MaskRcnnConfig(task="detection"),
     "MobileNetV3-FPN": MOBILENET,
 }
