@@ -33,6 +33,8 @@ def print_verdict(verdict: Verdict, title: str) -> None:
     table.add_row(
         "mean box difference (px)", f"{report.mean('box_differences_px'):.2f}", f"{tolerance.box_px:g}"
     )
+    if not np.isnan(apart_px := report.mean("keypoint_differences_px")):
+        table.add_row("mean keypoint difference (px)", f"{apart_px:.2f}", f"{tolerance.keypoint_px:g}")
     if verdict.ap_drop is not None:
         table.add_row(
             f"{verdict.kind} AP lost, of {100 * (verdict.reference_ap or 0):.2f} (points)",

@@ -51,6 +51,7 @@ FP16 = Tolerance(
     score=0.005,
     box_px=0.5,
     mask_iou=0.98,
+    keypoint_px=1.0,  # twice the box's too; not measured on a trained model yet
     above_score=0.3,
     matched=0.99,
     on_average=True,
@@ -60,11 +61,13 @@ FP16 = Tolerance(
 
 # Eight bits: 98% of the instances above 0.5 and a mean mask IoU of 0.97 (issue of calibration). The same
 # model was off by 0.002 in score and 0.3 px, and had a mean mask IoU of 0.986: score and box get five times
-# that.
+# that. Points are placed on a grid of a pixel, within the box: they get twice the box's. Keypoint R-CNN on
+# R18, all in eight bits, was off by 1.8 px and lost nothing in OKS AP (docs/keypoints.md).
 INT8 = Tolerance(
     score=0.01,
     box_px=1.5,
     mask_iou=0.97,
+    keypoint_px=3.0,
     above_score=0.5,
     matched=0.98,
     on_average=True,
