@@ -211,8 +211,8 @@ def _print(facts: dict[str, Any]) -> None:
         f"{len(found)} of {facts['units']} must go back to float32: {', '.join(found)}", highlight=False
     )
     table = Table(title=f"{len(facts['trials'])} trials")
-    for heading in ("in float32", "verdict"):
-        table.add_column(heading)
+    table.add_column("in float32")
+    table.add_column("verdict", no_wrap=True, overflow="ellipsis")
     for trial in facts["trials"]:
         names, failures = trial["float32"], trial["failures"]
         short = ", ".join(names) if len(names) <= len(found) else f"{len(names)} of {facts['units']}"
