@@ -182,7 +182,7 @@ def flipped(ours: Result, theirs: Result, contract: Contract) -> tuple[int, int]
     return len(found.missed), len(found.extra)
 
 
-@pytest.mark.parametrize(("score", "flips_expected"), [(0.050009, 1), (0.05005, 0)])
+@pytest.mark.parametrize(("score", "flips_expected"), [(0.050019, 1), (0.05005, 0)])
 def test_a_flip_at_the_score_threshold(score: float, flips_expected: int, contract_with: Any) -> None:
     contract = contract_with(max_detections=100)
     ours, theirs = results(scores=(0.9, 0.8, score)), results(BOXES[:2], (0.9, 0.8), (0, 0))
@@ -191,7 +191,7 @@ def test_a_flip_at_the_score_threshold(score: float, flips_expected: int, contra
     assert flipped(theirs, ours, contract) == (0, flips_expected)
 
 
-@pytest.mark.parametrize(("score", "flips_expected"), [(0.700009, 1), (0.70005, 0)])
+@pytest.mark.parametrize(("score", "flips_expected"), [(0.700019, 1), (0.70005, 0)])
 def test_a_flip_at_the_last_row(score: float, flips_expected: int, contract_with: Any) -> None:
     """Three rows are full on both sides; the last is another instance."""
     other = np.concatenate([BOXES[:2], [[50, 50, 99, 99]]])
