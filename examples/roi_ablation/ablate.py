@@ -83,7 +83,7 @@ def plot(found: dict[str, Accuracy], path: Path) -> None:
         axes.set(title=title, xlabel="mask AP, %", xlim=(0, 1.15 * max(v.ap75 for v in values.values())))
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.legend(fontsize=8, loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
