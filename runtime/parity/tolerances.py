@@ -24,9 +24,9 @@ class Tolerance:
     # Between an instance's points on both sides, the mean over its points. torchvision places a point on one
     # sample a pixel, and rounding decides between two samples now and then: of 17 points up to four are off.
     keypoint_px: float = 0.25
-    # Float32's rounding and no more: between backends it moved a score by 8.4e-6 at most (R50, 24 images),
+    # Float32's rounding and no more: between backends it moved a score by 1.6e-5 at most (R50, 93 images),
     # and a box by 9.5e-4 px (see FP32), which on a box of 20 px is 1e-4 of IoU. Twice the first; the second.
-    flip_score: float = 2e-5
+    flip_score: float = 3e-5
     flip_iou: float = 1e-4
 
     @property

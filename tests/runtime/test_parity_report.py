@@ -191,7 +191,7 @@ def test_a_part_that_is_wrong_in_any_image_is_wrong() -> None:
 
 def test_fp32_is_held_to_the_issue_s_limits() -> None:
     every_instance = {"above_score": 0.0, "matched": 1.0, "on_average": False}
-    rounding = {"flip_score": 2e-5, "flip_iou": 1e-4}
+    rounding = {"flip_score": 3e-5, "flip_iou": 1e-4}
     assert dataclasses.asdict(BY_PRECISION["fp32"]) == {
         "score": 1e-4,
         "box_px": 0.01,
