@@ -20,10 +20,10 @@ from runtime.results import Result
 from runtime.session import Outputs, Session
 from runtime.stages import (
     BOX_FEATURES,
+    BRANCHES,
     CANVAS,
     FPN,
     MASK_FEATURES,
-    PER_DETECTION,
     PER_PROPOSAL,
     PROPOSAL_COUNTS,
     PROPOSALS,
@@ -89,7 +89,7 @@ def reference(precision: str = "fp32") -> Played:
     stages[CANVAS] = random.normal(size=(3, CANVAS_PX, CANVAS_PX)).astype(np.float32)
     stages[CANVAS][:, :, VALID_PX:] = 0
     stages[PROPOSALS] = np.hstack([corners, corners + SIDES_PX[:, None]])
-    for names, rows in ((PER_PROPOSAL, len(corners)), (PER_DETECTION, len(BOXES))):
+    for names, rows in ((PER_PROPOSAL, len(corners)), (BRANCHES["instance"], len(BOXES))):
         stages |= {name: random.normal(size=(rows, 4, 7, 7)).astype(np.float32) for name in names}
     sides = ("min_size_px", "max_size_px", "height_px", "width_px")
     contract = make_contract(
@@ -147,7 +147,7 @@ def truth(images: int) -> dict[str, Any]:
 def _keep(p: Played, rows: list[int]) -> None:
     for name in ("boxes", "scores", "labels", "masks"):
         setattr(p, name, getattr(p, name)[rows])
-    p.stages |= {name: p.stages[name][rows] for name in PER_DETECTION}
+    p.stages |= {name: p.stages[name][rows] for name in BRANCHES["instance"]}
 
 
 def _mean_and_std(p: Played) -> tuple[np.ndarray, np.ndarray]:

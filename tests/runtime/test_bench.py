@@ -20,9 +20,14 @@ Run = Callable[..., Any]
 Write = Callable[..., Path]
 CANVAS, SIZES = np.zeros((1, 64, 96, 3), np.uint8), np.array([[64, 96]], np.float32)
 PAUSE_S, ROUNDS = 0.004, 9
-# Of a ratio of two pauses: the sleep is exact to a tenth of a millisecond, and a busy machine may oversleep,
-# which the median over the rounds forgives.
-SLACK = 0.4
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time passes by sleeping alone: no other program can lengthen a pause."""
+    now_s = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now_s[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now_s.append(now_s.pop() + seconds))
 
 
 class Pausing(Session):
@@ -41,7 +46,7 @@ class Pausing(Session):
         return Outputs(zero, zero, zero, zero, zero)
 
 
-def test_speeds_are_relative_to_the_first(contract_with: Make) -> None:
+def test_speeds_are_relative_to_the_first(contract_with: Make, clock: None) -> None:
     contract = contract_with()
     sessions = [
         Pausing(contract, s, n) for n, s in (("a", 3 * PAUSE_S), ("b", PAUSE_S), ("a too", 3 * PAUSE_S))
@@ -50,10 +55,10 @@ def test_speeds_are_relative_to_the_first(contract_with: Make) -> None:
     a, b, again = measure(sessions, CANVAS, SIZES, ROUNDS)
 
     assert [t.model for t in (a, b, again)] == ["a", "b", "a too"]
-    assert (a.speedup, a.speedup_p10, a.speedup_p90) == (1, 1, 1)
-    assert b.speedup == pytest.approx(3, rel=SLACK)
-    assert b.median_ms == pytest.approx(1e3 * PAUSE_S, rel=SLACK)
-    assert again.speedup == pytest.approx(1, rel=SLACK)
+    assert (a.speedup, a.speedup_p10, a.speedup_p90) == pytest.approx((1, 1, 1))
+    assert b.speedup == pytest.approx(3)
+    assert b.median_ms == pytest.approx(1e3 * PAUSE_S)
+    assert again.speedup == pytest.approx(1)
     for timing in (a, b, again):
         assert 0 < timing.p10_ms <= timing.median_ms <= timing.p90_ms
         assert timing.speedup_p10 <= timing.speedup <= timing.speedup_p90
@@ -68,7 +73,7 @@ def test_rounds_are_interleaved_in_changing_order(contract_with: Make) -> None:
     assert "".join(log) == "abba" * 3, "two warm-up rounds and four counted ones"
 
 
-def test_the_first_two_rounds_are_not_counted(contract_with: Make) -> None:
+def test_the_first_two_rounds_are_not_counted(contract_with: Make, clock: None) -> None:
     class Warming(Pausing):
         def _run(self, images: np.ndarray, image_sizes: np.ndarray) -> Outputs:
             self.seconds = 20 * PAUSE_S if len(self.log) < 2 else 0

@@ -75,17 +75,20 @@ def test_the_reference_sees_a_float32_canvas_as_it_is(contract_with: Make) -> No
         def forward(self, *_: object) -> tuple[list, dict]:
             return [], {}
 
+    class NoInstances(torch.nn.Module):
+        keypoint_predictor = None
+
+        def forward(self, *_: object) -> tuple[list, dict]:
+            return [], {}
+
     class Detector(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(1))
-            self.rpn = NoProposals()
+            self.rpn, self.roi_heads = NoProposals(), NoInstances()
 
         def backbone(self, canvas: torch.Tensor) -> None:
             seen.append(canvas.clone())
-
-        def roi_heads(self, *_: object) -> tuple[list, dict]:
-            return [], {}
 
     contract = contract_with(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     canvas = np.full((1, 32, 32, 3), 127.625, np.float32)

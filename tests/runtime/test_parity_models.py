@@ -16,7 +16,7 @@ import pytest
 from runtime.contract import METADATA_KEY, Contract
 from runtime.parity.compare import main
 from runtime.parity.stages import DETECTIONS, MASKS
-from runtime.stages import FPN, PER_DETECTION, PER_PROPOSAL, PROPOSALS
+from runtime.stages import BRANCHES, FPN, PER_PROPOSAL, PROPOSALS
 
 Browser = Callable[[str], tuple[str, str]]
 MAX_BYTES = 5_000_000  # of a report
@@ -106,5 +106,5 @@ def assert_it_opens(report: Path, verdict: str, in_browser: Browser) -> None:
     assert console == ""
     assert verdict in document
     assert document.count("data:image/jpeg") >= 3
-    for stage in (*FPN.maps, PROPOSALS, *PER_PROPOSAL, DETECTIONS, *PER_DETECTION, MASKS):
+    for stage in (*FPN.maps, PROPOSALS, *PER_PROPOSAL, DETECTIONS, *BRANCHES["instance"], MASKS):
         assert f"<td>{stage}</td>" in document

@@ -88,8 +88,8 @@ rois.fpn_levels | np.clip(level, lowest, highest) | np.full(len(level), 2) | roi
 ON_AVERAGE = """
 report.Report._failures_on_average | if not self.matched >= limit.matched | if False | lost | 75.0% of the instances
 report.Report.matched | max(missed, extra) | 0 | lost | 75.0% of the instances matched
-report.Report._failures_on_average | if not self.mean(key) <= allowed | if False | scores | score differs by 0.02
-report.Report._failures_on_average | if not self.mean(key) <= allowed | if False | boxes | box differs by 2 px on average
+report.Report._failures_on_average | and not self.mean(key) <= allowed | and False | scores | score differs by 0.02
+report.Report._failures_on_average | and not self.mean(key) <= allowed | and False | boxes | box differs by 2 px on average
 report.Report._failures_on_average | not self.mean("mask_ious") >= limit.mask_iou | False | masks | mean mask IoU
 judge._add | limit.rounding_px | 1e9 | boxes | mean mask IoU
 """

@@ -64,14 +64,20 @@ def test_gives_the_contract_s_outputs(batch: int, session: Session) -> None:
     got = session.infer(images, sizes)
 
     assert got.num_detections.tolist() == [0, *[3] * (batch - 1)]
-    assert [a.shape for a in vars(got).values()] == [
+    assert [a.shape for a in got.arrays().values()] == [
         (batch,),
         (batch, 4, 4),
         (batch, 4),
         (batch, 4),
         (batch, 4, 8, 8),
     ]
-    assert [str(a.dtype) for a in vars(got).values()] == ["int32", "float32", "float32", "int32", "float32"]
+    assert [str(a.dtype) for a in got.arrays().values()] == [
+        "int32",
+        "float32",
+        "float32",
+        "int32",
+        "float32",
+    ]
     assert not got.scores[0].any()
     assert not got.boxes[0].any()
     if batch > 1:
