@@ -96,8 +96,7 @@ def test_an_image_gives_the_same_in_any_batch(batch: int, dynamic: Session) -> N
         np.testing.assert_allclose(together.boxes, alone.boxes, atol=0.01)
 
 
-@pytest.mark.parametrize("detections", ["fixed", "dynamic"])
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize(("detections", "dtype"), [("fixed", "float32"), ("dynamic", "uint8")])
 def test_a_static_file_is_at_parity_and_refuses_other_sizes(
     detections: str, dtype: str, random_checkpoint: Path, reference: Session, tmp_path: Path
 ) -> None:
