@@ -150,13 +150,13 @@ class Result:
     def from_supervision(
         cls, detections: Any, classes: tuple[Category, ...], size: tuple[int, int]
     ) -> Result:
-        """A result out of a `supervision.Detections` with masks; `size` is the image's (height, width) in px.
+        """A result out of a `supervision.Detections`; `size` is the image's (height, width) in px.
 
-        Scores and labels it lacks are 1 and 0. Raises ValueError where it has no masks, or of another size.
+        Scores and labels it lacks are 1 and 0. Raises ValueError where its masks are of another size.
         """
         count = len(detections.xyxy)
-        masks = np.zeros((0, *size), bool) if detections.mask is None else np.asarray(detections.mask, bool)
-        if masks.shape != (count, *size):
+        masks = None if detections.mask is None else np.asarray(detections.mask, bool)
+        if masks is not None and masks.shape != (count, *size):
             raise ValueError(f"masks are {masks.shape}, expected {(count, *size)}")
         scores = np.ones(count) if detections.confidence is None else detections.confidence
         labels = np.zeros(count) if detections.class_id is None else detections.class_id
@@ -168,5 +168,5 @@ class Result:
             scores=np.asarray(scores, np.float32)[order],
             labels=np.asarray(labels, np.int32)[order],
             classes=classes,
-            crops=tuple(crop_mask(masks[i]) for i in order),
+            crops=None if masks is None else tuple(crop_mask(masks[i]) for i in order),
         )

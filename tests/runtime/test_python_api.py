@@ -144,12 +144,21 @@ def test_supervision_s_detections_are_put_into_our_order() -> None:
     assert (result.crops[0].top, result.crops[0].left, result.crops[0].bits.shape) == (0, 7, (6, 1))
 
 
-def test_names_detections_without_masks() -> None:
-    boxes = supervision.Detections(xyxy=np.array([[0, 0, 1, 1]], float))
+def test_supervision_s_boxes_alone_are_a_result_without_masks() -> None:
+    boxes = supervision.Detections(xyxy=np.array([[0, 0, 1, 2]], float))
 
-    with pytest.raises(ValueError, match=r"masks are \(0, 6, 8\), expected \(1, 6, 8\)"):
-        Result.from_supervision(boxes, (Category(1, "a"),), (6, 8))
+    result = Result.from_supervision(boxes, (Category(7, "a"),), (6, 8))
+
+    assert result.to_coco(1) == [{"image_id": 1, "category_id": 7, "bbox": [0, 0, 1, 2], "score": 1}]
+    assert result.to_supervision()["mask"] is None
     assert len(Result.from_supervision(supervision.Detections.empty(), (), (6, 8))) == 0
+
+
+def test_names_masks_of_another_size() -> None:
+    masks = supervision.Detections(xyxy=np.array([[0, 0, 1, 1]], float), mask=np.zeros((1, 8, 6), bool))
+
+    with pytest.raises(ValueError, match=r"masks are \(1, 8, 6\), expected \(1, 6, 8\)"):
+        Result.from_supervision(masks, (Category(1, "a"),), (6, 8))
 
 
 def test_names_a_result_without_a_picture(tiny_onnx: Path, picture: np.ndarray) -> None:
