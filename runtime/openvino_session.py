@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
-from runtime.session import Outputs, Session, check_task
+from runtime.session import Outputs, Session, check_task, failed_call
 from runtime.siblings import read_inlined
 
 
@@ -56,6 +56,9 @@ class OpenVinoSession(Session):
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         request = self._own.request
-        request.infer(dict(zip(INPUT_NAMES, (images, image_sizes), strict=True)), share_inputs=True)
+        try:
+            request.infer(dict(zip(INPUT_NAMES, (images, image_sizes), strict=True)), share_inputs=True)
+        except RuntimeError as error:
+            raise failed_call(self.name, "OpenVINO", images, error) from error
         # The request's tensors are written anew by its next call.
         return Outputs(**{n: request.get_tensor(n).data.copy() for n in self.contract.output_names})

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
-from runtime.session import Outputs, Session, check_task
+from runtime.session import Outputs, Session, check_task, failed_call
 from runtime.siblings import read_with_stages
 from runtime.stages import PREFIX, Stages, stages_of
 
@@ -65,18 +65,22 @@ class OrtSession(Session):
         return {PREFIX + name for name in stages_of(self.contract)} <= given
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
-        feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
         names = self.contract.output_names
-        return Outputs(**dict(zip(names, self._session.run(list(names), feed), strict=True)))
+        return Outputs(**dict(zip(names, self._call(list(names), images, image_sizes), strict=True)))
 
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
         if not self.has_stages:
             return super()._run_with_stages(images, image_sizes)
-        feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
         names, stages = self.contract.output_names, stages_of(self.contract)
-        values = self._session.run([*names, *(PREFIX + name for name in stages)], feed)
+        values = self._call([*names, *(PREFIX + name for name in stages)], images, image_sizes)
         outputs = Outputs(**dict(zip(names, values, strict=False)))
         return outputs, dict(zip(stages, values[len(names) :], strict=True))
+
+    def _call(self, names: list[str], images: NDArray, image_sizes: NDArray[np.float32]) -> list[NDArray]:
+        try:
+            return self._session.run(names, dict(zip(INPUT_NAMES, (images, image_sizes), strict=True)))
+        except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+            raise failed_call(self.name, "ONNX Runtime", images, error) from error
 
 
 def _allowed_cores() -> int:

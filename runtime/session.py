@@ -115,6 +115,15 @@ class Session(ABC):
         raise ModelError(f"{self.name}: opened without its stages; open_session(..., stages=True)")
 
 
+def failed_call(name: str, backend: str, images: NDArray, error: Exception) -> ModelError:
+    """What to raise where a backend fails on images (N, H, W, 3), as for want of memory."""
+    shape = "x".join(map(str, images.shape[:3]))
+    return ModelError(
+        f"{name}: {backend} failed on a canvas of {shape} ({str(error).strip().splitlines()[0]}). "
+        "If memory was short: a smaller --batch, or a model for a smaller canvas."
+    )
+
+
 def check_task(contract: Contract, name: str) -> None:
     """Raise ModelError for a model of a task that this maskrt does not run."""
     if contract.task not in OUTPUTS:

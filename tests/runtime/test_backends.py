@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import maskrt
@@ -83,6 +84,20 @@ class Slow(Session):
         for _ in range(self._calls):
             outputs = self._inner.infer(images, image_sizes)
         return outputs
+
+
+@pytest.mark.parametrize("backend", backends.BACKENDS)
+def test_a_call_that_fails_is_told_in_a_sentence(
+    backend: str, write_model: Callable[..., Path], contract_with: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A graph of fixed size whose contract promises any: it loads, and fails on another size."""
+    model = onnx.load(write_model(contract=contract_with(height_px=64, width_px=96)))
+    model.metadata_props[0].value = contract_with().to_json()
+    onnx.save(model, tmp_path / "model.onnx")
+    session = open_session(tmp_path / "model.onnx", backend=backend, threads=1)
+
+    with pytest.raises(ModelError, match=r"failed on a canvas of 1x32x32 \(.+\)\. If memory was short"):
+        session.infer(np.zeros((1, 32, 32, 3), np.uint8), np.array([[32, 32]], np.float32))
 
 
 def test_the_faster_is_taken(tiny_session: Session, capfd: pytest.CaptureFixture[str]) -> None:
