@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from runtime.errors import MaskrtError
 
 T = TypeVar("T")
+
+
+def between(low: float, high: float = math.inf) -> Callable[[float], float]:
+    """A callback for an option that takes a number from `low` to `high`; NaN and infinity are none."""
+
+    def check(value: float) -> float:
+        if not (math.isfinite(value) and low <= value <= high):
+            most = f" to {high:g}" if math.isfinite(high) else " on"
+            raise typer.BadParameter(f"{value:g} is not a number from {low:g}{most}.")
+        return value
+
+    return check
+
+
+ONE_PIXEL = 1e-6  # in megapixels
+MinScore = Annotated[float, typer.Option(callback=between(0, 1), help="Keep detections above this score")]
+MaxMegapixels = Annotated[
+    float, typer.Option(callback=between(ONE_PIXEL), help="Refuse larger images, before decoding")
+]
 
 
 def run(command: Callable[..., Any], prog: str, args: list[str] | None = None) -> None:

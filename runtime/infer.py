@@ -16,27 +16,25 @@ if __package__ in (
     sys.path[0] = str(_Path(__file__).resolve().parents[1])
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from runtime.cli import run, say, track
+from runtime.cli import MaxMegapixels, MinScore, between, run, say, track
 from runtime.draw import draw, splash
-from runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
+from runtime.errors import EXIT_PARTIAL, InterruptedRunError
 from runtime.files import claimed_folder
 from runtime.frames import Inferred, Source
 from runtime.inputs import open_inputs
-from runtime.layout import Layout, image_ids
-from runtime.picture_sinks import MaskSink, PictureSink
+from runtime.outputs import check_apart, check_video, end_sinks, open_sinks
 from runtime.pipeline import Painter, Pipeline
 from runtime.ray_pipeline import RayOptions, RayPipeline
 from runtime.session import check_masks, open_session
-from runtime.sinks import CocoSink, ContourSink, JsonLinesSink, Sink
+from runtime.sinks import Sink
+from runtime.stopping import Stopped, ignore_signals, signals_raise
 from runtime.stopwatch import Stopwatch
 from runtime.video import is_video
 
@@ -63,14 +61,16 @@ def command(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the results, or a video file")
     ] = Path("out/infer"),
-    min_score: Annotated[float, typer.Option(help="Keep detections above this score")] = 0.5,
+    min_score: MinScore = 0.5,
     overlays: Annotated[bool, typer.Option(help="Draw an overlay per image or video")] = True,
     splashes: Annotated[bool, typer.Option("--splash", help="Objects in colour on grey")] = False,
     masks: Annotated[bool, typer.Option("--masks", help="A PNG per mask")] = False,
     contours: Annotated[bool, typer.Option("--contours", help="Outlines, in contours.jsonl")] = False,
     batch: Annotated[int | None, typer.Option(min=1, help="Images a call, of one canvas size")] = None,
-    batch_wait_ms: Annotated[float, typer.Option(min=0, help="A camera's limit on a batch")] = 50.0,
-    max_megapixels: Annotated[float, typer.Option(help="Refuse larger images, before decoding")] = 100.0,
+    batch_wait_ms: Annotated[
+        float, typer.Option(callback=between(0), help="A camera's limit on a batch")
+    ] = 50.0,
+    max_megapixels: MaxMegapixels = 100.0,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     backend: Annotated[
         str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, auto")
@@ -91,19 +91,19 @@ def command(
     Example: maskrt infer model.onnx photos/ -o out/photos --min-score 0.7
     """
     sources = open_inputs(inputs, max_pixels=int(max_megapixels * 1e6))
+    painters: dict[str, Painter] = {"overlays": draw} if overlays else {}
+    painters |= {"splash": splash} if splashes else {}
+    video = output if is_video(str(output)) else None
+    if video:
+        check_video(video, sources, [*painters])
+    folder = output.with_suffix("") if video else output
+    folders = [folder / kind for kind in (*painters, *(["masks"] if masks else []))]
+    check_apart(sources, [*folders, *([video] if video else [])])
     needs_masks = masks or contours or splashes
     session = None if ray else open_session(model, device=device, backend=backend, threads=threads)
     if session is not None and needs_masks:
         check_masks(session.contract, str(model))
-    video = output if is_video(str(output)) else None
-    if video and (len(sources) != 1 or sources[0].still):
-        raise MaskrtError(
-            f"{output}: takes one video or camera, not {len(sources)} inputs. Name a folder: -o out"
-        )
-    folder = output.with_suffix("") if video else output
     with claimed_folder(folder), closing(Stopwatch(profile)) as stopwatch:
-        painters: dict[str, Painter] = {"overlays": draw} if overlays else {}
-        painters |= {"splash": splash} if splashes else {}
         pipeline: Pipeline | RayPipeline
         if session is None:
             options = RayOptions(
@@ -121,7 +121,7 @@ def command(
             )
         sinks = open_sinks(folder, sources, [*painters], video=video, masks=masks, contours=contours)
         tally = Tally()
-        with _signals_raise():
+        with signals_raise():
             _run(pipeline, sources, sinks, tally, output)
     _summarise(tally, pipeline, output)
     if as_json:
@@ -129,29 +129,6 @@ def command(
         print(json.dumps(summary | {"output": str(output)}))
     if tally.failures:
         raise typer.Exit(EXIT_PARTIAL)
-
-
-def open_sinks(
-    folder: Path, sources: list[Source], kinds: list[str], *, video: Path | None, masks: bool, contours: bool
-) -> list[Sink]:
-    """What a run writes, all into `folder` but for the `video` of overlays. kinds: of pictures."""
-    names = [source.name for source in sources]
-    layout, ids = Layout(names), image_ids(names)
-    sinks: list[Sink] = []
-    try:
-        sinks.append(CocoSink(folder / "predictions.json", ids))
-        sinks.append(JsonLinesSink(folder / "results.jsonl", ids))
-        for kind in kinds:
-            own = video if kind == "overlays" else None
-            sinks.append(PictureSink(kind, folder / kind, layout, video=own))
-        if masks:
-            sinks.append(MaskSink(folder / "masks", layout))
-        if contours:
-            sinks.append(ContourSink(folder / "contours.jsonl"))
-    except BaseException:
-        _end(sinks, whole=False)
-        raise
-    return sinks
 
 
 def _run(
@@ -172,51 +149,17 @@ def _run(
                     tally.failed[item.name] = item.reason
                     tally.failures += 1
                     say(f"skipped {item.reason}")
-    except _Stopped as stop:
+        ignore_signals()
+    except Stopped as stop:
         if not live:  # of a stream, to be stopped is the usual end
-            _end(sinks, whole=False)
+            end_sinks(sinks, whole=False)
             raise InterruptedRunError(
                 f"stopped after {tally.images} images; what was found in them is in {output}", stop.exit_code
             ) from None
     except BaseException:
-        _end(sinks, whole=False)
+        end_sinks(sinks, whole=False)
         raise
-    _end(sinks, whole=True)
-
-
-def _end(sinks: list[Sink], *, whole: bool) -> None:
-    """Close every sink, whatever happens to the others."""
-    if sinks:
-        try:
-            sinks[0].close() if whole else sinks[0].stop()
-        finally:
-            _end(sinks[1:], whole=whole)
-
-
-class _Stopped(BaseException):
-    """SIGINT (Ctrl-C) or SIGTERM; no ordinary `except` may take it for something else."""
-
-    def __init__(self, number: int) -> None:
-        self.exit_code = 128 + number
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into _Stopped within, in the main thread; a second one ends the process."""
-
-    def stop(number: int, _frame: object) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-        raise _Stopped(number)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    end_sinks(sinks, whole=True)
 
 
 def _summarise(tally: Tally, pipeline: Pipeline | RayPipeline, output: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import lzma
+import os
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,16 @@ from runtime.frames import Frame, Skipped, Source
 from runtime.sources import IMAGE_SUFFIXES, MAX_PIXELS, decode_image, find_glob, find_images, read_image
 from runtime.video import LiveStream, VideoFile, is_live, is_video
 
+# What zipfile and its decompressors raise for a damaged member, one that is encrypted, or a method they lack.
+UNPACKING_FAILS = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 MOST_BYTES_PER_PIXEL = 8  # what the widest of formats takes without compressing: four channels of 16 bits
 
 
@@ -69,14 +82,7 @@ class ZipMember:
             yield Frame(self.name, decode_image(data, self.name, max_pixels=self.max_pixels))
         except ImageError as error:
             yield Skipped(self.name, str(error))
-        except (
-            OSError,
-            RuntimeError,
-            zipfile.BadZipFile,
-            NotImplementedError,
-            EOFError,
-            ValueError,
-        ) as error:
+        except UNPACKING_FAILS as error:
             yield Skipped(self.name, f"{self.name}: cannot be unpacked ({error}). Make the archive again.")
 
 
@@ -91,6 +97,10 @@ def open_inputs(inputs: list[str], *, max_pixels: int = MAX_PIXELS) -> list[Sour
     for text in _with_stdin(inputs):
         if is_bucket(text):
             sources |= {name: BucketFile(name, max_pixels) for name in list_bucket(text)}
+        elif "://" in text and text.lower().endswith(IMAGE_SUFFIXES):
+            raise ImageError(
+                f"{text}: an image behind a URL, where only videos and streams may be. Copy it here."
+            )
         elif is_live(text):
             sources.setdefault(text, LiveStream(text))
         elif is_video(text) and "://" in text:
@@ -105,7 +115,7 @@ def open_inputs(inputs: list[str], *, max_pixels: int = MAX_PIXELS) -> list[Sour
 def _with_stdin(inputs: list[str]) -> list[str]:
     names: list[str] = []
     for text in inputs:
-        names += [line.rstrip("\n") for line in sys.stdin if line.strip()] if text == "-" else [text]
+        names += _read_names() if text == "-" else [text]
     if not names:
         raise ImageError(
             "-: no name came on standard input. For example: find photos -name '*.jpg' | maskrt infer … -"
@@ -113,7 +123,15 @@ def _with_stdin(inputs: list[str]) -> list[str]:
     return names
 
 
+def _read_names() -> list[str]:
+    """The lines of standard input, of any encoding, as names are; those of Windows end with \\r\\n."""
+    lines = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
+    return [os.fsdecode(line) for line in lines if line.strip()]
+
+
 def _files(text: str) -> list[Path]:
+    if not text:
+        raise ImageError("an input with an empty name; is it a variable of the shell that is not set?")
     path = Path(text)
     if path.is_dir():
         return find_images([text])

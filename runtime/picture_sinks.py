@@ -15,9 +15,11 @@ from runtime.frames import Inferred
 from runtime.layout import Layout
 from runtime.sinks import write_png
 
-CODECS = {".avi": "MJPG"}  # by suffix; MPEG-4 elsewhere, which every OpenCV can write
-MPEG4 = "mp4v"
-UNKNOWN_FPS = 25.0  # for streams that do not declare theirs
+# By suffix: what every OpenCV can write, and counts the frames of.
+CODECS = {**dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv"), "mp4v"), ".avi": "MJPG"}
+# A stream that does not know its frame rate declares 0, or the ticks of its clock: 90000 (RFC 3551, 4.4).
+LIKELY_FPS = (0.1, 1000.0)
+UNKNOWN_FPS = 25.0
 
 
 class VideoWriter:
@@ -28,16 +30,17 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
-        """fps: frames a second, 0 where unknown. size: (height, width) in px. Raises MaskrtError."""
+        """fps: frames a second, as declared. size: (height, width) in px. Raises MaskrtError."""
         self._path, self._size, self._count, self._scaled = path, size, 0, 0
         self._file = PendingFile(path)
-        codec = cv2.VideoWriter.fourcc(*CODECS.get(path.suffix.lower(), MPEG4))
-        self._writer = cv2.VideoWriter(str(self._file.temporary), codec, fps or UNKNOWN_FPS, size[::-1])
+        codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix.lower()])
+        rate = fps if LIKELY_FPS[0] <= fps <= LIKELY_FPS[1] else UNKNOWN_FPS
+        self._writer = cv2.VideoWriter(str(self._file.temporary), codec, rate, size[::-1])
         if not self._writer.isOpened():
             self._file.discard()
             raise MaskrtError(
-                f"{path}: OpenCV cannot write such a video of {size[1]}x{size[0]} px. Name it .mp4 or .avi, "
-                "and see that there is space."
+                f"{path}: OpenCV cannot write a video of {size[1]}x{size[0]} px there. See that there is "
+                "space, or name it .avi."
             )
 
     def add(self, image: NDArray[np.uint8]) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli import run, say
+from runtime.cli import MaxMegapixels, MinScore, between, run, say
 from runtime.engine_file import EngineHeader, read_header, read_plan
 from runtime.engine_fit import rebuild_command
 from runtime.errors import MaskrtError, ModelError
@@ -33,14 +33,16 @@ def command(
     name: Annotated[str | None, typer.Option(help="What clients ask for; default: the file's name")] = None,
     device: Annotated[str, typer.Option(help="Of an ONNX file: cpu or cuda")] = "cpu",
     max_batch: Annotated[int, typer.Option(min=1, help="Images a call, if the model takes any number")] = 8,
-    batch_wait_ms: Annotated[float, typer.Option(min=0, help="How long a batch waits to fill")] = 2.0,
+    batch_wait_ms: Annotated[
+        float, typer.Option(callback=between(0), help="How long a batch waits to fill")
+    ] = 2.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode, and that paste masks")] = 2,
-    min_score: Annotated[float, typer.Option(help="Keep detections above this score")] = 0.5,
-    max_megapixels: Annotated[float, typer.Option(help="Refuse larger images, before decoding")] = 100.0,
+    min_score: MinScore = 0.5,
+    max_megapixels: MaxMegapixels = 100.0,
 ) -> None:
     """Write a model repository for Triton: image files go in, detections with masks as RLE come out.
 
-    What it finds is what `maskrt infer` finds. The server's Python needs maskrt: docs/triton.md.
+    What it finds is what `maskrt infer` finds. The server's Python needs maskrt: docs/serving.md.
 
     Example: maskrt serve-triton model.onnx -o repository --name droplets
     """

@@ -83,7 +83,9 @@ class VideoFile:
 
     def _unusable(self, capture: cv2.VideoCapture) -> str:
         if not capture.isOpened():
-            if "://" not in self.name and not Path(self.name).is_file():
+            if "://" in self.name:
+                return f"{self.name}: cannot be reached, or not a video that can be decoded. Copy it here."
+            if not Path(self.name).is_file():
                 return f"{self.name}: no such file."
             return f"{self.name}: not a video that can be decoded, or cut off. Copy the file again."
         size = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))

@@ -15,7 +15,8 @@ import pytest
 from runtime.backends import installed
 from runtime.draw import draw, splash
 from runtime.frames import Frame, Inferred
-from runtime.infer import main, open_sinks
+from runtime.infer import main
+from runtime.outputs import open_sinks
 from runtime.pipeline import Painter, Pipeline
 from runtime.predictor import Predictor
 from runtime.session import Session, open_session

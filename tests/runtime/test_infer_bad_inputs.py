@@ -147,6 +147,19 @@ def test_a_device_that_is_unknown(command: Run, tiny_onnx: Path, picture_file: P
     assert said == f"{tiny_onnx}: device 'tpu', expected one of ['cpu', 'cuda']."
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+@pytest.mark.parametrize("option", ["--min-score", "--max-megapixels", "--batch-wait-ms"])
+def test_numbers_that_are_none_are_a_usage_error(
+    option: str, value: str, command: Run, tiny_onnx: Path, picture_file: Path, out: Path
+) -> None:
+    ended = command(main, tiny_onnx, picture_file, "-o", out, option, value)
+
+    assert ended.code == 2
+    assert f"Invalid value for '{option}'" in ended.err
+    assert f"{value} is not a number from " in ended.err
+    assert not out.exists()
+
+
 def test_wrong_arguments_are_a_usage_error(command: Run, tiny_onnx: Path) -> None:
     ended = command(main, tiny_onnx)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -123,6 +125,64 @@ def test_an_archive_that_is_none(content: bytes, command: Run, tiny_onnx: Path, 
 
     assert ended.code == 2
     assert f"{tmp_path / 'photos.zip'}: not a zip archive that can be read" in ended.err
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_an_archive_whose_member_cannot_be_unpacked(
+    method: int, command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    pixels = cv2.imencode(".bmp", cv2.imread(str(picture_file)))[1].tobytes()
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w", method) as archive:
+        archive.writestr("bad.bmp", pixels)
+        archive.writestr("good.bmp", pixels)
+    raw = bytearray((tmp_path / "photos.zip").read_bytes())
+    raw[100:160] = bytes(byte ^ 0x5A for byte in raw[100:160])
+    (tmp_path / "photos.zip").write_bytes(raw)
+
+    ended = command(main, tiny_onnx, tmp_path / "photos.zip", "-o", tmp_path / "out")
+
+    assert ended.code == 3
+    assert f"skipped {tmp_path / 'photos.zip' / 'bad.bmp'}: cannot be unpacked (" in ended.err
+    (line,) = lines(tmp_path / "out")
+    assert line["file"].endswith("good.bmp")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "an empty name"),
+        ("http://localhost/a.jpg", "an image behind a URL, where only videos and streams"),
+    ],
+    ids=["empty", "an image behind a URL"],
+)
+def test_names_that_cannot_be_inputs(
+    text: str, said: str, command: Run, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    ended = command(main, tiny_onnx, text, "-o", tmp_path / "out")
+
+    assert ended.code == 2
+    assert said in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_on_standard_input_may_be_of_any_encoding(
+    tiny_onnx: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    """And of a list that Windows made."""
+    odd = os.fsencode(tmp_path) + b"/\xff\xfe.png"
+    shutil.copy(picture_file, odd)
+    arguments = [sys.executable, "-m", "runtime.infer", str(tiny_onnx), "-", "-o", str(tmp_path / "out")]
+    done = subprocess.run(
+        arguments,
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        input=odd + b"\r\n" + os.fsencode(picture_file) + b"\r\n",
+        capture_output=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [os.fsencode(line["file"]) for line in lines(tmp_path / "out")] == [odd, os.fsencode(picture_file)]
 
 
 def test_names_on_standard_input(program: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> None:

@@ -8,13 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from runtime.infer import main
+from runtime.sinks import CocoSink
 from tests.conftest import REPOSITORY
 
 WAIT_S = 30.0  # for a program to start on a busy machine
@@ -59,6 +62,25 @@ def test_what_was_done_is_kept(
     (line,) = lines(tmp_path / "out")
     assert len(json.loads(line)["detections"]) == 2
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"results.jsonl", "overlays"}
+
+
+def test_a_signal_that_comes_while_the_last_files_are_finished_changes_nothing(
+    command: Callable[..., Any],
+    tiny_onnx: Path,
+    picture_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finish = CocoSink.close
+
+    def finish_slowly(self: CocoSink) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        finish(self)
+
+    monkeypatch.setattr(CocoSink, "close", finish_slowly)
+
+    assert command(main, tiny_onnx, picture_file, "-o", tmp_path / "out").code == 0
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2
 
 
 def test_two_runs_do_not_write_into_one_folder(

@@ -12,8 +12,8 @@ import pytest
 
 from runtime.draw import draw, splash
 from runtime.frames import Inferred
-from runtime.infer import open_sinks
 from runtime.inputs import open_inputs
+from runtime.outputs import open_sinks
 from runtime.pipeline import Pipeline
 from runtime.session import Session
 from tests.runtime.videos import write_video
