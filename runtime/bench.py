@@ -209,7 +209,7 @@ def command(
         print_timings(network, f"{title}, network alone", images=shape[0])
         print_timings(whole, f"{title}, from images to masks", images=shape[0])
     for name, peak in peaks.items():
-        print(f"peak memory of {name}: " + (f"{peak / 1e9:.2f} GB" if peak else "not known on this system"))
+        print(f"peak memory of {name}: " + (f"{peak / 1e9:.2f} GB" if peak else "could not be measured"))
 
 
 def _backends(path: Path, device: str, backend: str) -> list[str]:

@@ -25,7 +25,7 @@ import typer
 
 from runtime.cli import MaxMegapixels, MinScore, between, run, say, track
 from runtime.draw import draw, splash
-from runtime.errors import EXIT_PARTIAL, InterruptedRunError
+from runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
 from runtime.files import claimed_folder
 from runtime.frames import Inferred, Source
 from runtime.inputs import open_inputs
@@ -90,6 +90,8 @@ def command(
 
     Example: maskrt infer model.onnx photos/ -o out/photos --min-score 0.7
     """
+    if workers and not ray:
+        raise MaskrtError("--workers: of a cluster, which --ray names. For this machine: --ray local")
     sources = open_inputs(inputs, max_pixels=int(max_megapixels * 1e6))
     painters: dict[str, Painter] = {"overlays": draw} if overlays else {}
     painters |= {"splash": splash} if splashes else {}

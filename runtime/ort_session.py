@@ -93,6 +93,12 @@ def _allowed_cores() -> int:
     return allowed if allowed < (os.cpu_count() or 1) else 0
 
 
+def check_device(device: str, name: str) -> None:
+    """Raise ModelError for a device that is unknown. name: the file, for messages."""
+    if device not in PROVIDERS:
+        raise ModelError(f"{name}: device {device!r}, expected one of {sorted(PROVIDERS)}.")
+
+
 def load_onnx(model: str | bytes, name: str, device: str, threads: int | None = None) -> Any:
     """An onnxruntime.InferenceSession of a file, or of a file's bytes. name: the file, for messages.
 
@@ -106,8 +112,7 @@ def load_onnx(model: str | bytes, name: str, device: str, threads: int | None = 
             f"{name}: running an ONNX file needs onnxruntime. Install it: pip install 'maskrt[cpu]' "
             "(or 'maskrt[gpu]')"
         ) from error
-    if device not in PROVIDERS:
-        raise ModelError(f"{name}: device {device!r}, expected one of {sorted(PROVIDERS)}.")
+    check_device(device, name)
     wanted = PROVIDERS[device][0]
     if wanted not in onnxruntime.get_available_providers():
         raise MissingDependencyError(

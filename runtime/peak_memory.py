@@ -31,7 +31,7 @@ def peak_memory_bytes(
     process it came from; None where there is no such status (other systems than Linux), or the run fails.
     """
     done = subprocess.run(
-        [sys.executable, "-c", CODE, str(model), backend, device, *map(str, canvas)],
+        [sys.executable, "-c", CODE, str(model.resolve()), backend, device, *map(str, canvas)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).resolve().parents[1],

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import pickle
+import socket
 import tempfile
 from collections.abc import Generator
 from contextlib import closing
@@ -27,6 +28,7 @@ from runtime.session import check_masks, open_session
 from runtime.stopwatch import Spent, Stopwatch
 
 PORTION = 16  # images that a worker takes at a time, and that are done again if it dies
+CONNECT_S = 5.0
 NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 
 
@@ -117,14 +119,12 @@ class RayPipeline:
         streams = [source.name for source in sources if not source.still]
         if streams:
             raise MaskrtError(f"{streams[0]}: --ray takes images alone. Run videos without it.")
+        _check_reachable(self._options.address)
         own: dict[str, Any] = {"include_dashboard": False} if self._options.address == "local" else {}
         try:
             ray.init(self._options.address, log_to_driver=False, logging_level=logging.ERROR, **own)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise MaskrtError(
-                f"--ray {self._options.address}: no cluster there ({error}). Start one: ray start --head; or "
-                "run on this machine alone: --ray local"
-            ) from error
+            raise _no_cluster(self._options.address, error) from error
         try:
             # Without prefetching, which would hold a portion back until the next is there.
             for portion in self._dataset(sources).iter_batches(batch_size=None, prefetch_batches=0):
@@ -161,6 +161,23 @@ class RayPipeline:
             ),
             **needs,
         )
+
+
+def _check_reachable(address: str) -> None:
+    """Raise MaskrtError where nobody listens at HOST:PORT: Ray itself would go on trying for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host:
+        try:
+            socket.create_connection((host, int(port)), CONNECT_S).close()
+        except (OSError, ValueError) as error:
+            raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> MaskrtError:
+    return MaskrtError(
+        f"--ray {address}: no cluster there ({error}). Start one: ray start --head; or run on this machine "
+        "alone: --ray local"
+    )
 
 
 def _cause(error: Exception) -> Exception:

@@ -16,6 +16,7 @@ from runtime.cli import MaxMegapixels, MinScore, between, run, say
 from runtime.engine_file import EngineHeader, read_header, read_plan
 from runtime.engine_fit import rebuild_command
 from runtime.errors import MaskrtError, ModelError
+from runtime.ort_session import check_device
 from runtime.session import open_session
 from runtime.triton_config import LABELS_FILE, PLATFORMS, Serving, pbtxt
 
@@ -51,6 +52,7 @@ def command(
         check_plugins(model, header)
     elif model.suffix != ".onnx":
         raise ModelError(f"{model}: Triton takes .onnx or .engine. Make one: maskrt export {model}")
+    check_device(device, str(model))
     most = max((profile.max[0] for profile in header.profiles), default=max_batch) if header else max_batch
     serving = Serving(
         name=name or re.sub(UNFIT, "_", model.stem),

@@ -118,7 +118,12 @@ def test_a_model_is_as_fast_as_itself(tiny_session: Session) -> None:
     assert second.speedup_p10 <= 1 <= second.speedup_p90
 
 
-def test_the_command_prints_json(command: Run, tiny_onnx: Path, picture_file: Path) -> None:
+def test_the_command_prints_json(
+    command: Run, tiny_onnx: Path, picture_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of files named as in the folder one is in."""
+    monkeypatch.chdir(tiny_onnx.parent)
+    tiny_onnx = Path(tiny_onnx.name)
     arguments = (main, tiny_onnx, tiny_onnx, "--image", picture_file, "--rounds", 3, "--json")
     ended = command(*arguments, "--backend", "onnxruntime", "--batch", 1, "--batch", 4)
 

@@ -264,3 +264,27 @@ def test_videos_are_not_for_a_cluster(command: Run, tiny_onnx: Path, tmp_path: P
 
     assert ended.code == 2
     assert "0: --ray takes images alone" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--ray", "127.0.0.1:9"), "--ray 127.0.0.1:9: no cluster there ([Errno 111] Connection refused)"),
+        (("--ray", "ray://127.0.0.1:x"), "--ray ray://127.0.0.1:x: no cluster there (invalid literal"),
+        (("--workers", 2), "--workers: of a cluster, which --ray names"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_told_at_once(
+    arguments: tuple[object, ...],
+    expected: str,
+    command: Run,
+    tiny_onnx: Path,
+    picture_file: Path,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("ray")
+
+    ended = command(main, tiny_onnx, picture_file, "-o", tmp_path / "out", *arguments)
+
+    assert ended.code == 2
+    assert ended.err.startswith(f"maskrt infer: {expected}")

@@ -273,7 +273,11 @@ def test_a_failure_leaves_no_part_of_a_model(
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
-    [(("best.pt",), "Triton takes .onnx or .engine"), (("model.onnx", "--name", "a/b"), "--name 'a/b'")],
+    [
+        (("best.pt",), "Triton takes .onnx or .engine"),
+        (("model.onnx", "--name", "a/b"), "--name 'a/b'"),
+        (("model.onnx", "--device", "gpu"), "device 'gpu', expected one of ['cpu', 'cuda']"),
+    ],
 )
 def test_what_cannot_be_served_is_refused(
     arguments: tuple[str, ...], expected: str, command: Run, tiny_onnx: Path, tmp_path: Path
