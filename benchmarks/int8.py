@@ -30,12 +30,12 @@ def make_int8() -> float:
     """The INT8 file beside the FP32 one, plain min-max. Returns the share of multiply-adds in INT8."""
     import onnx
 
-    from calibration.calibrate import measured
     from calibration.candidate import build, read_model, share_in_int8, sign
     from calibration.images import digest, find
     from calibration.layers import Graph
     from calibration.placement import CPU
     from calibration.plan import Plan
+    from calibration.ranges import measured
     from calibration.scales import Key, Scales
 
     model, contract = read_model(MODEL, "fp32")

@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import onnx
 import typer
-from onnx import ModelProto
 
-from calibration.cache import read_cache, write_cache
+from calibration.cache import write_cache
 from calibration.candidate import build, read_model, share_in_int8, sign
-from calibration.collect import measure
 from calibration.equalise import EQUALISED, adopt, equalise_layers
-from calibration.gate import Judge, Limits, Verdict, fall_back
+from calibration.gate import Judge, Limits
 from calibration.images import WANTED, CalibrationImage, digest, find
 from calibration.layers import Graph
-from calibration.learned import learned_ranges
 from calibration.observers import METHODS
-from calibration.placement import CPU, FLAVOURS, TENSORRT, place
+from calibration.placement import CPU, FLAVOURS, TENSORRT
 from calibration.plan import Plan
-from calibration.qdq import Ranges
+from calibration.ranges import KnownRanges, measured
 from calibration.report import print_sensitivity, print_verdict
-from calibration.scales import Key, Scales
-from calibration.sensitivity import Build, Distortion, analyse, distortions, plot, rank
+from calibration.scales import Key
+from calibration.search import Search
+from calibration.sensitivity import Build, Row, analyse, plot
 from runtime.cli import run, say
-from runtime.contract import LEARNED_SCALES, Contract
+from runtime.contract import LEARNED_SCALES
 from runtime.errors import AccuracyError, CalibrationError
 from runtime.files import atomic_path, write_text
 from runtime.ort_session import OrtSession
 from runtime.siblings import load_dataset
 
 GATE_IMAGES = 16  # of the calibration images, where no --val is given
-WORST_NAMED = 3  # tensors in the message of a failed gate
-# Of a tensor's norm, lost in eight bits. On trained weights the worst tensor lost 3%, and 4% where four of
-# its channels are a hundred times too loud; a scale of another tensor or of other images loses most of it.
-MAX_DISTORTION = 0.3
 
 
 def command(
@@ -100,60 +93,33 @@ def command(
     check_equalise(equalise, to_cache or from_cache, learned)
     weights = equalise_layers(source) if equalise else {}
     adopt(base, weights)
-    wanted = (
-        Plan.read(plan)
-        if plan
-        else Plan.default(Graph(source.graph), flavour, method, last_layers=last_layers)
-    )
-    if wanted.flavour != flavour:
-        raise CalibrationError(f"{plan}: a plan for --flavour {wanted.flavour}, not {flavour}.")
-    if not last_layers and (last := wanted.last_layers):
-        raise AccuracyError(
-            f"{plan}: puts the last layers into INT8 ({', '.join(last)}), where 256 steps decide between "
-            "classes and box edges. Set them to float, or ask for it: --last-layers"
-        )
+    wanted = wanted_plan(plan, Graph(source.graph), flavour, method, last_layers=last_layers)
     chosen = find(data, images)
     if from_cache:
-        ranges = read_cache(from_cache)
-        work: dict[str, float] = {}
-        details: dict[str, object] = {"ranges": from_cache.name}
+        known = KnownRanges.of_cache(from_cache)
     else:
         key = Key.of(model, contract, digest(chosen), equalised=bool(weights))
         found = measured(source, key, contract, chosen, scales or output.with_suffix(".scales.json"))
-        ranges, work = found.ranges(wanted.method), found.multiply_adds
-        details = {"images": found.images, "images_sha256": found.key.images, "method": wanted.method}
-        if found.images < WANTED:
-            details["warning"] = f"calibrated on {found.images} images, {WANTED} are advised"
-            say(f"warning: {details['warning']}. The warning stays in the model's contract.")
-    if learned:
-        ranges = ranges | learned_ranges(Graph(source.graph), learned)
-        details[LEARNED_SCALES] = learned
-        say(f"{model}: {len(learned)} scales as training learned them, in place of measured ones.")
+        known = KnownRanges.of_images(found, wanted.method)
+    known = known.with_learned(source, learned)
     if to_cache:
-        write_cache(to_cache, ranges)
-    make: Build = partial(build, base, ranges=ranges)
+        write_cache(to_cache, known.ranges)
+    make: Build = partial(build, base, ranges=known.ranges)
     make(wanted)  # ranges or a plan of another graph are refused before anything is run
     judge = open_judge(model, chosen, val, class_name, limits)
     if sensitivity:
-        rows = analyse(wanted, source, make, judge, contract)
-        plot(rows, sensitivity.with_suffix(".png"))
-        write_text(sensitivity.with_suffix(".json"), json.dumps([row.to_dict() for row in rows], indent=1))
-        print_sensitivity(rows)
-    context = _Context(source, contract, ranges, judge, make)
-    check_scales(wanted, context)
-    final, verdict = passed(wanted, context, fixed=plan is not None)
+        write_sensitivity(sensitivity, analyse(wanted, source, make, judge, contract))
+    search = Search(source, contract, known.ranges, judge, make)
+    search.check_scales(wanted)
+    final, verdict = search.settle(wanted, fixed=plan is not None)
     print_verdict(verdict, f"{output.name}, {flavour}: {len(judge.images)} images")
     int8 = make(final)
-    details |= {
-        "flavour": flavour,
-        EQUALISED: equalise,
-        "float_layers": final.float_layers,
-        "loss": verdict.to_dict(),
-    }
-    sign(int8, base_contract, details)
+    reached = {"flavour": flavour, EQUALISED: equalise, "float_layers": final.float_layers}
+    sign(int8, base_contract, {**known.details, **reached, "loss": verdict.to_dict()})
     with atomic_path(output) as temporary:
         onnx.save_model(int8, temporary)
     final.write(output.with_suffix(".plan.json"))
+    work = known.multiply_adds
     share = f", {share_in_int8(final, work):.1%} of the multiply-adds in INT8" if work else ""
     say(f"{output}: {output.stat().st_size / 1e6:.0f} MB of {model.stat().st_size / 1e6:.0f} MB{share}")
 
@@ -190,20 +156,18 @@ def check_equalise(equalise: bool, cache: Path | None, learned: dict[str, float]
         )
 
 
-def measured(
-    model: ModelProto, key: Key, contract: Contract, images: list[CalibrationImage], scales: Path
-) -> Scales:
-    """The ranges of the file `scales` where it was measured on exactly this, else measured now and kept."""
-    if scales.is_file():
-        found = Scales.read(scales)
-        found.check(key, scales)
-        say(f"{scales}: measured before, on these {found.images} images.")
-        return found
-    partial_file = scales.with_suffix(".partial.npz")
-    found = measure(model, contract, images, key, partial_file)
-    found.write(scales)
-    partial_file.unlink(missing_ok=True)
-    return found
+def wanted_plan(path: Path | None, graph: Graph, flavour: str, method: str, *, last_layers: bool) -> Plan:
+    """The plan of the file, or the default one. Raises CalibrationError for one of another flavour,
+    AccuracyError for one with the last layers in INT8 where nobody asked for them."""
+    plan = Plan.read(path) if path else Plan.default(graph, flavour, method, last_layers=last_layers)
+    if plan.flavour != flavour:
+        raise CalibrationError(f"{path}: a plan for --flavour {plan.flavour}, not {flavour}.")
+    if not last_layers and (last := plan.last_layers):
+        raise AccuracyError(
+            f"{path}: puts the last layers into INT8 ({', '.join(last)}), where 256 steps decide between "
+            "classes and box edges. Set them to float, or ask for it: --last-layers"
+        )
+    return plan
 
 
 def open_judge(
@@ -219,66 +183,11 @@ def open_judge(
     return Judge(session, judged, limits, dataset)
 
 
-@dataclass(frozen=True)
-class _Context:
-    source: ModelProto
-    contract: Contract
-    ranges: Ranges
-    judge: Judge
-    make: Build
-
-
-def check_scales(plan: Plan, context: _Context) -> None:
-    """Raise AccuracyError, naming the tensors, where scales cannot be those of the images judged by."""
-    if wrong := [d for d in _distortions(plan, context) if not d.error <= MAX_DISTORTION]:
-        named = "".join(f"\n  {distortion}" for distortion in wrong[:WORST_NAMED])
-        raise AccuracyError(
-            f"{len(wrong)} scales do not fit the images that the model is judged by:{named}\n"
-            "Calibrate on images like these. If scales.json was changed, delete it to measure again."
-        )
-
-
-def passed(plan: Plan, context: _Context, *, fixed: bool) -> tuple[Plan, Verdict]:
-    """The plan, or one with groups back in float, that passes the gate; `fixed`: the plan or nothing.
-
-    Raises AccuracyError, naming the worst tensors, where none does.
-    """
-    judge, make = context.judge, context.make
-    verdict = judge.judge(make(plan))
-    if not verdict.failures:
-        return plan, verdict
-    print_verdict(verdict, "all of the plan in INT8")
-    named = "".join(f"\n  {line}" for line in _suspects(plan, context))
-    reasons = "; ".join(verdict.failures)
-    if fixed:
-        raise AccuracyError(
-            f"the plan does not pass: {reasons}. Worst:{named}\nLet maskrt look for a plan: leave --plan out."
-        )
-    say(f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float.")
-    found = fall_back(plan, rank(plan, make, judge), lambda trial: judge.judge(make(trial)))
-    if found is None:
-        raise AccuracyError(
-            f"no plan with a layer in INT8 passes: {reasons}. Worst:{named}\n"
-            "Look at the calibration images, try --method mse, or allow more with --max-ap-drop."
-        )
-    plan, verdict, groups = found
-    say(f"passes with {', '.join(groups)} in float, after {judge.verdicts} evaluations.")
-    return plan, verdict
-
-
-def _suspects(plan: Plan, context: _Context) -> list[str]:
-    """What to look at where the gate fails: last layers in INT8, then the worst tensors."""
-    last = plan.last_layers
-    lines = [f"last layers in INT8: {', '.join(last)}"] if last else []
-    return lines + [str(distortion) for distortion in _distortions(plan, context)[:WORST_NAMED]]
-
-
-def _distortions(plan: Plan, context: _Context) -> list[Distortion]:
-    """Of the tensors that the plan puts into eight bits, the worst first."""
-    pairs = place(Graph(context.source.graph), plan.int8_layers, plan.flavour).scale_groups
-    ranges = {name: context.ranges[name] for name in pairs if name in context.ranges}
-    images = context.judge.images
-    return distortions(context.source, ranges, plan.flavour, images, context.contract)
+def write_sensitivity(path: Path, rows: list[Row]) -> None:
+    """The table on the terminal, the plot (.png) and the figures (.json)."""
+    plot(rows, path.with_suffix(".png"))
+    write_text(path.with_suffix(".json"), json.dumps([row.to_dict() for row in rows], indent=1))
+    print_sensitivity(rows)
 
 
 def main(args: list[str] | None = None) -> None:

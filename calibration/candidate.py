@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -83,6 +84,6 @@ def put_contract(model: ModelProto, contract: Contract) -> None:
     entry.value = contract.to_json()
 
 
-def share_in_int8(plan: Plan, multiply_adds: dict[str, float]) -> float:
+def share_in_int8(plan: Plan, multiply_adds: Mapping[str, float]) -> float:
     """Share of the layers' multiply-adds that the plan puts into eight bits."""
     return sum(multiply_adds[name] for name in plan.int8_layers) / sum(multiply_adds.values())

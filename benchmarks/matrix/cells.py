@@ -17,12 +17,12 @@ import numpy as np
 import onnx
 
 from benchmarks.matrix.models import Size
-from calibration.calibrate import measured
 from calibration.candidate import build, read_model, share_in_int8, sign
 from calibration.images import digest, find
 from calibration.layers import Graph
 from calibration.placement import CPU
 from calibration.plan import Plan
+from calibration.ranges import measured
 from calibration.scales import Key
 from export.engine.prepare import prepare
 from export.engine.supported import refusals

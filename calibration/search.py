@@ -1,0 +1,83 @@
+"""From the plan that was asked for to one that passes the gate, with groups of layers back in float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from calibration.gate import Judge, Verdict, fall_back
+from calibration.layers import Graph
+from calibration.placement import place
+from calibration.plan import Plan
+from calibration.qdq import Ranges
+from calibration.report import print_verdict
+from calibration.sensitivity import Build, Distortion, distortions, rank
+from runtime.cli import say
+from runtime.contract import Contract
+from runtime.errors import AccuracyError
+
+WORST_NAMED = 3  # tensors in the message of a failed gate
+# Of a tensor's norm, lost in eight bits. On trained weights the worst tensor lost 3%, and 4% where four of
+# its channels are a hundred times too loud; a scale of another tensor or of other images loses most of it.
+MAX_DISTORTION = 0.3
+
+
+@dataclass(frozen=True)
+class Search:
+    """A float32 model, the ranges of its tensors, and who judges what `build` makes of a plan."""
+
+    source: ModelProto
+    contract: Contract
+    ranges: Ranges
+    judge: Judge
+    build: Build
+
+    def check_scales(self, plan: Plan) -> None:
+        """Raise AccuracyError, naming the tensors, where scales cannot be those of the images judged by."""
+        if wrong := [d for d in self._distortions(plan) if not d.error <= MAX_DISTORTION]:
+            named = "".join(f"\n  {distortion}" for distortion in wrong[:WORST_NAMED])
+            raise AccuracyError(
+                f"{len(wrong)} scales do not fit the images that the model is judged by:{named}\n"
+                "Calibrate on images like these. If scales.json was changed, delete it to measure again."
+            )
+
+    def settle(self, plan: Plan, *, fixed: bool) -> tuple[Plan, Verdict]:
+        """The plan, or one with groups back in float, that passes; `fixed`: the plan or nothing.
+
+        Raises AccuracyError, naming the worst tensors, where none does.
+        """
+        verdict = self.judge.judge(self.build(plan))
+        if not verdict.failures:
+            return plan, verdict
+        print_verdict(verdict, "all of the plan in INT8")
+        named = "".join(f"\n  {line}" for line in self._suspects(plan))
+        reasons = "; ".join(verdict.failures)
+        if fixed:
+            raise AccuracyError(
+                f"the plan does not pass: {reasons}. Worst:{named}\n"
+                "Let maskrt look for a plan: leave --plan out."
+            )
+        say(f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float.")
+        ranked = rank(plan, self.build, self.judge)
+        found = fall_back(plan, ranked, lambda trial: self.judge.judge(self.build(trial)))
+        if found is None:
+            raise AccuracyError(
+                f"no plan with a layer in INT8 passes: {reasons}. Worst:{named}\n"
+                "Look at the calibration images, try --method mse, or allow more with --max-ap-drop."
+            )
+        plan, verdict, groups = found
+        say(f"passes with {', '.join(groups)} in float, after {self.judge.verdicts} evaluations.")
+        return plan, verdict
+
+    def _suspects(self, plan: Plan) -> list[str]:
+        """What to look at where the gate fails: last layers in INT8, then the worst tensors."""
+        last = plan.last_layers
+        lines = [f"last layers in INT8: {', '.join(last)}"] if last else []
+        return lines + [str(distortion) for distortion in self._distortions(plan)[:WORST_NAMED]]
+
+    def _distortions(self, plan: Plan) -> list[Distortion]:
+        """Of the tensors that the plan puts into eight bits, the worst first."""
+        pairs = place(Graph(self.source.graph), plan.int8_layers, plan.flavour).scale_groups
+        ranges = {name: self.ranges[name] for name in pairs if name in self.ranges}
+        return distortions(self.source, ranges, plan.flavour, self.judge.images, self.contract)
