@@ -31,7 +31,7 @@ def make_int8() -> float:
     import onnx
 
     from calibration.candidate import build, read_model, share_in_int8, sign
-    from calibration.images import digest, find
+    from calibration.images import find, readable
     from calibration.layers import Graph
     from calibration.placement import CPU
     from calibration.plan import Plan
@@ -42,8 +42,8 @@ def make_int8() -> float:
     plan = Plan.default(Graph(model.graph), CPU, "minmax")
     kept = FOLDER / "resnet50.scales.json"
     kept.unlink(missing_ok=True)
-    images = find(CALIBRATION, 4)
-    key = Key.of(MODEL, contract, digest(images))
+    images, pixels_sha256 = readable(find(CALIBRATION, 4))
+    key = Key.of(MODEL, contract, pixels_sha256)
     scales: Scales = measured(model, key, contract, images, kept)
     int8 = build(model, plan, scales.ranges("minmax"))
     sign(int8, contract, {"images": scales.images, "method": "minmax"})

@@ -23,7 +23,7 @@ from calibration.plan import FLOAT, INT8, Plan
 from calibration.restore import reduced_units, return_to_float32
 from runtime.cli import say, track
 from runtime.errors import ModelError, ParityError
-from runtime.files import atomic_path, write_text
+from runtime.files import atomic_path, check_writable, write_text
 from runtime.parity.compare import open_looking, tolerance_for
 from runtime.parity.judge import Expected, expect, judge
 from runtime.parity.report import Report
@@ -147,7 +147,9 @@ def command(
     reference: Annotated[Path, typer.Argument(help="The FP32 export of the same checkpoint (.onnx)")],
     candidate: Annotated[Path, typer.Argument(help="The FP16 or INT8 file that fails (.onnx)")],
     inputs: Annotated[str, typer.Argument(help="Images on which it fails: file, folder or glob")],
-    images: Annotated[int, typer.Option(help="How many of them, evenly spread")] = WANTED,
+    max_images: Annotated[
+        int, typer.Option(metavar="N", help="How many of them to take, evenly spread")
+    ] = WANTED,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the findings (JSON)")] = None,
     mend: Annotated[Path | None, typer.Option("--mended", help="Write the model that passes")] = None,
     plan: Annotated[
@@ -162,7 +164,8 @@ def command(
 
     Example: maskrt parity bisect model.onnx model.int8.onnx val/ --mended mended.onnx --plan mended.plan.json
     """
-    trials = Trials(reference, candidate, find(inputs, images))
+    check_writable(*(path for path in (output, mend, plan) if path))
+    trials = Trials(reference, candidate, find(inputs, max_images))
     precision = trials.contract.precision
     if plan and precision != "int8":
         raise ParityError(

@@ -14,11 +14,10 @@ from calibration.cache import write_cache
 from calibration.candidate import build, read_model, share_in_int8, sign
 from calibration.equalise import EQUALISED, adopt, equalise_layers
 from calibration.gate import Judge, Limits
-from calibration.images import WANTED, CalibrationImage, digest, find
+from calibration.images import WANTED, CalibrationImage, find, readable
 from calibration.layers import Graph
-from calibration.observers import METHODS
-from calibration.placement import CPU, FLAVOURS, TENSORRT
-from calibration.plan import Plan
+from calibration.options import METHOD, check_equalise, check_options, check_outputs, wanted_plan
+from calibration.placement import CPU, TENSORRT
 from calibration.ranges import KnownRanges, measured
 from calibration.report import print_sensitivity, print_verdict
 from calibration.scales import Key
@@ -26,7 +25,7 @@ from calibration.search import Search
 from calibration.sensitivity import Build, Row, analyse, plot
 from runtime.cli import run, say
 from runtime.contract import LEARNED_SCALES
-from runtime.errors import AccuracyError, CalibrationError
+from runtime.errors import CalibrationError
 from runtime.files import atomic_path, write_text
 from runtime.ort_session import OrtSession
 from runtime.siblings import load_dataset
@@ -50,10 +49,15 @@ def command(
     class_name: Annotated[
         str, typer.Option(help="VIA without class attributes: the class's name")
     ] = "object",
-    images: Annotated[int, typer.Option(help="How many of DATA, evenly spread")] = WANTED,
+    images: Annotated[Path | None, typer.Option(help="Folder of DATA's images, if not beside DATA")] = None,
+    val_images: Annotated[Path | None, typer.Option(help="Folder of VAL's images")] = None,
+    max_images: Annotated[
+        int, typer.Option(metavar="N", help="How many of DATA to take, evenly spread")
+    ] = WANTED,
     method: Annotated[
-        str, typer.Option(help="Ranges by: minmax, moving-average, percentile, entropy, mse")
-    ] = "percentile",
+        str | None,
+        typer.Option(help="Ranges by: minmax, moving-average, percentile, entropy, mse", show_default=METHOD),
+    ] = None,
     max_ap_drop: Annotated[
         float, typer.Option(help="Points of AP that may be lost, of masks where there are any")
     ] = 0.3,
@@ -83,6 +87,8 @@ def command(
     """
     limits = Limits(max_ap_drop, min_mask_iou)
     check_options(flavour, method, onto, from_cache, limits)
+    ranges_file = scales or output.with_suffix(".scales.json")
+    check_outputs(output, ranges_file, to_cache, sensitivity, inputs=(model, onto))
     source, contract = read_model(model, "fp32")
     base, base_contract = read_model(onto, "fp16") if onto else (source, contract)
     if base_contract.checkpoint_sha256 != contract.checkpoint_sha256:
@@ -94,19 +100,19 @@ def command(
     weights = equalise_layers(source) if equalise else {}
     adopt(base, weights)
     wanted = wanted_plan(plan, Graph(source.graph), flavour, method, last_layers=last_layers)
-    chosen = find(data, images)
+    chosen, pixels_sha256 = readable(find(data, max_images, images))
     if from_cache:
         known = KnownRanges.of_cache(from_cache)
     else:
-        key = Key.of(model, contract, digest(chosen), equalised=bool(weights))
-        found = measured(source, key, contract, chosen, scales or output.with_suffix(".scales.json"))
+        key = Key.of(model, contract, pixels_sha256, equalised=bool(weights))
+        found = measured(source, key, contract, chosen, ranges_file)
         known = KnownRanges.of_images(found, wanted.method)
     known = known.with_learned(source, learned)
     if to_cache:
         write_cache(to_cache, known.ranges)
     make: Build = partial(build, base, ranges=known.ranges)
     make(wanted)  # ranges or a plan of another graph are refused before anything is run
-    judge = open_judge(model, chosen, val, class_name, limits)
+    judge = open_judge(model, chosen, limits, val, images_dir=val_images, class_name=class_name)
     if sensitivity:
         write_sensitivity(sensitivity, analyse(wanted, source, make, judge, contract))
     search = Search(source, contract, known.ranges, judge, make)
@@ -124,61 +130,18 @@ def command(
     say(f"{output}: {output.stat().st_size / 1e6:.0f} MB of {model.stat().st_size / 1e6:.0f} MB{share}")
 
 
-def check_options(
-    flavour: str,
-    method: str,
-    onto: Path | None,
-    from_cache: Path | None,
-    limits: Limits,
-) -> None:
-    """Raise CalibrationError for options that contradict each other."""
-    for option, got, allowed in (("flavour", flavour, FLAVOURS), ("method", method, tuple(METHODS))):
-        if got not in allowed:
-            raise CalibrationError(f"--{option} is {got!r}, expected one of {', '.join(allowed)}.")
-    if flavour == CPU and (onto or from_cache):
-        raise CalibrationError(
-            "--onto and --from-cache are for --flavour tensorrt: on the CPU what is not in INT8 runs in "
-            "FP32, and a cache of TensorRT knows only symmetric ranges."
-        )
-    if not 0 <= limits.min_mask_iou <= 1 or limits.max_ap_drop < 0:
-        raise CalibrationError(
-            f"--min-mask-iou {limits.min_mask_iou} and --max-ap-drop {limits.max_ap_drop}: expected 0 to 1, "
-            "and 0 or more."
-        )
-
-
-def check_equalise(equalise: bool, cache: Path | None, learned: dict[str, float]) -> None:
-    """Raise CalibrationError where ranges are not those of the equalised model."""
-    if equalise and (cache or learned):
-        raise CalibrationError(
-            f"--equalise changes the ranges, and {cache or 'the scales that training learned'} "
-            f"{'holds' if cache else 'are'} those of the model as it is. Leave --equalise out."
-        )
-
-
-def wanted_plan(path: Path | None, graph: Graph, flavour: str, method: str, *, last_layers: bool) -> Plan:
-    """The plan of the file, or the default one. Raises CalibrationError for one of another flavour,
-    AccuracyError for one with the last layers in INT8 where nobody asked for them."""
-    plan = Plan.read(path) if path else Plan.default(graph, flavour, method, last_layers=last_layers)
-    if plan.flavour != flavour:
-        raise CalibrationError(f"{path}: a plan for --flavour {plan.flavour}, not {flavour}.")
-    if not last_layers and (last := plan.last_layers):
-        raise AccuracyError(
-            f"{path}: puts the last layers into INT8 ({', '.join(last)}), where 256 steps decide between "
-            "classes and box edges. Set them to float, or ask for it: --last-layers"
-        )
-    return plan
-
-
 def open_judge(
-    model: Path, images: list[CalibrationImage], val: str | None, class_name: str, limits: Limits
+    model: Path, images: list[CalibrationImage], limits: Limits, val: str | None, **options: Any
 ) -> Judge:
-    """The judge over the annotated images of `val`, or over some of `images` without AP."""
+    """The judge over the annotated images of `val`, or over some of `images` without AP.
+
+    options: of training.data.load_dataset.
+    """
     session = OrtSession(model)
     if val is None:
         say(f"no --val: judged by agreement with the float model on {min(GATE_IMAGES, len(images))} images.")
         return Judge(session, images[:: max(1, len(images) // GATE_IMAGES)][:GATE_IMAGES], limits)
-    dataset: Any = load_dataset(val, class_name=class_name).with_classes(session.contract.classes)
+    dataset: Any = load_dataset(val, **options).with_classes(session.contract.classes)
     judged = [CalibrationImage(sample.source, sample.image) for sample in dataset]
     return Judge(session, judged, limits, dataset)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.cli import track
+from runtime.cli import say, track
 from runtime.contract import Canvas
-from runtime.errors import DataError
+from runtime.errors import DataError, ImageError
 from runtime.preprocess import Batch, preprocess
 from runtime.siblings import load_dataset
 from runtime.sources import find_images, read_image
@@ -30,14 +30,15 @@ class CalibrationImage:
     read: Callable[[], NDArray[np.uint8]]
 
 
-def find(spec: str, limit: int) -> list[CalibrationImage]:
+def find(spec: str, limit: int, folder: Path | None = None) -> list[CalibrationImage]:
     """At most `limit` images, evenly spread over what `spec` names: files, a folder, a glob, an annotation
     file, or synthetic[:COUNT[:SEED]]. Annotations are not used.
 
-    Raises DataError for none at all, ImageError where no file is found.
+    folder: of the images that an annotation file names, if not beside it. Raises DataError for none at all,
+    ImageError where no file is found.
     """
     if spec.startswith("synthetic") or Path(spec).suffix == ".json":
-        dataset = load_dataset(spec)
+        dataset = load_dataset(spec, images_dir=folder)
         images = [CalibrationImage(sample.source, sample.image) for sample in dataset]
     else:
         images = [CalibrationImage(str(path), partial(read_image, path)) for path in find_images([spec])]
@@ -50,22 +51,32 @@ def find(spec: str, limit: int) -> list[CalibrationImage]:
     return [images[row] for row in rows]
 
 
-def digest(images: list[CalibrationImage]) -> str:
-    """SHA-256 of all pixels, in order. Raises DataError where most images are blank."""
+def readable(images: list[CalibrationImage]) -> tuple[list[CalibrationImage], str]:
+    """Those that can be decoded, the others named to the user, and SHA-256 of all their pixels, in order.
+
+    Raises DataError where none can be, or most are blank.
+    """
     total = hashlib.sha256()
-    blank = []
+    kept, blank = [], []
     for image in track(images, "Reading"):
-        pixels = image.read()
+        try:
+            pixels = image.read()
+        except ImageError as error:
+            say(f"skipped {error}")
+            continue
+        kept.append(image)
         total.update(str(pixels.shape).encode())
         total.update(pixels.tobytes())
         if len(np.unique(pixels[::4, ::4])) < FEWEST_GREYS:
             blank.append(image.name)
-    if 2 * len(blank) > len(images):
+    if not kept:
+        raise DataError(f"none of {len(images)} images can be decoded. Name others: --data FOLDER")
+    if 2 * len(blank) > len(kept):
         raise DataError(
-            f"{len(blank)} of {len(images)} calibration images are blank (such as {blank[0]}): the ranges of "
+            f"{len(blank)} of {len(kept)} calibration images are blank (such as {blank[0]}): the ranges of "
             "such data clip every real image. Use images like those the model will see."
         )
-    return total.hexdigest()
+    return kept, total.hexdigest()
 
 
 def batches(images: list[CalibrationImage], canvas: Canvas, batch: int | None) -> Iterator[Batch]:

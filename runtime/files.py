@@ -57,6 +57,15 @@ class PendingFile:
         return MaskrtError(f"{self.path}: could not be written ({error.strerror}). Free some space there.")
 
 
+def check_writable(*paths: str | os.PathLike[str]) -> None:
+    """Raise MaskrtError where one could not be written: before the work whose result it is to hold.
+
+    Creates missing parent folders, as writing will.
+    """
+    for path in paths:
+        PendingFile(path).discard()
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` on success, remove it on failure.

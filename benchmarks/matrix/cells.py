@@ -18,7 +18,7 @@ import onnx
 
 from benchmarks.matrix.models import Size
 from calibration.candidate import build, read_model, share_in_int8, sign
-from calibration.images import digest, find
+from calibration.images import find, readable
 from calibration.layers import Graph
 from calibration.placement import CPU
 from calibration.plan import Plan
@@ -129,8 +129,8 @@ def int8(files: Files, size: Size) -> Cell:
     Where it falls short, groups of layers go back to float from the input on, until it does not.
     """
     model, contract = read_model(files.onnx("fp32"), "fp32")
-    images = find(f"synthetic:{CALIBRATION_IMAGES}:7", CALIBRATION_IMAGES)
-    key = Key.of(files.onnx("fp32"), contract, digest(images))
+    images, pixels_sha256 = readable(find(f"synthetic:{CALIBRATION_IMAGES}:7", CALIBRATION_IMAGES))
+    key = Key.of(files.onnx("fp32"), contract, pixels_sha256)
     scales = measured(model, key, contract, images, files.folder / "scales.json")
     plan = Plan.default(Graph(model.graph), CPU, METHOD)
     waiting, in_float = plan.int8_groups, list[str]()

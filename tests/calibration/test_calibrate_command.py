@@ -127,7 +127,7 @@ def test_the_last_layers_are_quantised_only_if_asked_for(
         (["--method", "guess"], "--method is 'guess', expected one of minmax, moving-average"),
         (["--onto", "half.onnx"], "--onto and --from-cache are for --flavour tensorrt"),
         (["--min-mask-iou", "97"], "expected 0 to 1"),
-        (["--images", "0"], "0 are asked for"),
+        (["--max-images", "0"], "0 are asked for"),
     ],
 )
 def test_it_refuses_what_makes_no_sense(
@@ -136,6 +136,52 @@ def test_it_refuses_what_makes_no_sense(
     assert run(random_onnx, "--data", DATA, "-o", tmp_path / "x.onnx", *arguments) == 2
     assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
+    random_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for option in ("-o", "--scales", "--to-cache", "--sensitivity"):
+        arguments = ["-o", tmp_path / "x.onnx", option, tmp_path / "file" / "below.onnx"]
+        assert run(random_onnx, "--data", DATA, *arguments) == 2
+        assert f"{tmp_path / 'file' / 'below.onnx'}: cannot be written" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_float_model_is_not_written_over(random_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = random_onnx.read_bytes()
+    assert run(random_onnx, "--data", DATA, "-o", random_onnx) == 2
+    assert f"{random_onnx}: is the float model itself" in capsys.readouterr().err
+    assert random_onnx.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "said"),
+    [
+        (
+            ("layer1.0.conv1", "layer9.0.conv1"),
+            [],
+            "names layers that the model has not: backbone.body.layer9",
+        ),
+        (("percentile", "mse"), ["--method", "minmax"], "a plan by --method mse, not minmax"),
+        (("", ""), ["--flavour", "tensorrt"], "a plan for --flavour cpu, not tensorrt"),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_refused_by_name_before_anything_is_measured(
+    change: tuple[str, str],
+    arguments: list[str],
+    said: str,
+    calibrated: Path,
+    random_onnx: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text((calibrated / "int8.plan.json").read_text().replace(*change))
+    assert run(random_onnx, "--data", DATA, "-o", tmp_path / "x.onnx", "--plan", plan, *arguments) == 2
+    assert f"{plan}: {said}" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["plan.json"]
 
 
 def test_it_refuses_a_model_that_is_int8_already(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,15 @@ import pytest
 from calibration import collect
 from calibration.candidate import read_model
 from calibration.collect import measure
-from calibration.images import WANTED, CalibrationImage, digest, find
+from calibration.images import WANTED, CalibrationImage, find, readable
 from calibration.layers import multiply_adds
 from calibration.scales import Key, Scales
 from runtime.errors import DataError, ImageError
 from runtime.sinks import write_png
 from tests.calibration.graphs import parse
 from tests.models import scene
+
+RETAINED_BYTES = 50_000  # over four images: counters that outgrow small integers, names; no tensor
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +107,47 @@ def test_blank_images_are_refused(tmp_path: Path) -> None:
     for i in range(3):
         write_png(tmp_path / f"{i}.png", np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(DataError, match=r"3 of 3 calibration images are blank \(such as .*0\.png\)"):
-        digest(find(str(tmp_path), 3))
+        readable(find(str(tmp_path), 3))
 
 
 def test_the_digest_is_of_the_pixels_in_their_order(images: list[CalibrationImage]) -> None:
     same = [CalibrationImage("renamed", image.read) for image in images]
-    assert digest(same) == digest(images) != digest(images[::-1])
+    assert readable(same)[1] == readable(images)[1] != readable(images[::-1])[1]
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(3):
+        write_png(tmp_path / f"{i}.png", scene(i))
+    whole = readable(find(str(tmp_path), 2))[1]
+    (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:900])
+    kept, pixels_sha256 = readable(find(str(tmp_path), 3))
+    assert [Path(image.name).stem for image in kept] == ["0", "2"]
+    assert pixels_sha256 == whole, "as if it had not been there"
+    assert f"skipped {tmp_path / '1.png'}: a damaged or cut-off image" in capsys.readouterr().err
+    for name in ("0.png", "2.png"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match="none of 3 images can be decoded"):
+        readable(find(str(tmp_path), 3))
+
+
+def test_nothing_of_an_image_stays_but_its_place_in_the_histograms(
+    random_onnx: Path, images: list[CalibrationImage], tmp_path: Path
+) -> None:
+    """Python's and numpy's memory after two images and after six. A map of one image would be 100 kB more;
+    histograms are of fixed size."""
+    held: list[int] = []
+
+    def read(index: int) -> np.ndarray:
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+        return scene(index % 3)
+
+    watched = [CalibrationImage(str(i), lambda i=i: read(i)) for i in range(7)]
+    tracemalloc.start()
+    try:
+        measured(random_onnx, watched, tmp_path)
+    finally:
+        tracemalloc.stop()
+    assert held[6] - held[2] < RETAINED_BYTES

@@ -53,7 +53,7 @@ class Exported:
 
     def calibrate(self, output: Path, *arguments: object) -> int:
         scales = self.fp32.with_suffix(".scales.json")
-        data = ["--data", self.train, "--images", CALIBRATED_ON, "--val", *self.val, "--scales", scales]
+        data = ["--data", self.train, "--max-images", CALIBRATED_ON, "--val", *self.val, "--scales", scales]
         return run(calibrate, self.fp32, "-o", output, *data, *arguments)
 
 
