@@ -28,6 +28,7 @@ class TrainConfig:
     layers: str = "all"  # which learn, and until when: training/layers.py
     optimizer: str = "sgd"  # or "adamw"
     lr: float = 0.0025
+    scale_lr: float = 0.01  # of the scales that --qat learns: octaves a step, as AdamW takes them
     lr_images: int = 0  # images a step that lr is meant for, and scaled from (arXiv:1706.02677); 0: as it is
     weight_decay: float = 1e-4
     schedule: str = "step"  # lr / 10 at 2/3 and 8/9 of the run (Detectron's), or "cosine" to zero
@@ -54,7 +55,7 @@ class TrainConfig:
                 raise MaskrtError(f"training configuration: {name} is {got!r}, expected one of {allowed}.")
         for least, names in (
             (1, ("epochs", "batch", "accumulate", "devices", "nodes")),
-            (0, ("lr", "lr_images", "clip", "workers", "ema_decay", "save_every_iterations")),
+            (0, ("lr", "scale_lr", "lr_images", "clip", "workers", "ema_decay", "save_every_iterations")),
         ):
             for name in names:
                 if not getattr(self, name) >= least:

@@ -19,6 +19,7 @@ from training.config import TrainConfig
 from training.draws import Draws, sample_by_draw
 from training.eager import EagerSession
 from training.loader import TrainingImages, training_loader
+from training.qat import scale_parameters
 
 STEP_FRACTIONS = (2 / 3, 8 / 9)  # of the run: Detectron's 60k and 80k of 90k iterations
 
@@ -134,18 +135,32 @@ class DetectorModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """SGD with momentum or AdamW, with linear warm-up and a step or cosine schedule, per iteration."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        config = self.config
+        config, groups = self.config, parameter_groups(self.model, self.config)
         optimizer: torch.optim.Optimizer
         if config.optimizer == "sgd":
             optimizer = torch.optim.SGD(
-                parameters, lr=config.peak_lr, momentum=0.9, weight_decay=config.weight_decay
+                groups, lr=config.peak_lr, momentum=0.9, weight_decay=config.weight_decay
             )
         else:
-            optimizer = torch.optim.AdamW(parameters, lr=config.peak_lr, weight_decay=config.weight_decay)
+            optimizer = torch.optim.AdamW(groups, lr=config.peak_lr, weight_decay=config.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: lr_factor(step, total, config))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def parameter_groups(model: FasterRCNN, config: TrainConfig) -> list[dict[str, Any]]:
+    """What learns, for an optimiser: weights and, of a model that rounds, its scales at a rate of their own.
+
+    AdamW moves a number by about its learning rate a step, whatever the gradient: at that of the weights the
+    logarithm of a scale would stay where it began.
+    """
+    scales = {id(p) for p in scale_parameters(model)}
+    learned = [p for p in model.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": [p for p in learned if id(p) not in scales]}]
+    if scales:
+        of_scales = [p for p in learned if id(p) in scales]
+        groups.append({"params": of_scales, "lr": config.scale_lr, "weight_decay": 0.0})
+    return groups
 
 
 def first_batches(dataset: data.Dataset, canvas: Canvas, config: TrainConfig) -> Any:

@@ -74,6 +74,11 @@ def observe(model: FasterRCNN, batches: Iterable[tuple[list[Tensor], list[dict[s
         quantiser.observing = False
 
 
+def scale_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """What is learned of the scales, their logarithms; none of a model that does not round."""
+    return [each.log2_scale for each in _quantisers(model).values()]
+
+
 def learned_scales(model: nn.Module) -> dict[str, float]:
     """The scale of each point; none for a model that does not round."""
     return {name: each.scale for name, each in _quantisers(model).items()}

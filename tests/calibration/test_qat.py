@@ -30,11 +30,13 @@ from runtime.errors import CalibrationError, MaskrtError
 from runtime.stages import FPN, PREFIX
 from tests.models import COCO_CLASSES, scene
 from training.checkpoint import Checkpoint
+from training.config import QAT
 from training.eager import EagerSession
 from training.fake_quantise import FakeQuantise, RoundedWeight
+from training.fit import parameter_groups
 from training.models import MaskRcnnConfig, build_mask_rcnn
 from training.models.mask_rcnn import C4
-from training.qat import fake_quantise, learned_scales, observe, plain_weights
+from training.qat import QUANTISERS, fake_quantise, learned_scales, observe, plain_weights
 
 # Both round to the same steps; a value that lies between two may fall to either side with the order of a sum,
 # and moves what follows by a step. Trained on synthetic images: C2 had 53 dB, and 30 dB against the float model.
@@ -73,6 +75,30 @@ def test_a_scale_begins_where_the_values_lie_and_zeros_say_nothing() -> None:
     values = torch.cat([torch.zeros(100_000), torch.full((1000,), 12.7)])
     assert made(values) is values
     assert made.scale == pytest.approx(0.1, rel=1e-5)
+
+
+def test_a_scale_that_begins_far_too_wide_narrows_within_some_hundred_steps() -> None:
+    """By the optimiser of --qat; at the rate of the weights it would stay where it began."""
+    values = torch.randn(4096, generator=torch.Generator().manual_seed(0))
+    wide = 32 / 127  # of normal values the largest of thousands is about 4
+    for scale_lr, ends_below in ((QAT.scale_lr, wide / 3), (QAT.lr, math.inf)):
+        made = quantiser(wide)
+        model: Any = torch.nn.Module()
+        model.add_module(QUANTISERS, torch.nn.ModuleDict({"point": made}))
+        optimizer = torch.optim.AdamW(parameter_groups(model, dataclasses.replace(QAT, scale_lr=scale_lr)))
+        for _ in range(400):
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(made(values), values).backward()
+            optimizer.step()
+        assert made.scale < ends_below
+    assert made.scale == pytest.approx(wide, rel=0.01), "the rate of the weights moves nothing"
+
+
+def test_scales_have_a_group_of_their_own_and_every_parameter_is_in_one(trained: torch.nn.Module) -> None:
+    weights, scales = parameter_groups(trained, QAT)  # type: ignore[arg-type]
+    assert len(scales["params"]) == len(learned_scales(trained))
+    assert (scales["lr"], scales["weight_decay"]) == (QAT.scale_lr, 0.0)
+    assert len(weights["params"]) + len(scales["params"]) == len(list(trained.parameters()))
 
 
 @pytest.mark.parametrize("axis", [0, 1])
