@@ -50,6 +50,11 @@ def random_onnx(random_checkpoint: Path) -> Path:
     return path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The README's commands first: nothing takes longer, and at the end one worker would be alone with them."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of tests/parity; pytest takes them from this file alone, whatever folder it is given."""
     group = parser.getgroup("maskrt", "parity of your own model (tests/parity)")
