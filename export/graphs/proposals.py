@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
@@ -33,6 +35,8 @@ class Proposals(nn.Module):
         self.per_level = model.rpn._pre_nms_top_n["testing"]
         self.count = model.rpn._post_nms_top_n["testing"]
         self.iou_threshold = model.rpn.nms_thresh
+        threshold = model.rpn.score_thresh
+        self.least_logit = math.log(threshold / (1 - threshold)) if threshold else -math.inf
 
     def forward(
         self, features: list[Tensor], canvas: Tensor, image_sizes: Tensor, stages: dict[str, Tensor]
@@ -53,7 +57,7 @@ class Proposals(nn.Module):
             anchors_shape = (delta.shape[0], -1, 4)
             delta = delta.permute(0, 2, 3, 1).reshape(anchors_shape)
             boxes = clip(decode(gather_rows(delta, rows), anchors, DELTA_WEIGHTS), image_sizes)
-            valid = at_least(boxes, MIN_SIDE_PX) & (best > -torch.inf)
+            valid = at_least(boxes, MIN_SIDE_PX) & (best > self.least_logit)
             all_boxes.append(boxes)
             all_scores.append(torch.where(valid, best, INVALID_LOGIT))
             all_levels.append(torch.full_like(rows, level, dtype=torch.int32))

@@ -8,7 +8,7 @@ from typing import Any
 from export.weights.detectron2 import from_detectron2, is_detectron2
 from export.weights.mmdetection import from_mmdetection, is_mmdetection
 from export.weights.pickles import read_pickle
-from export.weights.torchvision_maskrcnn import from_torchvision, is_torchvision
+from export.weights.torchvision import from_torchvision, is_torchvision
 from runtime.errors import CheckpointError
 from training.checkpoint import (
     Checkpoint,
@@ -21,7 +21,7 @@ from training.checkpoint import (
 
 # By name: whether a file's content is of the format, and its reader.
 FOREIGN = {
-    "a state dict of torchvision's Mask or Faster R-CNN": (is_torchvision, from_torchvision),
+    "a state dict of torchvision's R-CNNs": (is_torchvision, from_torchvision),
     "an R-CNN of Detectron2": (is_detectron2, from_detectron2),
     "an R-CNN of MMDetection": (is_mmdetection, from_mmdetection),
 }

@@ -23,6 +23,7 @@ from runtime.parity.report import Report
 from runtime.parity.tolerances import Tolerance
 from runtime.preprocess import Batch, preprocess
 from runtime.session import Outputs
+from runtime.stages import PROPOSAL_COUNTS
 from tests.models import lively_checkpoint, scene
 from training.checkpoint import Checkpoint
 from training.eager import EagerSession
@@ -118,6 +119,21 @@ def test_graph_of_another_backbone_finds_what_torchvision_finds(settings: MaskRc
     # On the small canvas of this test: fewer kept than there are anchors.
     config |= QUICK | EXACT_COLOURS | {"rpn_pre_nms_test": 1000, "rpn_post_nms_test": 30}
     assert_alike(lively_checkpoint(backbone, **config), [scene(1)], "fixed", least=20)
+
+
+def test_unlikely_proposals_are_dropped_where_the_model_drops_them(checkpoint: Checkpoint) -> None:
+    """As torchvision's MobileNet detectors do. Without, there are as many as ever, so it is seen to matter."""
+    strict = dataclasses.replace(checkpoint.config, rpn_score_threshold=0.98)
+    canvas = dataclasses.replace(checkpoint.contract().canvas, min_size_px=200, max_size_px=300)
+    batch = preprocess([scene(1)], canvas)
+    counts = []
+    for config in (checkpoint.config, strict):
+        model = dataclasses.replace(checkpoint, config=config)
+        session = EagerSession(model.build(), model.contract(), name="eager")
+        _, stages = session.infer_with_stages(batch.images, batch.image_sizes)
+        counts.append(int(stages[PROPOSAL_COUNTS][0]))
+    assert counts[1] < counts[0] == QUICK["rpn_post_nms_test"]
+    assert_alike(model, [scene(1)], "fixed", least=20)
 
 
 def test_more_rows_than_tensorrts_topk_takes_are_the_largest_still() -> None:

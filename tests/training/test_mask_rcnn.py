@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import (
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    fasterrcnn_mobilenet_v3_large_fpn,
     fasterrcnn_resnet50_fpn,
     fasterrcnn_resnet50_fpn_v2,
     keypointrcnn_resnet50_fpn,
@@ -31,12 +33,12 @@ def image() -> Tensor:
     return torch.rand(3, 100, 140, generator=torch.Generator().manual_seed(0))
 
 
-def freeze(model: nn.Module) -> nn.Module:
-    """torchvision's model as it is with COCO weights: frozen norms, epsilon 0."""
+def freeze(model: nn.Module, epsilon: float = 0.0) -> nn.Module:
+    """torchvision's model as it is with COCO weights: frozen norms; of ResNets with epsilon 0."""
     for parent in model.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm2d):
-                frozen = Frozen(child.num_features, eps=0.0)
+                frozen = Frozen(child.num_features, eps=epsilon)
                 frozen.load_state_dict({k: v for k, v in child.state_dict().items() if "num_" not in k})
                 setattr(parent, name, frozen)
     return model
@@ -51,14 +53,26 @@ BUILDERS = {
     "Faster R-CNN": lambda: freeze(fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, **SIZE)),
     "Keypoint R-CNN": lambda: freeze(keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None, **SIZE)),
     "Faster R-CNN v2": lambda: fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None, **SIZE),
+    "MobileNet": lambda: freeze(
+        fasterrcnn_mobilenet_v3_large_fpn(weights=None, weights_backbone=None, **SIZE), epsilon=1e-5
+    ),
+    "MobileNet from scratch": lambda: fasterrcnn_mobilenet_v3_large_fpn(
+        weights=None, weights_backbone=None, **SIZE
+    ),
+    "MobileNet 320": lambda: freeze(
+        fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, **SIZE), epsilon=1e-5
+    ),
 }
+# As torchvision publishes it: nothing else tells this model from the one of 800 px.
+FILES = {"MobileNet 320": "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"}
 
 
-@pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS.keys())
-def test_a_torchvision_checkpoint_gives_bit_identical_results(build, tmp_path: Path) -> None:
-    theirs = randomise(build(), [image()]).eval()
-    torch.save(theirs.state_dict(), tmp_path / "torchvision.pth")
-    checkpoint = load_checkpoint(tmp_path / "torchvision.pth")
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_torchvision_checkpoint_gives_bit_identical_results(name: str, tmp_path: Path) -> None:
+    theirs = randomise(BUILDERS[name](), [image()]).eval()
+    path = tmp_path / FILES.get(name, "torchvision.pth")
+    torch.save(theirs.state_dict(), path)
+    checkpoint = load_checkpoint(path)
     assert checkpoint.classes[0].name == "person"
     assert checkpoint.classes[-1].id == (1 if checkpoint.config.task == "keypoint" else 90)
     ours = checkpoint.build()
@@ -66,8 +80,21 @@ def test_a_torchvision_checkpoint_gives_bit_identical_results(build, tmp_path: P
     with torch.no_grad():
         expected, actual = theirs([image()])[0], ours([image()])[0]
     assert len(expected["scores"]) > 10
-    for name, value in expected.items():
-        assert torch.equal(actual[name], value), name
+    for key, value in expected.items():
+        assert torch.equal(actual[key], value), key
+
+
+def test_the_smaller_mobilenet_is_known_by_its_files_name(tmp_path: Path) -> None:
+    weights = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None).state_dict()
+    configs = []
+    for name in (FILES["MobileNet 320"], "renamed.pth"):
+        torch.save(weights, tmp_path / name)
+        configs.append(load_checkpoint(tmp_path / name).config)
+    assert [(c.min_size_px, c.max_size_px, c.rpn_post_nms_test) for c in configs] == [
+        (320, 640, 150),
+        (800, 1333, 1000),
+    ]
+    assert [c.rpn_score_threshold for c in configs] == [0.05, 0.05]
 
 
 def old_name(key: str) -> str:

@@ -70,6 +70,7 @@ class MaskRcnnConfig:
     rpn_post_nms_train: int = 2000  # per image
     rpn_post_nms_test: int = 1000
     rpn_nms: float = 0.7
+    rpn_score_threshold: float = 0.0  # least probability of a proposal
     rpn_foreground_iou: float = 0.7
     rpn_background_iou: float = 0.3
     rpn_samples: int = 256
@@ -250,6 +251,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         rpn_post_nms_top_n_train=config.rpn_post_nms_train,
         rpn_post_nms_top_n_test=config.rpn_post_nms_test,
         rpn_nms_thresh=config.rpn_nms,
+        rpn_score_thresh=config.rpn_score_threshold,
         rpn_fg_iou_thresh=config.rpn_foreground_iou,
         rpn_bg_iou_thresh=config.rpn_background_iou,
         rpn_batch_size_per_image=config.rpn_samples,

@@ -1,11 +1,13 @@
-"""torchvision's own checkpoints: Mask, Faster and Keypoint R-CNN, `_resnet50_fpn`, `_v2`, fine-tuned ones.
+"""torchvision's own checkpoints: Mask, Faster and Keypoint R-CNN on ResNets and MobileNet, fine-tuned ones.
 
-A bare state dict does not say how it was built; its keys and shapes do.
+A bare state dict does not say how it was built; its keys and shapes do, but for what the two MobileNets have
+different, which only the name of their file tells.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -14,9 +16,12 @@ from torchvision.models.detection import KeypointRCNN_ResNet50_FPN_Weights, Mask
 from runtime.contract import Category, Keypoints
 from runtime.errors import CheckpointError
 from training.checkpoint import Checkpoint
+from training.models.backbones import MOBILENET
+from training.models.mask_rcnn import MOBILENET as MOBILENET_CONFIG
 from training.models.mask_rcnn import V2, MaskRcnnConfig
 
 CLASS_LAYER = "roi_heads.box_predictor.cls_score.weight"
+RPN_LAYER = "rpn.head.cls_logits.weight"
 KEYPOINT_LAYER = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
 LAYERS = {"instance": "roi_heads.mask_predictor.mask_fcn_logits.weight", "keypoint": KEYPOINT_LAYER}
 # COCO's, from its person_keypoints files; pairs of points from 0.
@@ -27,12 +32,17 @@ SKELETON = (
 # Since torchvision 0.13, and before; its modules rename the old keys themselves when they load.
 FPN_LAYERS = ("backbone.fpn.layer_blocks.0.0.weight", "backbone.fpn.layer_blocks.0.weight")
 # Residual blocks in layer3 by whether they are bottlenecks: arXiv:1512.03385, table 1.
-BACKBONES = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
+RESNETS = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
+# fasterrcnn_mobilenet_v3_large_fpn, and what _320_fpn has otherwise.
+MOBILENET_FPN = dataclasses.replace(MOBILENET_CONFIG, rpn_score_threshold=0.05)
+MOBILENET_320_FPN = dataclasses.replace(
+    MOBILENET_FPN, min_size_px=320, max_size_px=640, rpn_pre_nms_test=150, rpn_post_nms_test=150
+)
 
 
 def is_torchvision(content: dict[str, Any]) -> bool:
     """Whether these are the keys of torchvision's MaskRCNN, FasterRCNN or KeypointRCNN."""
-    return CLASS_LAYER in content and "backbone.body.conv1.weight" in content
+    return {CLASS_LAYER, RPN_LAYER} <= content.keys()
 
 
 def from_torchvision(
@@ -44,28 +54,23 @@ def from_torchvision(
     missing or the layout is unknown.
     """
     num_classes = state_dict[CLASS_LAYER].shape[0]
-    layer3 = {key.split(".")[3] for key in state_dict if key.startswith("backbone.body.layer3.")}
-    layout = (len(layer3), "backbone.body.layer3.0.conv3.weight" in state_dict)
-    if layout not in BACKBONES:
-        raise CheckpointError(
-            f"{source}: a backbone with {len(layer3)} blocks in layer3 is not supported yet."
-        )
-    second_version = "roi_heads.box_head.0.0.weight" in state_dict
-    base = V2 if second_version else MaskRcnnConfig()
+    base = _base(state_dict, source)
     task = next((task for task, layer in LAYERS.items() if layer in state_dict), "detection")
     keypoints = _keypoints(state_dict[KEYPOINT_LAYER].shape[1]) if task == "keypoint" else None
     is_coco_person = task == "keypoint" and num_classes == 2 and class_names is None
-    trained_norm = "backbone.body.bn1.num_batches_tracked" in state_dict
+    trained_norm = any(
+        key.startswith("backbone.body.") and key.endswith("num_batches_tracked") for key in state_dict
+    )
+    # torchvision sets the frozen norms' epsilon to 0 for the COCO weights of its first ResNets.
+    frozen_epsilon = base.frozen_bn_epsilon if trained_norm or base.backbone == MOBILENET else 0.0
     config = dataclasses.replace(
         base,
         task=task,
         num_keypoints=len(keypoints.names) if keypoints else base.num_keypoints,
         num_classes=num_classes,
-        backbone=BACKBONES[layout],
         fpn_channels=next(state_dict[key].shape[0] for key in FPN_LAYERS if key in state_dict),
         norm="bn" if trained_norm else "frozen_bn",
-        # torchvision sets the frozen norms' epsilon to 0 for the COCO weights of the first version.
-        frozen_bn_epsilon=base.frozen_bn_epsilon if trained_norm else 0.0,
+        frozen_bn_epsilon=frozen_epsilon,
     )
     return Checkpoint(
         config=config,
@@ -75,6 +80,21 @@ def from_torchvision(
         keypoints=keypoints,
         sha256=sha256,
     )
+
+
+def _base(state_dict: dict[str, Tensor], source: str) -> MaskRcnnConfig:
+    """The builder of torchvision's that the weights are of, with its backbone."""
+    if "backbone.body.16.0.weight" in state_dict:  # MobileNetV3-large's last convolution
+        return MOBILENET_320_FPN if "_320_" in Path(source).name else MOBILENET_FPN
+    layer3 = {key.split(".")[3] for key in state_dict if key.startswith("backbone.body.layer3.")}
+    layout = (len(layer3), "backbone.body.layer3.0.conv3.weight" in state_dict)
+    if layout not in RESNETS:
+        raise CheckpointError(
+            f"{source}: a backbone with {len(layer3)} blocks in layer3 is none of torchvision's "
+            f"{', '.join(RESNETS.values())} and {MOBILENET}."
+        )
+    second_version = "roi_heads.box_head.0.0.weight" in state_dict
+    return dataclasses.replace(V2 if second_version else MaskRcnnConfig(), backbone=RESNETS[layout])
 
 
 def _keypoints(count: int) -> Keypoints:
