@@ -1,4 +1,4 @@
-"""Keypoint R-CNN through every stage, with random weights; trained: tests/full/test_overfit.py."""
+"""Keypoint R-CNN through every stage, with random weights; trained: tests/full/test_keypoints.py."""
 
 from __future__ import annotations
 

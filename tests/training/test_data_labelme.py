@@ -115,6 +115,8 @@ FAULTS: list[tuple[Any, str, str]] = [
     (shape(" ", SQUARE), "no_class", "label is empty"),
     ({"points": SQUARE}, "malformed", "no field 'label'"),
     (shape("n", [[4, 6], [6, 7]], "mask", mask="?"), "unreadable_mask", "mask is not base64"),
+    (shape("n", [[4, 6], [6, 7]], "mask", mask="é"), "unreadable_mask", "mask is not base64"),
+    (shape("nut", SQUARE, group_id=[1]), "malformed", "'group_id' is [1], expected a number or none"),
     (shape("n", [[4, 6], [6, 7]], "mask", mask="AAAA"), "unreadable_mask", "mask of 3 bytes is not a PNG"),
     (shape("n", [[4, 6], [7, 7]], "mask", mask=png(PART)), "mask_size", "mask is 3 x 2 px, expected width x"),
     (shape("n", [[38, 6], [40, 7]], "mask", mask=png(PART)), "outside_image", "mask covers columns 38 to 40"),

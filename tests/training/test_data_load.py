@@ -87,6 +87,7 @@ def test_the_named_format_picks_among_several(
         ("{", "not JSON"),
         ("\xff", "not JSON"),
         ("[]", "a JSON list, expected COCO"),
+        ("[" * 100_000, "not JSON"),
         ('[{"image_id": 1, "category_id": 1, "score": 0.5}]', "a JSON list, expected COCO"),
         ("{}", "an object with the keys (none), expected COCO"),
         ('{"images": [], "annotations": []}', "an object with the keys images, annotations, expected COCO"),
@@ -113,6 +114,8 @@ def test_a_wrongly_named_format_is_refused(
         load_dataset(write_dataset(coco_document), format="via")
     with pytest.raises(DataError, match=r"not a COCO instance file, .*--format auto"):
         load_dataset(write_dataset(via_document), format="coco")
+    with pytest.raises(DataError, match=r"expected folders in it with images/ and masks/"):
+        load_dataset(write_dataset(coco_document), format="instance-masks")
     with pytest.raises(
         DataError, match="format is 'pascal', expected one of auto, coco, via, labelme, yolo, "
     ):
@@ -122,6 +125,8 @@ def test_a_wrongly_named_format_is_refused(
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.json: no such file or folder, .*--data synthetic"):
         load_dataset(tmp_path / "absent.json")
+    with pytest.raises(DataError, match="aaa: no such file or folder"):
+        load_dataset("a" * 5000)
     with pytest.raises(DataError, match=r"0 JSON files in it .*--data FILE --format via"):
         load_dataset(tmp_path)
 

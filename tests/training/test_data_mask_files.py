@@ -102,6 +102,12 @@ def foreign_class(folder: Path) -> None:
     save_16_bit(np.where(IDS == 1, 2001, 0).astype(np.uint16), folder / "masks" / "b.png")
 
 
+def test_classes_in_another_encoding_are_no_names(folder: Path) -> None:
+    (folder / "classes.txt").write_bytes("Schlüssel\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"classes\.txt: not text in UTF-8"):
+        load_dataset(folder)
+
+
 @pytest.mark.parametrize(
     ("fault", "reason", "detail"),
     [

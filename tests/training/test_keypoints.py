@@ -65,10 +65,11 @@ def test_a_bad_point_is_named_with_its_annotation(
         load_dataset(write_dataset(people))
 
 
-def test_a_skeleton_of_points_that_are_not_there_is_refused(
-    people: dict[str, Any], write_dataset: Write
+@pytest.mark.parametrize("skeleton", [[[1, 4]], [[1]], 3, {"a": 1}])
+def test_a_skeleton_that_is_no_pairs_of_the_points_is_refused(
+    skeleton: Any, people: dict[str, Any], write_dataset: Write
 ) -> None:
-    people["categories"][0]["skeleton"] = [[1, 4]]
+    people["categories"][0]["skeleton"] = skeleton
     with pytest.raises(DataError, match="pairs of numbers from 1 to 3"):
         load_dataset(write_dataset(people))
 

@@ -25,7 +25,7 @@ def keypoint_layout(categories: list[Any], annotation_file: Path) -> Keypoints |
 
 
 def _layout(category: dict[str, Any], annotation_file: Path) -> Keypoints:
-    names, skeleton = category["keypoints"], category.get("skeleton", [])
+    names, skeleton = category["keypoints"], category.get("skeleton") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(
             f"{annotation_file}: 'keypoints' of a category is {names!r}, expected a list of names."
@@ -35,7 +35,7 @@ def _layout(category: dict[str, Any], annotation_file: Path) -> Keypoints:
         joined = tuple((int(a) - 1, int(b) - 1) for a, b in skeleton if a in places and b in places)
     except (TypeError, ValueError):
         joined = ()
-    if len(joined) != len(skeleton):
+    if not isinstance(skeleton, list) or len(joined) != len(skeleton):
         raise DataError(
             f"{annotation_file}: 'skeleton' of a category is {checks.brief(skeleton)}, expected pairs of "
             f"numbers from 1 to {len(names)}. Mend that entry."

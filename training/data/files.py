@@ -20,7 +20,7 @@ def read_json(path: Path) -> Any:
             f"{path}: cannot be read ({error.strerror}), expected an annotation file in JSON. "
             "Check the path given to --data."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path}: not JSON ({error}), expected annotations. Export it from the annotation tool again."
         ) from error

@@ -20,8 +20,8 @@ from training.data.sample import Dataset
 
 
 def is_instance_masks(folder: Path) -> bool:
-    """Whether any folder in it has images/ and masks/."""
-    return any(_is_one(child) for child in folder.iterdir())
+    """Whether it is a folder with folders in it that have images/ and masks/."""
+    return folder.is_dir() and any(_is_one(child) for child in folder.iterdir())
 
 
 def read_instance_masks(folder: Path, skip_bad: bool, class_name: str) -> Dataset:

@@ -80,6 +80,8 @@ def _part(shape: Any, number: int, size: tuple[int, int]) -> tuple[tuple[str, An
     if not label:
         raise Flaw("no_class", "label is empty, expected a class name")
     group = shape.get("group_id")
+    if not isinstance(group, int | str | None):
+        raise Flaw("malformed", f"'group_id' is {checks.brief(group)}, expected a number or none")
     rle = shape_rle(shape, size)
     masks.checked_area(rle)
     return (label, ("alone", number) if group is None else group), rle

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 from typing import Any
 
@@ -61,7 +60,7 @@ def _placed(text: str, corners: list[tuple[float, float]], size: tuple[int, int]
     """A PNG's non-zero pixels, in an image of `size`; corners: its first and its last (column, row)."""
     try:
         data = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
-    except binascii.Error as error:
+    except ValueError as error:
         raise Flaw("unreadable_mask", f"mask is not base64 ({error})") from None
     part = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
     if part is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,9 @@ def _synthetic(spec: str) -> Dataset:
 def _path_and_split(spec: str) -> tuple[Path, str | None]:
     before, colon, split = spec.rpartition(":")
     for path, part in ((Path(spec), None), (Path(before), split)):
-        if (colon or part is None) and path.exists():
-            return path, part
+        with suppress(OSError):  # a name too long for a path
+            if (colon or part is None) and path.exists():
+                return path, part
     raise DataError(
         f"{spec}: no such file or folder, expected annotations in JSON, a YOLO data set in YAML, a folder "
         "with one of these or of masks, or synthetic[:COUNT[:SEED]]. To try without data: "

@@ -100,7 +100,11 @@ def read_values(path: Path) -> NDArray[np.int64]:
 def _classes(file: Path) -> tuple[Category, ...]:
     if not file.is_file():
         return ()
-    names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not text in UTF-8 ({error.reason}). Save it as such.") from error
+    names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names or len(set(names)) != len(names):
         raise DataError(f"{file}: {checks.brief(names)}, expected different names, one a line. Mend it.")
     return tuple(Category(number, name) for number, name in enumerate(names, start=1))

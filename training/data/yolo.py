@@ -77,7 +77,7 @@ def _place(root: Path, stated: str) -> Path:
 def _parsed(path: Path) -> Any:
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path}: not YAML that can be read ({error}). Mend the file.") from error
 
 
@@ -103,7 +103,7 @@ def _image_files(places: list[Path], path: Path, problems: Problems) -> list[Pat
                     raise Flaw("missing_image", f"{label} has no image in {place}, expected one of its name")
             found += here
         elif place.is_file():
-            lines = place.read_text(encoding="utf-8").splitlines()
+            lines = place.read_text(encoding="utf-8", errors="replace").splitlines()
             found += [place.parent / line.strip() for line in lines if line.strip()]
         else:
             raise DataError(
