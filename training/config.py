@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from training.models import MaskRcnnConfig
 from training.models.mask_rcnn import C4, MOBILENET
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # Lightning's names
+MOST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,18 @@ class TrainConfig:
                 raise MaskrtError(f"training configuration: {name} is {got!r}, expected one of {allowed}.")
         for least, names in (
             (1, ("epochs", "batch", "accumulate", "devices", "nodes")),
-            (0, ("lr", "scale_lr", "lr_images", "clip", "workers", "ema_decay", "save_every_iterations")),
+            (0, ("lr", "scale_lr", "lr_images", "weight_decay", "warmup_iterations", "clip", "ema_decay")),
+            (0, ("save_every_iterations", "seed", "workers")),
         ):
             for name in names:
                 if not getattr(self, name) >= least:
                     raise MaskrtError(
                         f"training configuration: {name} is {getattr(self, name)}, expected at least {least}."
                     )
+        if self.seed > MOST_SEED:
+            raise MaskrtError(
+                f"training configuration: seed is {self.seed}, expected at most {MOST_SEED}, as numpy's."
+            )
         if self.ema_decay >= 1:
             raise MaskrtError(
                 f"training configuration: ema_decay is {self.ema_decay}, expected below 1, e.g. 0.999."
@@ -151,10 +158,15 @@ def _parse(text: str, example: Any) -> Any:
     if isinstance(example, str):
         return text
     value = ast.literal_eval(f"({text},)" if isinstance(example, tuple) and "," not in text else text)
-    if isinstance(example, bool) != isinstance(value, bool):
+    if not _is_like(value, example):
         raise ValueError(text)
-    if isinstance(example, float) and isinstance(value, int):
-        return float(value)
-    if not isinstance(value, type(example)):
-        raise ValueError(text)
-    return value
+    return float(value) if isinstance(example, float) else value
+
+
+def _is_like(value: Any, example: Any) -> bool:
+    """Of the same type, down to a tuple's elements, which are all of one; whole numbers pass for float."""
+    if isinstance(example, tuple):
+        return isinstance(value, tuple) and all(_is_like(each, example[0]) for each in value)
+    if isinstance(example, float):
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is type(example)

@@ -232,6 +232,13 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
         ("optimizer=adam", "optimizer is 'adam', expected one of"),
         ("augment=strong", "augment is 'strong', expected one of"),
         ("batch=0", "batch is 0, expected at least 1"),
+        ("seed=-1", "seed is -1, expected at least 0"),
+        ("seed=4294967296", "seed is 4294967296, expected at most 4294967295"),
+        ("weight_decay=-1", "weight_decay is -1.0, expected at least 0"),
+        ("nms=2", "nms is 2.0, expected 0 to 1"),
+        ("lr=1e400", "--set lr=1e400: expected float"),
+        ("mean=(),()", "--set mean=(),(): expected tuple like"),
+        ("anchor_ratios=None", "--set anchor_ratios=None: expected tuple like"),
         ("mean=1,2", "expected three numbers"),
     ],
 )

@@ -22,6 +22,7 @@ from training.models.anchors import anchor_generator
 from training.models.backbones import BACKBONES, NORMS, C4Backbone, FpnBackbone, build_body, norm_layer
 from training.models.c4 import Res5Head, SharedRes5
 from training.models.keypoint_rcnn import keypoint_branch
+from training.models.limits import check_ranges
 from training.models.mask_branch import (
     MASK_ACTIVATIONS,
     MASK_HEADS,
@@ -117,11 +118,7 @@ class MaskRcnnConfig:
         ):
             if got not in allowed:
                 raise CheckpointError(f"model configuration: {name} is {got!r}, expected one of {allowed}.")
-        if len(self.mean) != 3 or len(self.std) != 3 or not self.mask_convs or min(self.std) <= 0:
-            raise CheckpointError(
-                f"model configuration: mean {self.mean}, std {self.std}, mask_convs {self.mask_convs}; "
-                "expected three numbers, three above 0, and at least one layer."
-            )
+        check_ranges(vars(self))
         if self.mask_class_agnostic and self.mask_activation == "softmax":
             raise CheckpointError(
                 "model configuration: mask_activation is 'softmax' with mask_class_agnostic, expected "
@@ -144,11 +141,6 @@ class MaskRcnnConfig:
                 f"model configuration: anchor_sizes_px is of {len(self.anchor_sizes_px)} levels, but the "
                 f"RPN of {self.backbone} with neck {self.neck} reads {', '.join(levels)}. Start from its own "
                 "preset: maskrt train --preset c4 or mobilenet"
-            )
-        if self.num_classes < 2:
-            raise CheckpointError(
-                f"model configuration: num_classes is {self.num_classes}, expected at least 2 "
-                "(background and one class)."
             )
 
     @property
