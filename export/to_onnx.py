@@ -176,8 +176,9 @@ def command(
         raise ExportError("--dynamic leaves batch, height and width open: give them, or --dynamic, not both.")
     if not dynamic:
         batch = batch or 1
-        height = height or round_up(loaded.config.min_size_px, CANVAS_STRIDE)
-        width = width or round_up(loaded.config.max_size_px, CANVAS_STRIDE)
+        config = loaded.config
+        height = round_up(config.min_size_px, CANVAS_STRIDE) if height is None else height
+        width = round_up(config.max_size_px, CANVAS_STRIDE) if width is None else width
     contract = loaded.contract(
         height_px=height, width_px=width, batch=batch, dtype=dtype, detections=detections
     )

@@ -62,19 +62,23 @@ def coco_evaluation(truth: Any, predictions: list[dict[str, Any]], name: str) ->
     # AP by that of the points' extent, as where a results file has nothing but points.
     hidden = set() if name == "box" else {"bbox"}
     if name == "keypoint":
-        _check_points(truth)
+        annotations = truth.dataset["annotations"]
+        check_points({len(one["keypoints"]) // 3 for one in annotations if one.get("keypoints")})
     rows = [{k: v for k, v in row.items() if k not in hidden} for row in predictions]
     with silence():
         return COCOeval(truth, truth.loadRes(rows) if rows else _nothing(truth), IOU_TYPES[name])
 
 
-def _check_points(truth: Any) -> None:
-    """OKS weighs each point by how well people agree on it, which is known of COCO's person alone."""
-    counts = {len(one["keypoints"]) // 3 for one in truth.dataset["annotations"] if one.get("keypoints")}
+def check_points(counts: set[int]) -> None:
+    """OKS weighs each point by how well people agree on it, which is known of COCO's person alone.
+
+    counts: the points that annotations have. Raises DataError for others than its 17.
+    """
     if counts != {COCO_POINTS}:
         raise DataError(
             f"keypoint AP: the annotations have {sorted(counts) or 'no'} points an object, expected COCO's "
             f"{COCO_POINTS} of a person: how exactly others are to be met (OKS's sigmas) nobody has measured."
+            " Go on without AP: leave --val out."
         )
 
 

@@ -191,6 +191,14 @@ def parse_checkpoint(content: dict[str, Any], sha256: str, source: str) -> Check
             f"{source}: checkpoint format {content['format']}, this maskrt reads {FORMAT_VERSION}. "
             "Upgrade maskrt."
         )
+    for name in ("config", "state_dict", "metrics", "provenance"):
+        if not isinstance(content.get(name), dict):
+            raise CheckpointError(
+                f"{source}: not a maskrt checkpoint: its {name} is a {type(content.get(name)).__name__}, "
+                "expected a dictionary."
+            )
+    if other := [key for key, value in content["state_dict"].items() if not isinstance(value, Tensor)]:
+        raise CheckpointError(f"{source}: not a maskrt checkpoint: its weight {other[0]!r} is no tensor.")
     try:
         return Checkpoint(
             config=MaskRcnnConfig.from_dict(content["config"]),

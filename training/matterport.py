@@ -24,7 +24,7 @@ from training.data import masks
 from training.data.problems import Flaw, Problems
 from training.data.sample import Instance, Sample
 from training.matterport_config import Config, settings
-from training.train import train as train_detector
+from training.run import train as train_detector
 
 __all__ = ["Config", "Dataset", "train"]
 

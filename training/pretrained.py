@@ -8,7 +8,7 @@ from typing import Any
 from torchvision.models import get_model_weights
 from torchvision.models.detection import FasterRCNN
 
-from runtime.contract import Category
+from runtime.contract import Category, Keypoints
 from runtime.errors import CheckpointError
 from training.checkpoint import Checkpoint, read_weights_file
 from training.models import MaskRcnnConfig
@@ -16,6 +16,8 @@ from training.models import MaskRcnnConfig
 # The layers whose outputs are the classes' own; those of masks unless all classes share them.
 BOX_LAYERS = ("roi_heads.box_predictor.",)
 MASK_LAYERS = ("roi_heads.mask_predictor.mask_fcn_logits.", "roi_heads.mask_predictor.logits.")
+POINT_LAYERS = ("roi_heads.keypoint_predictor.",)
+BRANCHES = ("roi_heads.mask_", "roi_heads.keypoint_")
 OWN = ("fc.", "classifier.")  # a classifier's last layers
 BODY, RES5 = "backbone.body.", "roi_heads.box_head.res5."
 
@@ -65,16 +67,22 @@ def _detector_key(key: str, config: MaskRcnnConfig) -> str:
     return BODY + key.removeprefix("features.")  # MobileNet's prefix; ResNets have none
 
 
-def load_detector(model: FasterRCNN, start: Checkpoint, classes: tuple[Category, ...]) -> list[str]:
-    """Put a detector's weights into `model`, in place; those of its classes only where they are `classes`.
+def load_detector(
+    model: FasterRCNN, start: Checkpoint, classes: tuple[Category, ...], keypoints: Keypoints | None = None
+) -> list[str]:
+    """Put a detector's weights into `model`, in place; those of its classes only where they are `classes`,
+    those of its points only where they are `keypoints`, and of a branch only where both have it.
 
     Returns the names of the tensors left out. Raises CheckpointError where any other does not fit.
     """
-    same = [c.name for c in start.classes] == [c.name for c in classes]
     given = start.build().state_dict()
     own = model.state_dict()
-    of_classes = BOX_LAYERS if start.config.mask_class_agnostic else (*BOX_LAYERS, *MASK_LAYERS)
-    left_out = [] if same else [key for key in own if key.startswith(of_classes)]
+    differ = tuple(branch for branch in BRANCHES if not any(key.startswith(branch) for key in given))
+    if [c.name for c in start.classes] != [c.name for c in classes]:
+        differ += BOX_LAYERS if start.config.mask_class_agnostic else (*BOX_LAYERS, *MASK_LAYERS)
+    if start.keypoints and keypoints and start.keypoints.names != keypoints.names:
+        differ += POINT_LAYERS
+    left_out = [key for key in own if key.startswith(differ)]
     wanted = [key for key in own if key not in left_out and not key.endswith("num_batches_tracked")]
     if unfit := [key for key in wanted if key not in given or given[key].shape != own[key].shape]:
         raise CheckpointError(

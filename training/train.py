@@ -3,175 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import logging
-import warnings
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import lightning
 import torch
 import typer
-from lightning.pytorch.utilities import rank_zero_only
-from torchvision.models.detection import FasterRCNN
 
 import training.data as data
 from runtime.cli import run
-from runtime.cli import say as say_always
 from runtime.coco_metrics import KINDS
-from runtime.contract import Category, Keypoints
-from runtime.errors import CheckpointError, DataError, InterruptedTrainingError, MaskrtError
-from runtime.files import write_text
-from runtime.predictor import Predictor
+from runtime.errors import MaskrtError
 from runtime.siblings import load_checkpoint
-from training.checkpoint import Checkpoint, read_checkpoint
-from training.config import PRESETS, QAT, TrainConfig, override
-from training.eager import EagerSession
-from training.fit import DetectorModule, first_batches
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.plots import plot_curves, plot_predictions
-from training.pretrained import load_backbone, load_detector
-from training.qat import fake_quantise, observe, plain_weights
-from training.resume import Position, find_position
-from training.saving import record
-from training.trainer import check_settings, make_trainer
-
-OBSERVED_BATCHES = 8  # from which the scales of --qat begin
-say = rank_zero_only(say_always)  # once, however many processes train
-
-
-def train(
-    dataset: data.Dataset,
-    validation: data.Dataset | None,
-    model_config: MaskRcnnConfig,
-    config: TrainConfig,
-    output: Path,
-    *,
-    backbone_weights: str | None = None,
-    start: Checkpoint | None = None,
-    qat: bool = False,
-    resume: bool = False,
-    provenance: dict[str, Any] | None = None,
-) -> Checkpoint:
-    """Train, leaving best.pt, last.pt, metrics.csv, TensorBoard logs and two PNGs in `output`.
-
-    start: a detector whose weights to begin with; `model_config` should come from its own. qat: go on with it
-    in eight bits (training/qat.py), with its classes.
-    resume: go on from the last save in `output`. Raises CheckpointError where there is none,
-    DataError where the validation set has other classes.
-    """
-    if qat and start is not None:
-        dataset = dataset.with_classes(start.classes)
-    if validation is not None:
-        validation = validation.with_classes(dataset.classes)
-    check_settings(config, len(dataset), has_validation=validation is not None, qat=qat)
-    _quiet()
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
-    model_config = dataclasses.replace(model_config, num_classes=len(dataset.classes) + 1)
-    keypoints = None
-    if model_config.task == "keypoint":
-        keypoints = check_keypoints(dataset)
-        model_config = dataclasses.replace(model_config, num_keypoints=len(keypoints.names))
-    template = Checkpoint(
-        config=model_config,
-        classes=dataset.classes,
-        keypoints=keypoints,
-        state_dict={},
-        provenance={"train_config": dataclasses.asdict(config), **(provenance or {})},
-    )
-    position = Position()
-    run_record = record(template, config, len(dataset), qat)
-    if resume:
-        position = find_position(output, run_record, config)
-    elif (output / "last.ckpt").exists():
-        raise CheckpointError(
-            f"{output / 'last.ckpt'}: the folder holds another run. Go on with it: --resume; "
-            "or choose another: -o FOLDER."
-        )
-    model = build_mask_rcnn(model_config)
-    if not resume:
-        begin(model, model_config, config, dataset.classes, backbone_weights, start)
-    contract = template.contract()
-    if qat:
-        fake_quantise(model)
-        if not resume:
-            first = first_batches(dataset, contract.canvas, config)
-            observe(model, islice(first, OBSERVED_BATCHES))
-    module = DetectorModule(
-        model,
-        config,
-        contract,
-        dataset,
-        validation,
-        epoch=position.epoch,
-        batches_done=position.batches_done,
-    )
-    trainer = make_trainer(config, template, run_record, output)
-    try:
-        trainer.fit(module, ckpt_path=str(output / "last.ckpt") if resume else None)
-    except (KeyboardInterrupt, SystemExit) as stopped:  # Lightning ends the process on Ctrl-C, without a word
-        raise InterruptedTrainingError(
-            f"interrupted; what was finished is in {output}. Go on after the last save: the same "
-            "command with --resume"
-        ) from stopped
-    except FloatingPointError as error:
-        raise MaskrtError(f"training diverged: {error}. Lower --lr or set --set clip=1.") from error
-    if trainer.is_global_zero:
-        plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png")
-        session = EagerSession(model.eval().cpu(), contract, name="model")
-        plot_predictions(Predictor(session), validation or dataset, output / "predictions.png")
-        write_text(output / "metrics.json", json.dumps(module.metrics, indent=1))
-    return dataclasses.replace(template, state_dict=plain_weights(model), metrics=module.metrics)
-
-
-def begin(
-    model: FasterRCNN,
-    model_config: MaskRcnnConfig,
-    config: TrainConfig,
-    classes: tuple[Category, ...],
-    backbone_weights: str | None,
-    start: Checkpoint | None,
-) -> None:
-    """Give a new model the weights to start with. Raises MaskrtError where frozen layers would be random."""
-    if start is not None:
-        left_out = load_detector(model, start, classes)
-        if left_out:
-            say(f"left out, as the classes differ: {', '.join(left_out)}")
-    elif backbone_weights:
-        load_backbone(model, model_config, backbone_weights)
-    elif model_config.norm == "frozen_bn":
-        raise MaskrtError(
-            "frozen batch norms around random weights learn nothing. Give the backbone that they belong to "
-            "(--backbone imagenet, or a file), or a detector (--from), or train the norms: --set norm=bn"
-        )
-    elif config.layers != "all":
-        raise MaskrtError(
-            f"--layers {config.layers}: the layers that do not learn are random. Start from weights: "
-            "--from CHECKPOINT or --backbone imagenet"
-        )
-
-
-def check_keypoints(dataset: data.Dataset) -> Keypoints:
-    """What the points of the data set are. Raises DataError where it has none to learn."""
-    if dataset.keypoints is None:
-        raise DataError(
-            f"{dataset.name}: no keypoints, or a different set a category, so task=keypoint has nothing to "
-            "learn. Use a COCO file with one, such as person_keypoints_train2017.json"
-        )
-    return dataset.keypoints
+from training.checkpoint import read_checkpoint
+from training.config import PRESETS, QAT, override
+from training.run import say, train
 
 
 def _names(dataset: data.Dataset) -> list[str]:
     return [c.name for c in dataset.classes]
-
-
-def _quiet() -> None:
-    """Keep Lightning's advertising and advice to developers off the user's terminal."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
-    warnings.filterwarnings("ignore", module="torch")
 
 
 def command(

@@ -30,11 +30,19 @@ FOREIGN = {
 def load_checkpoint(path: str | os.PathLike[str], class_names: list[str] | None = None) -> Checkpoint:
     """Read a checkpoint of maskrt, or one of `FOREIGN`, which are recognised by their keys.
 
-    class_names: for a foreign file whose classes are not COCO's. Raises CheckpointError for anything else.
+    class_names: for a foreign file whose classes are not COCO's. Raises CheckpointError for anything else,
+    and for other names than a file has itself.
     """
     content, sha256 = _read(path)
     if is_maskrt_checkpoint(content):
-        return parse_checkpoint(content, sha256, str(path))
+        checkpoint = parse_checkpoint(content, sha256, str(path))
+        own = [c.name for c in checkpoint.classes]
+        if class_names not in (None, own):
+            raise CheckpointError(
+                f"{path}: names its classes itself: {', '.join(own[:5])}{', …' if len(own) > 5 else ''}; "
+                f"{', '.join(class_names[:5])} were given. Leave --classes out."
+            )
+        return checkpoint
     for recognises, read in FOREIGN.values():
         if recognises(content):
             return read(content, class_names=class_names, sha256=sha256, source=str(path))

@@ -42,7 +42,7 @@ MOBILENET_320_FPN = dataclasses.replace(
 
 def is_torchvision(content: dict[str, Any]) -> bool:
     """Whether these are the keys of torchvision's MaskRCNN, FasterRCNN or KeypointRCNN."""
-    return {CLASS_LAYER, RPN_LAYER} <= content.keys()
+    return all(isinstance(content.get(layer), Tensor) for layer in (CLASS_LAYER, RPN_LAYER))
 
 
 def from_torchvision(

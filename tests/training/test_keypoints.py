@@ -18,7 +18,7 @@ from training.config import TrainConfig
 from training.data import load_dataset
 from training.loader import TrainingImages
 from training.models import MaskRcnnConfig
-from training.train import train
+from training.run import train
 
 NAMES = ["nose", "left_hand", "right_hand"]
 AS_IT_IS = Canvas(30, 40, 32, None, None, "uint8")  # the pictures of write_dataset are 30 x 40 pixels

@@ -16,7 +16,7 @@ from training import train as train_module
 from training import trainer as trainer_module
 from training.checkpoint import read_checkpoint
 from training.config import SMALL, override
-from training.fit import lr_factor
+from training.fit import DetectorModule, lr_factor
 from training.progress import LossBar
 
 
@@ -62,7 +62,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     save_every: int, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = []
-    step = train_module.DetectorModule.training_step
+    step = DetectorModule.training_step
 
     def killed(self, batch, index):
         if self.current_epoch == 2 and index == 1:
@@ -83,7 +83,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
         "--set",
         f"save_every_iterations={save_every}",
     ]
-    monkeypatch.setattr(train_module.DetectorModule, "training_step", killed)
+    monkeypatch.setattr(DetectorModule, "training_step", killed)
     with pytest.raises(RuntimeError, match="killed"):
         train_module.main(arguments)
     assert steps[-2:] == [(1, 2), (2, 0)]
@@ -140,7 +140,7 @@ def test_ctrl_c_says_how_to_go_on(
 
     bars: list[LossBar] = []
     monkeypatch.setattr(trainer_module, "LossBar", lambda: bars.append(LossBar()) or bars[-1])
-    monkeypatch.setattr(train_module.DetectorModule, "training_step", interrupted)
+    monkeypatch.setattr(DetectorModule, "training_step", interrupted)
     assert run("--data", "synthetic:2", "-o", str(tmp_path / "run"), "--epochs", "1", *TINY) == 130
     assert "--resume" in capsys.readouterr().err
     assert bars[0].train_progress_bar.disable, "closed, or it is drawn again when Python ends"
