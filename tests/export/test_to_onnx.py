@@ -169,6 +169,7 @@ def test_export_command_is_silent_but_for_one_line(random_checkpoint: Path, tmp_
     ("arguments", "message"),
     [
         (["--height", "250", "--width", "320"], "Try --height 256 --width 320"),
+        (["--height", "0", "--width", "320"], "Try --height 32 --width 320"),
         (["--dynamic", "--height", "256"], "not both"),
         (["--dynamic", "--batch", "4"], "not both"),
         (["--dynamic", "--dtype", "int8"], "expected uint8 or float32"),

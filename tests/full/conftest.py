@@ -16,7 +16,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "maskrt
 # The command of docs/training.md, and a deeper network for less long: no more than its parity is judged on.
 DROPLETS = ["--class-name", "droplet", "--preset", "small"]
 DROPLETS_RESNET50 = [*DROPLETS, "--set", "backbone=resnet50", "--epochs", "5"]
-WITHOUT_A_PART_IN_IT = ("eager.py", "stage_hooks.py", "random_weights.py", "plots.py", "progress.py")
+WITHOUT_A_PART_IN_IT = (
+    *("eager.py", "stage_hooks.py", "random_weights.py", "plots.py", "progress.py", "limits.py"),
+    *("inspect_data.py", "faults.py", "survey.py", "matterport.py", "matterport_config.py"),
+)
 
 
 def training_key(*arguments: str) -> str:

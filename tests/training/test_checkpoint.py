@@ -82,6 +82,31 @@ def test_a_newer_format_is_refused(random_checkpoint: Path, tmp_path: Path) -> N
         load_checkpoint(newer)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"state_dict": [1]}, "its state_dict is a list, expected a dictionary"),
+        ({"state_dict": {"conv.weight": 1}}, r"its weight 'conv\.weight' is no tensor"),
+        ({"provenance": None}, "its provenance is a NoneType, expected a dictionary"),
+        ({"classes": [{"id": 1}]}, "missing or malformed"),
+        ({"keypoints": 3}, "missing or malformed"),
+    ],
+)
+def test_a_malformed_field_is_named(
+    changes: dict, message: str, random_checkpoint: Path, tmp_path: Path
+) -> None:
+    malformed = rewrite(random_checkpoint, tmp_path / "malformed.pt", **changes)
+    with pytest.raises(CheckpointError, match=rf"malformed\.pt: not a maskrt checkpoint: .*{message}"):
+        load_checkpoint(malformed)
+
+
+def test_classes_that_a_checkpoint_names_are_not_named_otherwise(random_checkpoint: Path) -> None:
+    names = [c.name for c in load_checkpoint(random_checkpoint).classes]
+    assert load_checkpoint(random_checkpoint, names).classes[0].name == names[0]
+    with pytest.raises(CheckpointError, match=r"names its classes itself: class 1, .*cat were given\. Leave"):
+        load_checkpoint(random_checkpoint, ["cat"])
+
+
 def test_missing_class_names_are_asked_for(random_checkpoint: Path, tmp_path: Path) -> None:
     nameless = rewrite(random_checkpoint, tmp_path / "nameless.pt", classes=[])
     with pytest.raises(CheckpointError, match="names for 0 classes, but its network tells 90 apart"):

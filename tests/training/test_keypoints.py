@@ -17,10 +17,12 @@ from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.data import load_dataset
 from training.loader import TrainingImages
-from training.models import MaskRcnnConfig
+from training.models import MaskRcnnConfig, build_mask_rcnn
+from training.pretrained import load_detector
 from training.run import train
 
 NAMES = ["nose", "left_hand", "right_hand"]
+POINT_LAYER = "roi_heads.keypoint_predictor.kps_score_lowres"
 AS_IT_IS = Canvas(30, 40, 32, None, None, "uint8")  # the pictures of write_dataset are 30 x 40 pixels
 Write = Callable[[dict[str, Any]], Path]
 
@@ -126,6 +128,36 @@ def test_the_loss_is_a_softmax_over_the_cells_of_the_labelled_points() -> None:
 def test_a_data_set_without_points_cannot_teach_any(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no keypoints.*person_keypoints_train2017\.json"):
         train(load_dataset("synthetic:2:0"), None, MaskRcnnConfig(task="keypoint"), TrainConfig(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["nose", "left_ear", "right_ear"], "other keypoints than those of"),
+        (NAMES, r"have \[3\] points an object, expected COCO's 17 .* leave --val out"),
+    ],
+)
+def test_validation_data_whose_points_cannot_be_judged_are_refused_at_once(
+    names: list[str], message: str, people: dict[str, Any], write_dataset: Write, tmp_path: Path
+) -> None:
+    dataset = load_dataset(write_dataset(people))
+    people["categories"][0]["keypoints"] = names
+    validation = load_dataset(write_dataset(people))
+    with pytest.raises(DataError, match=message):
+        train(dataset, validation, MaskRcnnConfig(task="keypoint"), TrainConfig(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_points_of_other_names_are_learned_anew() -> None:
+    config = MaskRcnnConfig(
+        task="keypoint", num_classes=2, backbone="resnet18", num_keypoints=3, keypoint_convs=(8,)
+    )
+    weights = build_mask_rcnn(config).state_dict()
+    start = Checkpoint(config, (Category(1, "person"),), weights, keypoints=Keypoints(tuple(NAMES), ()))
+    other = Keypoints(("tail", *NAMES[1:]), ())
+    assert load_detector(start.build(), start, start.classes, start.keypoints) == []
+    left_out = load_detector(start.build(), start, start.classes, other)
+    assert left_out == [f"{POINT_LAYER}.weight", f"{POINT_LAYER}.bias"]
 
 
 def test_a_checkpoint_names_as_many_points_as_it_finds() -> None:

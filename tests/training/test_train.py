@@ -10,14 +10,17 @@ import pytest
 import torch
 
 from runtime.contract import LEARNED_SCALES
-from runtime.errors import MaskrtError
-from tests.training.runs import TINY, read, run, weights
+from runtime.errors import ImageError, MaskrtError
+from runtime.files import claimed_folder
+from tests.training.runs import SETTINGS, TINY, read, run, weights
 from training import train as train_module
 from training import trainer as trainer_module
 from training.checkpoint import read_checkpoint
 from training.config import SMALL, override
+from training.data import load_dataset
 from training.fit import DetectorModule, lr_factor
 from training.progress import LossBar
+from training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +205,30 @@ def test_other_classes_in_the_validation_set_are_refused(
     data = coco(tmp_path, [[10, 10, 60, 10, 60, 60, 10, 60]])
     assert run("--data", str(data), "--val", "synthetic:2", "-o", str(tmp_path / "run"), *TINY) == 2
     assert "not among those of the model" in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").write_text("mine")
+    assert run("--data", "synthetic:2", "-o", str(tmp_path / "run"), *TINY) == 2
+    assert f"{tmp_path / 'run'}: cannot be written" in capsys.readouterr().err
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with claimed_folder(tmp_path / "run"):
+        assert run("--data", "synthetic:2", "-o", str(tmp_path / "run"), *TINY) == 2
+    assert "another run is writing into it" in capsys.readouterr().err
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_an_image_that_a_loading_process_cannot_read_any_more_is_one_sentence(tmp_path: Path) -> None:
+    dataset = load_dataset(coco(tmp_path, [[10, 10, 60, 10, 60, 60, 10, 60]]))
+    (tmp_path / "a.png").unlink()
+    fields = dict(pair.split("=") for pair in SETTINGS if not pair.startswith("precision"))
+    config = override(SMALL[1], {"workers": "1", "epochs": "1", "precision": "32-true"})
+    with pytest.raises(ImageError) as stopped:
+        train(dataset, None, override(SMALL[0], fields), config, tmp_path / "run")
+    assert str(stopped.value).startswith(f"{tmp_path / 'a.png'}: ")
 
 
 def test_a_diverging_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

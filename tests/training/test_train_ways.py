@@ -80,6 +80,14 @@ def test_of_a_checkpoint_of_the_same_classes_nothing_is_left_out() -> None:
     )
 
 
+def test_a_branch_that_the_start_has_not_is_learned_anew() -> None:
+    start, new = checkpoint("cat"), checkpoint("cat", task="detection")
+    model = new.build()
+    assert load_detector(model, start, new.classes) == [], "boxes alone are a part of what the start has"
+    left_out = load_detector(start.build(), new, start.classes)
+    assert left_out == [key for key in start.state_dict if key.startswith("roi_heads.mask_")]
+
+
 def test_a_bare_state_dict_of_unknown_classes_is_started_from_by_naming_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
