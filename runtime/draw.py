@@ -44,7 +44,7 @@ def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
         )  # a table is quicker than arithmetic on pixels
         region[:] = cv2.copyTo(blended, bits, region.copy())
         contours, _ = cv2.findContours(
-            bits, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(crop.left, crop.top)
+            bits, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(crop.left, crop.top)
         )
         cv2.drawContours(canvas, contours, -1, class_colour(int(label)), thickness, cv2.LINE_AA)
     if result.keypoints is not None:
