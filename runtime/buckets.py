@@ -33,6 +33,7 @@ class BucketFile:
     max_pixels: int = MAX_PIXELS
     still = True
     live = False
+    length = 1
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
         """The image, or why not."""

@@ -60,4 +60,8 @@ class Source(Protocol):
     def still(self) -> bool:
         """Whether it is one picture, which may be decoded beside others."""
 
+    @property
+    def length(self) -> int | None:
+        """Frames to come, as far as that is known beforehand."""
+
     def frames(self) -> Generator[Frame | Skipped, None, None]: ...  # noqa: D102

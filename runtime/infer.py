@@ -137,7 +137,8 @@ def _run(
     pipeline: Pipeline | RayPipeline, sources: list[Source], sinks: list[Sink], tally: Tally, output: Path
 ) -> None:
     live = all(source.live for source in sources)
-    known = len(sources) if all(source.still for source in sources) else None
+    lengths = [source.length for source in sources]
+    known = None if None in lengths else sum(length or 0 for length in lengths)
     try:
         with closing(pipeline.run(sources)) as items:
             for item in track(items, "Inferring", total=known):

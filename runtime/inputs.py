@@ -39,6 +39,7 @@ class ImageFile:
     max_pixels: int = MAX_PIXELS
     still = True
     live = False
+    length = 1
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
         """The image, or why not."""
@@ -71,6 +72,7 @@ class ZipMember:
     max_pixels: int = MAX_PIXELS
     still = True
     live = False
+    length = 1
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
         """The image, or why not."""

@@ -47,6 +47,21 @@ class VideoFile:
     def __init__(self, name: str, *, max_pixels: int = MAX_PIXELS) -> None:
         self.name, self._max_pixels = name, max_pixels
 
+    @property
+    def length(self) -> int | None:
+        """Frames that a file here declares; a network would have to be waited for."""
+        if "://" in self.name:
+            return None
+        capture = cv2.VideoCapture(self.name)
+        declared = self._declared(capture)
+        capture.release()
+        return declared or None
+
+    def _declared(self, capture: cv2.VideoCapture) -> int:
+        """Containers without a count have one guessed from the duration, which is no promise: 0."""
+        counted = capture.isOpened() and Path(self.name).suffix.lower() in COUNTED_SUFFIXES
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if counted else 0
+
     def frames(self) -> Generator[Frame | Skipped, None, None]:
         """Frames; a Skipped where it cannot be opened, holds none, or fewer than it declares."""
         capture = cv2.VideoCapture(self.name)
@@ -55,9 +70,7 @@ class VideoFile:
             if reason:
                 yield Skipped(self.name, reason)
                 return
-            # Containers without a count have one guessed from the duration, which is no promise.
-            counted = Path(self.name).suffix.lower() in COUNTED_SUFFIXES
-            declared = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if counted else 0
+            declared = self._declared(capture)
             fps, index, count, failures = capture.get(cv2.CAP_PROP_FPS), 0, 0, 0
             while failures <= MOST_DAMAGED:
                 image = _read(capture)
@@ -99,7 +112,7 @@ class VideoFile:
 class LiveStream:
     """A camera by number, a network stream by URL, or a GStreamer pipeline, until it ends for good."""
 
-    still, live = False, True
+    still, live, length = False, True, None
 
     def __init__(self, text: str) -> None:
         self.name = text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from runtime.infer import main
+from runtime.inputs import open_inputs
 from runtime.picture_sinks import VideoWriter
 from runtime.sources import read_image
 from tests.runtime.videos import FPS, moving, read_video, write_video
@@ -195,6 +197,15 @@ def test_images_do_not_become_a_video(
     assert ended.code == 2
     assert "takes one video or camera, not 1 inputs" in ended.err
     assert not (tmp_path / "out").exists()
+
+
+def test_progress_knows_how_many_frames_will_come(video: Path, picture_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.avi").write_bytes(b"")
+    shutil.copy(video, tmp_path / "uncounted.ts")
+    names = [str(picture_file), str(video), str(tmp_path / "cut.avi"), str(tmp_path / "uncounted.ts")]
+    files = open_inputs([*names, "http://localhost/a.mp4", "0"])
+
+    assert [source.length for source in files] == [1, 10, None, None, None, None]
 
 
 def test_a_trace_tells_every_stage(command: Run, tiny_onnx: Path, video: Path, tmp_path: Path) -> None:
