@@ -167,6 +167,8 @@ def open_session(
             ".engine": f"maskrt build MODEL.onnx -o {path}",
         }.get(path.suffix, f"maskrt export CHECKPOINT -o {path}")
         raise ModelError(f"{path}: no such model file. Make one: {make}")
+    if backend != "onnxruntime" and path.suffix != ".onnx":
+        raise ModelError(f"{path}: --backend {backend} is for .onnx files, and this is none. Leave it out.")
     if path.suffix == ".onnx":
         from runtime.backends import open_onnx
 

@@ -44,8 +44,9 @@ class CocoSink:
     """All detections as one COCO results file, which gets its name when closed."""
 
     def __init__(self, file: Path, ids: dict[str, int | str]) -> None:
-        """ids: of all inputs, by name."""
+        """ids: of all inputs, by name. The file of an earlier run goes: it would pass for this one's."""
         self._file, self._ids = PendingFile(file), ids
+        file.unlink(missing_ok=True)
         self._stream = self._file.temporary.open("w", encoding="utf-8")
         self._between = "["
 

@@ -39,6 +39,8 @@ def lines(out: Path) -> list[str]:
 @pytest.fixture
 def stuck_run(tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A run that has done one image and waits for the second: a pipe that nobody writes to."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "predictions.json").write_text("[]")
     second = tmp_path / "second.png"
     os.mkfifo(second)
     arguments = ["-m", "runtime.infer", tiny_onnx, picture_file, second, "-o", tmp_path / "out"]
@@ -54,6 +56,7 @@ def stuck_run(tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> Iterator[s
 def test_what_was_done_is_kept(
     number: int, code: int, stuck_run: subprocess.Popen[str], tmp_path: Path
 ) -> None:
+    """And of an earlier run into the same folder, what would pass for this one's."""
     stuck_run.send_signal(number)
     _, said = stuck_run.communicate(timeout=WAIT_S)
 

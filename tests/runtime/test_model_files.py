@@ -139,6 +139,14 @@ def test_names_the_suffixes_it_knows(name: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["best.pt", "model.engine"])
+def test_refuses_to_run_another_file_on_a_backend_of_onnx_files(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"whatever")
+
+    with pytest.raises(ModelError, match=r"--backend openvino is for \.onnx files"):
+        open_session(tmp_path / name, backend="openvino")
+
+
 def test_refuses_a_device_it_does_not_know(tiny_onnx: Path) -> None:
     assert "device 'tpu', expected one of ['cpu', 'cuda']" in message(tiny_onnx, ModelError, device="tpu")
 
