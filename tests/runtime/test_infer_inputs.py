@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ import pytest
 from runtime import video
 from runtime.infer import main
 from tests.conftest import REPOSITORY
+from tests.runtime.cameras import camera
 from tests.runtime.videos import read_video
 
 Run = Callable[..., Any]
@@ -29,35 +27,6 @@ Run = Callable[..., Any]
 
 def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
-
-
-@contextmanager
-def camera(frame: bytes, connections: int, frames: int) -> Iterator[str]:
-    """A network camera (motion JPEG over HTTP) that breaks off after so many frames, and is gone at last."""
-    served: list[int] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if len(served) >= connections:
-                self.send_error(503)
-                return
-            served.append(1)
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            for _ in range(frames):
-                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n")
-                self.wfile.write(f"Content-Length: {len(frame)}\r\n\r\n".encode() + frame + b"\r\n")
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/live"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_camera_that_goes_away_and_comes_back(

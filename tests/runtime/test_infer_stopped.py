@@ -19,6 +19,8 @@ import pytest
 from runtime.infer import main
 from runtime.sinks import CocoSink
 from tests.conftest import REPOSITORY
+from tests.runtime.cameras import camera
+from tests.runtime.videos import read_video
 
 WAIT_S = 30.0  # for a program to start on a busy machine
 FRAMES = 20_000  # far more than are done before the signal comes
@@ -65,6 +67,24 @@ def test_what_was_done_is_kept(
     (line,) = lines(tmp_path / "out")
     assert len(json.loads(line)["detections"]) == 2
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"results.jsonl", "overlays"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_to_be_stopped_is_a_camera_s_usual_end(
+    number: int, tiny_onnx: Path, picture: np.ndarray, tmp_path: Path
+) -> None:
+    frame = cv2.imencode(".jpg", picture[:, :, ::-1])[1].tobytes()
+    with camera(frame, connections=1, frames=FRAMES, pace_s=0.01) as url:
+        arguments = [sys.executable, "-m", "runtime.infer", tiny_onnx, url, "-o", tmp_path / "out.mp4"]
+        with subprocess.Popen(list(map(str, arguments)), cwd=REPOSITORY) as process:
+            wait_for(lambda: len(lines(tmp_path / "out")) >= 10)
+            process.send_signal(number)
+            assert process.wait(WAIT_S) == 0
+
+    done = len(lines(tmp_path / "out"))
+    # The signal may come between two of the three: before a frame's line, or before the frame.
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) in (2 * done, 2 * (done + 1))
+    assert len(read_video(tmp_path / "out.mp4")[0]) in (done, done - 1)
 
 
 def test_a_signal_that_comes_while_the_last_files_are_finished_changes_nothing(
@@ -117,10 +137,7 @@ def test_a_video_can_be_watched_up_to_where_it_was_stopped(
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_S) == 143
 
-    capture = cv2.VideoCapture(str(out))
-    watched = 0
-    while capture.read()[0]:
-        watched += 1
+    watched = len(read_video(out)[0])
     done = len(lines(tmp_path / "out"))
     assert 10 <= done < FRAMES
     # The signal may come between the two: after a frame's line, and before the frame.
