@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from runtime.errors import ImageError, MissingDependencyError
 from runtime.frames import Frame, Skipped
-from runtime.sources import IMAGE_SUFFIXES, MAX_PIXELS, decode_image
+from runtime.sources import IMAGE_SUFFIXES, MAX_PIXELS, check_bytes, decode_image
 
 SCHEMES = ("s3", "gs", "gcs", "hdfs", "abfs", "file")  # of those that Arrow opens (pyarrow.fs)
 
@@ -40,6 +40,7 @@ class BucketFile:
         filesystem, path = _open(self.name)
         try:
             with filesystem.open_input_file(path) as stream:
+                check_bytes(self.name, stream.size(), self.max_pixels)
                 data = stream.read()
             yield Frame(self.name, decode_image(data, self.name, max_pixels=self.max_pixels))
         except ImageError as error:

@@ -15,7 +15,15 @@ from pathlib import Path
 from runtime.buckets import BucketFile, is_bucket, list_bucket
 from runtime.errors import ImageError
 from runtime.frames import Frame, Skipped, Source
-from runtime.sources import IMAGE_SUFFIXES, MAX_PIXELS, decode_image, find_glob, find_images, read_image
+from runtime.sources import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    check_bytes,
+    decode_image,
+    find_glob,
+    find_images,
+    read_image,
+)
 from runtime.video import LiveStream, VideoFile, is_live, is_video
 
 # What zipfile and its decompressors raise for a damaged member, one that is encrypted, or a method they lack.
@@ -28,7 +36,6 @@ UNPACKING_FAILS = (
     zlib.error,
     lzma.LZMAError,
 )
-MOST_BYTES_PER_PIXEL = 8  # what the widest of formats takes without compressing: four channels of 16 bits
 
 
 @dataclass(frozen=True)
@@ -76,10 +83,8 @@ class ZipMember:
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
         """The image, or why not."""
-        limit_bytes = self.max_pixels * MOST_BYTES_PER_PIXEL
         try:
-            if self.info.file_size > limit_bytes:
-                raise ImageError(f"{self.name}: {self.info.file_size} bytes, the limit is {limit_bytes}.")
+            check_bytes(self.name, self.info.file_size, self.max_pixels)
             data = self.archive.read(self.info)
             yield Frame(self.name, decode_image(data, self.name, max_pixels=self.max_pixels))
         except ImageError as error:

@@ -16,6 +16,8 @@ from runtime.image_size import declared_size
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 1 << 30  # OpenCV's own limit
+MOST_BYTES_PER_PIXEL = 8  # what the widest of formats takes without compressing: four channels of 16 bits
+MOST_BYTES_BESIDE = 1 << 26  # thumbnails, colour profiles and whatever else cameras put into a file
 _JPEG_START = b"\xff\xd8"
 _KNOWN_STARTS = (_JPEG_START, b"\x89PNG\r\n", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
 # What OpenCV would log is raised instead. 0 is its LOG_LEVEL_SILENT; the setter moved in OpenCV 5.
@@ -30,6 +32,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     Raises ImageError, naming the file, for anything that is not a whole image, or has over `max_pixels`.
     """
     try:
+        check_bytes(str(path), os.stat(path).st_size, max_pixels)
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -69,6 +72,15 @@ def check_pixels(name: str, size: tuple[int, int] | None, max_pixels: int) -> No
             f"{name}: too large: {size[1]}x{size[0]} is {megapixels} megapixels, the limit is "
             f"{max_pixels / 1e6:g}. Scale it down, or raise the limit: "
             f"maskrt infer … --max-megapixels {megapixels}"
+        )
+
+
+def check_bytes(name: str, size_bytes: int, max_pixels: int) -> None:
+    """Raise ImageError where a file is larger than any image of `max_pixels`; before it is read."""
+    if size_bytes > max_pixels * MOST_BYTES_PER_PIXEL + MOST_BYTES_BESIDE:
+        raise ImageError(
+            f"{name}: too large: {size_bytes / 1e6:.0f} MB are more than an image of {max_pixels / 1e6:g} "
+            "megapixels can take, which is the limit. If it is one: maskrt infer … --max-megapixels N"
         )
 
 

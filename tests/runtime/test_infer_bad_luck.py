@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,33 @@ def test_a_decompression_bomb(command: Run, tiny_onnx: Path, picture_file: Path,
 
     assert ended.code == 3
     assert "too large: 1000000x1000000" in ended.err
+
+
+@pytest.mark.parametrize("where", ["", "file://"], ids=["a file", "a bucket"])
+def test_a_terabyte_that_is_called_an_image(
+    where: str, command: Run, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    """Of holes alone, so that a disk holds it."""
+    (tmp_path / "large.jpg").touch()
+    os.truncate(tmp_path / "large.jpg", 10**12)
+    name = f"{where}{tmp_path / 'large.jpg'}"
+
+    ended = command(main, tiny_onnx, name, "-o", tmp_path / "out")
+
+    assert ended.code == 3
+    assert f"skipped {name}: too large: 1000000 MB are more than an image of 100 megapixels" in ended.err
+
+
+def test_a_zip_bomb(command: Run, tiny_onnx: Path, tmp_path: Path) -> None:
+    """A hundred megabytes of zeros in a hundred kilobytes."""
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.bmp", bytes(10**8))
+    arguments = (main, tiny_onnx, tmp_path / "bomb.zip", "-o", tmp_path / "out")
+
+    ended = command(*arguments, "--max-megapixels", 2)
+
+    assert ended.code == 3
+    assert "bomb.bmp: too large: 100 MB are more than an image of 2 megapixels" in ended.err
 
 
 def test_a_model_whose_names_are_missing(
