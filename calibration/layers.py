@@ -95,6 +95,14 @@ class Graph:
         """Their shape, without reading them."""
         return tuple(self.initializers[node.input[1]].dims)
 
+    def layer_before(self, tensor: str) -> str:
+        """Name of the layer that a tensor comes from, with nothing but additions, ReLUs and the like between;
+        empty before the first."""
+        node = self.producer.get(tensor)
+        while node is not None and not (node.op_type in WEIGHTED and node.input[1] in self.initializers):
+            node = self.producer.get(node.input[0]) if node.input else None
+        return node.input[1].removesuffix(".weight") if node else ""
+
     def activated(self, node: NodeProto) -> str:
         """What leaves a node: the output of the ReLU that alone reads it, else its own."""
         readers = self.consumers.get(node.output[0], [])

@@ -13,6 +13,7 @@ from onnx import ModelProto
 from calibration.collect import open_exposed
 from calibration.gate import Judge, Verdict
 from calibration.images import CalibrationImage, batches
+from calibration.layers import Graph
 from calibration.placement import CPU
 from calibration.plan import Plan
 from calibration.qdq import INT8_MAX, UINT8_MAX, Ranges, activation_scale
@@ -76,9 +77,13 @@ def rank(plan: Plan, build: Build, judge: Judge) -> list[str]:
 
 @dataclass(frozen=True)
 class Distortion:
-    """How a tensor's 8-bit scale fits images: relative rounding error, and the share of values clipped."""
+    """How a tensor's 8-bit scale fits images: relative rounding error, and the share of values clipped.
+
+    layer: that the tensor comes from.
+    """
 
     tensor: str
+    layer: str
     error: float
     clipped: float
     scale_range: tuple[float, float]
@@ -86,17 +91,19 @@ class Distortion:
 
     def __str__(self) -> str:
         (low, high), (least, most) = self.scale_range, self.seen_range
+        place = f" (after {self.layer})" if self.layer else ""
         return (
-            f"'{self.tensor}': {self.error:.0%} of its signal is lost, {self.clipped:.1%} of it clipped; its "
-            f"scale covers {low:.3g} to {high:.3g}, its values on these images are {least:.3g} to {most:.3g}"
+            f"'{self.tensor}'{place}: {self.error:.0%} of its signal is lost, {self.clipped:.1%} of it "
+            f"clipped; its scale covers {low:.3g} to {high:.3g}, its values on these images are "
+            f"{least:.3g} to {most:.3g}"
         )
 
 
 def distortions(
     base: ModelProto, ranges: Ranges, flavour: str, images: list[CalibrationImage], contract: Contract
 ) -> list[Distortion]:
-    """Of every tensor with a range, on a few images of the float model, the worst first."""
-    tensors = sorted(ranges)
+    """Of every tensor with a range, on the first image of the float model, the worst first."""
+    tensors, graph = sorted(ranges), Graph(base.graph)
     found: list[Distortion] = []
     for values in _run(base, tensors, images[:1], contract):
         for tensor, value in values.items():
@@ -110,6 +117,7 @@ def distortions(
             found.append(
                 Distortion(
                     tensor,
+                    graph.layer_before(tensor),
                     _relative(rounded, value),
                     float(np.mean((steps < floor) | (steps > top))),
                     (floor * scale, top * scale),

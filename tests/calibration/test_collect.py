@@ -14,7 +14,7 @@ from calibration import collect
 from calibration.candidate import read_model
 from calibration.collect import measure
 from calibration.images import WANTED, CalibrationImage, find, readable
-from calibration.layers import multiply_adds
+from calibration.layers import Graph, multiply_adds
 from calibration.scales import Key, Scales
 from runtime.errors import DataError, ImageError
 from runtime.sinks import write_png
@@ -86,6 +86,20 @@ def test_multiply_adds_by_hand() -> None:
     assert multiply_adds(a, (2, 3, 9, 11), (4, 3, 3, 3)) == 2 * (5 * 6) * (4 * 3 * 9)
     assert multiply_adds(b, (2, 4, 5, 6), (4, 6, 2, 2)) == 2 * (5 * 6) * (4 * 6 * 4)
     assert multiply_adds(c, (2, 720), (5, 720)) == 2 * 720 * 5
+
+
+def test_a_tensor_is_told_by_the_layer_it_comes_from() -> None:
+    model = parse(
+        """float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y {
+            a = Conv <kernel_shape = [1, 1]> (x, a_weight)
+            b = Conv <kernel_shape = [1, 1]> (a, b_weight)
+            sum = Add (b, a)
+            y = Relu (sum)
+        }""",
+        {"a.weight": (4, 4, 1, 1), "b.weight": (4, 4, 1, 1)},
+    )
+    graph = Graph(model.graph)
+    assert [graph.layer_before(tensor) for tensor in ("x", "a", "b", "y")] == ["", "a", "b", "b"]
 
 
 def test_images_are_spread_evenly_over_what_there_is(tmp_path: Path) -> None:
