@@ -20,7 +20,8 @@ class FakeQuantise(nn.Module):
 
     The scale's gradient is that of the paper's eq. 3, by automatic differentiation through clamp and
     division; its logarithm is what is learned, so that a step is a share of the scale whatever its size
-    (arXiv:1903.08066, section 3.2).
+    (arXiv:1903.08066, section 3.2). The paper's division by √(127 · count) is left out: it is for steps
+    that follow the gradient's size, and took those of the heads to 1e-9, below AdamW's epsilon.
     """
 
     peak: Tensor
@@ -42,7 +43,7 @@ class FakeQuantise(nn.Module):
             self._observe(values.detach())
             return values
         # In float32 whatever the values' type: bfloat16 cannot hold the scale.
-        scale = _weaken(torch.exp2(self.log2_scale), values.numel())
+        scale = torch.exp2(self.log2_scale)
         steps = (values.float() / scale).clamp(INT8_MIN, INT8_MAX)
         return (round_through(steps) * scale).to(values.dtype)
 
@@ -52,13 +53,6 @@ class FakeQuantise(nn.Module):
         if magnitudes.numel():
             self.peak = torch.maximum(self.peak, torch.quantile(magnitudes, PERCENTILE))
             self.log2_scale.data = torch.log2(self.peak / INT8_MAX)
-
-
-def _weaken(scale: Tensor, count: int) -> Tensor:
-    """The same scale with its gradient over √(127 · count), the paper's section 2.2: a scale is moved by
-    every value of its tensor, a weight only by those that it meets."""
-    weight = (INT8_MAX * max(count, 1)) ** -0.5
-    return scale * weight + (scale * (1 - weight)).detach()
 
 
 class RoundedWeight(nn.Module):
