@@ -1,0 +1,51 @@
+"""Looking into a quantised file: it keeps the names of the stages, and parity says where it goes wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from calibration.candidate import build, read_model, sign
+from calibration.collect import measure
+from calibration.images import CalibrationImage
+from calibration.layers import Graph
+from calibration.placement import CPU, TENSORRT
+from calibration.plan import Plan
+from calibration.scales import Key
+from export.stages import show_stages
+from runtime.parity import compare
+from runtime.sinks import write_png
+from tests.models import scene
+
+NARROWER = 20  # times: nearly all of the tensor's values are clipped
+
+
+@pytest.mark.parametrize(("flavour", "shown"), [(CPU, False), (TENSORRT, True)])
+def test_parity_names_the_first_stage_after_a_scale_that_clips(
+    flavour: str, shown: bool, random_checkpoint: Path, random_onnx: Path, tmp_path: Path
+) -> None:
+    """shown: exported --with-stages. C3 itself is right, and what reads it is not."""
+    model, contract = read_model(random_onnx, "fp32")
+    images = [CalibrationImage("scene", lambda: scene(1))]
+    key = Key.of(random_onnx, contract, "images")
+    ranges = measure(model, contract, images, key, tmp_path / "part.npz").ranges("minmax")
+    low, high = ranges["stage.C3"]
+    ranges["stage.C3"] = low / NARROWER, high / NARROWER
+    if shown:
+        show_stages(model, str(random_onnx))
+    candidate = build(model, Plan.default(Graph(model.graph), flavour, "minmax"), ranges)
+    sign(candidate, contract, {})
+    onnx.save_model(candidate, tmp_path / "int8.onnx")
+    write_png(tmp_path / "images" / "scene.png", scene(1))
+
+    files = [random_checkpoint, tmp_path / "int8.onnx", tmp_path / "images", "-o", tmp_path / "parity.json"]
+    with pytest.raises(SystemExit) as ended:
+        compare.main([str(argument) for argument in files])
+
+    assert ended.value.code == 1
+    first = json.loads((tmp_path / "parity.json").read_text())["stages"]["first"]
+    assert first["stage"] == "C4"
+    assert "SNR" in first["reason"]
