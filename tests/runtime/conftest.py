@@ -19,7 +19,7 @@ import onnx.numpy_helper
 import onnx.parser
 import pytest
 
-from runtime.contract import METADATA_KEY, Canvas, Category, Contract
+from runtime.contract import METADATA_KEY, Canvas, Category, Contract, Keypoints
 from runtime.session import Session, open_session
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,6 +28,12 @@ MASK_SIZE, ROWS = 8, 4
 # As fractions of the valid area, so that in the original image's pixels they are the same at any scale.
 BOXES = ((0.1, 0.2, 0.6, 0.9), (0.5, 0.0, 1.0, 0.5), (0.0, 0.6, 0.3, 1.0))
 SCORES, LABELS = (0.9, 0.8, 0.3), (1, 0, 2)
+# What a contract says otherwise of a model of the other tasks.
+BOXES_ALONE = {"task": "detection", "mask_size": None, "mask_frame": None, "mask_threshold": None}
+SKELETON = Keypoints(("nose", "left_ear", "right_ear"), ((0, 1), (0, 2)))
+WITH_POINTS = BOXES_ALONE | {"task": "keypoint", "keypoints": SKELETON}
+# x, y as fractions too, and a logit.
+POINTS = (((0.3, 0.4, 5.0), (0.2, 0.3, 4.0), (0.5, 0.6, -3.0)),) * 3
 HIDE_AND_RUN = """
 import runpy, sys
 class Hiding:
@@ -41,6 +47,22 @@ sys.meta_path[:] = map(Hiding, sys.meta_path)
 sys.argv = {arguments!r}
 {action}
 """
+
+# By task: the output after the labels, and what makes it.
+LAST = {
+    "instance": (
+        f", float[{{n}}, {ROWS}, {MASK_SIZE}, {MASK_SIZE}] masks",
+        "shown_masks = Unsqueeze (shown, space) masks = Mul (mask_rows, shown_masks)",
+    ),
+    "detection": ("", ""),
+    "keypoint": (
+        f", float[{{n}}, {ROWS}, {len(SKELETON.names)}, 3] keypoints",
+        """wh_sizes = Gather <axis = 1> (image_sizes, wh)
+        scales = Concat <axis = 1> (wh_sizes, shown_rows)
+        point_scales = Unsqueeze (scales, inner)
+        keypoints = Mul (point_rows, point_scales)""",
+    ),
+}
 
 Write = Callable[..., Path]
 
@@ -86,13 +108,14 @@ def tiny_model(contract: Contract, **answers: object) -> onnx.ModelProto:
     """Gives BOXES, SCORES, LABELS (or others as `answers`) for any picture but a black one: nothing there."""
     c, n = contract.canvas, contract.batch or "N"
     pixel = {"uint8": "uint8", "float32": "float"}[c.dtype]
+    last_output, last_node = LAST[contract.task]
     head = f"""
     <ir_version: 9, opset_import: ["": 18]>
     tiny ({pixel}[{n}, {c.height_px or "H"}, {c.width_px or "W"}, 3] images, float[{n}, 2] image_sizes) =>
         (int32[{n}] num_detections, float[{n}, {ROWS}, 4] boxes, float[{n}, {ROWS}] scores,
-         int32[{n}, {ROWS}] labels, float[{n}, {ROWS}, {MASK_SIZE}, {MASK_SIZE}] masks)
+         int32[{n}, {ROWS}] labels{last_output.format(n=n)})
     <int64[3] space = {{1, 2, 3}}, int64[2] inner = {{1, 2}}, int64[1] last = {{1}},
-     int64[4] whwh = {{1, 0, 1, 0}}, float zero = {{0}}, int32 count = {{{len(SCORES)}}}>"""
+     int64[4] whwh = {{1, 0, 1, 0}}, int64[2] wh = {{1, 0}}, float zero = {{0}}, int32 count = {{{len(SCORES)}}}>"""
     body = """{
         floats = Cast <to = 1> (images)
         brightest = ReduceMax <keepdims = 0> (floats, space)
@@ -109,12 +132,13 @@ def tiny_model(contract: Contract, **answers: object) -> onnx.ModelProto:
         scores = Mul (score_rows, shown_rows)
         found_rows = Unsqueeze (found, last)
         labels = Mul (label_rows, found_rows)
-        shown_masks = Unsqueeze (shown, space)
-        masks = Mul (mask_rows, shown_masks)
-    }"""
-    model = onnx.parser.parse_model(head + body)
-    masks = [disc()] * len(SCORES)
-    rows = {"box_rows": BOXES, "score_rows": SCORES, "label_rows": LABELS, "mask_rows": masks} | answers
+    """
+    model = onnx.parser.parse_model(head + body + last_node + "}")
+    rows = {"box_rows": BOXES, "score_rows": SCORES, "label_rows": LABELS}
+    rows |= {"instance": {"mask_rows": [disc()] * len(SCORES)}, "keypoint": {"point_rows": POINTS}}.get(
+        contract.task, {}
+    )
+    rows |= answers
     for name, values in rows.items():
         table = np.zeros((1, ROWS, *np.shape(values)[1:]), np.int32 if name == "label_rows" else np.float32)
         table[0, : len(SCORES)] = values

@@ -22,6 +22,7 @@ from runtime import serve_triton
 from runtime.contract import Contract
 from runtime.engine_file import write_engine
 from runtime.session import Outputs, open_session
+from tests.runtime.conftest import BOXES_ALONE, WITH_POINTS
 from tests.runtime.engines import make_header
 
 Make = Callable[..., Contract]
@@ -31,7 +32,10 @@ FIXED = {"batch": 2, "height_px": 96, "width_px": 64}
 MIN_SCORE = 0.5
 
 
-@pytest.fixture(params=[{}, FIXED], ids=["any size and batch", "fixed"])
+@pytest.fixture(
+    params=[{}, FIXED, BOXES_ALONE, WITH_POINTS],
+    ids=["any size and batch", "fixed", "boxes alone", "with points"],
+)
 def model(request: pytest.FixtureRequest, write_model: Write, contract_with: Make) -> Path:
     return write_model(contract=contract_with(**request.param))
 
@@ -149,7 +153,7 @@ def served(
                 results.append(before.error)
                 continue
             outputs: Outputs = session.infer(before.arrays["images"], before.arrays["image_sizes"])
-            after = vars(outputs) | before.arrays
+            after = outputs.arrays() | before.arrays
             if batches:  # Triton's reshape
                 after["num_detections"] = after["num_detections"][:, None]
             (last,) = models["postprocess"].execute([after])
@@ -184,7 +188,11 @@ def test_a_request_may_hold_several_images_of_one_canvas(
     alone, both = served([[encoded(picture)], [encoded(np.zeros_like(picture)), encoded(picture)]])
 
     assert [len(line["detections"]) for line in both] == [0, 2]
-    assert both[1]["detections"][0]["segmentation"] == alone[0]["detections"][0]["segmentation"]
+    first = alone[0]["detections"][0]
+    assert both[1]["detections"][0] == {**first, "image_id": 1}
+    assert len(first.keys() - {"image_id", "category_id", "name", "score", "bbox"}) <= 1, (
+        "a mask, points, or none"
+    )
 
 
 def test_a_bad_image_is_its_own_request_s_error(
