@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 
 from runtime.errors import ImageError, MissingDependencyError
 from runtime.frames import Frame, Skipped
-from runtime.sources import IMAGE_SUFFIXES, MAX_PIXELS, check_bytes, decode_image
+from runtime.sources import IMAGE_SUFFIXES, MAX_PIXELS, check_bytes, decode_image, is_image
 
 SCHEMES = ("s3", "gs", "gcs", "hdfs", "abfs", "file")  # of those that Arrow opens (pyarrow.fs)
 
@@ -66,7 +66,7 @@ def list_bucket(uri: str) -> list[str]:
     below = sorted(
         entry.path
         for entry in found
-        if entry.type == FileType.File and (entry.path == path or entry.path.lower().endswith(IMAGE_SUFFIXES))
+        if entry.type == FileType.File and (entry.path == path or is_image(entry.path))
     )
     if not below:
         raise ImageError(f"{uri}: nothing there that is an image ({', '.join(IMAGE_SUFFIXES)}).")

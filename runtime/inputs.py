@@ -22,6 +22,7 @@ from runtime.sources import (
     decode_image,
     find_glob,
     find_images,
+    is_image,
     read_image,
 )
 from runtime.video import LiveStream, VideoFile, is_live, is_video
@@ -162,7 +163,7 @@ def _members(path: Path, max_pixels: int) -> list[Source]:
     members: list[Source] = [
         ZipMember(str(path / info.filename.lstrip("/")), archive, info, max_pixels)
         for info in infos
-        if Path(info.filename).suffix.lower() in IMAGE_SUFFIXES and not info.is_dir()
+        if is_image(info.filename) and not info.is_dir()
     ]
     if not members:
         raise ImageError(f"{path}: an archive with no images (looked for {', '.join(IMAGE_SUFFIXES)}).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import cv2
 import numpy as np
@@ -84,8 +84,17 @@ def check_bytes(name: str, size_bytes: int, max_pixels: int) -> None:
         )
 
 
+def is_image(name: str) -> bool:
+    """Whether a file found in a folder or an archive is taken for an image: by its suffix, if not hidden.
+
+    A hidden one with such a suffix is no picture of the user's: macOS puts a ._a.jpg beside every a.jpg.
+    """
+    path = PurePath(name)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
 def find_images(inputs: list[str]) -> list[Path]:
-    """Image files named by `inputs`: files (whatever their suffix), folders (recursively) and globs.
+    """Image files named by `inputs`: files (whatever their names), folders (recursively) and globs.
 
     Sorted within each input, each file once; links to folders are not followed below a folder or a `**`.
     Raises ImageError where an input names nothing.
@@ -94,7 +103,7 @@ def find_images(inputs: list[str]) -> list[Path]:
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            files = sorted(p for p in path.rglob("*") if is_image(p.name) and p.is_file())
             if not files:
                 raise ImageError(
                     f"{path}: a folder with no images (looked for {', '.join(IMAGE_SUFFIXES)}, deeply)."

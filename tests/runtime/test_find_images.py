@@ -44,6 +44,14 @@ def test_knows_its_suffixes_in_capitals_too(suffix: str, tmp_path: Path) -> None
     assert names(tmp_path) == [f"a{suffix.upper()}", f"b{suffix}"]
 
 
+def test_hidden_files_are_left_out_but_where_they_are_named(folder: Path) -> None:
+    """macOS puts them beside the others."""
+    (folder / "._b.jpg").touch()
+
+    assert "._b.jpg" not in names(folder)
+    assert names(folder / "._b.jpg") == ["._b.jpg"]
+
+
 def test_a_folder_called_like_an_image_is_none(folder: Path) -> None:
     (folder / "album.jpg").mkdir()
 

@@ -68,6 +68,7 @@ def test_an_archive(command: Run, tiny_onnx: Path, picture_file: Path, tmp_path:
             ("a.png", data),
             ("../../up.png", data),
             ("note.txt", b"hello"),
+            ("__MACOSX/._a.png", b"what macOS puts beside a.png"),
             ("z.png", data),
         ):
             archive.writestr(name, content)
@@ -177,6 +178,7 @@ def test_a_bucket(command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: P
     (deep / "b.png").write_bytes(picture_file.read_bytes())
     (tmp_path / "bucket" / "a.png").write_bytes(b"no picture")
     (tmp_path / "bucket" / "note.txt").write_text("no picture either")
+    (tmp_path / "bucket" / "._a.png").write_text("nor is this")
     uri = f"file://{tmp_path}/bucket"
 
     ended = command(main, tiny_onnx, uri, "-o", tmp_path / "out")

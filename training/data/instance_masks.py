@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import DataError, ImageError
-from runtime.sources import IMAGE_SUFFIXES, read_image
+from runtime.sources import is_image, read_image
 from training.data import checks, masks
 from training.data.problems import Flaw, Problems
 from training.data.regions import AnnotatedImage, Region, dataset_of
@@ -60,7 +60,7 @@ def _is_one(folder: Path) -> bool:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(p for p in folder.iterdir() if is_image(p.name))
 
 
 def _mask(file: Path, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from runtime.contract import Category
 from runtime.errors import DataError
-from runtime.sources import IMAGE_SUFFIXES
+from runtime.sources import is_image
 from training.data import checks, masks
 from training.data.problems import Flaw, Problems
 from training.data.regions import AnnotatedImage, Region, dataset_of
@@ -125,5 +125,5 @@ def _class_of(value: int, classes: tuple[Category, ...]) -> tuple[str, bool]:
 def _by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder, expected images. Check the path given to --images.")
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(p for p in folder.iterdir() if is_image(p.name))
     return {file.stem: file for file in files}

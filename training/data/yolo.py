@@ -12,7 +12,7 @@ import yaml
 
 from runtime.contract import Category
 from runtime.errors import DataError
-from runtime.sources import IMAGE_SUFFIXES
+from runtime.sources import is_image
 from training.data import checks, masks
 from training.data.problems import Flaw, Problems
 from training.data.regions import AnnotatedImage, Region, dataset_of
@@ -96,7 +96,7 @@ def _image_files(places: list[Path], path: Path, problems: Problems) -> list[Pat
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            here = sorted(p for p in place.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            here = sorted(p for p in place.rglob("*") if is_image(p.name))
             labelled = {_label_file(file) for file in here}
             for label in sorted(set(_label_file(place / "x").parent.rglob("*.txt")) - labelled):
                 with problems.noting(label.name):
