@@ -112,6 +112,7 @@ class Crew:
 
     def __init__(self) -> None:
         self._members: list[Ahead[Any]] = []
+        self._closed = False
 
     def start(
         self,
@@ -120,13 +121,16 @@ class Crew:
         name: str,
         droppable: Callable[[T], bool] | None = None,
     ) -> Ahead[T]:
-        """See Ahead."""
+        """See Ahead. Once the crew is closed, as by another thread, it stops at once."""
         member = Ahead(items, depth, name=name, droppable=droppable)
         self._members.append(member)
+        if self._closed:
+            member.stop()
         return member
 
     def close(self) -> None:
         """Stop all, so that none waits for another, and wait until their threads have ended."""
+        self._closed = True
         for member in self._members:
             member.stop()
         deadline_s = time.monotonic() + CLOSING_S

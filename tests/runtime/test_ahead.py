@@ -88,6 +88,17 @@ def test_closing_ends_every_thread_and_runs_every_finally() -> None:
     assert not {"first", "second"} & {thread.name for thread in threading.enumerate()}
 
 
+def test_who_is_started_after_the_end_stops_too() -> None:
+    """A stage that starts others may be about to, while the crew is closed."""
+    crew = Crew()
+    crew.close()
+
+    late = crew.start(counting([], 10**9), 2, "late")
+
+    late.join(SOON_S)
+    assert "late" not in {thread.name for thread in threading.enumerate()}
+
+
 def test_who_waits_for_an_item_is_told_of_the_end() -> None:
     forever = threading.Event()
 
