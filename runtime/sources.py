@@ -120,7 +120,12 @@ def find_glob(pattern: str) -> list[Path]:
     path = Path(pattern)
     # Unlike glob.glob, Path.glob follows no links below `**`: two that lead back are a loop without end.
     matches = Path(path.anchor).glob(str(path.relative_to(path.anchor))) if path.parts else []
-    files = sorted(match for match in matches if match.is_file())
+    try:
+        files = sorted(match for match in matches if match.is_file())
+    except ValueError as error:  # of a pattern; Python before 3.13 has ** stand alone, for folders
+        raise ImageError(
+            f"{pattern}: no pattern for names ({error}). For example: photos/**/*.jpg"
+        ) from error
     if not files:
         raise ImageError(f"{pattern}: no such file, folder, or glob with a match.")
     return files

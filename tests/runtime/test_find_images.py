@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,13 @@ def test_names_a_path_that_is_not_there(folder: Path) -> None:
     missing = folder / "x.jpg"
 
     assert message(folder, missing) == f"{missing}: no such file, folder, or glob with a match."
+
+
+def test_names_a_pattern_that_is_none(folder: Path) -> None:
+    if sys.version_info >= (3, 13):
+        assert names(folder / "**.jpg") == ["b.jpg"], "** is like * there"
+    else:
+        assert "**.jpg: no pattern for names (" in message(folder / "**.jpg")
 
 
 def test_names_a_glob_without_a_match(folder: Path) -> None:
