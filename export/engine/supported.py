@@ -3,7 +3,8 @@
 operators.csv gives, for the operators that our graphs use, the types from docs/operators.md of onnx-tensorrt:
 at 8.6-GA, and at 10.1-GA for 10.3 and later. The documents of 10.15 and 11.1 were compared: for these
 operators they take nothing back. NonZero's integers and booleans are from the importer's source, which names
-them. Types that we never use (BF16, FP8, INT4) are left out.
+them. The five that keypoints alone need (Abs, ArgMax, Ceil, LessOrEqual, Reciprocal) were read at 8.6-GA and
+10.1-GA only. Types that we never use (BF16, FP8, INT4) are left out.
 
 The limits below are from the importers' sources at the same two points where the document is silent; the ones
 of 8.6 are told to nobody by that parser, it builds something else.

@@ -1,0 +1,170 @@
+"""Boxes alone, and keypoints, through the commands after export: FP16, eight bits, TensorRT, OpenVINO, Triton."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import runpy
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from google.protobuf import json_format, text_format
+
+from calibration.layers import OUTPUTS, Graph
+from calibration.placement import CPU, FLAVOURS, place
+from calibration.plan import FLOAT, INT8, Plan
+from export.engine.prepare import prepare
+from export.engine.supported import refusals
+from export.overflow import half_contract
+from export.to_onnx import export_onnx, save_onnx
+from export.weights import load_checkpoint
+from runtime import serve_triton
+from runtime.parity.tolerances import FP32
+from runtime.predictor import load
+from runtime.preprocess import preprocess
+from runtime.session import Outputs, open_session
+from tests.models import scene
+
+Models = tuple[Path, Path]
+MIN_SCORE = 0.2
+# What half rounds of a heat map of random weights moves most of its best samples by; some jump to another
+# peak, as they do of random maps alone (docs/keypoints.md), and half of a network's rounding moves its boxes.
+MOST_MOVED_PX, MOST = 2.0, 0.7
+
+
+@pytest.fixture(scope="module")
+def half(keypoint_rcnn: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keypoint R-CNN in half precision with fixed rows, as TensorRT takes it."""
+    checkpoint = load_checkpoint(keypoint_rcnn[0])
+    contract = half_contract(checkpoint, checkpoint.contract(detections="fixed"), [])
+    path = tmp_path_factory.mktemp("half") / "points.onnx"
+    save_onnx(export_onnx(checkpoint, contract), path)
+    return path
+
+
+def seen(path: Path, **options: Any) -> Outputs:
+    session = open_session(path, **options)
+    batch = preprocess([scene(1)], session.contract.canvas)
+    return session.infer(batch.images, batch.image_sizes)
+
+
+def test_in_half_precision_what_was_found_is_found_again(keypoint_rcnn: Models, half: Path) -> None:
+    heads = [t for t in onnx.load(half).graph.initializer if t.name.startswith("keypoint_")]
+    assert len(heads) == 4
+    assert {t.data_type for t in heads} == {onnx.TensorProto.FLOAT16}
+    exact, rounded = (seen(model) for model in (keypoint_rcnn[1], half))
+    assert exact.keypoints is not None
+    assert rounded.keypoints is not None
+    assert rounded.keypoints.dtype == np.float32
+    count = int(exact.num_detections[0])
+    assert count > 10
+    apart_px = np.abs(exact.boxes[0, :count, None] - rounded.boxes[0, None]).max(axis=2)
+    same = apart_px.min(axis=1) < 1
+    assert same.mean() > MOST
+    moved = exact.keypoints[0, :count][same] - rounded.keypoints[0, apart_px.argmin(axis=1)][same]
+    assert np.mean(np.hypot(moved[..., 0], moved[..., 1]) < MOST_MOVED_PX) > MOST
+
+
+@pytest.mark.parametrize("version", [(8, 6), (10, 3), (10, 13), (11, 4)])
+@pytest.mark.parametrize("operators", ["plugin", "body"])
+def test_every_supported_tensorrt_takes_it(half: Path, version: tuple[int, int], operators: str) -> None:
+    assert refusals(prepare(onnx.load(half), version, operators, str(half)), version) == []
+
+
+@pytest.mark.parametrize("model", ["faster_rcnn", "keypoint_rcnn"])
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_in_eight_bits_the_last_layers_stay_in_float(
+    model: str, flavour: str, request: pytest.FixtureRequest
+) -> None:
+    graph = Graph(onnx.load(request.getfixturevalue(model)[1]).graph)
+    plan = Plan.default(graph, flavour, "minmax")
+    last = {"proposals.head.cls_logits", "proposals.head.bbox_pred"}
+    last |= {f"detections.box_predictor.{layer}" for layer in ("cls_score", "bbox_pred")}
+    if model == "keypoint_rcnn":
+        last.add("keypoint_predictor.kps_score_lowres")
+        assert set(plan.layers["keypoint_head"].values()) == {INT8}
+    assert set(plan.layers[OUTPUTS]) == last
+    assert set(plan.layers[OUTPUTS].values()) == {FLOAT}
+    assert last.isdisjoint(place(graph, plan.int8_layers, flavour).layers)
+    asked_for = Plan.default(graph, flavour, "minmax", last_layers=True)
+    without_kernel = {"keypoint_predictor.kps_score_lowres"} if flavour == CPU else set()
+    assert set(asked_for.last_layers) == last - without_kernel
+
+
+def test_openvino_finds_the_same(keypoint_rcnn: Models) -> None:
+    pytest.importorskip("openvino")
+    expected, got = (seen(keypoint_rcnn[1], backend=backend) for backend in ("onnxruntime", "openvino"))
+    assert expected.keypoints is not None
+    assert got.keypoints is not None
+    assert got.num_detections[0] == expected.num_detections[0] > 10
+    np.testing.assert_array_equal(got.labels, expected.labels)
+    np.testing.assert_allclose(got.boxes, expected.boxes, rtol=0, atol=FP32.box_px)
+    np.testing.assert_allclose(got.scores, expected.scores, rtol=0, atol=FP32.score)
+    apart = np.linalg.norm(got.keypoints[..., :2] - expected.keypoints[..., :2], axis=-1)
+    assert apart.mean(axis=-1).max() <= FP32.keypoint_px
+
+
+class Tensor:
+    """As Triton's Python backend has it."""
+
+    def __init__(self, name: str, array: np.ndarray) -> None:
+        self.name, self._array = name, array
+
+    def as_numpy(self) -> np.ndarray:
+        return self._array
+
+
+@pytest.fixture
+def triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton's module for Python models, as far as they use it."""
+    module = SimpleNamespace(
+        Tensor=Tensor,
+        InferenceResponse=lambda tensors: {tensor.name: tensor.as_numpy() for tensor in tensors},
+        get_input_tensor_by_name=lambda request, name: Tensor(name, request[name]),
+    )
+    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
+
+
+def test_a_triton_server_answers_what_the_model_finds(
+    keypoint_rcnn: Models, triton: None, tmp_path: Path
+) -> None:
+    _, model = keypoint_rcnn
+    config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2")
+    with pytest.raises(SystemExit) as ended:
+        serve_triton.main([str(model), "-o", str(tmp_path), "--name", "m", "--min-score", str(MIN_SCORE)])
+    assert not ended.value.code
+    parts = {}
+    for part in ("preprocess", "postprocess"):
+        config = text_format.Parse(
+            (tmp_path / f"m_{part}/config.pbtxt").read_text(), config_pb2.ModelConfig()
+        )
+        names = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
+        parts[part] = runpy.run_path(str(tmp_path / f"m_{part}/1/model.py"))["TritonPythonModel"]()
+        parts[part].initialize({"model_config": json_format.MessageToJson(config, **names)})
+    picture = scene(1)
+    file = cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()
+    (before,) = parts["preprocess"].execute([{"image": np.array([[file]], object)}])
+    outputs = open_session(model).infer(before["images"], before["image_sizes"]).arrays()
+    outputs["num_detections"] = outputs["num_detections"][:, None]  # Triton's reshape
+    (answer,) = parts["postprocess"].execute([outputs | before])
+    (told,) = (json.loads(text) for text in answer["result"].ravel())
+    assert told == load(model)(picture, min_score=MIN_SCORE)[0].to_line(0)
+    assert len(told["detections"]) > 5
+    assert len(told["detections"][0]["keypoints"]) == 3 * 17
+
+
+def test_the_python_api_gives_points_in_the_picture(keypoint_rcnn: Models) -> None:
+    result = load(keypoint_rcnn[1])(scene(1), min_score=MIN_SCORE)[0]
+    assert result.keypoints is not None
+    count, points, values = result.keypoints.shape
+    assert (count, points, values) == (len(result), 17, 3)
+    assert result.to_supervision_keypoints()["xy"].shape == (count, points, 2)
+    without = dataclasses.replace(result, keypoints=None)
+    with pytest.raises(ValueError, match="no keypoints"):
+        without.to_supervision_keypoints()
