@@ -68,14 +68,18 @@ class Verdict:
     def loss(self) -> float:
         """One number to rank by: instances not matched, area of masks not shared, score differences.
 
-        Without masks the boxes stand in for them: a box as far off as is allowed counts like a mask that is.
+        Without masks the boxes stand in for them, and the keypoints where there are any: a box or a point as
+        far off as is allowed counts like a mask that is.
         """
         score, iou = self.report.mean("score_differences"), self.report.mean("mask_ious")
         lost, allowed = 1 - self.report.matched, self.report.tolerance
         if np.isnan(score):
             return lost
-        boxes = self.report.mean("box_differences_px") / allowed.box_px * (1 - allowed.mask_iou)
-        return lost + score + (boxes if np.isnan(iou) else 1 - iou)
+        if not np.isnan(iou):
+            return lost + score + 1 - iou
+        boxes = self.report.mean("box_differences_px") / allowed.box_px
+        points = np.nan_to_num(self.report.mean("keypoint_differences_px")) / allowed.keypoint_px
+        return lost + score + (boxes + float(points)) * (1 - allowed.mask_iou)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, which has no NaN: None where no instance was matched."""

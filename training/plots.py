@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import training.data as data
-from runtime.draw import draw
+from runtime.contract import Keypoints
+from runtime.draw import POINT_SCORE, draw
 from runtime.files import atomic_path
 from runtime.predictor import Predictor
 from runtime.results import MaskCrop, Result
@@ -76,7 +77,19 @@ def ground_truth(sample: data.Sample, dataset: data.Dataset) -> Result:
         labels=np.array([i.label for i in instances], np.int32),
         classes=dataset.classes,
         crops=tuple(MaskCrop(0, 0, mask) for mask in masks),
+        keypoints=_points(instances, dataset.keypoints) if dataset.keypoints else None,
+        skeleton=dataset.keypoints.skeleton if dataset.keypoints else (),
     )
+
+
+def _points(instances: tuple[data.Instance, ...], layout: Keypoints) -> NDArray[np.float32]:
+    """(G, K, 3): x y in pixels, and a logit that is drawn where the point is labelled, else 0."""
+    points = np.zeros((len(instances), len(layout.names), 3), np.float32)
+    for row, instance in zip(points, instances, strict=True):
+        if instance.keypoints:
+            row[:] = instance.keypoints
+    points[..., 2] = 2 * POINT_SCORE * (points[..., 2] > 0)
+    return points
 
 
 def plot_predictions(

@@ -11,9 +11,12 @@ import numpy as np
 import onnx
 import pytest
 
+from calibration.gate import Judge, Limits
+from calibration.images import CalibrationImage
 from runtime import evaluate, infer
 from runtime.contract import OUTPUTS
 from runtime.draw import draw
+from runtime.ort_session import OrtSession
 from runtime.parity import compare
 from runtime.predictor import load
 from runtime.session import open_session
@@ -60,6 +63,15 @@ def test_it_is_at_parity_stage_by_stage(keypoint_rcnn: Models, picture: Path, tm
     assert "keypoint difference (px)" in page.read_text()
 
 
+def move_points(model: onnx.ModelProto, shift_px: float) -> None:
+    """To the right, after the model has found them."""
+    node = next(n for n in model.graph.node if "keypoints" in n.output)
+    node.output[list(node.output).index("keypoints")] = "keypoints_before"
+    shift = np.array([shift_px, 0, 0], np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(shift, "shift"))
+    model.graph.node.append(onnx.helper.make_node("Add", ["keypoints_before", "shift"], ["keypoints"]))
+
+
 @pytest.mark.parametrize("fault", ["mirrored", "half a cell"])
 def test_parity_names_what_is_wrong_with_the_points(
     fault: str, keypoint_rcnn: Models, picture: Path, tmp_path: Path
@@ -75,12 +87,7 @@ def test_parity_names_what_is_wrong_with_the_points(
                 swapped = np.take(values, contract.keypoints.mirrored, axis=axis)
                 tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(swapped), tensor.name))
     else:
-        node = next(n for n in model.graph.node if "keypoints" in n.output)
-        node.output[list(node.output).index("keypoints")] = "keypoints_before"
-        shift = np.array([2.5, 0, 0], np.float32)  # px
-        model.graph.initializer.append(onnx.numpy_helper.from_array(shift, "shift"))
-        added = onnx.helper.make_node("Add", ["keypoints_before", "shift"], ["keypoints"])
-        model.graph.node.append(added)
+        move_points(model, 2.5)
     onnx.save(model, tmp_path / "faulty.onnx")
     out = tmp_path / "parity.json"
     assert ended(compare.main, keypoint_rcnn[0], tmp_path / "faulty.onnx", picture, "-o", out) == 1
@@ -90,6 +97,18 @@ def test_parity_names_what_is_wrong_with_the_points(
     assert report["stages"]["first"]["stage"] == expected
     if fault == "half a cell":
         assert "all points (+2.5, +0.0) px off" in report["failures"][0]
+
+
+def test_the_gate_of_int8_judges_it_by_its_points_too(keypoint_rcnn: Models) -> None:
+    images = [CalibrationImage("scene", lambda: scene(1))]
+    judge = Judge(OrtSession(keypoint_rcnn[1]), images, Limits(max_ap_drop=0.3, min_mask_iou=0.97))
+    model = onnx.load(keypoint_rcnn[1])
+    exact = judge.judge(model)
+    assert (exact.kind, exact.failures, exact.loss) == ("keypoint", [], 0.0)
+    move_points(model, 4.0)
+    moved = judge.judge(model)
+    assert [failure.partition(" by")[0] for failure in moved.failures] == ["keypoints differ"]
+    assert moved.loss > 0.03, "and what moves them is seen to when layers are ranked"
 
 
 def test_a_recorded_reference_serves_for_it_too(keypoint_rcnn: Models, picture: Path, tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ import torch
 from torchvision.models.detection.roi_heads import keypointrcnn_loss
 
 from runtime.contract import Canvas, Category, Keypoints
+from runtime.draw import POINT_SCORE
 from runtime.errors import CheckpointError, DataError
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.data import load_dataset
 from training.loader import TrainingImages
 from training.models import MaskRcnnConfig, build_mask_rcnn
+from training.plots import ground_truth
 from training.pretrained import load_detector
 from training.run import train
 
@@ -106,6 +108,15 @@ def test_both_flips_together_are_no_mirror(people: dict[str, Any], write_dataset
         assert torch.equal(points, expected)
         seen.add((across, down))
     assert len(seen) == 4
+
+
+def test_labelled_points_are_drawn_over_the_annotations(people: dict[str, Any], write_dataset: Write) -> None:
+    dataset = load_dataset(write_dataset(people))
+    truth = ground_truth(dataset[0], dataset)
+    assert truth.keypoints is not None
+    assert truth.keypoints[0, :, :2].tolist() == [[3, 4], [10, 6], [0, 0]]
+    assert (truth.keypoints[0, :, 2] > POINT_SCORE).tolist() == [True, True, False]
+    assert truth.skeleton == ((0, 1), (0, 2))
 
 
 def test_what_is_not_labelled_stays_so(people: dict[str, Any], write_dataset: Write) -> None:
