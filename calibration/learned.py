@@ -13,6 +13,7 @@ RENAMED = (
     ("rpn.head.", "proposals.head."),
     ("roi_heads.box_head.", "detections.box_head."),
     ("roi_heads.mask_", "mask_"),
+    ("roi_heads.keypoint_", "keypoint_"),
 )
 
 

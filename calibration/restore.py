@@ -18,7 +18,7 @@ from runtime.stages import PREFIX
 
 HALF_UNITS = re.compile(
     r"backbone\.body\.(layer\d\.\d+|\w+)|backbone\.fpn|proposals\.head|detections\.box_(head|predictor)"
-    r"|mask_head|mask_predictor"
+    r"|mask_head|mask_predictor|keypoint_head|keypoint_predictor"
 )  # as export.graphs.half has them, which needs torch
 
 

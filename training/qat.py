@@ -54,6 +54,8 @@ def fake_quantise(model: FasterRCNN) -> None:
     of_rois = [heads.box_head]
     if heads.has_mask():
         of_rois += [heads.mask_head, heads.mask_predictor.conv5_mask]
+    if heads.has_keypoint():
+        of_rois += [heads.keypoint_head]
     for layer in _layers(*of_rois):
         points.before(layer, points.new(f"{points.name_of(layer)}.input.0"))
     for layer in _layers(model.backbone, model.rpn.head.conv, *of_rois):

@@ -119,7 +119,11 @@ def test_a_tensor_past_the_range_of_half_keeps_its_unit_in_float32(
     assert not all(torch.isfinite(level).all() for level in unprotected), "what the scan is there against"
 
 
-@pytest.mark.parametrize("settings", [MaskRcnnConfig(), C4, MOBILENET], ids=["FPN", "C4", "MobileNetV3"])
+@pytest.mark.parametrize(
+    "settings",
+    [MaskRcnnConfig(), C4, MOBILENET, MaskRcnnConfig(task="keypoint")],
+    ids=["FPN", "C4", "MobileNetV3", "keypoints"],
+)
 def test_every_weight_belongs_to_one_unit(settings: MaskRcnnConfig) -> None:
     with torch.device("meta"):
         graph = MaskRcnnGraph(build_mask_rcnn(settings), detections="dynamic")
