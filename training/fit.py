@@ -61,7 +61,13 @@ class DetectorModule(lightning.LightningModule):
 
     def training_step(self, batch: tuple[list[Tensor], list[dict[str, Any]]], index: int) -> Tensor:
         """Sum of the RPN's two losses and L_cls + L_box + L_mask (arXiv:1703.06870, section 3), in the place
-        of the last L_keypoint or nothing, as the task is."""
+        of the last L_keypoint or nothing, as the task is.
+
+        L_cls: mean over the sampled RoIs of −log p_u, u the RoI's class or background. L_box: sum over the
+        positive RoIs of smooth_L1(t_u − t*), over the number of all. L_mask: mean over the positive RoIs'
+        pixels of the binary cross-entropy of class u's mask. As worked out by hand: tests/training/
+        test_losses.py; the RPN's two and smooth_L1's β: docs/training.md.
+        """
         losses = self._losses(*batch)
         total = torch.stack(list(losses.values())).sum()
         if not bool(torch.isfinite(total)):
