@@ -156,8 +156,8 @@ def command(
 ) -> None:
     """Turn a checkpoint into one ONNX file with its contract inside.
 
-    The canvas is as large as the largest landscape image that training saw, unless told otherwise; images
-    are scaled to fit inside. Runs on ONNX Runtime as it is.
+    The canvas is as large as the largest landscape image that training saw, a square for Matterport's
+    models, unless told otherwise; images are scaled to fit inside. Runs on ONNX Runtime as it is.
 
     Example: maskrt export best.pt -o model.onnx --height 800 --width 1088
     """
@@ -177,7 +177,8 @@ def command(
     if not dynamic:
         batch = batch or 1
         config = loaded.config
-        height = round_up(config.min_size_px, CANVAS_STRIDE) if height is None else height
+        short_px = config.max_size_px if config.by_matterport else config.min_size_px
+        height = round_up(short_px, CANVAS_STRIDE) if height is None else height
         width = round_up(config.max_size_px, CANVAS_STRIDE) if width is None else width
     contract = loaded.contract(
         height_px=height, width_px=width, batch=batch, dtype=dtype, detections=detections

@@ -59,6 +59,9 @@ def read_keypoints(names: list[str], skeleton: list[list[int]]) -> Keypoints:
     return Keypoints(tuple(names), tuple((a, b) for a, b in skeleton))
 
 
+LAYOUTS = ("corner", "square")
+
+
 @dataclass(frozen=True)
 class Canvas:
     """How an image is laid on the model's input.
@@ -67,6 +70,9 @@ class Canvas:
     `max_size_px`, placed at the top left, and padded at the right and bottom to a multiple of `stride`.
     `height_px` and `width_px` fix the canvas (then the image is scaled to fit inside); both None means
     any size. `dtype` is what the graph takes: uint8 or float32, RGB, 0 to 255 either way.
+
+    That is the layout "corner". "square" is Matterport's: small images are enlarged to `min_size_px`, large
+    ones made smaller for `max_size_px` alone, and each lies in the middle of a square of `max_size_px`.
     """
 
     min_size_px: int
@@ -75,6 +81,7 @@ class Canvas:
     height_px: int | None
     width_px: int | None
     dtype: str
+    layout: str = "corner"  # one of LAYOUTS
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import Canvas
+from runtime.contract import LAYOUTS, Canvas
 from runtime.errors import ImageError, ModelError
 
 
@@ -33,8 +33,11 @@ class Batch:
 def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     """(height, width) of an image of the given size once laid on the canvas.
 
-    The rule is torchvision's GeneralizedRCNNTransform: one scale for both sides, results rounded down.
+    The rule is torchvision's GeneralizedRCNNTransform: one scale for both sides, results rounded down. Of
+    the layout "square" that of Matterport's resize_image, rounded to the nearest.
     """
+    if canvas.layout == "square":
+        return _resized_for_square(height, width, canvas)
     scale = min(
         canvas.min_size_px / min(height, width),
         canvas.max_size_px / max(height, width),
@@ -47,6 +50,15 @@ def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     return max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
 
 
+def _resized_for_square(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
+    scale = max(1.0, canvas.min_size_px / min(height, width))
+    if round(max(height, width) * scale) > canvas.max_size_px:
+        scale = canvas.max_size_px / max(height, width)
+    if canvas.height_px is not None and canvas.width_px is not None:
+        scale = min(scale, canvas.height_px / height, canvas.width_px / width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def canvas_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     """(height, width) of the canvas that an image of the given size has to itself.
 
@@ -55,6 +67,9 @@ def canvas_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     """
     if canvas.height_px is not None and canvas.width_px is not None:
         return canvas.height_px, canvas.width_px
+    if canvas.layout == "square":
+        side = round_up(canvas.max_size_px, canvas.stride)
+        return side, side
     resized = resized_size(height, width, canvas)
     return round_up(resized[0], canvas.stride), round_up(resized[1], canvas.stride)
 
@@ -109,16 +124,16 @@ def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas) -> Batch:
     for image in images:
         check_image(image)
     sizes = [resized_size(image.shape[0], image.shape[1], canvas) for image in images]
-    if canvas.height_px is None or canvas.width_px is None:
-        height = round_up(max(h for h, _ in sizes), canvas.stride)
-        width = round_up(max(w for _, w in sizes), canvas.stride)
-    else:
-        height, width = canvas.height_px, canvas.width_px
+    own = [canvas_size(image.shape[0], image.shape[1], canvas) for image in images]
+    height, width = max(h for h, _ in own), max(w for _, w in own)
+    if canvas.layout not in LAYOUTS:
+        raise ModelError(f"canvas layout is {canvas.layout!r}, expected one of {LAYOUTS}. Upgrade maskrt.")
     if canvas.dtype not in ("uint8", "float32"):
         raise ModelError(f"canvas dtype is {canvas.dtype!r}, expected 'uint8' or 'float32'.")
     out = np.zeros((len(images), height, width, 3), dtype=canvas.dtype)
     for row, image, (h, w) in zip(out, images, sizes, strict=True):
-        row[:h, :w] = resize(image, (h, w), canvas.dtype)
+        top, left = ((height - h) // 2, (width - w) // 2) if canvas.layout == "square" else (0, 0)
+        row[top : top + h, left : left + w] = resize(image, (h, w), canvas.dtype)
     return Batch(
         images=out,
         image_sizes=np.array(sizes, dtype=np.float32),

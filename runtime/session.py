@@ -14,7 +14,7 @@ from runtime.contract import OUTPUTS, Contract
 from runtime.errors import ModelError
 from runtime.stages import Stages
 
-CHECKPOINTS = (".pt", ".pth", ".pkl")  # by suffix; which project's, their content tells: docs/checkpoints.md
+CHECKPOINTS = (".pt", ".pth", ".pkl", ".h5")  # whose they are, their content tells: docs/checkpoints.md
 
 if TYPE_CHECKING:
     from runtime.preprocess import Batch

@@ -107,6 +107,7 @@ class Checkpoint:
                 height_px=height_px,
                 width_px=width_px,
                 dtype=dtype,
+                layout="square" if self.config.by_matterport else "corner",
             ),
             batch=batch,
             mean=self.config.mean,

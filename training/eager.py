@@ -28,6 +28,7 @@ from runtime.results import MaskCrop, Result, crop_mask
 from runtime.session import Outputs, Session
 from runtime.stages import Stages
 from training.models.keypoint_rcnn import keypoints_of
+from training.models.matterport_rcnn import corner_in_middle
 from training.stage_hooks import StageHooks
 
 
@@ -68,11 +69,8 @@ class EagerSession(Session):
     @torch.inference_mode()
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         pixels = torch.from_numpy(images).to(self._device, self._dtype).permute(0, 3, 1, 2) / 255
-        canvas = normalize(pixels, list(self.contract.mean), list(self.contract.std))
         sizes = [(int(h), int(w)) for h, w in image_sizes]
-        for image, (h, w) in zip(canvas, sizes, strict=True):
-            image[:, h:] = 0
-            image[:, :, w:] = 0
+        canvas = self._normalised(pixels, sizes)
         features = self._model.backbone(canvas)
         with ranking_in_double(self._model.rpn):
             proposals, _ = self._model.rpn(ImageList(canvas, sizes), features)
@@ -103,6 +101,16 @@ class EagerSession(Session):
                 keypoints[i, :count] = points[first : first + count].cpu().numpy()
             first += count
         return outputs
+
+    def _normalised(self, pixels: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
+        """(N, 3, H, W) of pixels in 0–1; around the pictures zero, on a square canvas what black is."""
+        mean, std = list(self.contract.mean), list(self.contract.std)
+        normal, square = normalize(pixels, mean, std), self.contract.canvas.layout == "square"
+        canvas = normalize(torch.zeros_like(pixels), mean, std) if square else torch.zeros_like(normal)
+        for image, picture, (h, w) in zip(canvas, normal, sizes, strict=True):
+            top, left = corner_in_middle((h, w), pixels.shape[2:]) if square else (0, 0)
+            image[:, top : top + h, left : left + w] = picture[:, top : top + h, left : left + w]
+        return canvas
 
 
 @contextmanager

@@ -34,10 +34,11 @@ class Detections(nn.Module):
         rois: Tensor,
         roi_counts: Tensor,
         image_sizes: Tensor,
+        canvas: Tensor,
         stages: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """pooled: (N·P, C, 7, 7); rois: (N, P, 4); roi_counts: (N,) int32; image_sizes: (N, 2);
-        stages: takes the boundaries that it passes, by name.
+        """pooled: (N·P, C, 7, 7); rois: (N, P, 4); roi_counts: (N,) int32; image_sizes: (N, 2); canvas:
+        (N, 3, H, W), for its shape; stages: takes the boundaries that it passes, by name.
 
         Returns num_detections (N,) int32, boxes (N, D, 4), scores (N, D), labels (N, D) int32; label 0 is
         the first class after the background.
@@ -58,21 +59,36 @@ class Detections(nn.Module):
         delta = gather_rows(deltas.reshape(-1, per_image * classes, 4), roi * classes + label + 1)
         boxes = clip(decode(delta, gather_rows(rois, roi), self.delta_weights), image_sizes)
         scores = torch.where(at_least(boxes, MIN_SIDE_PX), scores, INVALID)
-        kept_at_most = min(self.count, rows.shape[1])
+        keep, counts = self._suppressed(boxes, scores, label, foreground)
+        return self._filled(
+            counts, gather_rows(boxes, keep), torch.gather(scores, 1, keep), torch.gather(label, 1, keep)
+        )
+
+    def rois_of(self, boxes: Tensor, image_sizes: Tensor, canvas: Tensor) -> Tensor:
+        """The RoIs of detections (N, D, 4), for what is pooled from them: the boxes themselves."""
+        return boxes
+
+    def _suppressed(
+        self, boxes: Tensor, scores: Tensor, label: Tensor, foreground: int
+    ) -> tuple[Tensor, Tensor]:
+        """The rows that the NMS of each class keeps, (N, K) int64 in the order of the scores, and counts."""
         keep, counts = torch.ops.maskrt.grouped_nms(
             boxes,
             scores,
             label.to(torch.int32),
             self.iou_threshold,
             self.score_threshold,
-            kept_at_most,
+            min(self.count, boxes.shape[1]),
             foreground,
         )
-        keep = keep.to(torch.int64)
-        missing = self.count - kept_at_most  # rows of the contract that this model can never fill
-        boxes = functional.pad(blank_past(gather_rows(boxes, keep), counts), (0, 0, 0, missing))
-        scores = functional.pad(blank_past(torch.gather(scores, 1, keep), counts), (0, missing))
-        labels = functional.pad(
-            blank_past(torch.gather(label.to(torch.int32), 1, keep), counts), (0, missing)
-        )
+        return keep.to(torch.int64), counts
+
+    def _filled(
+        self, counts: Tensor, boxes: Tensor, scores: Tensor, label: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The contract's rows: zeros past the counts, and as many as it says."""
+        missing = self.count - boxes.shape[1]  # rows of the contract that this model can never fill
+        boxes = functional.pad(blank_past(boxes, counts), (0, 0, 0, missing))
+        scores = functional.pad(blank_past(scores, counts), (0, missing))
+        labels = functional.pad(blank_past(label.to(torch.int32), counts), (0, missing))
         return counts, boxes, scores, labels

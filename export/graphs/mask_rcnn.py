@@ -20,12 +20,14 @@ from export.graphs.detections import Detections
 from export.graphs.fold import fold_batch_norm
 from export.graphs.keypoints import decode_keypoints
 from export.graphs.masks import own_class_masks
+from export.graphs.matterport import AllLevelsProposals, BestClassDetections
 from export.graphs.proposals import Proposals
 from runtime.errors import ExportError
 from runtime.stages import CANVAS, KEYPOINT_FEATURES, KEYPOINT_LOGITS, MASK_FEATURES, MASK_LOGITS, STAGES
 from training.models.backbones import FpnBackbone, body_stages
 from training.models.mask_branch import SoftmaxMaskHeads
-from training.models.roi_features import CANONICAL_LEVEL, CANONICAL_SCALE_PX, RoiPooler
+from training.models.matterport_rcnn import AllLevelsRpn
+from training.models.roi_features import CANONICAL_LEVEL, RoiPooler
 
 
 class MaskRcnnGraph(nn.Module):
@@ -39,10 +41,12 @@ class MaskRcnnGraph(nn.Module):
             raise ExportError(f"--detections is {detections!r}, expected 'fixed' or 'dynamic'.")
         model = fold_batch_norm(model.eval())
         self.dynamic_detections = detections == "dynamic"
-        self.canvas = NormaliseCanvas(model.transform.image_mean, model.transform.image_std)
+        matterport = isinstance(model.rpn, AllLevelsRpn)
+        mean, std = model.transform.image_mean, model.transform.image_std
+        self.canvas = NormaliseCanvas(mean, std, square=matterport)
         self.backbone = model.backbone
-        self.proposals = Proposals(model)
-        self.detections = Detections(model)
+        self.proposals = (AllLevelsProposals if matterport else Proposals)(model)
+        self.detections = (BestClassDetections if matterport else Detections)(model)
         self.mask_head = model.roi_heads.mask_head
         self.mask_predictor = model.roi_heads.mask_predictor
         self.mask_softmax = isinstance(model.roi_heads, SoftmaxMaskHeads)
@@ -62,14 +66,15 @@ class MaskRcnnGraph(nn.Module):
         rois, roi_counts = self.proposals(features, canvas, image_sizes, stages)
         numbered = image_index(rois)
         pooled = pool(self.box_pool, rois.flatten(0, 1), numbered, features)
-        counts, boxes, scores, labels = self.detections(pooled, rois, roi_counts, image_sizes, stages)
+        counts, boxes, scores, labels = self.detections(pooled, rois, roi_counts, image_sizes, canvas, stages)
         outputs = [counts, boxes, scores, labels]
+        pooled_from = self.detections.rois_of(boxes, image_sizes, canvas)
         for head, branch in (
             (self.mask_head, self._mask_branch),
             (self.keypoint_head, self._keypoint_branch),
         ):
             if head is not None:
-                outputs.append(self._of_detections(branch, features, boxes, labels, counts, stages))
+                outputs.append(self._of_detections(branch, features, pooled_from, labels, counts, stages))
         return *outputs, *(stages[name] for name in STAGES if name in stages)
 
     def _features(self, canvas: Tensor, stages: dict[str, Tensor]) -> list[Tensor]:
@@ -171,7 +176,7 @@ def pool(pooler: RoiPooler, rois: Tensor, image: Tensor, features: list[Tensor])
         width,
         pooler.pooling.sampling_ratio,
         pooler.pooling.aligned,
-        CANONICAL_SCALE_PX,
+        pooler.canonical_scale,
         CANONICAL_LEVEL,
         list(pooler.strides),
         pooler.pooling.method,

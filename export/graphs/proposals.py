@@ -56,16 +56,18 @@ class Proposals(nn.Module):
             best, anchors, rows = self._top(level, feature, logit, canvas)
             anchors_shape = (delta.shape[0], -1, 4)
             delta = delta.permute(0, 2, 3, 1).reshape(anchors_shape)
-            boxes = clip(decode(gather_rows(delta, rows), anchors, DELTA_WEIGHTS), image_sizes)
-            valid = at_least(boxes, MIN_SIDE_PX) & (best > self.least_logit)
+            boxes, usable = self._decoded(gather_rows(delta, rows), anchors, canvas, image_sizes)
+            valid = usable & (best > self.least_logit)
             all_boxes.append(boxes)
             all_scores.append(torch.where(valid, best, INVALID_LOGIT))
             all_levels.append(torch.full_like(rows, level, dtype=torch.int32))
-        boxes = torch.cat(all_boxes, dim=1)
+        boxes, scores, groups = self._shortlist(
+            torch.cat(all_boxes, dim=1), torch.cat(all_scores, dim=1), torch.cat(all_levels, dim=1)
+        )
         keep, counts = torch.ops.maskrt.grouped_nms(
             boxes,
-            torch.cat(all_scores, dim=1),
-            torch.cat(all_levels, dim=1),
+            scores,
+            groups,
             self.iou_threshold,
             INVALID_LOGIT,
             min(self.count, boxes.shape[1]),
@@ -74,6 +76,17 @@ class Proposals(nn.Module):
         rois = blank_past(gather_rows(boxes, keep.to(torch.int64)), counts)
         stages |= {PROPOSALS: rois, PROPOSAL_COUNTS: counts}
         return rois, counts
+
+    def _decoded(
+        self, delta: Tensor, anchors: Tensor, canvas: Tensor, image_sizes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """delta, anchors: (N, k, 4). Returns boxes (N, k, 4) and which of them count, (N, k) bool."""
+        boxes = clip(decode(delta, anchors, DELTA_WEIGHTS), image_sizes)
+        return boxes, at_least(boxes, MIN_SIDE_PX)
+
+    def _shortlist(self, boxes: Tensor, scores: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What goes into the NMS, and its groups: here all, by level. (N, R, 4), (N, R), (N, R) int32."""
+        return boxes, scores, levels
 
     def _top(
         self, level: int, feature: Tensor, logit: Tensor, canvas: Tensor

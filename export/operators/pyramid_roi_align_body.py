@@ -8,7 +8,7 @@ import onnx
 from onnx import FunctionProto
 
 from export.operators.schema import DOMAIN, OPSET
-from training.models.roi_features import LEVEL_EPSILON, Pooling
+from training.models.roi_features import LEVEL_EPSILON, Pooling, crop_steps
 
 
 def pyramid_roi_align_body(levels: int, pooling: Pooling, half: bool) -> FunctionProto:
@@ -52,6 +52,8 @@ def sizes_for_body(pooling: Pooling, height: int, width: int) -> dict[str, int |
     so that one body serves nodes of any size."""
     if pooling.method == "pool":
         return {"pooled_shape": [height, width]}
+    if pooling.method == "crop":
+        return {"crop_steps": crop_steps(height, width)}
     if pooling.mode == "max":
         samples = pooling.sampling_ratio
         return {"grid_height": height * samples, "grid_width": width * samples}
@@ -125,7 +127,7 @@ def _pool_level(i: int, pooling: Pooling, half: bool, *, single: bool) -> str:
         {every if single else choose}
         stride_{i} = Gather <axis = 0> (float_strides, index_{i})
         level_rois_{i} = Div (canvas_rois_{i}, stride_{i})
-        {_ROUND_CORNERS.format(i=i) if pooling.method == "warp" else ""}
+        {_PLACE[pooling.method].format(i=i) if pooling.method in _PLACE else ""}
         map_{i} = {"Cast <to = 1>" if half else "Identity"} (feature_{i})
         {_pool(i, pooling)}
     """
@@ -145,8 +147,33 @@ _ROUND_CORNERS = """
     rounded_{i} = Add (whole_{i}, one_up_{i})
     opposite_{i} = Mul (rounded_{i}, minus_{i})
     negative_{i} = Less (level_rois_{i}, nothing_{i})
-    warped_rois_{i} = Where (negative_{i}, opposite_{i}, rounded_{i})
+    placed_rois_{i} = Where (negative_{i}, opposite_{i}, rounded_{i})
 """
+
+# training.models.roi_features.crop_region, operation by operation.
+_CROP = """
+    corners_{i} = Constant <value_ints = [3, 2, 3, 2]> ()
+    shape_{i} = Shape (feature_{i})
+    int_cells_{i} = Gather <axis = 0> (shape_{i}, corners_{i})
+    cells_{i} = Cast <to = 1> (int_cells_{i})
+    one_cell_{i} = Constant <value_float = 1.0> ()
+    steps_on_map_{i} = Sub (cells_{i}, one_cell_{i})
+    part_{i} = Div (steps_on_map_{i}, cells_{i})
+    on_map_{i} = Mul (level_rois_{i}, part_{i})
+    first_{i}, last_{i} = Split <axis = 1, num_outputs = 2> (on_map_{i})
+    length_{i} = Sub (last_{i}, first_{i})
+    int_steps_{i} = Constant <value_ints: ints = @crop_steps> ()
+    steps_{i} = Cast <to = 1> (int_steps_{i})
+    margin_{i} = Div (length_{i}, steps_{i})
+    middle_{i} = Constant <value_float = 0.5> ()
+    before_{i} = Sub (first_{i}, margin_{i})
+    after_{i} = Add (last_{i}, margin_{i})
+    from_{i} = Add (before_{i}, middle_{i})
+    to_{i} = Add (after_{i}, middle_{i})
+    placed_rois_{i} = Concat <axis = 1> (from_{i}, to_{i})
+"""
+
+_PLACE = {"warp": _ROUND_CORNERS, "crop": _CROP}
 
 
 def _pool(i: int, pooling: Pooling) -> str:
@@ -159,14 +186,15 @@ def _pool(i: int, pooling: Pooling) -> str:
             numbered_{i} = Concat <axis = 1> (float_column_{i}, level_rois_{i})
             pooled_{i} = MaxRoiPool <pooled_shape: ints = @pooled_shape> (map_{i}, numbered_{i})
         """
-    rois = f"{'warped' if pooling.method == 'warp' else 'level'}_rois_{i}"
-    transformation = "half_pixel" if pooling.aligned else "output_half_pixel"
+    rois = f"{'placed' if pooling.method in _PLACE else 'level'}_rois_{i}"
+    crop = pooling.method == "crop"
+    transformation = "half_pixel" if pooling.aligned or crop else "output_half_pixel"
     attributes = f'mode = "avg", spatial_scale = 1.0, coordinate_transformation_mode = "{transformation}"'
     if pooling.mode == "avg":
         return f"""
             pooled_{i} = RoiAlign <
                 output_height: int = @output_height, output_width: int = @output_width,
-                sampling_ratio: int = @sampling_ratio, {attributes}
+                {"sampling_ratio = 1" if crop else "sampling_ratio: int = @sampling_ratio"}, {attributes}
             > (map_{i}, {rois}, images_{i})
         """
     window = [pooling.sampling_ratio] * 2

@@ -13,7 +13,7 @@ from enum import IntEnum
 
 import numpy as np
 
-METHODS = ("align", "warp", "pool")  # by their number in roi_align_core.h: Method
+METHODS = ("align", "warp", "pool", "crop")  # by their number in roi_align_core.h: Method
 MAX_LEVELS = 5
 MAX_BINS = 64
 MAX_ROWS = 32768

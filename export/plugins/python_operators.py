@@ -115,7 +115,7 @@ class RoiAlignOperator:
         _expect(self.aligned in (0, 1), self.NAME, f"aligned is {self.aligned}", "0 or 1")
         known = f"one of {abi.METHODS}"
         _expect(self.method in abi.METHODS, self.NAME, f"method is '{self.method}'", known)
-        modes = ("max",) if self.method == "pool" else ("avg", "max")
+        modes = {"pool": ("max",), "crop": ("avg",)}.get(self.method, ("avg", "max"))
         told = " or ".join(f"'{mode}'" for mode in modes) + f" with method '{self.method}'"
         _expect(self.mode in modes, self.NAME, f"mode is '{self.mode}'", told)
         _expect(scale > 0, self.NAME, f"canonical_scale is {scale}", "a positive size")

@@ -85,10 +85,10 @@ MASKRT_HD void place_roi(RoiAlignParams const& p, int roi_index, RoiAlignShared&
         s.y = cell_axis(roi[1], roi[3], scale, p.output_height, height, width * cell);
         s.x = cell_axis(roi[0], roi[2], scale, p.output_width, width, cell);
     } else {
-        bool const round_corners = p.method == kRoiWarp, one_grid = Pooling::kSingleSamples;
+        bool const one_grid = Pooling::kSingleSamples;
         s.y = roi_axis(roi[1], roi[3], scale, p.output_height, height, width * cell, p.sampling_ratio, p.aligned,
-                       round_corners, one_grid);
-        s.x = roi_axis(roi[0], roi[2], scale, p.output_width, width, cell, p.sampling_ratio, p.aligned, round_corners,
+                       p.method, one_grid);
+        s.x = roi_axis(roi[0], roi[2], scale, p.output_width, width, cell, p.sampling_ratio, p.aligned, p.method,
                        one_grid);
     }
     if (!pooled) s.y.samples = s.x.samples = 0;

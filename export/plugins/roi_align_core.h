@@ -16,8 +16,8 @@ constexpr int kMaxSamples = 32767;   // samples a bin has along one axis: only a
 constexpr int kTabledSamples = 128;  // samples of all bins along one axis that a block keeps in shared memory
 
 // What is rounded to whole cells: nothing; the corners of the RoI; these and the borders of its bins, of which the
-// largest cell is taken.
-enum Method { kRoiAlign = 0, kRoiWarp = 1, kRoiPool = 2 };
+// largest cell is taken. The last rounds nothing: TensorFlow's crop_and_resize (training/models/roi_features.py).
+enum Method { kRoiAlign = 0, kRoiWarp = 1, kRoiPool = 2, kRoiCrop = 3 };
 
 // Passed to the kernels by value; abi.py has the same fields in the same order.
 struct RoiAlignParams {
@@ -34,7 +34,7 @@ struct RoiAlignParams {
     int output_height, output_width;
     int sampling_ratio;  // samples a bin has along an axis; 0: as many as it has cells, rounded up
     int aligned;         // 1: shift by half a pixel, and no minimal size
-    int method;          // a Method; kRoiPool has no samples, no shift, and a maximum alone
+    int method;          // a Method; kRoiPool has no samples, no shift, and a maximum alone; kRoiCrop one sample a bin
 };
 
 // Index of the level a RoI is pooled from, or -1 for none. The rule floor(level + log2(ratio) + 1e-6) >= k holds from
@@ -78,14 +78,23 @@ MASKRT_HD Axis cell_axis(float low, float high, float scale, int bins, int exten
 
 // one_grid: a maximum is taken over the samples of a grid, which is how standard operators come by single samples.
 MASKRT_HD Axis roi_axis(float low, float high, float scale, int bins, int extent, unsigned stride, int sampling_ratio,
-                        int aligned, bool round_corners, bool one_grid) {
-    float const offset = aligned ? 0.5f : 0.0f;
+                        int aligned, int method, bool one_grid) {
     low = mul_rn(low, scale);
     high = mul_rn(high, scale);
-    if (round_corners) {
+    if (method == kRoiWarp) {
         low = roundf(low);
         high = roundf(high);
     }
+    if (method == kRoiCrop) {  // half a step more at either end, so that the outer samples lie on the corners
+        float const cells = static_cast<float>(extent), part = div_rn(cells - 1.0f, cells);
+        low = mul_rn(low, part);
+        high = mul_rn(high, part);
+        float const margin = div_rn(high - low, static_cast<float>(2 * larger(bins - 1, 1)));
+        low = low - margin + 0.5f;
+        high = high + margin + 0.5f;
+        aligned = sampling_ratio = 1;
+    }
+    float const offset = aligned ? 0.5f : 0.0f;
     float const start = low - offset;
     float size = high - offset - start;
     if (!aligned) size = larger(size, 1.0f);

@@ -54,10 +54,12 @@ RoiAlignOperator::RoiAlignOperator(Fields const& fields)
     expect_bins("output_width", output_width_);
     expect(sampling_ratio_ <= 1024, "sampling_ratio is " + std::to_string(sampling_ratio_), "0 (adaptive) to 1024");
     expect(aligned_ == 0 || aligned_ == 1, "aligned is " + std::to_string(aligned_), "0 or 1");
-    expect(method_ == "align" || method_ == "warp" || method_ == "pool", "method is '" + method_ + "'",
-           "'align', 'warp' or 'pool'");
-    expect(mode_ == "max" || (mode_ == "avg" && method_ != "pool"), "mode is '" + mode_ + "'",
-           (method_ == "pool" ? "'max'" : "'avg' or 'max'") + std::string(" with method '") + method_ + "'");
+    char const* const methods[] = {"align", "warp", "pool", "crop"};  // by their number in Method
+    while (pyramid_.method < 4 && method_ != methods[pyramid_.method]) ++pyramid_.method;
+    expect(pyramid_.method < 4, "method is '" + method_ + "'", "'align', 'warp', 'pool' or 'crop'");
+    char const* const modes = method_ == "pool" ? "'max'" : method_ == "crop" ? "'avg'" : "'avg' or 'max'";
+    expect((mode_ == "max" && method_ != "crop") || (mode_ == "avg" && method_ != "pool"), "mode is '" + mode_ + "'",
+           modes + std::string(" with method '") + method_ + "'");
     expect(canonical_scale_ > 0, "canonical_scale is " + std::to_string(canonical_scale_),
            "a positive size in pixels");
     int const levels = static_cast<int>(strides_.size());
@@ -69,7 +71,6 @@ RoiAlignOperator::RoiAlignOperator(Fields const& fields)
     pyramid_.output_width = output_width_;
     pyramid_.sampling_ratio = sampling_ratio_;
     pyramid_.aligned = aligned_;
-    pyramid_.method = method_ == "align" ? kRoiAlign : method_ == "warp" ? kRoiWarp : kRoiPool;
     for (int i = 0; i < levels; ++i) {
         int const level = log2_of(strides_[i]);
         expect(level >= 0 && (i == 0 || strides_[i] > strides_[i - 1]),

@@ -6,6 +6,8 @@ import os
 from typing import Any
 
 from export.weights.detectron2 import from_detectron2, is_detectron2
+from export.weights.keras_files import read_keras
+from export.weights.matterport import from_matterport, is_matterport
 from export.weights.mmdetection import from_mmdetection, is_mmdetection
 from export.weights.pickles import read_pickle
 from export.weights.torchvision import from_torchvision, is_torchvision
@@ -24,6 +26,7 @@ FOREIGN = {
     "a state dict of torchvision's R-CNNs": (is_torchvision, from_torchvision),
     "an R-CNN of Detectron2": (is_detectron2, from_detectron2),
     "an R-CNN of MMDetection": (is_mmdetection, from_mmdetection),
+    "a Mask R-CNN of Matterport": (is_matterport, from_matterport),
 }
 
 
@@ -57,4 +60,6 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
     path = existing_checkpoint(path)
     if path.suffix == ".pkl":
         return read_pickle(path), file_sha256(path)
+    if path.suffix == ".h5":
+        return read_keras(path), file_sha256(path)
     return read_weights_file(path)

@@ -122,7 +122,7 @@ def test_the_onnx_body_of_pyramid_roi_align_is_the_torch_definition(aligned: boo
     assert np.abs(shifted - expected).max() > 1e3 * POOLED_TOLERANCE, "half a pixel must be seen"
 
 
-@pytest.mark.parametrize(("method", "mode"), [("warp", "max"), ("pool", "max")])
+@pytest.mark.parametrize(("method", "mode"), [("warp", "max"), ("crop", "avg"), ("pool", "max")])
 def test_a_way_to_pool_is_exported_with_its_body(method: str, mode: str) -> None:
     inputs = (random_rois(20, 1), torch.arange(20, dtype=torch.int32) % 2, *features())
     graph = PoolGraph(False, method, mode)

@@ -134,8 +134,9 @@ def test_names_the_suffixes_it_knows(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_bytes(b"whatever")
 
-    assert f"the name ends in {path.suffix!r}, expected .onnx, .engine, .pt or .pth or .pkl" in message(
-        path, ModelError
+    assert (
+        f"the name ends in {path.suffix!r}, expected .onnx, .engine, .pt or .pth or .pkl or .h5"
+        in message(path, ModelError)
     )
 
 

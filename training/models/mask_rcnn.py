@@ -30,7 +30,8 @@ from training.models.mask_branch import (
     build_mask_head,
     build_mask_predictor,
 )
-from training.models.roi_features import ROI_POOLS, Pooling, RoiPooler
+from training.models.matterport_rcnn import CANONICAL_SCALE, StretchedAnchors, by_matterports_rules
+from training.models.roi_features import CANONICAL_SCALE_PX, ROI_POOLS, Pooling, RoiPooler
 
 #: By task: what the network is called, and torchvision's class of it.
 NETWORKS = {
@@ -39,6 +40,7 @@ NETWORKS = {
     "keypoint": ("keypoint_rcnn", KeypointRCNN),
 }
 NECKS = ("fpn", "c4")
+RULES = ("torchvision", "matterport")
 BOX_WIDTH = 1024  # of a pyramid's box head (arXiv:1612.03144, section 4.2)
 
 
@@ -51,6 +53,9 @@ class MaskRcnnConfig:
     num_classes: int = 91  # with background, which is class 0 inside the network
     backbone: str = "resnet50"
     neck: str = "fpn"  # or "c4": no pyramid, and the ResNet's last layer as the head; use the settings of C4
+    # For the anchors, the choice of proposals and of detections, and the canvas: torchvision's, or with the
+    # settings of training.models.matterport_rcnn.SETTINGS Matterport's, for inference alone.
+    rules: str = "torchvision"
     stride_in_1x1: bool = False  # of the backbone's blocks, as in Detectron's Caffe weights
     norm: str = "frozen_bn"  # of the backbone: "frozen_bn" with ImageNet weights; "bn" or "gn" from scratch
     frozen_bn_epsilon: float = 1e-5
@@ -110,6 +115,7 @@ class MaskRcnnConfig:
             ("task", self.task, tuple(NETWORKS)),
             ("backbone", self.backbone, BACKBONES),
             ("neck", self.neck, NECKS),
+            ("rules", self.rules, RULES),
             ("norm", self.norm, NORMS),
             ("box_head", self.box_head, ("mlp", "conv")),
             ("mask_head", self.mask_head, MASK_HEADS),
@@ -135,6 +141,11 @@ class MaskRcnnConfig:
                 f"model configuration: neck is 'c4' with {self.backbone} and mask_head {self.mask_head!r}, "
                 "expected a ResNet or ResNeXt and 'fcn'."
             )
+        if self.by_matterport and not (self.neck == "fpn" and self.backbone.startswith("res")):
+            raise CheckpointError(
+                f"model configuration: rules are 'matterport' with {self.backbone} and neck {self.neck!r}, "
+                "expected a ResNet and 'fpn'."
+            )
         levels = layout_of(vars(self)).levels
         if len(self.anchor_sizes_px) != len(levels):
             raise CheckpointError(
@@ -147,6 +158,11 @@ class MaskRcnnConfig:
     def family(self) -> str:
         """What the network of this task is called."""
         return NETWORKS[self.task][0]
+
+    @property
+    def by_matterport(self) -> bool:
+        """Whether it follows training.models.matterport_rcnn."""
+        return self.rules == "matterport"
 
     @property
     def mask_size(self) -> int:
@@ -206,11 +222,13 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         backbone = FpnBackbone(body, config.fpn_channels, norm=nn.BatchNorm2d if config.fpn_norm else None)
         box_head, box_width = _box_head(config), BOX_WIDTH
     layout = backbone.layout
-    anchors = anchor_generator(
-        config.anchor_sizes_px,
-        config.anchor_ratios,
-        tuple(layout.strides_px.values()),
-        exact=config.exact_anchors,
+    strides_px = tuple(layout.strides_px.values())
+    anchors = (
+        StretchedAnchors(config.anchor_sizes_px, config.anchor_ratios, strides_px)
+        if config.by_matterport
+        else anchor_generator(
+            config.anchor_sizes_px, config.anchor_ratios, strides_px, exact=config.exact_anchors
+        )
     )
     pooler = partial(
         RoiPooler,
@@ -219,6 +237,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         pooling=Pooling.named(
             config.roi_pool, sampling_ratio=config.sampling_ratio, aligned=config.roi_aligned
         ),
+        canonical_scale=CANONICAL_SCALE if config.by_matterport else CANONICAL_SCALE_PX,
     )
     branch: dict[str, nn.Module] = {}
     if config.task == "instance":
@@ -271,7 +290,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         model.roi_heads.mask_predictor = build_mask_predictor(config, mask_width)
         if config.mask_activation == "softmax":
             model.roi_heads = SoftmaxMaskHeads(model.roi_heads)
-    return model
+    return by_matterports_rules(model) if config.by_matterport else model
 
 
 def _box_head(config: MaskRcnnConfig) -> nn.Module:

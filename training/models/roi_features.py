@@ -7,10 +7,21 @@ The five ways of table 2c of Mask R-CNN (arXiv:1703.06870, section 3 and 4.2), b
 | `pool_max` | its corners rounded to cells | rounded to cells | largest cell |
 | `warp_max`, `warp_avg` | its corners rounded to cells | exact | largest, or mean, of interpolated samples |
 | `align_max`, `align_avg` | exact | exact | largest, or mean, of interpolated samples |
+| `crop_avg` | exact | – | the one interpolated sample |
 
 RoIPool is Fast R-CNN's (arXiv:1504.08083, section 2.1). RoIWarp is that of Multi-task Network Cascades
 (arXiv:1512.04412, section 3.2) in its authors' own implementation, caffe-mnc's roi_warping_layer.cu, which
 rounds the corners; that rounding is what the ablation shows to cost accuracy.
+
+The last is not the paper's: it is TensorFlow's crop_and_resize, which Matterport's Mask_RCNN pools with. An
+axis of the canvas, 0 to L px, is laid on a map of l cells from the middle of its first cell to that of its
+last, and n samples from one end of the RoI to the other, both included: with x1, x2 in px, sample k is at
+
+    p(k) = a + k d,   a = x1 (l - 1) / L,   d = (x2 - x1) (l - 1) / (L (n - 1))       in cells, from middles.
+
+RoIAlign has the samples of a region (u, v) at u + (k + 1/2) (v - u) / n, one a bin, from middles where it is
+aligned. The two are the same for u = a - d / 2 and v = a + (n - 1) d + d / 2: the RoI on the map, larger by
+half a step at either end. L / l is the stride, so that x1 (l - 1) / L = (x1 / stride) (l - 1) / l.
 """
 
 from __future__ import annotations
@@ -24,7 +35,7 @@ from torch.nn.functional import max_pool2d
 from torchvision.ops import MultiScaleRoIAlign, roi_align, roi_pool
 from torchvision.ops.poolers import LevelMapper
 
-ROI_POOLS = ("align_avg", "align_max", "warp_avg", "warp_max", "pool_max")
+ROI_POOLS = ("align_avg", "align_max", "warp_avg", "warp_max", "crop_avg", "pool_max")
 # Where in the pyramid a RoI belongs: Feature Pyramid Networks, arXiv:1612.03144, section 4.2.
 CANONICAL_SCALE_PX, CANONICAL_LEVEL = 224.0, 4
 LEVEL_EPSILON = 1e-6  # torchvision's LevelMapper adds it, so that an exact power of two is not rounded down
@@ -34,10 +45,10 @@ LEVEL_EPSILON = 1e-6  # torchvision's LevelMapper adds it, so that an exact powe
 class Pooling:
     """How a RoI becomes features.
 
-    method: "align", "warp" or "pool" (see above); mode: "avg" or "max" over a bin's samples. sampling_ratio:
-    samples that a bin has along each axis; 0, for a mean alone: as many as it has cells, rounded up. aligned:
-    the value of a cell lies at its middle (Detectron2), not at its upper left corner (the paper's own code,
-    torchvision). RoIPool has neither.
+    method: "align", "warp", "crop", "pool" (see above); mode: "avg" or "max" over a bin's samples.
+    sampling_ratio: samples that a bin has along each axis; 0, for a mean alone: as many as it has cells,
+    rounded up. aligned: the value of a cell lies at its middle (Detectron2), not at its upper left corner
+    (the paper's own code, torchvision). Neither RoIPool nor the crop has these two.
     """
 
     method: str = "align"
@@ -56,11 +67,17 @@ class RoiPooler(MultiScaleRoIAlign):
     """torchvision's MultiScaleRoIAlign, and beside it whatever `Pooling` has that it has not."""
 
     def __init__(
-        self, feature_names: Sequence[str], strides: Sequence[int], output_size: int, pooling: Pooling
+        self,
+        feature_names: Sequence[str],
+        strides: Sequence[int],
+        output_size: int,
+        pooling: Pooling,
+        canonical_scale: float = CANONICAL_SCALE_PX,
     ) -> None:
-        """feature_names: of the maps to pool from, finest first; strides: theirs, powers of two."""
+        """feature_names: of the maps to pool from, finest first; strides: theirs, powers of two.
+        canonical_scale: in px, from which side on a RoI belongs to CANONICAL_LEVEL."""
         super().__init__(list(feature_names), output_size, pooling.sampling_ratio)
-        self.strides, self.pooling = tuple(strides), pooling
+        self.strides, self.pooling, self.canonical_scale = tuple(strides), pooling, canonical_scale
         # Left alone, torchvision guesses the strides from the first image it sees, its valid area against the
         # padded maps, and keeps the guess: wrong where an image fills less than about 70% of its canvas.
         self.scales = [1 / stride for stride in strides]
@@ -83,6 +100,7 @@ class RoiPooler(MultiScaleRoIAlign):
             self.output_size,
             self.strides,
             self.pooling,
+            canonical_scale=self.canonical_scale,
         )
 
 
@@ -135,11 +153,33 @@ def pool_level(
         return roi_pool(values, rois, size, scale).to(feature.dtype)
     if pooling.method == "warp":
         rois, scale = torch.cat([rois[:, :1], round_half_away(rois[:, 1:] * scale)], dim=1), 1.0
+    if pooling.method == "crop":
+        rois = torch.cat([rois[:, :1], crop_region(rois[:, 1:] * scale, feature.shape[2:], size)], dim=1)
+        scale, samples, pooling = 1.0, 1, Pooling(aligned=True)
     if pooling.mode == "avg":
         return roi_align(values, rois, size, scale, samples, pooling.aligned).to(feature.dtype)
     # Each sample is the only one of a bin of its own, in a grid as fine as all samples are.
     grid = (size[0] * samples, size[1] * samples)
     return max_pool2d(roi_align(values, rois, grid, scale, 1, pooling.aligned), samples).to(feature.dtype)
+
+
+def crop_region(rois: Tensor, cells: Sequence[int], bins: Sequence[int]) -> Tensor:
+    """The region whose aligned RoIAlign, one sample a bin, samples where crop_and_resize does (see above).
+
+    rois: (R, 4) x1 y1 x2 y2, canvas pixels over the stride; cells: (height, width) of the map; bins: of the
+    output. Returns (R, 4) in the map's cells from its corner.
+    """
+    height, width = (torch.tensor(count, dtype=rois.dtype, device=rois.device) for count in cells)
+    on_map = rois * torch.stack([(width - 1) / width, (height - 1) / height]).repeat(2)
+    first, last = on_map[:, :2], on_map[:, 2:]
+    margin = (last - first) / rois.new_tensor(crop_steps(*bins))
+    return torch.cat([first - margin + 0.5, last + margin + 0.5], dim=1)
+
+
+def crop_steps(height: int, width: int) -> list[int]:
+    """Along x and along y, how many half steps lie between the first and the last sample. One sample is in
+    the middle: as if of a step of twice the RoI, half of it at either end."""
+    return [2 * max(bins - 1, 1) for bins in (width, height)]
 
 
 def round_half_away(values: Tensor) -> Tensor:

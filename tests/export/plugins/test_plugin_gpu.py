@@ -25,7 +25,7 @@ from export.plugins.python_operators import (
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")
 
-ROI_POOLS = ("align_avg", "align_max", "warp_avg", "warp_max", "pool_max")
+ROI_POOLS = ("align_avg", "align_max", "warp_avg", "warp_max", "crop_avg", "pool_max")
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine"),
