@@ -74,6 +74,11 @@ def canvas_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     return round_up(resized[0], canvas.stride), round_up(resized[1], canvas.stride)
 
 
+def corner(size: tuple[int, int], canvas: tuple[int, ...], layout: str) -> tuple[int, int]:
+    """(top, left) of a picture of `size` on a canvas, both (height, width), of the contract's layout."""
+    return ((canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2) if layout == "square" else (0, 0)
+
+
 def resize(image: NDArray[np.uint8], size: tuple[int, int], dtype: str) -> NDArray:
     """Bilinear without antialiasing, half-pixel centres (torch's `align_corners=False`).
 
@@ -132,7 +137,7 @@ def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas) -> Batch:
         raise ModelError(f"canvas dtype is {canvas.dtype!r}, expected 'uint8' or 'float32'.")
     out = np.zeros((len(images), height, width, 3), dtype=canvas.dtype)
     for row, image, (h, w) in zip(out, images, sizes, strict=True):
-        top, left = ((height - h) // 2, (width - w) // 2) if canvas.layout == "square" else (0, 0)
+        top, left = corner((h, w), (height, width), canvas.layout)
         row[top : top + h, left : left + w] = resize(image, (h, w), canvas.dtype)
     return Batch(
         images=out,

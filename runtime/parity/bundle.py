@@ -22,7 +22,7 @@ from runtime.contract import Contract
 from runtime.errors import ModelError
 from runtime.parity.judge import Expected
 from runtime.parity.samples import Sample
-from runtime.preprocess import Batch
+from runtime.preprocess import Batch, corner
 from runtime.results import MaskCrop
 from runtime.session import Outputs
 from runtime.stages import CANVAS
@@ -131,9 +131,11 @@ def normalised_canvas(batch: Batch, contract: Contract) -> NDArray[np.float32]:
     mean, std = (np.array(values, np.float32)[:, None, None] for values in (contract.mean, contract.std))
     canvas = (batch.images[0].astype(np.float32).transpose(2, 0, 1) / np.float32(255) - mean) / std
     height, width = (int(side) for side in batch.image_sizes[0])
-    canvas[:, height:] = 0
-    canvas[:, :, width:] = 0
-    return canvas
+    layout = contract.canvas.layout
+    top, left = corner((height, width), canvas.shape[1:], layout)
+    laid = np.broadcast_to(-mean / std if layout == "square" else np.float32(0), canvas.shape).copy()
+    laid[:, top : top + height, left : left + width] = canvas[:, top : top + height, left : left + width]
+    return laid
 
 
 def _image(arrays: dict[str, Any], contract: Contract) -> tuple[Batch, Expected]:

@@ -17,7 +17,7 @@ from runtime.parity.samples import Sample, whole_samples
 from runtime.parity.stage_report import instance_errors
 from runtime.parity.stages import Aligned, align, compare_stages, first_image
 from runtime.parity.tolerances import STAGES_BY_PRECISION
-from runtime.preprocess import Batch
+from runtime.preprocess import Batch, corner
 from runtime.results import MaskCrop
 from runtime.session import Outputs, Session
 from runtime.stages import Stages
@@ -97,7 +97,9 @@ def _add(
     matching = match(ours, theirs)
     flipped = flips(ours, theirs, matching, contract, limit)
     report.add(name, matching, ours.scores, theirs.scores, flipped)
-    report.worst.add(name, batch.images[0], ours, theirs, matching, flipped)
+    sides = batch.images.shape[1:3]
+    top, left = corner((ours.height_px, ours.width_px), sides, contract.canvas.layout)
+    report.worst.add(name, batch.images[0, top:, left:], ours, theirs, matching, flipped)
     errors = instance_errors(matching, flipped, limit)
     aligned: dict[str, Aligned] = {}
     if expected.samples is not None and stages is not None:

@@ -17,11 +17,15 @@ from export.graphs.canvas import NormaliseCanvas
 from export.graphs.mask_rcnn import MaskRcnnGraph
 from export.operators import DOMAIN
 from runtime.parity import compare
+from runtime.parity.bundle import normalised_canvas
+from runtime.preprocess import preprocess
 from runtime.session import open_session
 from runtime.sinks import write_png
+from runtime.stages import CANVAS
 from tests.export.test_graph import EXACT_COLOURS, QUICK, assert_alike
 from tests.models import lively_checkpoint, scene
 from training.checkpoint import Checkpoint
+from training.eager import EagerSession
 from training.models.matterport_rcnn import CANONICAL_SCALE, SETTINGS
 
 SIDE_PX = 192
@@ -62,6 +66,16 @@ def test_around_the_picture_the_network_sees_black_and_not_zero() -> None:
     assert (square[1] == 3.0).nonzero().tolist() == [[y, x] for y in (3, 4) for x in (2, 3, 4, 5)]
     assert (corner[1] == 3.0).nonzero().tolist() == [[y, x] for y in (0, 1) for x in (0, 1, 2, 3)]
     assert corner[1].unique().tolist() == [0.0, 3.0]
+
+
+def test_a_bundle_rebuilds_the_canvas_that_the_network_saw() -> None:
+    checkpoint = lively()
+    contract = checkpoint.contract()
+    batch = preprocess([scene(1)], contract.canvas)
+    _, stages = EagerSession(checkpoint.build(), contract, name="eager").infer_with_stages(
+        batch.images, batch.image_sizes
+    )
+    np.testing.assert_allclose(normalised_canvas(batch, contract), stages[CANVAS][0], atol=1e-4, rtol=0)
 
 
 @pytest.fixture(scope="module")

@@ -173,3 +173,41 @@ def test_names_an_array_that_is_no_image(wrong: np.ndarray) -> None:
 def test_names_a_canvas_dtype_that_is_none() -> None:
     with pytest.raises(ModelError, match="canvas dtype is 'float16', expected 'uint8' or 'float32'"):
         preprocess([noise(8, 8)], canvas_of(dtype="float16"))
+
+
+SQUARE = Canvas(800, 1024, 32, None, None, "uint8", "square")
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (480, 640, (768, 1024)),  # enlarged to 800 it would be 1067 wide
+        (640, 640, (800, 800)),
+        (900, 1000, (900, 1000)),  # left as it is; the rule above would make it 800 high
+        (2900, 3000, (990, 1024)),  # 989.9
+        (20000, 50, (1024, 3)),
+    ],
+)
+def test_for_a_square_small_pictures_are_enlarged_and_large_ones_just_fit(
+    height: int, width: int, expected: tuple[int, int]
+) -> None:
+    """resize_image of Matterport's Mask_RCNN, mode "square", at its own 800 and 1024 px."""
+    assert resized_size(height, width, SQUARE) == expected
+
+
+def test_in_a_square_the_picture_is_in_the_middle_and_black_around_it() -> None:
+    square = canvas_of(min_size_px=48, max_size_px=64, layout="square")
+    batch = preprocess([noise(20, 40), noise(64, 32)], square)
+    assert (batch.images.shape, batch.image_sizes.tolist()) == ((2, 64, 64, 3), [[32, 64], [64, 32]])
+    assert batch.images[0, 16:48].any(axis=(1, 2)).all()
+    assert not batch.images[0, :16].any()
+    assert not batch.images[0, 48:].any()
+    assert not batch.images[1, :, :16].any()
+    assert batch.images[1, :, 16:48].any(axis=(0, 2)).all()
+    fixed = preprocess([noise(20, 40)], canvas_of(height_px=32, width_px=96, layout="square"))
+    assert (fixed.images.shape[1:3], fixed.image_sizes.tolist()) == ((32, 96), [[32, 64]])
+
+
+def test_a_layout_of_a_newer_version_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"canvas layout is .round., expected one of .*square"):
+        preprocess([noise(20, 40)], canvas_of(layout="round"))
