@@ -129,6 +129,7 @@ class AllLevelsRpn(RegionProposalNetwork):
         probabilities = torch.sigmoid(objectness.reshape(len(proposals), -1))
         for boxes, score, canvas in zip(proposals, probabilities, image_shapes, strict=True):
             score, best = score.topk(min(self.pre_nms_top_n(), len(score)))
+            score, best = score[score >= self.score_thresh], best[score >= self.score_thresh]
             boxes = clip_boxes_to_image(boxes[best], canvas)
             keep = nms(boxes, score, self.nms_thresh)[: self.post_nms_top_n()]
             found.append(boxes[keep])
