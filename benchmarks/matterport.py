@@ -1,0 +1,128 @@
+"""A Matterport .h5 file against the original on TensorFlow: the largest differences found.
+
+    python -m benchmarks.matterport --python TF_ENVIRONMENT/bin/python --backbone resnet101
+
+makes lively random weights, writes them as Matterport's file, lets the original find objects on three
+canvases, and compares what maskrt finds there in PyTorch and on ONNX Runtime. The original's environment:
+docs/checkpoints.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.foreign_checkpoints import FOLDER, Differences
+from export.to_onnx import export_onnx, save_onnx
+from export.weights import load_checkpoint
+from runtime.contract import Contract
+from runtime.parity.match import match
+from runtime.parity.paste import paste_alike
+from runtime.parity.tolerances import FP32
+from runtime.preprocess import Batch, corner, preprocess
+from runtime.session import Outputs, Session, open_session
+from tests.export.weights.matterport_files import matterport_layers, write_h5
+from tests.models import lively_checkpoint, scene
+from training.checkpoint import Checkpoint
+from training.eager import EagerSession
+from training.models.matterport_rcnn import SETTINGS
+
+PROGRAM = Path(__file__).parent / "originals" / "matterport_model.py"
+# A random network is so sure of its classes that float32 makes ties of its scores.
+CLASS_SCALE = 0.4
+
+
+def original_outputs(
+    found: dict[str, NDArray], row: int, canvas: tuple[int, int], picture: tuple[int, int]
+) -> Outputs:
+    """One picture's detections as maskrt's outputs: edges in px from the picture's corner."""
+    detections = found["detections"][row].copy()
+    count = int((detections[:, 4] > 0).sum())
+    top, left = corner(picture, canvas, "square")
+    edges = detections[:, :4] * (np.array(canvas * 2) - 1) + [0, 0, 1, 1] - [top, left, top, left]
+    edges[count:] = 0
+    return Outputs(
+        num_detections=np.array([count], np.int32),
+        boxes=edges[None, :, [1, 0, 3, 2]].astype(np.float32),
+        scores=detections[None, :, 5].astype(np.float32),
+        labels=np.maximum(detections[None, :, 4].astype(np.int32) - 1, 0),
+        masks=found["masks"][None, row].astype(np.float32),
+    )
+
+
+def compare(session: Session, batches: list[Batch], found: dict[str, NDArray]) -> Differences:
+    """What the session finds beside what the original found on the same canvases."""
+    worst = Differences()
+    for row, batch in enumerate(batches):
+        height, width = batch.images.shape[1:3]
+        size = (int(batch.image_sizes[0, 0]), int(batch.image_sizes[0, 1]))
+        theirs = original_outputs(found, row, (height, width), size)
+        ours = session.infer(batch.images, batch.image_sizes)
+        on_canvas = Batch(batch.images, batch.image_sizes, (size,))
+        (expected,), (actual,) = paste_alike(theirs, ours, on_canvas, session.contract, within_px=FP32.box_px)
+        worst.add(match(expected, actual), theirs, ours)
+    return worst
+
+
+def run_original(python: Path, weights: Path, batches: list[Batch]) -> dict[str, NDArray]:
+    """What the original finds on the batches' canvases."""
+    canvases, found = weights.with_suffix(".canvases.npz"), weights.with_suffix(".found.npz")
+    windows = []
+    for batch in batches:
+        h, w = (int(side) for side in batch.image_sizes[0])
+        top, left = corner((h, w), batch.images.shape[1:3], "square")
+        windows.append((top, left, top + h, left + w))
+    np.savez(canvases, images=np.concatenate([b.images for b in batches]), windows=np.array(windows))
+    subprocess.run([python, PROGRAM, weights, canvases, found], check=True)
+    return dict(np.load(found))
+
+
+def on_a_square(checkpoint: Checkpoint, side_px: int) -> tuple[Checkpoint, Contract]:
+    """The same model for canvases of `side_px`, to save time."""
+    config = dataclasses.replace(checkpoint.config, min_size_px=side_px, max_size_px=side_px)
+    small = dataclasses.replace(checkpoint, config=config)
+    return small, small.contract(height_px=side_px, width_px=side_px, batch=1, detections="dynamic")
+
+
+def main() -> None:
+    """Compare one backbone, print a line for the table of docs/checkpoints.md per backend."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--python", type=Path, required=True, help="of an environment with the original")
+    parser.add_argument("--backbone", choices=("resnet50", "resnet101"), default="resnet101")
+    parser.add_argument("--side", type=int, default=512, help="of the canvas, in px")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    sides = {"min_size_px": 256, "max_size_px": 384}
+    lively = lively_checkpoint(arguments.backbone, 5, **SETTINGS | sides, num_classes=81)
+    for kind in ("weight", "bias"):
+        lively.state_dict[f"roi_heads.box_predictor.cls_score.{kind}"] *= CLASS_SCALE
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = write_h5(FOLDER / f"matterport-{arguments.backbone}.h5", matterport_layers(lively.state_dict))
+    checkpoint, contract = on_a_square(load_checkpoint(path), arguments.side)
+    batches = [preprocess([scene(index)], contract.canvas) for index in (1, 2, 3)]
+    found = run_original(arguments.python, path, batches)
+    touching, zeroed = found["beyond"].sum(axis=0)
+    print(f"RoIs that touch the right or lower edge: {touching}; with zeros for their last samples: {zeroed}")
+    model = path.with_suffix(".onnx")
+    save_onnx(export_onnx(checkpoint, contract), model)
+    for name, session in (
+        ("PyTorch", EagerSession(checkpoint.build(), contract, name=str(path))),
+        ("ONNX Runtime", open_session(model)),
+    ):
+        d = compare(session, batches, found)
+        print(
+            f"| matterport-{arguments.backbone} | {name} | {len(batches)} | {d.instances} | {d.unmatched} "
+            f"| {d.box_px:.2g} | {d.score:.2g} | {d.mask:.2g} | {d.mask_iou:.4f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
