@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import subprocess
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def run_original(python: Path, weights: Path, batches: list[Batch]) -> dict[str,
         top, left = corner((h, w), batch.images.shape[1:3], "square")
         windows.append((top, left, top + h, left + w))
     np.savez(canvases, images=np.concatenate([b.images for b in batches]), windows=np.array(windows))
-    subprocess.run([python, PROGRAM, weights, canvases, found], check=True)
+    quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run([python, PROGRAM, weights, canvases, found], check=True, env=quiet)
     return dict(np.load(found))
 
 

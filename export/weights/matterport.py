@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,17 +18,17 @@ from torch import Tensor
 
 from export.weights.classes import name_classes
 from export.weights.conventions import mask_convs
+from export.weights.matterport_config import read_display
 from export.weights.translate import translate
 from runtime.errors import CheckpointError
 from training.checkpoint import Checkpoint
 from training.models import MaskRcnnConfig
-from training.models.matterport_rcnn import SETTINGS
+from training.models.matterport_rcnn import RPN_STD_DEV, SETTINGS
 
 Arrays = dict[str, Tensor]
 CLASS_LAYER, RPN_LAYER = "mrcnn_class_logits/kernel", "rpn_class_raw/kernel"
 BLOCKS = {6: "resnet50", 23: "resnet101"}  # in stage 4
 NORM_EPSILON = 1e-3  # of Keras' BatchNormalization
-RPN_STD_DEV = (0.1, 0.1, 0.2, 0.2)  # RPN_BBOX_STD_DEV, of x y w h; the box head's are its coder's weights
 KINDS = {"weight": "kernel", "bias": "bias"}
 NORM_KINDS = {
     "weight": "gamma",
@@ -87,8 +88,10 @@ def from_matterport(
 ) -> Checkpoint:
     """A checkpoint from what `is_matterport` recognised.
 
-    class_names: without background; may be left out where they are COCO's 80. Raises CheckpointError where
-    they are missing, or a key or shape is not as expected.
+    class_names: without background; may be left out where they are COCO's 80. How the model was set is read
+    from a text beside the file (export.weights.matterport_config), of its name but `.txt`; without one it is
+    as in the base configuration. Raises CheckpointError where names are missing, a key or shape is
+    not as expected, or the text is none.
     """
     arrays = {key: torch.from_numpy(array) for key, array in content.items()}
     blocks = sum(bool(re.fullmatch(r"res4\w_branch2a/kernel", key)) for key in arrays)
@@ -98,12 +101,14 @@ def from_matterport(
         )
     needed = set(_biases_before_norms(arrays)) | {norm for _, norm in _head_norms()}
     missing = [key for key in sorted(needed) if key not in arrays]
-    weights = _folded(arrays)
+    display = Path(source).with_suffix(".txt")
+    said, rpn_std_dev = read_display(display) if display.is_file() else ({}, RPN_STD_DEV)
+    weights = _folded(arrays, rpn_std_dev)
     config = MaskRcnnConfig(
         num_classes=weights[CLASS_LAYER].shape[0],
         backbone=BLOCKS[blocks],
         fpn_channels=weights["fpn_p2/kernel"].shape[0] if "fpn_p2/kernel" in weights else 256,
-        **SETTINGS,
+        **SETTINGS | said,
         **mask_convs(weights, r"mrcnn_mask_conv\d/kernel"),
     )
     return Checkpoint(
@@ -130,7 +135,7 @@ def _head_norms() -> Iterator[tuple[str, str]]:
             yield layer.format("conv"), f"{layer.format('bn')}/{kind}"
 
 
-def _folded(arrays: Arrays) -> Arrays:
+def _folded(arrays: Arrays, rpn_std_dev: tuple[float, ...]) -> Arrays:
     """The file's layers in PyTorch's order of axes, without what other layers can take over."""
     weights = {
         key: _in_torchs_order(array) if key.endswith("/kernel") else array for key, array in arrays.items()
@@ -158,7 +163,7 @@ def _folded(arrays: Arrays) -> Arrays:
             weights[key] = foreground - background
         if (key := f"rpn_bbox_pred/{kind}") in weights:
             deltas = _x_before_y(weights[key])
-            rows = deltas.new_tensor(RPN_STD_DEV).repeat(len(deltas) // 4)
+            rows = deltas.new_tensor(rpn_std_dev).repeat(len(deltas) // 4)
             weights[key] = deltas * rows.view(-1, *[1] * (deltas.dim() - 1))
         if (key := f"mrcnn_bbox_fc/{kind}") in weights:
             weights[key] = _x_before_y(weights[key])

@@ -35,6 +35,7 @@ from training.models.roi_features import CANONICAL_SCALE_PX
 
 CANONICAL_SCALE = CANONICAL_SCALE_PX / 2**0.5
 RPN_WIDTH = 512  # rpn_graph's shared convolution
+RPN_STD_DEV = (0.1, 0.1, 0.2, 0.2)  # RPN_BBOX_STD_DEV, of x y w h; the box head's are its coder's weights
 #: Of MaskRcnnConfig: mrcnn/config.py's, and what its code has written in. Ratios are width / height there.
 SETTINGS: dict[str, Any] = {
     "rules": "matterport",

@@ -40,7 +40,7 @@ class Saved(NamedTuple):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     """ResNet-50 under a narrow pyramid, lively."""
-    narrow = {"fpn_channels": 32, "num_classes": 9}
+    narrow = {"fpn_channels": 32, "mask_convs": (32,) * 4, "num_classes": 9}
     checkpoint = lively_checkpoint("resnet50", 5, **SETTINGS | SIDES | narrow)
     for kind in ("weight", "bias"):  # so sure as it is, float32 makes ties of its scores
         checkpoint.state_dict[f"roi_heads.box_predictor.cls_score.{kind}"] *= 0.4
@@ -123,7 +123,7 @@ def test_cocos_classes_are_known(saved: Saved, tmp_path: Path) -> None:
     wide = {
         "mrcnn_class_logits": {"kernel": np.zeros((1024, 81)), "bias": np.zeros(81)},
         "mrcnn_bbox_fc": {"kernel": np.zeros((1024, 324)), "bias": np.zeros(324)},
-        "mrcnn_mask": {"kernel": np.zeros((1, 1, 256, 81)), "bias": np.zeros(81)},
+        "mrcnn_mask": {"kernel": np.zeros((1, 1, 32, 81)), "bias": np.zeros(81)},
     }
     read = load_checkpoint(write_h5(tmp_path / "mask_rcnn_coco.h5", saved.layers | wide))
     assert read.classes == COCO
@@ -170,3 +170,60 @@ def test_without_h5py_it_names_the_extra(saved: Saved, monkeypatch: pytest.Monke
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(MissingDependencyError, match=r"needs the package 'h5py'.*maskrt\[keras\]"):
         load_checkpoint(saved.path)
+
+
+DISPLAY = """
+Configurations:
+BACKBONE                       resnet50
+BACKBONE_STRIDES               [4, 8, 16, 32, 64]
+BBOX_STD_DEV                   [0.1 0.1 0.2 0.2]
+DETECTION_MAX_INSTANCES        400
+DETECTION_NMS_THRESHOLD        0.3
+IMAGE_MAX_DIM                  512
+IMAGE_META_SIZE                14
+IMAGE_MIN_DIM                  512
+IMAGE_MIN_SCALE                0
+IMAGE_RESIZE_MODE              square
+LOSS_WEIGHTS                   {'rpn_class_loss': 1.0, 'rpn_bbox_loss': 1.0}
+MEAN_PIXEL                     [43.53 39.56 48.22]
+RPN_ANCHOR_RATIOS              [0.5, 1, 4]
+RPN_ANCHOR_SCALES              (8, 16, 32, 64, 128)
+RPN_BBOX_STD_DEV               [0.1 0.2 0.4 0.8]
+RPN_NMS_THRESHOLD              0.9
+"""
+
+
+def with_display(saved: Saved, folder: Path, text: str) -> Path:
+    """The file, with what `config.display()` printed beside it."""
+    (folder / "mask_rcnn_nucleus_0040.txt").write_text(text)
+    path = folder / "mask_rcnn_nucleus_0040.h5"
+    path.symlink_to(saved.path)
+    return path
+
+
+def test_how_it_was_set_is_read_beside_it(saved: Saved, tmp_path: Path) -> None:
+    read = load_checkpoint(with_display(saved, tmp_path, DISPLAY), NAMES)
+    assert read.config.anchor_sizes_px == ((8,), (16,), (32,), (64,), (128,))
+    assert read.config.anchor_ratios == (2.0, 1.0, 0.25), "height / width, as ours are"
+    assert read.config.mean == (43.53 / 255, 39.56 / 255, 48.22 / 255)
+    assert (read.config.min_size_px, read.config.max_size_px) == (512, 512)
+    assert (read.config.rpn_nms, read.config.max_detections, read.config.rpn_pre_nms_test) == (0.9, 400, 6000)
+    ratio = read.state_dict["rpn.head.bbox_pred.bias"] / saved.read.state_dict["rpn.head.bbox_pred.bias"]
+    # The file's dy dx dh dw: 0.1 of y as it was, 0.2 of x where it was 0.1, 0.4 of the height and 0.8 of the width.
+    np.testing.assert_allclose(ratio[:4], [2, 1, 4, 2], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("square", "pad64"), "IMAGE_RESIZE_MODE is pad64, but only square can be read"),
+        (("(8, 16, 32, 64, 128)", "(8, 16)"), r"RPN_ANCHOR_SCALES is \(8, 16\), expected 5"),
+        (("[0.1 0.2 0.4 0.8]", "[0.1]"), "a setting in it has other numbers"),
+        (("RPN_ANCHOR_SCALES", "SCALES"), r"not what Matterport's config\.display\(\) prints"),
+    ],
+)
+def test_what_it_cannot_be_set_to_is_refused(
+    saved: Saved, tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=r"0040\.txt: .*" + message):
+        load_checkpoint(with_display(saved, tmp_path, DISPLAY.replace(*change)), NAMES)
