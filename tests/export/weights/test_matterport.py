@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from export import to_onnx
 from export.weights import load_checkpoint
 from export.weights.classes import COCO
 from runtime.errors import CheckpointError, MissingDependencyError
+from runtime.parity import compare
 from runtime.preprocess import preprocess
+from runtime.sinks import write_png
 from tests.export.weights.matterport_files import Layers, matterport_layers, write_h5
 from tests.export.weights.matterport_oracle import Found, Matterport
 from tests.models import lively_checkpoint, scene
@@ -227,3 +230,15 @@ def test_what_it_cannot_be_set_to_is_refused(
 ) -> None:
     with pytest.raises(CheckpointError, match=r"0040\.txt: .*" + message):
         load_checkpoint(with_display(saved, tmp_path, DISPLAY.replace(*change)), NAMES)
+
+
+@pytest.mark.full
+def test_a_file_goes_through_export_and_parity(saved: Saved, tmp_path: Path) -> None:
+    model, picture, names = tmp_path / "m.onnx", tmp_path / "picture.png", ["--classes", ",".join(NAMES)]
+    with pytest.raises(SystemExit) as finished:
+        to_onnx.main([str(saved.path), "-o", str(model), "--height", "192", "--width", "192", *names])
+    assert not finished.value.code
+    write_png(picture, scene(1))
+    with pytest.raises(SystemExit) as finished:
+        compare.main([str(saved.path), str(model), str(picture)])
+    assert not finished.value.code
