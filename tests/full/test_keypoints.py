@@ -12,7 +12,7 @@ import pytest
 
 from tests.full.conftest import CACHE, training_key
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 PEOPLE, LEAST_POINTS, LEAST_HEIGHT_PX = 20, 8, 100
 SETTINGS = {
