@@ -11,6 +11,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from runtime.files import atomic_path
 from training.models import MaskRcnnConfig, build_mask_rcnn
 
 FORMAT_VERSION = 1
+FAULTS_SHOWN, FAULT_CHARACTERS = 4, 400  # of weights that do not fit: another model's are hundreds
 CANVAS_STRIDE = 32  # of C5: the FPN's up-sampled maps fit their neighbours on multiples of it
 MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
 
@@ -62,9 +64,12 @@ class Checkpoint:
         try:
             model.load_state_dict(self.state_dict)
         except RuntimeError as error:
+            _, *faults = str(error).splitlines()  # missing keys, unexpected ones, then a line a shape
+            shown = [shorten(fault, FAULT_CHARACTERS, placeholder=" …") for fault in faults[:FAULTS_SHOWN]]
+            more = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
             raise CheckpointError(
                 f"the weights do not fit the {self.config.backbone} {self.config.family} of the checkpoint: "
-                f"{error}"
+                f"{'; '.join(shown)}{more}."
             ) from error
         for name, tensor in self.state_dict.items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

@@ -1,4 +1,4 @@
-"""Model families: a file a family. `build_model` turns a family's configuration into its network."""
+"""Model families: a file a family. `build_mask_rcnn` turns a configuration into its network."""
 
 from training.models.mask_rcnn import MaskRcnnConfig, build_mask_rcnn
 
