@@ -21,7 +21,8 @@ class Stopwatch:
     """Adds up what stages take; several threads may measure at once.
 
     trace: also write every measurement to this file, in the Trace Event Format that https://ui.perfetto.dev
-    and chrome://tracing open ("Trace Event Format", Google, 2016: complete events, "ph": "X").
+    and chrome://tracing open ("Trace Event Format", Google, 2016: complete events, "ph": "X", and a thread's
+    name as metadata, "M").
     """
 
     def __init__(self, trace: Path | None = None) -> None:
@@ -31,6 +32,7 @@ class Stopwatch:
         self._file = PendingFile(trace) if trace else None
         self._stream = self._file.temporary.open("w", encoding="utf-8") if self._file else None
         self._threads: dict[int, int] = {}
+        self._between = "[\n"
 
     @contextmanager
     def measure(self, stage: str, images: int = 1) -> Iterator[None]:
@@ -54,15 +56,23 @@ class Stopwatch:
         self.spent[stage] = seconds + more_s, count + images
 
     def _write(self, stage: str, start_s: float, end_s: float) -> None:
+        ident = threading.get_ident()
+        if ident not in self._threads:
+            self._threads[ident] = len(self._threads) + 1
+            self._write_event("M", "thread_name", args={"name": threading.current_thread().name})
+        from_us, for_us = (start_s - self._start_s) * 1e6, (end_s - start_s) * 1e6
+        self._write_event("X", stage, ts=from_us, dur=for_us)
+
+    def _write_event(self, kind: str, name: str, **more: object) -> None:
         assert self._stream is not None
-        thread = self._threads.setdefault(threading.get_ident(), len(self._threads) + 1)
-        event = {"name": stage, "ph": "X", "pid": os.getpid(), "tid": thread}
-        event |= {"ts": (start_s - self._start_s) * 1e6, "dur": (end_s - start_s) * 1e6}  # in microseconds
+        thread = self._threads[threading.get_ident()]
+        event = {"name": name, "ph": kind, "pid": os.getpid(), "tid": thread, **more}
         try:
-            self._stream.write(("[\n" if self._stream.tell() == 0 else ",\n") + json.dumps(event))
+            self._stream.write(self._between + json.dumps(event))
         except OSError as error:
             assert self._file is not None
             raise self._file.failed(error) from error
+        self._between = ",\n"
 
     def per_image_ms(self) -> dict[str, float]:
         """Mean milliseconds an image by stage, in the order in which stages were first measured."""
@@ -73,7 +83,7 @@ class Stopwatch:
         if self._stream is None or self._file is None:
             return
         try:
-            self._stream.write("[]\n" if self._stream.tell() == 0 else "\n]\n")
+            self._stream.write("\n]\n" if self._threads else "[]\n")
             self._stream.close()
         except OSError as error:
             raise self._file.failed(error) from error

@@ -211,11 +211,14 @@ def test_progress_knows_how_many_frames_will_come(video: Path, picture_file: Pat
 def test_a_trace_tells_every_stage(command: Run, tiny_onnx: Path, video: Path, tmp_path: Path) -> None:
     command(main, tiny_onnx, video, "-o", tmp_path / "out", "--profile", tmp_path / "trace.json")
 
-    events = json.loads((tmp_path / "trace.json").read_text())
+    told = json.loads((tmp_path / "trace.json").read_text())
     stages = {"decode", "preprocess", "infer", "postprocess", "draw", "write"}
+    events = [event for event in told if event["ph"] == "X"]
     assert {event["name"] for event in events} == stages
-    assert {event["ph"] for event in events} == {"X"}
     assert len({event["tid"] for event in events}) == len(stages), "a thread each"
+    threads = {event["tid"]: event["args"]["name"] for event in told if event["ph"] == "M"}
+    assert all(threads[event["tid"]] == event["name"] for event in events if event["name"] != "write")
+    assert len(told) == len(events) + len(threads)
     inferred = [event for event in events if event["name"] == "infer"]
     assert len(inferred) == 10
     ends = [event["ts"] + event["dur"] for event in inferred]
