@@ -39,7 +39,12 @@ def open_onnx(path: Path, *, backend: str, device: str, stages: bool, threads: i
         return OrtSession(path, threads=threads)
     if "onnxruntime" not in installed():
         return OpenVinoSession(path, threads=threads)
-    return fastest([OrtSession(path, threads=threads), OpenVinoSession(path, threads=threads)])
+    return fastest(
+        {
+            "onnxruntime": OrtSession(path, threads=threads),
+            "openvino": OpenVinoSession(path, threads=threads),
+        }
+    )
 
 
 def installed() -> list[str]:
@@ -48,22 +53,24 @@ def installed() -> list[str]:
     return [name for name in BACKENDS if all(importlib.util.find_spec(package) for package in needs[name])]
 
 
-def fastest(sessions: list[Session]) -> Session:
-    """The session that takes the least time, median of a few turns each, on a canvas of noise."""
-    images, sizes = noise(sessions[0].contract)
+def fastest(sessions: dict[str, Session]) -> Session:
+    """The session that takes the least time, median of a few turns each, on a canvas of noise.
+
+    sessions: of one file, by their backends' names.
+    """
+    file = next(iter(sessions.values()))
+    images, sizes = noise(file.contract)
     spent_s = np.zeros((TRIALS + 1, len(sessions)))
     for turn in spent_s:
-        for i, session in enumerate(sessions):
+        for i, session in enumerate(sessions.values()):
             start_s = time.perf_counter()
             session.infer(images, sizes)
             turn[i] = time.perf_counter() - start_s
-    median_ms = 1e3 * np.median(spent_s[1:], axis=0)
-    compared = ", ".join(
-        f"{type(session).__name__.removesuffix('Session')} {ms:.0f} ms"
-        for session, ms in zip(sessions, median_ms, strict=True)
-    )
-    say(f"{sessions[0].name}: the faster backend here of {compared}")
-    return sessions[int(median_ms.argmin())]
+    median_ms = dict(zip(sessions, 1e3 * np.median(spent_s[1:], axis=0), strict=True))
+    taken = min(median_ms, key=lambda name: median_ms[name])
+    compared = ", ".join(f"{name} {ms:.1f} ms" for name, ms in median_ms.items())
+    say(f"{file.name}: on {taken}, the faster here ({compared})")
+    return sessions[taken]
 
 
 def noise(contract: Contract) -> tuple[NDArray, NDArray[np.float32]]:

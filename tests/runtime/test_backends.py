@@ -103,9 +103,9 @@ def test_a_call_that_fails_is_told_in_a_sentence(
 def test_the_faster_is_taken(tiny_session: Session, capfd: pytest.CaptureFixture[str]) -> None:
     quick, slow = Slow(tiny_session, 1), Slow(tiny_session, 50)
 
-    assert fastest([slow, quick]) is quick
-    assert fastest([quick, slow]) is quick
-    assert "the faster backend here of Slow " in capfd.readouterr().err
+    assert fastest({"slow": slow, "quick": quick}) is quick
+    assert fastest({"quick": quick, "slow": slow}) is quick
+    assert f"{tiny_session.name}: on quick, the faster here (slow " in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("batch", [None, 2])
