@@ -48,7 +48,7 @@ sys.argv = {arguments!r}
 {action}
 """
 
-# By task: the output after the labels, and what makes it.
+# By task: the output after the labels, and what makes it. A task that nobody knows gets masks.
 LAST = {
     "instance": (
         f", float[{{n}}, {ROWS}, {MASK_SIZE}, {MASK_SIZE}] masks",
@@ -108,7 +108,7 @@ def tiny_model(contract: Contract, **answers: object) -> onnx.ModelProto:
     """Gives BOXES, SCORES, LABELS (or others as `answers`) for any picture but a black one: nothing there."""
     c, n = contract.canvas, contract.batch or "N"
     pixel = {"uint8": "uint8", "float32": "float"}[c.dtype]
-    last_output, last_node = LAST[contract.task]
+    last_output, last_node = LAST.get(contract.task, LAST["instance"])
     head = f"""
     <ir_version: 9, opset_import: ["": 18]>
     tiny ({pixel}[{n}, {c.height_px or "H"}, {c.width_px or "W"}, 3] images, float[{n}, 2] image_sizes) =>
@@ -135,8 +135,8 @@ def tiny_model(contract: Contract, **answers: object) -> onnx.ModelProto:
     """
     model = onnx.parser.parse_model(head + body + last_node + "}")
     rows = {"box_rows": BOXES, "score_rows": SCORES, "label_rows": LABELS}
-    rows |= {"instance": {"mask_rows": [disc()] * len(SCORES)}, "keypoint": {"point_rows": POINTS}}.get(
-        contract.task, {}
+    rows |= {"detection": {}, "keypoint": {"point_rows": POINTS}}.get(
+        contract.task, {"mask_rows": [disc()] * len(SCORES)}
     )
     rows |= answers
     for name, values in rows.items():
