@@ -160,9 +160,8 @@ def test_validation_data_whose_points_cannot_be_judged_are_refused_at_once(
 
 
 def test_points_of_other_names_are_learned_anew() -> None:
-    config = MaskRcnnConfig(
-        task="keypoint", num_classes=2, backbone="resnet18", num_keypoints=3, keypoint_convs=(8,)
-    )
+    narrow = {"backbone": "resnet18", "fpn_channels": 16, "keypoint_convs": (8,)}
+    config = MaskRcnnConfig(task="keypoint", num_classes=2, num_keypoints=3, **narrow)  # type: ignore[arg-type]
     weights = build_mask_rcnn(config).state_dict()
     start = Checkpoint(config, (Category(1, "person"),), weights, keypoints=Keypoints(tuple(NAMES), ()))
     other = Keypoints(("tail", *NAMES[1:]), ())

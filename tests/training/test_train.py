@@ -221,6 +221,7 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFi
     assert list((tmp_path / "run").iterdir()) == []
 
 
+@pytest.mark.full
 def test_an_image_that_a_loading_process_cannot_read_any_more_is_one_sentence(tmp_path: Path) -> None:
     dataset = load_dataset(coco(tmp_path, [[10, 10, 60, 10, 60, 60, 10, 60]]))
     (tmp_path / "a.png").unlink()
