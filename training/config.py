@@ -12,7 +12,7 @@ from runtime.errors import MaskrtError
 from training.augment import AUGMENTATIONS
 from training.layers import parse_plan
 from training.models import MaskRcnnConfig
-from training.models.mask_rcnn import C4, MOBILENET
+from training.models.config import C4, MOBILENET
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # Lightning's names
 MOST_SEED = 2**32 - 1

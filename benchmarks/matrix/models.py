@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.models import lively_checkpoint
 from training.models import MaskRcnnConfig
-from training.models.mask_rcnn import C4, MOBILENET
+from training.models.config import C4, MOBILENET
 
 MODELS: dict[str, MaskRcnnConfig] = {
     "R18-FPN": MaskRcnnConfig(backbone="resnet18"),

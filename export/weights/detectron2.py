@@ -20,7 +20,7 @@ from export.weights.translate import Edit, translate
 from runtime.errors import CheckpointError
 from training.checkpoint import Checkpoint
 from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.mask_rcnn import C4
+from training.models.config import C4
 
 CLASS_LAYER = "roi_heads.box_predictor.cls_score.weight"
 RPN_LAYER = "proposal_generator.rpn_head.objectness_logits.weight"

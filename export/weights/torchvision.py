@@ -17,8 +17,8 @@ from runtime.contract import Category, Keypoints
 from runtime.errors import CheckpointError
 from training.checkpoint import Checkpoint
 from training.models.backbones import MOBILENET
-from training.models.mask_rcnn import MOBILENET as MOBILENET_CONFIG
-from training.models.mask_rcnn import V2, MaskRcnnConfig
+from training.models.config import MOBILENET as MOBILENET_CONFIG
+from training.models.config import V2, MaskRcnnConfig
 
 CLASS_LAYER = "roi_heads.box_predictor.cls_score.weight"
 RPN_LAYER = "rpn.head.cls_logits.weight"

@@ -35,7 +35,7 @@ from training.eager import EagerSession
 from training.fake_quantise import FakeQuantise, RoundedWeight
 from training.fit import parameter_groups
 from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.mask_rcnn import C4
+from training.models.config import C4
 from training.qat import QUANTISERS, fake_quantise, learned_scales, observe, plain_weights
 
 # Both round to the same steps; a value that lies between two may fall to either side with the order of a sum,

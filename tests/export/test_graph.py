@@ -28,7 +28,7 @@ from tests.models import lively_checkpoint, scene
 from training.checkpoint import Checkpoint
 from training.eager import EagerSession
 from training.models import build_mask_rcnn
-from training.models.mask_rcnn import C4, MOBILENET, V2, MaskRcnnConfig
+from training.models.config import C4, MOBILENET, V2, MaskRcnnConfig
 
 # In float64 the two differ by their order of operations alone, 1e-16 relative; what is compared has been
 # rounded to float32 after it, so a difference is at most the last bit of a coordinate below 512.

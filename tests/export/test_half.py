@@ -27,7 +27,7 @@ from runtime.stages import FPN, PREFIX
 from tests.models import scene
 from training.checkpoint import Checkpoint
 from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.mask_rcnn import C4, MOBILENET
+from training.models.config import C4, MOBILENET
 
 # Half keeps 11 bits: 2.4e-4 relative a rounding, of which some twenty convolutions accumulate a few.
 FEATURE_ERROR = 5e-3

@@ -17,7 +17,7 @@ from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_fpn
 from runtime.errors import CheckpointError
 from training.models import MaskRcnnConfig, build_mask_rcnn
 from training.models.backbones import build_body, norm_layer
-from training.models.mask_rcnn import C4, MOBILENET
+from training.models.config import C4, MOBILENET
 from training.models.random_weights import randomise
 from training.pretrained import load_backbone
 

@@ -11,7 +11,7 @@ from torchvision.models.detection import FasterRCNN
 
 from runtime.errors import CheckpointError
 from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.mask_rcnn import C4, MOBILENET
+from training.models.config import C4, MOBILENET
 
 IMAGE = torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(0))
 SMALL: dict[str, Any] = {"min_size_px": 96, "max_size_px": 128, "num_classes": 3, "norm": "bn"}

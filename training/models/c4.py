@@ -1,7 +1,7 @@
 """The heads of a C4 model: RoIs pooled from C4, and the ResNet's last layer run on each of them.
 
 arXiv:1703.06870, section 3, "Network Architecture", and figure 4, left; the box head is that of
-arXiv:1512.03385, appendix A. Settings that differ from an FPN model's: training.models.mask_rcnn.C4.
+arXiv:1512.03385, appendix A. Settings that differ from an FPN model's: training.models.config.C4.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.roi_heads import RoIHeads, project_masks_on_boxes
 
 if TYPE_CHECKING:
-    from training.models.mask_rcnn import MaskRcnnConfig
+    from training.models.config import MaskRcnnConfig
 
 MASK_HEADS = ("fcn", "mlp")
 MASK_ACTIVATIONS = ("sigmoid", "softmax")

@@ -21,7 +21,7 @@ from tests.export.weights.files import Weights, detectron2_c4_weights, detectron
 from tests.models import lively_checkpoint
 from training.checkpoint import Checkpoint
 from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.mask_rcnn import C4
+from training.models.config import C4
 
 ZOO: dict[str, Any] = {"num_classes": 81, "exact_anchors": True, "sampling_ratio": 0, "roi_aligned": True}
 # Of pixels from 0 to 1, R G B: detectron2/config/defaults.py has 103.53, 116.28, 123.675 for B G R, and 1.
