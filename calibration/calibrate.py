@@ -116,7 +116,8 @@ def command(
     if sensitivity:
         write_sensitivity(sensitivity, analyse(wanted, source, make, judge, contract))
     search = Search(source, contract, known.ranges, judge, make)
-    search.check_scales(wanted)
+    if not learned:  # training may have found that the loudest are best clipped
+        search.check_scales(wanted)
     final, verdict = search.settle(wanted, fixed=plan is not None)
     print_verdict(verdict, f"{output.name}, {flavour}: {len(judge.images)} images")
     int8 = make(final)

@@ -90,7 +90,7 @@ def test_a_scale_that_begins_far_too_wide_narrows_within_some_hundred_steps() ->
             torch.nn.functional.mse_loss(made(values), values).backward()
             optimizer.step()
         assert made.scale < ends_below
-    assert made.scale == pytest.approx(wide, rel=0.01), "the rate of the weights moves nothing"
+    assert made.scale == pytest.approx(wide, rel=0.05), "the rate of the weights moves nothing"
 
 
 def test_scales_have_a_group_of_their_own_and_every_parameter_is_in_one(trained: torch.nn.Module) -> None:
@@ -195,8 +195,10 @@ def test_the_command_writes_learned_scales_in_place_of_measured_ones(
     trained: torch.nn.Module, random_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, contract = read_model(random_onnx, "fp32")
-    # Wide enough for every picture: those of one picture are refused on others, as clipping them.
-    scales = {point: 4 * scale for point, scale in learned_scales(trained).items()}
+    scales = learned_scales(trained)
+    scales["backbone.body.layer2.0.conv1.input.0"] /= (
+        8  # measured, it would be refused as clipping the tensor
+    )
     put_contract(model, dataclasses.replace(contract, precision_details={LEARNED_SCALES: scales}))
     onnx.save_model(model, tmp_path / "learned.onnx")
     monkeypatch.setattr(
