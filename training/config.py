@@ -30,7 +30,7 @@ class TrainConfig:
     layers: str = "all"  # which learn, and until when: training/layers.py
     optimizer: str = "sgd"  # or "adamw"
     lr: float = 0.0025
-    scale_lr: float = 0.01  # of the scales that --qat learns: octaves a step, as AdamW takes them
+    scale_lr: float = 0.03  # of the scales that --qat learns: octaves a step, as AdamW takes them
     lr_images: int = 0  # images a step that lr is meant for, and scaled from (arXiv:1706.02677); 0: as it is
     weight_decay: float = 1e-4
     schedule: str = "step"  # lr / 10 at 2/3 and 8/9 of the run (Detectron's), or "cosine" to zero
@@ -125,7 +125,7 @@ SMALL = (
 QAT = TrainConfig(
     epochs=3,
     optimizer="adamw",
-    lr=2e-5,
+    lr=1e-4,
     schedule="cosine",
     warmup_iterations=20,
     clip=10.0,
