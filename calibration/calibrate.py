@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import partial
 from pathlib import Path
@@ -112,6 +113,8 @@ def command(
         write_cache(to_cache, known.ranges)
     make: Build = partial(build, base, ranges=known.ranges)
     make(wanted)  # ranges or a plan of another graph are refused before anything is run
+    if learned and val:  # the float form of such weights is not what was trained
+        limits = dataclasses.replace(limits, by_ap_alone=True)
     judge = open_judge(model, chosen, limits, val, images_dir=val_images, class_name=class_name)
     if sensitivity:
         write_sensitivity(sensitivity, analyse(wanted, source, make, judge, contract))

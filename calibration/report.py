@@ -18,6 +18,10 @@ def print_verdict(verdict: Verdict, title: str) -> None:
     from rich.table import Table
 
     report, limits = verdict.report, verdict.limits
+
+    def allowed(limit: str) -> str:
+        return "–" if limits.by_ap_alone else limit
+
     table = Table(title=title)
     for heading in ("against the float model", "is", "allowed"):
         table.add_column(heading, justify="left" if heading.startswith("against") else "right")
@@ -25,16 +29,19 @@ def print_verdict(verdict: Verdict, title: str) -> None:
     table.add_row(
         f"instances above {tolerance.above_score:g} matched",
         f"{report.matched:.1%}",
-        f"≥ {tolerance.matched:.0%}",
+        allowed(f"≥ {tolerance.matched:.0%}"),
     )
     if not np.isnan(iou := report.mean("mask_ious")):
-        table.add_row("mean mask IoU", f"{iou:.4f}", f"≥ {tolerance.mask_iou:g}")
-    table.add_row("mean score difference", f"{report.mean('score_differences'):.4f}", f"{tolerance.score:g}")
-    table.add_row(
-        "mean box difference (px)", f"{report.mean('box_differences_px'):.2f}", f"{tolerance.box_px:g}"
-    )
+        table.add_row("mean mask IoU", f"{iou:.4f}", allowed(f"≥ {tolerance.mask_iou:g}"))
+    for what, key, digits, limit in (
+        ("mean score difference", "score_differences", 4, tolerance.score),
+        ("mean box difference (px)", "box_differences_px", 2, tolerance.box_px),
+    ):
+        table.add_row(what, f"{report.mean(key):.{digits}f}", allowed(f"{limit:g}"))
     if not np.isnan(apart_px := report.mean("keypoint_differences_px")):
-        table.add_row("mean keypoint difference (px)", f"{apart_px:.2f}", f"{tolerance.keypoint_px:g}")
+        table.add_row(
+            "mean keypoint difference (px)", f"{apart_px:.2f}", allowed(f"{tolerance.keypoint_px:g}")
+        )
     if verdict.ap_drop is not None:
         table.add_row(
             f"{verdict.kind} AP lost, of {100 * (verdict.reference_ap or 0):.2f} (points)",

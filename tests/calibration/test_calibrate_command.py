@@ -6,6 +6,7 @@ something else; what the limits are worth is shown on trained weights (tests/ful
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,15 @@ def test_falling_back_finds_the_fewest_groups_in_few_evaluations(needed: int) ->
     assert found[0] == plan.without(ranked[:needed])
     assert len(tried) <= 6, "up in powers of two, down by bisection: twice log2 of eight"
     assert len(set(tried)) == len(tried)
+
+
+def test_a_model_trained_in_eight_bits_is_held_by_its_ap_alone() -> None:
+    apart = dataclasses.replace(PAIR, score_difference=0.5, mask_iou=0.5)
+    report = Report(INT8)
+    report.add("a.png", Matching((apart,), (), ()), ONE, ONE)
+    for by_ap_alone, ap, failing in ((False, 0.8, True), (True, 0.8, False), (True, 0.79, True)):
+        limits = Limits(0.3, 0.97, by_ap_alone)
+        assert bool(Verdict(report, ap, 0.8, limits).failures) == failing
 
 
 def test_where_nothing_passes_there_is_no_plan() -> None:
