@@ -17,6 +17,7 @@ import typer
 from export.engine.small import PROPOSALS, small_sides
 from export.graphs.half import to_half
 from export.graphs.mask_rcnn import MaskRcnnGraph
+from export.naming import number_by_operator
 from export.operators import OPSET, TRANSLATIONS, attach_bodies
 from export.overflow import half_contract
 from export.stages import hide_stages, show_stages
@@ -63,6 +64,7 @@ def export_onnx(checkpoint: Checkpoint, contract: Contract) -> onnx.ModelProto:
     assert program is not None
     model = program.model_proto
     hide_stages(model)
+    number_by_operator(model)
     attach_bodies(model)
     model.producer_name, model.producer_version = "maskrt", contract.toolkit_version
     _forget_the_exporter(model)

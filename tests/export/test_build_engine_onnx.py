@@ -21,6 +21,7 @@ from export.to_onnx import export_onnx, for_small_devices
 from export.weights import load_checkpoint
 from runtime.contract import INPUT_NAMES
 from runtime.errors import ExportError
+from runtime.stages import PREFIX
 from tests.models import scene
 
 OPERATORS = ["plugin", "body"]
@@ -64,6 +65,25 @@ def test_every_exported_graph_fits_every_supported_parser(
     assert len(custom_nodes(prepared)) == (4 if operators == "plugin" else 0)
     assert [o.name for o in prepared.graph.output] == [o.name for o in exported[shapes].graph.output]
     assert exported[shapes].ByteSize() == given  # left as it was
+
+
+@pytest.mark.parametrize("shapes", ["static", "dynamic"])
+def test_files_of_one_checkpoint_name_their_tensors_alike(
+    shapes: str, exported: dict[str, ModelProto]
+) -> None:
+    """Ranges measured on the one serve the other: maskrt calibrate --onto."""
+
+    def made(model: ModelProto) -> set[tuple[str, str]]:
+        return {
+            (name, node.op_type)
+            for node in model.graph.node
+            for name in node.output
+            if node.op_type != "Cast" and not name.startswith(PREFIX)
+        }
+
+    exact, half = (made(exported[name]) for name in (shapes, f"{shapes} fp16"))
+    assert len(exact) > 300
+    assert exact <= half
 
 
 @pytest.mark.parametrize(

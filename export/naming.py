@@ -1,0 +1,37 @@
+"""Names that the exports of one checkpoint have in common.
+
+The exporter numbers what it has no name for as it comes along, symbolic shapes included, so that a cast more
+shifts the numbers behind it. Ranges measured on one file (calibration) are for tensors of another, by name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from onnx import ModelProto
+
+from runtime.stages import PREFIX
+
+
+def number_by_operator(model: ModelProto) -> None:
+    """Name nodes and what they make, in place, by operator and how many of it stand before: "relu.3".
+
+    A cast is named after what it casts. So of two graphs with the same operators but for casts, all the rest
+    is named alike. Inputs and outputs of the graph, weights and stages keep their names; the exporter's own,
+    which constants still have, are without such a point.
+    """
+    graph = model.graph
+    kept = {value.name for value in (*graph.input, *graph.output)} | {t.name for t in graph.initializer}
+    counts = Counter[str]()
+    names: dict[str, str] = {}
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        kind = f"cast.{node.input[0]}" if node.op_type == "Cast" else node.op_type.lower()
+        node.name = f"{kind}.{counts[kind]}"
+        counts[kind] += 1
+        for place, name in enumerate(node.output):
+            if name and name not in kept and not name.startswith(PREFIX):
+                names[name] = f"{node.name}.{place}" if place else node.name
+        node.output[:] = [names.get(name, name) for name in node.output]
+    for value in graph.value_info:
+        value.name = names.get(value.name, value.name)
