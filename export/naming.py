@@ -27,11 +27,12 @@ def number_by_operator(model: ModelProto) -> None:
     for node in graph.node:
         node.input[:] = [names.get(name, name) for name in node.input]
         kind = f"cast.{node.input[0]}" if node.op_type == "Cast" else node.op_type.lower()
-        node.name = f"{kind}.{counts[kind]}"
+        made = f"{kind}.{counts[kind]}"
         counts[kind] += 1
+        node.name = f"node_{made}"
         for place, name in enumerate(node.output):
             if name and name not in kept and not name.startswith(PREFIX):
-                names[name] = f"{node.name}.{place}" if place else node.name
+                names[name] = f"{made}.{place}" if place else made
         node.output[:] = [names.get(name, name) for name in node.output]
     for value in graph.value_info:
         value.name = names.get(value.name, value.name)
