@@ -5,7 +5,7 @@ the PyTorch reference takes the same tensors by hooks. Shapes, for N images, P R
 
 | stage | shape | what |
 |---|---|---|
-| canvas | N × 3 × H × W | normalised, the padding zeroed |
+| canvas | N × 3 × H × W | normalised, the padding zeroed, or black where the layout is "square" |
 | stem, C2 … C5 | N × C × h × w | after the backbone's first layer or pooling; its last map of each size |
 | P2 … P6 | N × C × h × w | the pyramid's outputs |
 | rpn_logits.P2 …, rpn_deltas.P2 … | N × A × h × w, N × 4A × h × w | of A anchors a position |

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ SMALL: dict[str, Any] = SETTINGS | {
 }
 
 
+@functools.cache
 def lively(**changes: Any) -> Checkpoint:
     """ResNet-18, that exports quickly."""
     return lively_checkpoint("resnet18", **SMALL | changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,15 @@ def network(**changes: Any) -> Any:
     return build_mask_rcnn(MaskRcnnConfig(**SMALL | changes)).eval()
 
 
+@functools.cache
+def generator() -> Any:
+    return network().rpn.anchor_generator
+
+
 def anchors_of(height: int, width: int) -> Tensor:
     maps = [torch.zeros(1, 8, -(-height // stride), -(-width // stride)) for stride in oracle.STRIDES]
     images = ImageList(torch.zeros(1, 3, height, width), [(height, width)])
-    (found,) = network().rpn.anchor_generator(images, maps)
+    (found,) = generator()(images, maps)
     return found
 
 
