@@ -1,0 +1,65 @@
+"""A checkpoint as ONNX files, with the data to calibrate on and to judge by: what a user has at hand, and types."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from calibration.candidate import read_model, share_in_int8
+from calibration.layers import Graph
+from calibration.plan import Plan
+from calibration.scales import Scales
+from runtime.ort_session import OrtSession
+from tests.full.conftest import run
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """val: arguments that name the annotated images. unseen: image files that were not trained on."""
+
+    checkpoint: Path
+    fp32: Path
+    train: str
+    calibrated_on: int
+    val: tuple[str, ...]
+    unseen: tuple[Path, ...]
+
+    @property
+    def scales(self) -> Path:
+        """The ranges, measured by the first test that needs them."""
+        return self.fp32.with_suffix(".scales.json")
+
+    def calibrate(self, output: Path, *arguments: object) -> int:
+        """`maskrt calibrate` on the training images, judged by the validation images. Its exit code."""
+        data = ["--data", self.train, "--max-images", self.calibrated_on, "--val", *self.val]
+        options = [*data, "--scales", self.scales, *arguments]
+        return run("calibration.calibrate", str(self.fp32), "-o", str(output), *map(str, options))
+
+    def default_plan(self, flavour: str) -> Plan:
+        """With the last layers in float and all else in eight bits."""
+        model, _ = read_model(self.fp32, "fp32")
+        return Plan.default(Graph(model.graph), flavour, "percentile")
+
+    def share_in_int8(self, plan: Plan) -> float:
+        """Of the multiply-adds."""
+        return share_in_int8(plan, Scales.read(self.scales).multiply_adds)
+
+    def mask_ap(self, model: Path, folder: Path) -> float:
+        """In points, by `maskrt evaluate`."""
+        metrics = folder / "metrics.json"
+        assert run("runtime.evaluate", str(model), "--data", *self.val, "-o", str(metrics)) == 0
+        return 100 * json.loads(metrics.read_text())["mask_ap"]
+
+
+def export(checkpoint: Path, output: Path, *arguments: str) -> Path:
+    """`maskrt export`, for a CPU."""
+    assert (
+        run("export.to_onnx", str(checkpoint), "-o", str(output), "--detections", "dynamic", *arguments) == 0
+    )
+    return output
+
+
+def loss_of(output: Path) -> dict[str, float]:
+    """What an INT8 file's contract says it lost."""
+    return OrtSession(output).contract.precision_details["loss"]
