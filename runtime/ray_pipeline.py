@@ -61,20 +61,30 @@ class Worker:
         """
         import ray
 
-        if Path(folder).is_dir():
-            os.chdir(folder)
         self._options = options
+        self._failure: MaskrtError | None = None
+        home = folder if Path(folder).is_dir() else os.getcwd()
         with tempfile.TemporaryDirectory() as own:
-            path = Path(own) / name
-            path.write_bytes(ray.get(model[0]))
-            self._session = open_session(
-                path, device=options.device, backend=options.backend, threads=options.threads
-            )
-        if options.needs_masks:
-            check_masks(self._session.contract, name)
+            os.chdir(own)  # so that messages give the model's file its own name
+            try:
+                Path(name).write_bytes(ray.get(model[0]))
+                self._session = open_session(
+                    name, device=options.device, backend=options.backend, threads=options.threads
+                )
+                if options.needs_masks:
+                    check_masks(self._session.contract, name)
+            except MaskrtError as error:
+                self._failure = error  # raised here, Ray would try again, and hand on its words alone
+            finally:
+                os.chdir(home)
 
     def __call__(self, portion: dict[str, Any]) -> dict[str, list[bytes]]:
-        """From the column `source`: what was found, without the pictures themselves, and the time spent."""
+        """From the column `source`: what was found, without the pictures themselves, and the time spent.
+
+        Or a MaskrtError, of the model.
+        """
+        if self._failure is not None:
+            return {"item": [pickle.dumps(self._failure)]}
         pipeline = Pipeline(
             self._session,
             batch=self._options.batch,
@@ -129,6 +139,8 @@ class RayPipeline:
             # Without prefetching, which would hold a portion back until the next is there.
             for portion in self._dataset(sources).iter_batches(batch_size=None, prefetch_batches=0):
                 for item in map(pickle.loads, portion["item"]):
+                    if isinstance(item, MaskrtError):
+                        raise item
                     if isinstance(item, Spent):
                         self.stopwatch.add(item)
                     else:
