@@ -1,10 +1,9 @@
-"""The gate: what a quantised model loses against the float one, and what must go back for it to pass."""
+"""The gate: what a quantised model loses against the float one."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import onnx
 from onnx import ModelProto
 
 from calibration.images import CalibrationImage
-from calibration.plan import Plan
 from runtime.cli import track
 from runtime.coco_metrics import KINDS, coco_metrics
 from runtime.ort_session import OrtSession
@@ -158,25 +156,3 @@ class Judge:
             result = postprocess(found, self._laid(image), self.reference.contract)[0]
             rows += result.to_coco(sample.image_id)
         return coco_metrics(self.dataset.to_coco(), rows, self.reference.contract.task)[f"{self._kind}_ap"]
-
-
-def fall_back(
-    plan: Plan, ranked: list[str], judge: Callable[[Plan], Verdict]
-) -> tuple[Plan, Verdict, list[str]] | None:
-    """A plan that passes with few of the most sensitive groups in float: one, two, four, … of them, then by
-    bisection between the most that failed and the fewest that passed.
-
-    ranked: groups of the plan, the most sensitive first. Assumes that a plan which passes still does with
-    one more group in float. Returns (plan, verdict, groups in float), or None where nothing but float passes.
-    """
-    failed, count, most = 0, 1, len(ranked)  # groups in float; all of them is the float model
-    best: tuple[Plan, Verdict, list[str]] | None = None
-    while failed + 1 < most:
-        trial = plan.without(ranked[:count])
-        verdict = judge(trial)
-        if verdict.failures:
-            failed = count
-        else:
-            best, most = (trial, verdict, ranked[:count]), count
-        count = min(2 * count, most - 1) if best is None else (failed + most) // 2
-    return best

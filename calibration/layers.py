@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
+PASSED_THROUGH = ("MaxPool", "Resize", "Identity")
 _MOBILENET = tuple(  # by the stages of runtime.stages, MobileNetV3-large's numbered blocks
     (f"backbone.body.{block}.", group)
     for group, blocks in (
@@ -102,6 +103,21 @@ class Graph:
         while node is not None and not (node.op_type in WEIGHTED and node.input[1] in self.initializers):
             node = self.producer.get(node.input[0]) if node.input else None
         return node.input[1].removesuffix(".weight") if node else ""
+
+    def around(self, layer: str) -> set[str]:
+        """The tensors that a layer reads and makes: also before a MaxPool or Resize that it reads, and after
+        the addition and the ReLU that read it."""
+        found = set()
+        for node in self.layers[layer].nodes:
+            found |= {read := node.input[0], made := node.output[0]}
+            while (before := self.producer.get(read)) and before.op_type in PASSED_THROUGH:
+                found.add(read := before.input[0])
+            for kind in ("Add", "Relu"):
+                for reader in self.consumers.get(made, []):
+                    if reader.op_type == kind:
+                        found.add(made := reader.output[0])
+                        break
+        return found
 
     def activated(self, node: NodeProto) -> str:
         """What leaves a node: the output of the ReLU that alone reads it, else its own."""

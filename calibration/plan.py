@@ -71,6 +71,17 @@ class Plan:
             },
         )
 
+    def with_int8(self, layers: list[str]) -> Plan:
+        """The plan with these layers in eight bits too."""
+        return Plan(
+            self.flavour,
+            self.method,
+            {
+                group: {name: INT8 if name in layers else kind for name, kind in names.items()}
+                for group, names in self.layers.items()
+            },
+        )
+
     def only(self, group: str) -> Plan:
         """The plan with all other groups in float."""
         return self.without([name for name in self.layers if name != group])

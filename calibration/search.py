@@ -1,4 +1,4 @@
-"""From the plan that was asked for to one that passes the gate, with groups of layers back in float."""
+"""From the plan that was asked for to one that passes the gate, with a few layers back in float."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from calibration.gate import Judge, Verdict, fall_back
+from calibration.fallback import fall_back, give_back
+from calibration.gate import Judge, Verdict
 from calibration.layers import Graph
 from calibration.placement import place
 from calibration.plan import Plan
@@ -43,11 +44,12 @@ class Search:
             )
 
     def settle(self, plan: Plan, *, fixed: bool) -> tuple[Plan, Verdict]:
-        """The plan, or one with groups back in float, that passes; `fixed`: the plan or nothing.
+        """The plan, or one with layers back in float, that passes; `fixed`: the plan or nothing.
 
-        Raises AccuracyError, naming the worst tensors, where none does.
+        Groups go back, the most sensitive first; then those of their layers return to eight bits that are
+        not needed. Raises AccuracyError, naming the worst tensors, where no plan passes.
         """
-        verdict = self.judge.judge(self.build(plan))
+        verdict = self._verdict(plan)
         if not verdict.failures:
             return plan, verdict
         print_verdict(verdict, "all of the plan in INT8")
@@ -60,15 +62,29 @@ class Search:
             )
         say(f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float.")
         ranked = rank(plan, self.build, self.judge)
-        found = fall_back(plan, ranked, lambda trial: self.judge.judge(self.build(trial)))
+        found = fall_back(plan, ranked, self._verdict)
         if found is None:
             raise AccuracyError(
                 f"no plan with a layer in INT8 passes: {reasons}. Worst:{named}\n"
                 "Look at the calibration images, try --method mse, or allow more with --max-ap-drop."
             )
-        plan, verdict, groups = found
-        say(f"passes with {', '.join(groups)} in float, after {self.judge.verdicts} evaluations.")
-        return plan, verdict
+        passing, verdict, groups = found
+        say(f"passes with {', '.join(groups)} in float. Looking for layers of these that need not be.")
+        least_harmed = self._least_harmed(plan, groups)
+        passing, verdict = give_back(passing, verdict, least_harmed, self._verdict)
+        left, judged = set(least_harmed) & set(passing.float_layers), self.judge.verdicts
+        say(f"{len(left)} of their {len(least_harmed)} layers stay in float, after {judged} evaluations.")
+        return passing, verdict
+
+    def _verdict(self, plan: Plan) -> Verdict:
+        return self.judge.judge(self.build(plan))
+
+    def _least_harmed(self, plan: Plan, groups: list[str]) -> list[str]:
+        """The groups' layers in INT8 by the plan, by the worst tensor that each reads or makes."""
+        graph, lost = Graph(self.source.graph), {d.tensor: d.error for d in self._distortions(plan)}
+        int8 = [name for group in groups for name in plan.layers[group] if name in plan.int8_layers]
+        harm = {name: max((lost.get(t, 0.0) for t in graph.around(name)), default=0.0) for name in int8}
+        return sorted(int8, key=lambda name: harm[name])
 
     def _suspects(self, plan: Plan) -> list[str]:
         """What to look at where the gate fails: last layers in INT8, then the worst tensors."""

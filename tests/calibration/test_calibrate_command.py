@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from calibration import calibrate
-from calibration.gate import Limits, Verdict, fall_back
+from calibration.gate import Limits, Verdict
 from calibration.plan import Plan
 from runtime.contract import METADATA_KEY
 from runtime.ort_session import OrtSession
@@ -228,28 +228,6 @@ def test_the_cache_gives_the_same_scales_as_the_ranges(calibrated: Path, random_
     assert {p.key for p in one.metadata_props} == {METADATA_KEY}
 
 
-@pytest.mark.parametrize("needed", range(1, 8))
-def test_falling_back_finds_the_fewest_groups_in_few_evaluations(needed: int) -> None:
-    """Eight groups; the plan passes once the `needed` most sensitive are in float."""
-    ranked = [f"g{i}" for i in range(8)]
-    plan = Plan("cpu", "minmax", {group: {f"{group}.conv": "int8"} for group in ranked})
-    tried: list[int] = []
-
-    def judge(trial: Plan) -> Verdict:
-        tried.append(8 - len(trial.int8_layers))
-        failing = Verdict(Report(INT8), 0.0, 1.0, Limits(0.3, 0.97))
-        failing.report.add(*MATCHED)
-        passing = Verdict(failing.report, 1.0, 1.0, Limits(0.3, 0.97))
-        return passing if tried[-1] >= needed else failing
-
-    found = fall_back(plan, ranked, judge)
-    assert found is not None
-    assert found[2] == ranked[:needed]
-    assert found[0] == plan.without(ranked[:needed])
-    assert len(tried) <= 6, "up in powers of two, down by bisection: twice log2 of eight"
-    assert len(set(tried)) == len(tried)
-
-
 def test_a_model_trained_in_eight_bits_is_held_by_its_ap_alone() -> None:
     apart = dataclasses.replace(PAIR, score_difference=0.5, mask_iou=0.5)
     report = Report(INT8)
@@ -257,9 +235,3 @@ def test_a_model_trained_in_eight_bits_is_held_by_its_ap_alone() -> None:
     for by_ap_alone, ap, failing in ((False, 0.8, True), (True, 0.8, False), (True, 0.79, True)):
         limits = Limits(0.3, 0.97, by_ap_alone)
         assert bool(Verdict(report, ap, 0.8, limits).failures) == failing
-
-
-def test_where_nothing_passes_there_is_no_plan() -> None:
-    plan = Plan("cpu", "minmax", {group: {f"{group}.conv": "int8"} for group in "abc"})
-    failing = Verdict(Report(INT8), 0.0, 1.0, Limits(0.3, 0.97))
-    assert fall_back(plan, ["a", "b", "c"], lambda trial: failing) is None
