@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 LOUDER, CHANNELS = 100.0, 4
 QAT = ["--batch", "4", "--set", "precision=bf16-mixed"]
-LEFT = 0.25  # of the multiply-adds in INT8; measured: 31%
+LEFT = 0.7  # of the multiply-adds in INT8; measured: 81% (cpu), 91% (tensorrt)
 LOST, AFTER = 5.0, 2.0  # points of mask AP; measured: 9.7 lost by rounding, 1.1 after training
 
 
@@ -69,18 +69,19 @@ def loud_stream(scenes_checkpoint: Path, tmp_path_factory: pytest.TempPathFactor
     return loud(scenes_checkpoint, tmp_path_factory.mktemp("stream"), IN_THE_STREAM)
 
 
-def test_the_gate_names_the_loud_tensors_and_finds_a_plan(
-    loud_stream: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("flavour", ["cpu", "tensorrt"])
+def test_the_gate_names_the_loud_tensors_and_leaves_the_rest_in_int8(
+    flavour: str, loud_stream: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All who read the sum have to go back, and the pyramid goes as one."""
     output = tmp_path / "int8.onnx"
-    assert loud_stream.calibrate(output) == 0
+    assert loud_stream.calibrate(output, "--flavour", flavour) == 0
     said = capsys.readouterr().err
     print(said)
     assert "does not pass" in said
     assert "'stage.C2'" in said, "the sum with the loud channels, as the pyramid and layer2 read it"
     plan = Plan.read(output.with_suffix(".plan.json"))
-    assert {"layer1", "layer2"} & set(plan.layers) - set(plan.int8_groups), "its readers went back"
+    readers = {f"backbone.{name}" for name in IN_THE_STREAM.readers}
+    assert readers <= set(plan.float_layers)
     assert loud_stream.share_in_int8(plan) > LEFT
 
 

@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 FP16_DROP, INT8_DROP = 0.1, 0.2
 INT8_SHARE = 0.95  # of the multiply-adds
 LOUDER = 100.0  # times a few channels, to make quantisation hard
+LEFT = 0.75  # of the multiply-adds in INT8 nevertheless
 CALIBRATED_ON, SCANNED = 16, 8  # training images
 COMPARED = 8  # validation images
 
@@ -144,8 +145,9 @@ def test_on_a_hard_model_the_gate_finds_the_layers_and_the_rest_stays_int8(
     print(said)
     assert "does not pass" in said
     plan = Plan.read(output.with_suffix(".plan.json"))
-    assert {"layer1", "layer2"} & set(plan.layers) - set(plan.int8_groups), "those made hard went back"
-    assert len(plan.int8_groups) >= 4
+    assert {"backbone.body.layer1.0.conv2", "backbone.body.layer2.1.conv2"} & set(plan.float_layers)
+    share, _ = shares(hard, output, plan)
+    assert share > LEFT
     assert (
         run(
             calibrate,
