@@ -81,7 +81,7 @@ class Scales:
         ours, theirs = dataclasses.asdict(key), dataclasses.asdict(self.key)
         if wrong := [name for name in ours if ours[name] != theirs[name]]:
             raise CalibrationError(
-                f"{source}: measured with another {' and another '.join(wrong)} than given now. "
+                f"{source}: measured with different {' and '.join(wrong)} than given now. "
                 "Measure again: delete the file, or name another with --scales."
             )
 

@@ -90,7 +90,7 @@ def test_ranges_measured_before_are_used_and_those_of_other_images_refused(
 ) -> None:
     arguments = [random_onnx, "-o", tmp_path / "x.onnx", "--scales", calibrated / "int8.scales.json"]
     assert run(*arguments, "--data", "synthetic:2:8") == 2
-    assert "measured with another images than given now" in capsys.readouterr().err
+    assert "measured with different images than given now" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -148,25 +148,8 @@ def test_on_a_hard_model_the_gate_finds_the_layers_and_the_rest_stays_int8(
     assert {"backbone.body.layer1.0.conv2", "backbone.body.layer2.1.conv2"} & set(plan.float_layers)
     share, _ = shares(hard, output, plan)
     assert share > LEFT
-    assert (
-        run(
-            calibrate,
-            hard.fp32,
-            "-o",
-            tmp_path / "again.onnx",
-            "--data",
-            hard.train,
-            "--images",
-            CALIBRATED_ON,
-            "--val",
-            *hard.val,
-            "--scales",
-            hard.fp32.with_suffix(".scales.json"),
-            "--plan",
-            output.with_suffix(".plan.json"),
-        )
-        == 0
-    )
+    print(f"{share:.1%} in INT8")
+    assert hard.calibrate(tmp_path / "again.onnx", "--plan", output.with_suffix(".plan.json")) == 0
 
 
 def test_black_images_are_refused_by_name(
