@@ -36,7 +36,9 @@ def test_a_threshold_clips_both_signs_to_what_was_seen() -> None:
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Key)])
 def test_a_wrong_key_is_refused_by_name(field: str, tmp_path: Path) -> None:
-    with pytest.raises(CalibrationError, match=rf"scales\.json: measured with different {field} than given now"):
+    with pytest.raises(
+        CalibrationError, match=rf"scales\.json: measured with different {field} than given now"
+    ):
         SCALES.check(dataclasses.replace(KEY, **{field: "other"}), tmp_path / "scales.json")
     SCALES.check(KEY, tmp_path / "scales.json")
 
