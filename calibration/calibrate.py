@@ -118,10 +118,10 @@ def command(
     judge = open_judge(model, chosen, limits, val, images_dir=val_images, class_name=class_name)
     if sensitivity:
         write_sensitivity(sensitivity, analyse(wanted, source, make, judge, contract))
-    search = Search(source, contract, known.ranges, judge, make)
+    search = Search(source, contract, known.ranges, judge, make, wanted)
     if not learned:  # training may have found that the loudest are best clipped
-        search.check_scales(wanted)
-    final, verdict = search.settle(wanted, fixed=plan is not None)
+        search.check_scales()
+    final, verdict = search.settle(fixed=plan is not None)
     print_verdict(verdict, f"{output.name}, {flavour}: {len(judge.images)} images")
     int8 = make(final)
     reached = {"flavour": flavour, EQUALISED: equalise, "float_layers": final.float_layers}

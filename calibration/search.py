@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from onnx import ModelProto
 
@@ -10,7 +11,7 @@ from calibration.fallback import fall_back, give_back
 from calibration.gate import Judge, Verdict
 from calibration.layers import Graph
 from calibration.placement import place
-from calibration.plan import Plan
+from calibration.plan import INT8, Plan
 from calibration.qdq import Ranges
 from calibration.report import print_verdict
 from calibration.sensitivity import Build, Distortion, distortions, rank
@@ -26,34 +27,36 @@ MAX_DISTORTION = 0.3
 
 @dataclass(frozen=True)
 class Search:
-    """A float32 model, the ranges of its tensors, and who judges what `build` makes of a plan."""
+    """A float32 model, the ranges of its tensors, who judges what `build` makes of a plan, and the plan that
+    was asked for."""
 
     source: ModelProto
     contract: Contract
     ranges: Ranges
     judge: Judge
     build: Build
+    plan: Plan
 
-    def check_scales(self, plan: Plan) -> None:
+    def check_scales(self) -> None:
         """Raise AccuracyError, naming the tensors, where scales cannot be those of the images judged by."""
-        if wrong := [d for d in self._distortions(plan) if not d.error <= MAX_DISTORTION]:
+        if wrong := [d for d in self._distortions if not d.error <= MAX_DISTORTION]:
             named = "".join(f"\n  {distortion}" for distortion in wrong[:WORST_NAMED])
             raise AccuracyError(
                 f"{len(wrong)} scales do not fit the images that the model is judged by:{named}\n"
                 "Calibrate on images like these. If scales.json was changed, delete it to measure again."
             )
 
-    def settle(self, plan: Plan, *, fixed: bool) -> tuple[Plan, Verdict]:
+    def settle(self, *, fixed: bool) -> tuple[Plan, Verdict]:
         """The plan, or one with layers back in float, that passes; `fixed`: the plan or nothing.
 
         Groups go back, the most sensitive first; then those of their layers return to eight bits that are
         not needed. Raises AccuracyError, naming the worst tensors, where no plan passes.
         """
-        verdict = self._verdict(plan)
+        verdict = self._verdict(self.plan)
         if not verdict.failures:
-            return plan, verdict
+            return self.plan, verdict
         print_verdict(verdict, "all of the plan in INT8")
-        named = "".join(f"\n  {line}" for line in self._suspects(plan))
+        named = "".join(f"\n  {line}" for line in self._suspects())
         reasons = "; ".join(verdict.failures)
         if fixed:
             raise AccuracyError(
@@ -61,8 +64,8 @@ class Search:
                 "Let maskrt look for a plan: leave --plan out."
             )
         say(f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float.")
-        ranked = rank(plan, self.build, self.judge)
-        found = fall_back(plan, ranked, self._verdict)
+        ranked = rank(self.plan, self.build, self.judge)
+        found = fall_back(self.plan, ranked, self._verdict)
         if found is None:
             raise AccuracyError(
                 f"no plan with a layer in INT8 passes: {reasons}. Worst:{named}\n"
@@ -70,7 +73,7 @@ class Search:
             )
         passing, verdict, groups = found
         say(f"passes with {', '.join(groups)} in float. Looking for layers of these that need not be.")
-        least_harmed = self._least_harmed(plan, groups)
+        least_harmed = self._least_harmed(groups)
         passing, verdict = give_back(passing, verdict, least_harmed, self._verdict)
         left, judged = set(least_harmed) & set(passing.float_layers), self.judge.verdicts
         say(f"{len(left)} of their {len(least_harmed)} layers stay in float, after {judged} evaluations.")
@@ -79,21 +82,23 @@ class Search:
     def _verdict(self, plan: Plan) -> Verdict:
         return self.judge.judge(self.build(plan))
 
-    def _least_harmed(self, plan: Plan, groups: list[str]) -> list[str]:
+    def _least_harmed(self, groups: list[str]) -> list[str]:
         """The groups' layers in INT8 by the plan, by the worst tensor that each reads or makes."""
-        graph, lost = Graph(self.source.graph), {d.tensor: d.error for d in self._distortions(plan)}
-        int8 = [name for group in groups for name in plan.layers[group] if name in plan.int8_layers]
+        graph, lost = Graph(self.source.graph), {d.tensor: d.error for d in self._distortions}
+        int8 = [name for group in groups for name, kind in self.plan.layers[group].items() if kind == INT8]
         harm = {name: max((lost.get(t, 0.0) for t in graph.around(name)), default=0.0) for name in int8}
         return sorted(int8, key=lambda name: harm[name])
 
-    def _suspects(self, plan: Plan) -> list[str]:
+    def _suspects(self) -> list[str]:
         """What to look at where the gate fails: last layers in INT8, then the worst tensors."""
-        last = plan.last_layers
+        last = self.plan.last_layers
         lines = [f"last layers in INT8: {', '.join(last)}"] if last else []
-        return lines + [str(distortion) for distortion in self._distortions(plan)[:WORST_NAMED]]
+        return lines + [str(distortion) for distortion in self._distortions[:WORST_NAMED]]
 
-    def _distortions(self, plan: Plan) -> list[Distortion]:
+    @cached_property
+    def _distortions(self) -> list[Distortion]:
         """Of the tensors that the plan puts into eight bits, the worst first."""
+        plan = self.plan
         pairs = place(Graph(self.source.graph), plan.int8_layers, plan.flavour).scale_groups
         ranges = {name: self.ranges[name] for name in pairs if name in self.ranges}
         return distortions(self.source, ranges, plan.flavour, self.judge.images, self.contract)
