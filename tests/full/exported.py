@@ -12,6 +12,9 @@ from calibration.plan import Plan
 from calibration.scales import Scales
 from runtime.ort_session import OrtSession
 from tests.full.conftest import run
+from training.checkpoint import read_checkpoint
+
+LOUDER, CHANNELS = 100.0, 4  # times these few, to make quantisation hard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Exported:
         """Of the multiply-adds."""
         return share_in_int8(plan, Scales.read(self.scales).multiply_adds)
 
+    def parity(self, model: Path) -> int:
+        """`maskrt parity` with the checkpoint on the unseen images. Its exit code."""
+        return run("runtime.parity.compare", str(self.checkpoint), str(model), *map(str, self.unseen))
+
     def mask_ap(self, model: Path, folder: Path) -> float:
         """In points, by `maskrt evaluate`."""
         metrics = folder / "metrics.json"
@@ -63,3 +70,24 @@ def export(checkpoint: Path, output: Path, *arguments: str) -> Path:
 def loss_of(output: Path) -> dict[str, float]:
     """What an INT8 file's contract says it lost."""
     return OrtSession(output).contract.precision_details["loss"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loudness:
+    """Batch norms of the backbone that make the first channels loud, and the convolutions that take them so."""
+
+    norms: tuple[str, ...]
+    readers: tuple[str, ...]
+
+
+def louder(checkpoint: Path, where: Loudness, output: Path) -> Path:
+    """The same function in float, with loud channels."""
+    original = read_checkpoint(checkpoint)
+    weights = {name: value.clone() for name, value in original.state_dict.items()}
+    for norm in where.norms:
+        for kind in ("weight", "bias"):
+            weights[f"backbone.{norm}.{kind}"][:CHANNELS] *= LOUDER
+    for reader in where.readers:
+        weights[f"backbone.{reader}.weight"][:, :CHANNELS] /= LOUDER
+    dataclasses.replace(original, state_dict=weights).save(output)
+    return output

@@ -5,7 +5,6 @@ Trained on drawn scenes of four classes. What the gate does about it, and traini
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 
@@ -17,23 +16,13 @@ from calibration.plan import Plan
 from calibration.scales import Scales
 from export.demo import HEIGHT_PX, TRAIN, VALIDATION, WIDTH_PX
 from tests.full.conftest import CACHE, run, training_key
-from tests.full.exported import Exported, export
-from training.checkpoint import read_checkpoint
+from tests.full.exported import Exported, Loudness, export, louder
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
-LOUDER, CHANNELS = 100.0, 4
 QAT = ["--batch", "4", "--set", "precision=bf16-mixed"]
 LEFT = 0.7  # of the multiply-adds in INT8; measured: 81% (cpu), 91% (tensorrt)
 LOST, AFTER = 5.0, 2.0  # points of mask AP; measured: 9.7 lost by rounding, 1.1 after training
-
-
-@dataclasses.dataclass(frozen=True)
-class Loudness:
-    """Batch norms that make the first channels loud, and the convolutions that take them so."""
-
-    norms: tuple[str, ...]
-    readers: tuple[str, ...]
 
 
 IN_THE_STREAM = Loudness(  # of layer1: what its blocks add to
@@ -45,19 +34,6 @@ IN_THE_STREAM = Loudness(  # of layer1: what its blocks add to
 )
 
 
-def loud(checkpoint: Path, folder: Path, where: Loudness) -> Exported:
-    """The checkpoint with loud channels there, exported."""
-    original = read_checkpoint(checkpoint)
-    weights = {name: value.clone() for name, value in original.state_dict.items()}
-    for norm in where.norms:
-        for kind in ("weight", "bias"):
-            weights[f"backbone.{norm}.{kind}"][:CHANNELS] *= LOUDER
-    for reader in where.readers:
-        weights[f"backbone.{reader}.weight"][:, :CHANNELS] /= LOUDER
-    dataclasses.replace(original, state_dict=weights).save(folder / "loud.pt")
-    return exported(folder / "loud.pt", folder)
-
-
 def exported(checkpoint: Path, folder: Path) -> Exported:
     size = ("--height", str(HEIGHT_PX), "--width", str(WIDTH_PX))
     fp32 = export(checkpoint, folder / "model.onnx", *size)
@@ -66,7 +42,8 @@ def exported(checkpoint: Path, folder: Path) -> Exported:
 
 @pytest.fixture(scope="module")
 def loud_stream(scenes_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return loud(scenes_checkpoint, tmp_path_factory.mktemp("stream"), IN_THE_STREAM)
+    folder = tmp_path_factory.mktemp("stream")
+    return exported(louder(scenes_checkpoint, IN_THE_STREAM, folder / "loud.pt"), folder)
 
 
 @pytest.mark.parametrize("flavour", ["cpu", "tensorrt"])

@@ -12,7 +12,6 @@ import pytest
 from calibration.plan import Plan
 from export.demo import HEIGHT_PX, TRAIN, VALIDATION, WIDTH_PX, write_images
 from runtime.sources import find_images
-from tests.full.conftest import run
 from tests.full.exported import Exported, export, loss_of
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
@@ -38,10 +37,6 @@ def scenes(scenes_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     )
 
 
-def parity(data: Exported, model: Path) -> int:
-    return run("runtime.parity.compare", str(data.checkpoint), str(model), *map(str, data.unseen))
-
-
 def test_fp16_costs_nothing(scenes: Exported, tmp_path: Path) -> None:
     images = [word for path in scenes.unseen for word in ("--images", str(path))]
     half = export(scenes.checkpoint, tmp_path / "half.onnx", *SIZE, "--precision", "fp16", *images)
@@ -49,7 +44,7 @@ def test_fp16_costs_nothing(scenes: Exported, tmp_path: Path) -> None:
     print(f"mask AP {expected:.2f} in FP32, {actual:.2f} in FP16")
     assert abs(expected - actual) <= FP16_DROP
     assert half.stat().st_size < 0.51 * scenes.fp32.stat().st_size
-    assert parity(scenes, half) == 0
+    assert scenes.parity(half) == 0
 
 
 def test_int8_costs_next_to_nothing_without_any_fallback(scenes: Exported, tmp_path: Path) -> None:
@@ -63,4 +58,4 @@ def test_int8_costs_next_to_nothing_without_any_fallback(scenes: Exported, tmp_p
     print(f"{loss_of(output)}, {scenes.share_in_int8(plan):.1%} in INT8, {size:.0%} of the size")
     assert scenes.share_in_int8(plan) >= INT8_SHARE
     assert size < SMALLER
-    assert parity(scenes, output) == 0
+    assert scenes.parity(output) == 0
