@@ -26,6 +26,7 @@ from benchmarks.originals.mmdetection_model import MMDetection
 from benchmarks.originals.original import Original
 from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
+from runtime.contract import Contract
 from runtime.parity.match import Matching, match
 from runtime.parity.paste import paste_alike
 from runtime.parity.tolerances import FP32
@@ -73,6 +74,7 @@ CASES: dict[str, tuple[Callable[[], Original], Callable[[Weights], Weights]]] = 
 class Differences:
     """The largest over all pictures so far."""
 
+    pictures: int = 0
     instances: int = 0
     unmatched: int = 0
     box_px: float = 0.0
@@ -82,6 +84,7 @@ class Differences:
 
     def add(self, matching: Matching, theirs: Outputs, ours: Outputs) -> None:
         """Of one picture."""
+        self.pictures += 1
         self.instances += len(matching.pairs)
         self.unmatched += len(matching.missed) + len(matching.extra)
         for pair in matching.pairs:
@@ -145,6 +148,28 @@ def on_small_canvases(checkpoint: Checkpoint, short_px: int) -> Checkpoint:
     return dataclasses.replace(checkpoint, config=config)
 
 
+def print_rows(
+    case: str,
+    checkpoint: Checkpoint,
+    contract: Contract,
+    path: Path,
+    compared: Callable[[Session], Differences],
+) -> None:
+    """Lines for the table of docs/checkpoints.md: of the model in PyTorch, and of the file that is exported
+    beside `path`, on ONNX Runtime."""
+    model = path.with_suffix(".onnx")
+    save_onnx(export_onnx(checkpoint, contract), model)
+    for name, session in (
+        ("PyTorch", EagerSession(checkpoint.build(), contract, name=str(path))),
+        ("ONNX Runtime", open_session(model)),
+    ):
+        d = compared(session)
+        print(
+            f"| {case} | {name} | {d.pictures} | {d.instances} | {d.unmatched} "
+            f"| {d.box_px:.2g} | {d.score:.2g} | {d.mask:.2g} | {d.mask_iou:.4f} |"
+        )
+
+
 def main() -> None:
     """Compare one case, print a line for the table of docs/checkpoints.md per backend."""
     parser = argparse.ArgumentParser(
@@ -163,17 +188,9 @@ def main() -> None:
     pictures = [*map(scene, (1, 2, 3)), *map(read_image, arguments.images)]
     checkpoint = on_small_canvases(load_checkpoint(path), arguments.short_side)
     contract = checkpoint.contract(detections="dynamic")
-    model = path.with_suffix(".onnx")
-    save_onnx(export_onnx(checkpoint, contract), model)
-    for name, session in (
-        ("PyTorch", EagerSession(checkpoint.build(), checkpoint.contract(), name=str(path))),
-        ("ONNX Runtime", open_session(model)),
-    ):
-        d = compare(original, session, pictures)
-        print(
-            f"| {arguments.case} | {name} | {len(pictures)} | {d.instances} | {d.unmatched} "
-            f"| {d.box_px:.2g} | {d.score:.2g} | {d.mask:.2g} | {d.mask_iou:.4f} |"
-        )
+    print_rows(
+        arguments.case, checkpoint, contract, path, lambda session: compare(original, session, pictures)
+    )
 
 
 if __name__ == "__main__":

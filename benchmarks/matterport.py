@@ -19,19 +19,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.foreign_checkpoints import FOLDER, Differences
-from export.to_onnx import export_onnx, save_onnx
+from benchmarks.foreign_checkpoints import FOLDER, Differences, print_rows
 from export.weights import load_checkpoint
 from runtime.contract import Contract
 from runtime.parity.match import match
 from runtime.parity.paste import paste_alike
 from runtime.parity.tolerances import FP32
 from runtime.preprocess import Batch, corner, preprocess
-from runtime.session import Outputs, Session, open_session
+from runtime.session import Outputs, Session
 from tests.export.weights.matterport_files import matterport_layers, write_h5
 from tests.models import lively_checkpoint, scene
 from training.checkpoint import Checkpoint
-from training.eager import EagerSession
 from training.models.matterport_rcnn import SETTINGS
 
 PROGRAM = Path(__file__).parent / "originals" / "matterport_model.py"
@@ -113,17 +111,13 @@ def main() -> None:
     found = run_original(arguments.python, path, batches)
     touching, zeroed = found["beyond"].sum(axis=0)
     print(f"RoIs that touch the right or lower edge: {touching}; with zeros for their last samples: {zeroed}")
-    model = path.with_suffix(".onnx")
-    save_onnx(export_onnx(checkpoint, contract), model)
-    for name, session in (
-        ("PyTorch", EagerSession(checkpoint.build(), contract, name=str(path))),
-        ("ONNX Runtime", open_session(model)),
-    ):
-        d = compare(session, batches, found)
-        print(
-            f"| matterport-{arguments.backbone} | {name} | {len(batches)} | {d.instances} | {d.unmatched} "
-            f"| {d.box_px:.2g} | {d.score:.2g} | {d.mask:.2g} | {d.mask_iou:.4f} |"
-        )
+    print_rows(
+        f"matterport-{arguments.backbone}",
+        checkpoint,
+        contract,
+        path,
+        lambda session: compare(session, batches, found),
+    )
 
 
 if __name__ == "__main__":

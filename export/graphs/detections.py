@@ -43,9 +43,7 @@ class Detections(nn.Module):
         Returns num_detections (N,) int32, boxes (N, D, 4), scores (N, D), labels (N, D) int32; label 0 is
         the first class after the background.
         """
-        # Scores and boxes are computed in float32, also of a head in half.
-        logits, deltas = (x.to(rois.dtype) for x in self.box_predictor(self.box_head(pooled)))
-        stages |= {BOX_FEATURES: pooled, CLASS_LOGITS: logits, BOX_DELTAS: deltas}
+        logits, deltas = self._heads(pooled, rois.dtype, stages)
         classes = logits.shape[1]
         foreground = classes - 1
         per_image = rois.shape[1]
@@ -63,6 +61,13 @@ class Detections(nn.Module):
         return self._filled(
             counts, gather_rows(boxes, keep), torch.gather(scores, 1, keep), torch.gather(label, 1, keep)
         )
+
+    def _heads(self, pooled: Tensor, dtype: torch.dtype, stages: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Class logits (N·P, classes) and box deltas (N·P, 4·classes) of the RoIs' `dtype`: float32 also of a
+        head in half, since scores and boxes are computed in it."""
+        logits, deltas = (x.to(dtype) for x in self.box_predictor(self.box_head(pooled)))
+        stages |= {BOX_FEATURES: pooled, CLASS_LOGITS: logits, BOX_DELTAS: deltas}
+        return logits, deltas
 
     def rois_of(self, boxes: Tensor, image_sizes: Tensor, canvas: Tensor) -> Tensor:
         """The RoIs of detections (N, D, 4), for what is pooled from them: the boxes themselves."""

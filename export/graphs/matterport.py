@@ -13,7 +13,6 @@ from export.graphs.boxes import decode, gather_rows
 from export.graphs.canvas import corners_in_middle, sides_of
 from export.graphs.detections import INVALID, Detections
 from export.graphs.proposals import DELTA_WEIGHTS, Proposals, top_rows
-from runtime.stages import BOX_DELTAS, BOX_FEATURES, CLASS_LOGITS
 
 
 class AllLevelsProposals(Proposals):
@@ -45,8 +44,7 @@ class BestClassDetections(Detections):
         stages: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As `Detections.forward`; boxes are from the picture's corner."""
-        logits, deltas = (x.to(rois.dtype) for x in self.box_predictor(self.box_head(pooled)))
-        stages |= {BOX_FEATURES: pooled, CLASS_LOGITS: logits, BOX_DELTAS: deltas}
+        logits, deltas = self._heads(pooled, rois.dtype, stages)
         classes, per_image = logits.shape[1], rois.shape[1]
         best, label = functional.softmax(logits, dim=-1).topk(1)
         best, label = best.view(-1, per_image), label.view(-1, per_image)
