@@ -23,12 +23,11 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.transforms.v2.functional import normalize
 
 from runtime.contract import Contract
-from runtime.preprocess import Batch
+from runtime.preprocess import Batch, corner
 from runtime.results import MaskCrop, Result, crop_mask
 from runtime.session import Outputs, Session
 from runtime.stages import Stages
 from training.models.keypoint_rcnn import keypoints_of
-from training.models.matterport_rcnn import corner_in_middle
 from training.stage_hooks import StageHooks
 
 
@@ -108,7 +107,7 @@ class EagerSession(Session):
         normal, square = normalize(pixels, mean, std), self.contract.canvas.layout == "square"
         canvas = normalize(torch.zeros_like(pixels), mean, std) if square else torch.zeros_like(normal)
         for image, picture, (h, w) in zip(canvas, normal, sizes, strict=True):
-            top, left = corner_in_middle((h, w), pixels.shape[2:]) if square else (0, 0)
+            top, left = corner((h, w), pixels.shape[2:], self.contract.canvas.layout)
             image[:, top : top + h, left : left + w] = picture[:, top : top + h, left : left + w]
         return canvas
 

@@ -17,7 +17,6 @@ the rule of the paper with 224 / √2 in the place of 224. What leaves the netwo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import clip_boxes_to_image, nms
 
 from runtime.errors import CheckpointError
+from runtime.preprocess import corner
 from training.models.anchors import ExactAnchors
 from training.models.roi_features import CANONICAL_SCALE_PX
 
@@ -162,9 +162,9 @@ class BestClassHeads(RoIHeads):
         self._canvas = height, width
         found, losses = super().forward(features, proposals, image_shapes)
         for one, size in zip(found, image_shapes, strict=True):
-            top, left = corner_in_middle(size, self._canvas)
-            corner = one["boxes"].new_tensor([left, top, left, top])
-            one["boxes"] = unstretched(one["boxes"], self._canvas) - corner
+            top, left = corner(size, self._canvas, "square")
+            offset = one["boxes"].new_tensor([left, top, left, top])
+            one["boxes"] = unstretched(one["boxes"], self._canvas) - offset
         return found, losses
 
     def postprocess_detections(
@@ -183,7 +183,7 @@ class BestClassHeads(RoIHeads):
         for boxes, score, label, size in zip(
             own.split(counts), best.split(counts), classes.split(counts), image_shapes, strict=True
         ):
-            top, left = corner_in_middle(size, self._canvas)
+            top, left = corner(size, self._canvas, "square")
             edges = boxes.new_tensor([left, top, left + size[1], top + size[0]])
             x1, y1, x2, y2 = stretched(edges, self._canvas).tolist()
             boxes = torch.stack([boxes[:, k].clamp((x1, y1)[k % 2], (x2, y2)[k % 2]) for k in range(4)], 1)
@@ -196,8 +196,3 @@ class BestClassHeads(RoIHeads):
             results.append((boxes[keep], score[keep], label[keep]))
         boxes, scores, labels = (list(column) for column in zip(*results, strict=True))
         return boxes, scores, labels
-
-
-def corner_in_middle(size: tuple[int, int], canvas: Sequence[int]) -> tuple[int, int]:
-    """(top, left) of a picture of `size`, (height, width), in the middle of a canvas (resize_image)."""
-    return (canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2
