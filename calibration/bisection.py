@@ -24,10 +24,10 @@ from calibration.restore import reduced_units, return_to_float32
 from runtime.cli import say, track
 from runtime.errors import ModelError, ParityError
 from runtime.files import atomic_path, check_writable, write_text
-from runtime.parity.compare import open_looking, tolerance_for
 from runtime.parity.judge import Expected, expect, judge
 from runtime.parity.report import Report
 from runtime.parity.samples import Sample
+from runtime.parity.sides import open_looking, tolerance_for
 from runtime.preprocess import Batch, preprocess
 
 FLOAT_KEY = {"int8": "float_layers", "fp16": "float32_units"}  # in a contract's precision_details

@@ -29,7 +29,7 @@ PROGRAMS = {
     "export": "export.to_onnx",
     "infer": "runtime.infer",
     "evaluate": "runtime.evaluate",
-    "parity": "runtime.parity.compare",
+    "parity": "runtime.parity.command",
 }
 
 

@@ -30,11 +30,12 @@ from export.reference import open_reference
 from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime.ort_session import OrtSession
-from runtime.parity.compare import compare, tolerance_for
+from runtime.parity.compare import compare
 from runtime.parity.judge import on_canvas
 from runtime.parity.match import match
 from runtime.parity.paste import paste_alike
 from runtime.parity.report import Report
+from runtime.parity.sides import tolerance_for
 from runtime.parity.tolerances import FP32, STAGES_BY_PRECISION
 from runtime.preprocess import Batch
 from runtime.stages import MAPS

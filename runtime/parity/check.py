@@ -9,10 +9,10 @@ import typer
 
 from runtime.cli import track
 from runtime.parity.bundle import open_bundle
-from runtime.parity.compare import open_looking, tolerance_for
 from runtime.parity.conclude import conclude
 from runtime.parity.judge import judge
 from runtime.parity.report import Report
+from runtime.parity.sides import open_looking, tolerance_for
 
 
 def command(

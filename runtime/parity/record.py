@@ -12,8 +12,8 @@ from runtime.cli import say, track
 from runtime.errors import EXIT_PARTIAL, ImageError, ParityError
 from runtime.files import atomic_path
 from runtime.parity.bundle import BundleWriter
-from runtime.parity.compare import open_looking
 from runtime.parity.judge import expect
+from runtime.parity.sides import open_looking
 from runtime.preprocess import preprocess
 from runtime.sources import find_images, read_image
 

@@ -19,8 +19,9 @@ from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime.contract import METADATA_KEY, OUTPUTS
 from runtime.ort_session import OrtSession
-from runtime.parity.compare import compare, tolerance_for
+from runtime.parity.compare import compare
 from runtime.parity.report import Report
+from runtime.parity.sides import tolerance_for
 from runtime.session import Session, open_session
 from tests.models import scene
 from training.eager import EagerSession

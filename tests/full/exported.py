@@ -50,7 +50,7 @@ class Exported:
 
     def parity(self, model: Path) -> int:
         """`maskrt parity` with the checkpoint on the unseen images. Its exit code."""
-        return run("runtime.parity.compare", str(self.checkpoint), str(model), *map(str, self.unseen))
+        return run("runtime.parity.command", str(self.checkpoint), str(model), *map(str, self.unseen))
 
     def mask_ap(self, model: Path, folder: Path) -> float:
         """In points, by `maskrt evaluate`."""

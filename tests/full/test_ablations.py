@@ -13,8 +13,9 @@ from export.reference import open_reference
 from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime.ort_session import OrtSession
-from runtime.parity.compare import compare, tolerance_for
+from runtime.parity.compare import compare
 from runtime.parity.report import Report
+from runtime.parity.sides import tolerance_for
 from tests.models import lively_checkpoint, scene
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]

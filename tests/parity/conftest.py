@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from runtime.parity.bundle import Bundle, open_bundle
-from runtime.parity.compare import compare, open_looking, tolerance_for
+from runtime.parity.compare import compare
 from runtime.parity.judge import judge
 from runtime.parity.report import Report
+from runtime.parity.sides import open_looking, tolerance_for
 from runtime.session import Session
 from runtime.sources import find_images, read_image
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from runtime.contract import Contract
-from runtime.parity.compare import compare, tolerance_for
+from runtime.parity.compare import compare
 from runtime.parity.report import Report
+from runtime.parity.sides import tolerance_for
 from runtime.parity.task import Task
 from runtime.preprocess import Batch
 from runtime.results import Result

@@ -20,7 +20,7 @@ from calibration.equalise import equalise_layers
 from calibration.layers import Graph
 from calibration.plan import Plan
 from calibration.restore import reduced_units, return_to_float32
-from runtime.parity.compare import main
+from runtime.parity.command import main
 from runtime.sinks import write_png
 from tests.calibration.graphs import quantised, run
 from tests.models import scene
@@ -250,7 +250,7 @@ def test_files_that_cannot_be_bisected_are_refused(
 
 
 def test_without_onnx_it_says_what_to_install(without: Run) -> None:
-    ended = without({"onnx"}, "runtime.parity.compare", "bisect", "a.onnx", "b.onnx", "images")
+    ended = without({"onnx"}, "runtime.parity.command", "bisect", "a.onnx", "b.onnx", "images")
 
     assert ended.code == 2
     assert ended.err.strip() == (

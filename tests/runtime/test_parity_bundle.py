@@ -14,7 +14,7 @@ import pytest
 from export.stages import show_stages
 from runtime.errors import ModelError
 from runtime.parity.bundle import normalised_canvas, open_bundle
-from runtime.parity.compare import main
+from runtime.parity.command import main
 from runtime.parity.samples import SAMPLED_VALUES
 from runtime.sinks import write_png
 from runtime.stages import CANVAS, PROPOSALS
@@ -67,7 +67,7 @@ def test_a_machine_without_torch_finds_the_same(
 ) -> None:
     arguments = ["check", bundle, with_stages(as_it_is), "--json"]
 
-    ended = without(ELSEWHERE, "runtime.parity.compare", *arguments)
+    ended = without(ELSEWHERE, "runtime.parity.command", *arguments)
 
     assert ended.code == 0, ended.err
     facts = json.loads(ended.out)
@@ -91,7 +91,7 @@ def test_and_names_a_fault_from_samples_of_the_stages(
     bundle: Path,
     with_stages: Callable[[Any], Path],
 ) -> None:
-    ended = without(ELSEWHERE, "runtime.parity.compare", "check", bundle, with_stages(fault))
+    ended = without(ELSEWHERE, "runtime.parity.command", "check", bundle, with_stages(fault))
 
     assert ended.code == 1
     assert said in " ".join(ended.out.split())
@@ -101,7 +101,7 @@ def test_and_names_a_fault_from_samples_of_the_stages(
 def test_without_stages_in_the_file_and_onnx_the_results_alone_are_compared(
     without: Run, bundle: Path, random_onnx: Path
 ) -> None:
-    ended = without(ELSEWHERE, "runtime.parity.compare", "check", bundle, random_onnx)
+    ended = without(ELSEWHERE, "runtime.parity.command", "check", bundle, random_onnx)
 
     assert ended.code == 0, ended.err
     assert ended.err.strip() == f"{random_onnx}: cannot be looked into, so results alone were compared"

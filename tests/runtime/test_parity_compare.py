@@ -14,8 +14,10 @@ import torch
 
 from runtime.contract import Category, Contract
 from runtime.errors import ParityError
-from runtime.parity.compare import compare, main, tolerance_for
+from runtime.parity.command import main
+from runtime.parity.compare import compare
 from runtime.parity.report import Report
+from runtime.parity.sides import tolerance_for
 from runtime.parity.tolerances import FP32
 from runtime.session import Session, open_session
 

@@ -14,7 +14,7 @@ import onnx.numpy_helper
 import pytest
 
 from runtime.contract import METADATA_KEY, Contract
-from runtime.parity.compare import main
+from runtime.parity.command import main
 from runtime.parity.stages import DETECTIONS, MASKS
 from runtime.stages import BRANCHES, FPN, PER_PROPOSAL, PROPOSALS
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.parity.compare import main
+from runtime.parity.command import main
 from runtime.parity.page import page
 from runtime.sinks import write_png
 

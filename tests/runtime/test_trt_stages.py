@@ -19,8 +19,9 @@ from runtime.contract import INPUT_NAMES
 from runtime.device import PLATFORM
 from runtime.engine_file import write_engine
 from runtime.errors import ModelError
-from runtime.parity.compare import compare, open_looking
+from runtime.parity.compare import compare
 from runtime.parity.report import Report
+from runtime.parity.sides import open_looking
 from runtime.parity.tolerances import FP32
 from runtime.stages import PREFIX, stages_of
 from runtime.trt_session import TrtSession

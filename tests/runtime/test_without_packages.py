@@ -32,7 +32,7 @@ MODULES = (
     "files",
     "infer",
     "ort_session",
-    "parity.compare",
+    "parity.command",
     "parity.match",
     "postprocess",
     "predictor",
@@ -114,7 +114,7 @@ def test_an_onnx_file_needs_onnxruntime(
 
 
 def test_parity_needs_scipy(without: Run, tiny_onnx: Path, picture_file: Path) -> None:
-    ended = without({"scipy"}, "runtime.parity.compare", tiny_onnx, tiny_onnx, picture_file)
+    ended = without({"scipy"}, "runtime.parity.command", tiny_onnx, tiny_onnx, picture_file)
 
     said = one_line(ended, "maskrt parity")
     assert said == "matching instances needs scipy. Install it: pip install 'maskrt[cpu]'"

@@ -1,0 +1,96 @@
+"""`maskrt parity`, and the door to its other verbs: record, check, bisect."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runtime.cli import errors_as_sentences, run, say, track
+from runtime.errors import EXIT_PARTIAL, ImageError, ModelError, ParityError
+from runtime.parity import check, record
+from runtime.parity.compare import compare
+from runtime.parity.conclude import conclude
+from runtime.parity.forced import ForcedParts
+from runtime.parity.report import Report
+from runtime.parity.sides import load_task, open_looking, tolerance_for
+from runtime.session import Session
+from runtime.siblings import bisect_command
+from runtime.sources import find_images, read_image
+
+
+def command(
+    reference: Annotated[Path, typer.Argument(help="The checkpoint that was trained (.pt)")],
+    candidate: Annotated[Path, typer.Argument(help="The model to be deployed: .onnx or .engine")],
+    inputs: Annotated[list[str], typer.Argument(help="Image files, folders and globs")],
+    data: Annotated[str | None, typer.Option(help="Annotations of the images: compare AP too")] = None,
+    forced: Annotated[
+        bool, typer.Option("--forced", help="Run each part of an ONNX file on the reference's inputs too")
+    ] = False,
+    class_name: Annotated[str, typer.Option(help="VIA without class attributes: its name")] = "object",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report (JSON)")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page (.html)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report on stdout")] = False,
+) -> None:
+    """Prove that a model file finds what its checkpoint finds.
+
+    Both see the same canvas. Exit code 0 within tolerances, 1 outside, 3 if an image was skipped.
+    Where there is no PyTorch: maskrt parity record --help, maskrt parity check --help. Which layers are to
+    blame in FP16 and INT8: maskrt parity bisect --help.
+
+    Example: maskrt parity best.pt model.onnx val2017/ -o parity.json
+    """
+    paths = find_images(inputs)
+    candidate_session = open_looking(candidate, device)
+    names = candidate_session.contract.class_names
+    reference_session = open_looking(reference, device, names)
+    report = Report(tolerance_for(reference_session, candidate_session))
+    task = load_task(data, class_name, candidate_session) if data else None
+    parts = _parts(candidate, candidate_session, reference_session, device) if forced else None
+    skipped = 0
+    for path in track(paths, "Comparing"):
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            say(f"skipped {error}")
+            skipped += 1
+            continue
+        compare(reference_session, candidate_session, str(path), image, report, task, parts)
+    if not report.images:
+        raise ParityError("no image could be read, so nothing was compared.")
+    if task is not None:
+        report.task = task.difference()
+    conclude(report, reference_session, candidate_session, output=output, html=html, as_json=as_json)
+    if skipped:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _parts(path: Path, candidate: Session, reference: Session, device: str) -> ForcedParts:
+    if not reference.has_stages:
+        raise ModelError(f"{reference.name}: cannot be looked into, so --forced has no inputs to give.")
+    return ForcedParts(path, candidate.contract, device=device)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command with `args` (default: those of the process)."""
+    args = sys.argv[1:] if args is None else args
+    named: dict[str, Callable[[], Callable[..., None]]] = {
+        "compare": lambda: command,
+        "record": lambda: record.command,
+        "check": lambda: check.command,
+        "bisect": bisect_command,  # in another stage, which may not be installed here
+    }
+    if args and args[0] in named:
+        prog = f"maskrt parity {args[0]}"
+        with errors_as_sentences(prog):
+            run(named[args[0]](), prog, args[1:])
+    else:
+        run(command, "maskrt parity", args)
+
+
+if __name__ == "__main__":
+    main()

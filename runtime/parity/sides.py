@@ -1,0 +1,44 @@
+"""The two sides of a comparison: how they are opened, and whether they can be compared at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runtime.errors import MissingDependencyError, ModelError, ParityError
+from runtime.parity.conclude import Model
+from runtime.parity.task import Task
+from runtime.parity.tolerances import BY_PRECISION, Tolerance
+from runtime.session import Session, open_session
+from runtime.siblings import load_dataset
+
+
+def open_looking(path: Path, device: str, class_names: list[str] | None = None) -> Session:
+    """The model with its stages or, where it has none that can be looked at, without."""
+    try:
+        return open_session(path, device=device, class_names=class_names, stages=True)
+    except (ModelError, MissingDependencyError):
+        return open_session(path, device=device, class_names=class_names)
+
+
+def load_task(data: str, class_name: str, candidate: Session) -> Task:
+    """The annotations of a data set of the candidate's classes. Raises DataError where it has others."""
+    dataset = load_dataset(data, class_name=class_name)
+    contract = candidate.contract
+    return Task(dataset.with_classes(contract.classes).to_coco(), contract.task)
+
+
+def tolerance_for(reference: Model, candidate: Model) -> Tolerance:
+    """The tolerance of the candidate's precision. Raises ParityError where the two cannot be compared."""
+    ours, theirs = candidate.contract, reference.contract
+    for field in ("task", "family", "classes"):
+        if getattr(ours, field) != getattr(theirs, field):
+            raise ParityError(
+                f"{candidate.name} and {reference.name} are not the same model: {field} is "
+                f"{getattr(ours, field)} and {getattr(theirs, field)}. Compare a model with its checkpoint."
+            )
+    if ours.precision not in BY_PRECISION:
+        raise ParityError(
+            f"{candidate.name}: no tolerances are known for precision {ours.precision!r}, "
+            f"only for {', '.join(BY_PRECISION)}. Export it in one of these."
+        )
+    return BY_PRECISION[ours.precision]
