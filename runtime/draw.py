@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.results import Result
+from runtime.instances import Instances
 
 GOLDEN_RATIO = 0.618033988749895  # steps of it spread hues as evenly as can be for any number of classes
 FILL_OPACITY = 0.45
@@ -22,7 +22,7 @@ def class_colour(label: int) -> tuple[int, int, int]:
     return round(r * 255), round(g * 255), round(b * 255)
 
 
-def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+def draw(image: NDArray[np.uint8], result: Instances) -> NDArray[np.uint8]:
     """A copy of `image` (H, W, 3) RGB with the result drawn in; line and text sizes follow the image's."""
     canvas = image.copy()
     scale = max(min(image.shape[:2]) / 600, 0.35)
@@ -55,7 +55,7 @@ def draw(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     return canvas
 
 
-def splash(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+def splash(image: NDArray[np.uint8], result: Instances) -> NDArray[np.uint8]:
     """A copy of `image` (H, W, 3) RGB that is grey but for the objects (Rec. 601 luma)."""
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     canvas = np.asarray(grey, np.uint8)
@@ -66,7 +66,7 @@ def splash(image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     return canvas
 
 
-def _skeletons(canvas: NDArray[np.uint8], result: Result, thickness: int) -> None:
+def _skeletons(canvas: NDArray[np.uint8], result: Instances, thickness: int) -> None:
     """Points above `POINT_SCORE`, and the lines between two of them. Each object has a colour of its own."""
     assert result.keypoints is not None
     for number in reversed(range(len(result))):
@@ -80,7 +80,7 @@ def _skeletons(canvas: NDArray[np.uint8], result: Result, thickness: int) -> Non
             cv2.circle(canvas, place, 2 * thickness, colour, cv2.FILLED, cv2.LINE_AA)
 
 
-def _label(canvas: NDArray[np.uint8], result: Result, i: int, scale: float) -> None:
+def _label(canvas: NDArray[np.uint8], result: Instances, i: int, scale: float) -> None:
     text = f"{result.names[i]} {result.scores[i]:.0%}"
     font, size, weight = cv2.FONT_HERSHEY_SIMPLEX, 0.5 * scale, max(1, round(scale))
     (width, height), descent = cv2.getTextSize(text, font, size, weight)

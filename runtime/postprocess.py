@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from runtime.contract import Contract
 from runtime.errors import ModelError
+from runtime.instances import MaskCrop
 from runtime.preprocess import Batch
-from runtime.results import MaskCrop, Result
+from runtime.results import Result
 from runtime.session import Outputs
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from runtime.errors import MaskrtError
 from runtime.files import PendingFile, atomic_path
 from runtime.frames import Inferred
+from runtime.instances import MaskCrop
 from runtime.layout import frame_id
-from runtime.results import MaskCrop
 
 
 class Sink(Protocol):

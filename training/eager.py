@@ -23,8 +23,9 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.transforms.v2.functional import normalize
 
 from runtime.contract import Contract
+from runtime.instances import MaskCrop, crop_mask
 from runtime.preprocess import Batch, corner
-from runtime.results import MaskCrop, Result, crop_mask
+from runtime.results import Result
 from runtime.session import Outputs, Session
 from runtime.stages import Stages
 from training.models.keypoint_rcnn import keypoints_of

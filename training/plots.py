@@ -13,8 +13,9 @@ import training.data as data
 from runtime.contract import Keypoints
 from runtime.draw import POINT_SCORE, draw
 from runtime.files import atomic_path
+from runtime.instances import MaskCrop
 from runtime.predictor import Predictor
-from runtime.results import MaskCrop, Result
+from runtime.results import Result
 from runtime.sinks import write_png
 
 TILE_WIDTH_PX = 640

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.results import MaskCrop
+from runtime.instances import MaskCrop
 
 
 def boundary_distance_px(a: MaskCrop, b: MaskCrop) -> float:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from runtime.contract import Contract
 from runtime.errors import ModelError
+from runtime.instances import MaskCrop
 from runtime.parity.judge import Expected
 from runtime.parity.samples import Sample
 from runtime.preprocess import Batch, corner
-from runtime.results import MaskCrop
 from runtime.session import Outputs
 from runtime.stages import CANVAS
 

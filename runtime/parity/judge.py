@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from runtime.contract import Contract
+from runtime.instances import MaskCrop
 from runtime.parity.culprits import Evidence, culprits
 from runtime.parity.flips import flips
 from runtime.parity.match import match
@@ -18,7 +19,6 @@ from runtime.parity.stage_report import instance_errors
 from runtime.parity.stages import Aligned, align, compare_stages, first_image
 from runtime.parity.tolerances import STAGES_BY_PRECISION
 from runtime.preprocess import Batch, corner
-from runtime.results import MaskCrop
 from runtime.session import Outputs, Session
 from runtime.stages import Stages
 

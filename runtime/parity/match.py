@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import MissingDependencyError
+from runtime.instances import MaskCrop
 from runtime.parity.boundary import boundary_distance_px, on_one_plane
 from runtime.parity.tolerances import MATCH_IOU
-from runtime.results import MaskCrop, Result
+from runtime.results import Result
 
 
 @dataclass(frozen=True)

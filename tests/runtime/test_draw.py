@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from runtime.contract import Category
 from runtime.draw import FILL_OPACITY, class_colour, draw
-from runtime.results import MaskCrop, Result
+from runtime.instances import MaskCrop
+from runtime.results import Result
 
 CLASSES = tuple(Category(i, name) for i, name in enumerate(["cat", "toothbrush", "traffic light"]))
 GREY = 90

@@ -15,6 +15,7 @@ from export.reference import open_reference
 from export.stages import show_stages
 from runtime import postprocess
 from runtime.errors import EXIT_FAILED_CHECK
+from runtime.instances import MaskCrop
 from runtime.ort_session import OrtSession
 from runtime.parity.conclude import conclude
 from runtime.parity.forced import ForcedParts
@@ -22,7 +23,6 @@ from runtime.parity.judge import Expected, expect, judge
 from runtime.parity.report import Report
 from runtime.parity.tolerances import FP32
 from runtime.preprocess import Batch, preprocess
-from runtime.results import MaskCrop
 from runtime.stages import parts_of
 from tests.models import scene
 from tests.runtime import faults

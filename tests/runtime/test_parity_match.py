@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.contract import Category
+from runtime.instances import MaskCrop
 from runtime.parity.match import Matching, box_iou, crop_iou, match
 from runtime.parity.report import Report
 from runtime.parity.tolerances import FP32
-from runtime.results import MaskCrop, Result
+from runtime.results import Result
 
 CLASSES = (Category(1, "cat"), Category(2, "dog"))
 BOXES = np.array([[0, 0, 40, 40], [60, 0, 100, 40], [0, 60, 40, 100], [60, 60, 100, 100]], np.float32)

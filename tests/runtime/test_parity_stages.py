@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from runtime.contract import Category, Contract
+from runtime.instances import MaskCrop
 from runtime.parity.boundary import boundary_distance_px
 from runtime.parity.flips import flips
 from runtime.parity.match import match
 from runtime.parity.samples import Sample, whole_samples
 from runtime.parity.stages import IDENTICAL_DB, ORDER, align, compare_stages, measure, same_boxes
 from runtime.parity.tolerances import FP32, STAGES_FP16, STAGES_FP32, StageTolerance
-from runtime.results import MaskCrop, Result
+from runtime.results import Result
 from runtime.stages import BOX_FEATURES, MAPS, MASK_FEATURES, PER_PROPOSAL, PROPOSALS
 
 ANY = StageTolerance(snr_db=-1e9, relative_error=1e9, proposals=0)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from runtime.contract import Contract
+from runtime.instances import MaskCrop
 from runtime.postprocess import paste_mask, postprocess
 from runtime.preprocess import Batch
-from runtime.results import MaskCrop
 from runtime.session import Outputs
 
 HEIGHT, WIDTH, SIDE = 60, 80, 28

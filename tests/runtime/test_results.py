@@ -11,7 +11,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from runtime.contract import Category
-from runtime.results import MaskCrop, Result
+from runtime.instances import MaskCrop
+from runtime.results import Result
 
 CLASSES = (Category(17, "cat"), Category(90, "toothbrush"))
 HEIGHT, WIDTH = 30, 40
