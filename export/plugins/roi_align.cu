@@ -3,8 +3,10 @@
 
 using namespace maskrt;
 
+// Four blocks of 256 threads a multiprocessor: that is 64 registers a thread. Left to itself the compiler takes 80 on
+// compute capability 10.0 and later, and only three blocks hide each other's waits.
 #define MASKRT_ROI_ALIGN_KERNEL(name, Storage, Pooling)                                                          \
-    extern "C" __global__ void __launch_bounds__(256) name(RoiAlignParams const params) {                        \
+    extern "C" __global__ void __launch_bounds__(256, 4) name(RoiAlignParams const params) {                     \
         __shared__ RoiAlignShared shared;                                                                        \
         GpuBlock block{static_cast<int>(blockIdx.x), static_cast<int>(blockIdx.y), static_cast<int>(blockDim.x), \
                        nullptr, 0};                                                                              \

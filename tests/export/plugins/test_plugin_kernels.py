@@ -12,6 +12,7 @@ import pytest
 from export.plugins import abi, nvrtc
 from export.plugins.abi import Storage
 from runtime.errors import MissingDependencyError
+from tests.export.plugins.sass import kernels_of
 
 
 class Grid(ctypes.Structure):
@@ -88,17 +89,41 @@ def nvrtc_archs() -> list[int]:
         pytest.skip(f"no NVRTC library on this machine: {error}")
 
 
-@pytest.mark.parametrize("arch", [75, 87, 89, 90, 100, 110])
-@pytest.mark.parametrize(
-    ("program", "kernels"), [("roi_align.cu", nvrtc.ROI_ALIGN_KERNELS), ("nms.cu", nvrtc.NMS_KERNELS)]
-)
-def test_nvrtc_compiles_every_kernel(program, kernels, arch):
-    known = nvrtc_archs()
-    if arch not in known:
+def compiled(program: str, arch: int) -> bytes:
+    if arch not in (known := nvrtc_archs()):
         pytest.skip(f"this NVRTC compiles for {known} only")
-    cubin = nvrtc.compile_program(program, arch)
+    return nvrtc.compile_program(program, arch)
+
+
+PROGRAMS = [("roi_align.cu", nvrtc.ROI_ALIGN_KERNELS), ("nms.cu", nvrtc.NMS_KERNELS)]
+
+
+@pytest.mark.parametrize("arch", [75, 80, 86, 87, 89, 90, 100, 110])
+@pytest.mark.parametrize(("program", "kernels"), PROGRAMS)
+def test_nvrtc_compiles_every_kernel(program, kernels, arch):
+    cubin = compiled(program, arch)
     assert cubin[:4] == b"\x7fELF"
     assert set(kernels) <= {name.decode() for name in re.findall(rb"\.text\.(\w+)", cubin)}
+
+
+@pytest.mark.parametrize("arch", [80, 86, 87, 89, 90, 100, 110])
+@pytest.mark.parametrize(("program", "kernels"), PROGRAMS)
+def test_machine_code_takes_few_registers_and_spills_in_no_inner_loop(program, kernels, arch, tmp_path):
+    """64 registers let four blocks of 256 threads share a multiprocessor."""
+    code = kernels_of(compiled(program, arch), tmp_path)
+    assert set(code) == set(kernels)
+    for name, kernel in code.items():
+        assert kernel.registers <= 64, name
+        assert not [loop for loop in kernel.innermost_loops() if kernel.has("LDL|STL", loop)], name
+
+
+@pytest.mark.parametrize("arch", [80, 86, 87, 89, 90, 100, 110])
+def test_machine_code_of_roi_align_neither_spills_nor_divides_where_samples_are_read(arch, tmp_path):
+    for name, kernel in kernels_of(compiled("roi_align.cu", arch), tmp_path).items():
+        over_samples = [at for at in kernel.loops() if kernel.has("LDG", at) and not kernel.has("STG", at)]
+        assert not [at for at in over_samples if kernel.has("LDL|STL", at)], name
+        tabled = [at for at in over_samples if kernel.has("LDS", at) and not kernel.has("MUFU|CALL", at)]
+        assert len(tabled) == 2, name  # the rows and the columns of a bin's samples
 
 
 def test_a_kernel_that_does_not_compile_is_told_with_the_compilers_words(tmp_path, monkeypatch):
