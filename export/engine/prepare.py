@@ -11,7 +11,7 @@ import onnx
 import onnx.inliner
 from onnx import ModelProto
 
-from export.engine.rewrite import cast_bytes_first, say_for_8_6
+from export.engine.rewrite import cast_bytes_first, hold_constants, say_for_8_6
 from export.engine.supported import PLUGINS, Version, refusals
 from export.engine.values import without_weights
 from runtime.errors import ExportError
@@ -22,6 +22,7 @@ TOLD = 5  # refusals that go into a message
 def prepare(model: ModelProto, version: Version, operators: str, source: str) -> ModelProto:
     """The model as the parser of this TensorRT takes it; the given one is left as it is.
 
+    Its constants are initializers: it holds no Constant node.
     operators: "plugin" or "body". Raises ExportError, naming nodes, where the parser takes no form of it.
     """
     with without_weights(model) as weights:
@@ -38,6 +39,7 @@ def _prepare(model: ModelProto, version: Version, operators: str, source: str) -
     else:
         prepared = onnx.shape_inference.infer_shapes(model)  # the bodies tell the types around our operators
         del prepared.functions[:]
+    hold_constants(prepared.graph)
     cast_bytes_first(prepared.graph)
     if version < (10, 0):
         say_for_8_6(prepared)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-from export.engine.values import Values, attributes, label, standard_nodes
+from export.engine.values import Values, attributes, label, standard_nodes, value_of_constant_node
 from runtime.errors import ExportError
 
 OPSET_8_6, IR_8_6 = 17, 8  # what TensorRT 8.6 documents, and the IR of the ONNX release that brought it
@@ -44,10 +44,26 @@ def cast_bytes_first(graph: GraphProto) -> None:
                 info.type.tensor_type.elem_type = TensorProto.FLOAT
 
 
+def hold_constants(graph: GraphProto) -> None:
+    """Make an initializer of every Constant node, in place.
+
+    The parser of TensorRT 8.6 reads a Constant's `value_int` as 0 and its `value_ints` as an empty list, and
+    says nothing (seen on its binary). Every version reads initializers.
+    """
+    nodes = [node for node in graph.node if node.op_type != "Constant"]
+    for node in graph.node:
+        if node.op_type == "Constant":
+            tensor = onnx.numpy_helper.from_array(value_of_constant_node(node), node.output[0])
+            graph.initializer.append(tensor)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
 def say_for_8_6(model: ModelProto) -> None:
     """Say an opset 18 model in opset 17, and as the parser of TensorRT 8.6 reads it, in place.
 
-    Types must be inferred before. Raises ExportError for a node that has no such form, naming it.
+    Types must be inferred before. Gives no Constant node (see `hold_constants`). Raises ExportError for a
+    node that has no such form, naming it.
     """
     given = next(o for o in model.opset_import if o.domain in ("", "ai.onnx"))
     for node in standard_nodes(model.graph):
@@ -60,6 +76,7 @@ def say_for_8_6(model: ModelProto) -> None:
         nodes += rule(node, values) if rule else [node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+    hold_constants(model.graph)
     given.version = min(given.version, OPSET_8_6)
     model.ir_version = min(model.ir_version, IR_8_6)
 

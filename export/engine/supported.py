@@ -173,6 +173,7 @@ def _zero_point(node: NodeProto, values: Values) -> str | None:
 
 
 LIMITS: dict[str, tuple[Limit, ...]] = {
+    "Constant": ((_eight, _no_attribute("value_int", "value_ints")),),
     "Pad": ((lambda version: version < (10, 4), _constant_input(3, "axes")), (_eight, _no_input(3, "axes"))),
     "QuantizeLinear": ((_ever, _zero_point),),
     "DequantizeLinear": ((_ever, _zero_point),),

@@ -26,7 +26,7 @@ class Values:
         """The value of a constant; None for anything that is worked out or fed."""
         found = self._constants.get(name)
         if isinstance(found, NodeProto):
-            return _of_constant_node(found)
+            return value_of_constant_node(found)
         return None if found is None else onnx.numpy_helper.to_array(found)
 
     def element_type(self, name: str) -> int:
@@ -35,7 +35,7 @@ class Values:
         if isinstance(found, TensorProto):
             return found.data_type
         if isinstance(found, NodeProto):
-            return onnx.helper.np_dtype_to_tensor_dtype(_of_constant_node(found).dtype)
+            return onnx.helper.np_dtype_to_tensor_dtype(value_of_constant_node(found).dtype)
         return self._info[name].elem_type if name in self._info else TensorProto.UNDEFINED
 
     def extent(self, name: str, axis: int) -> int | None:
@@ -46,7 +46,8 @@ class Values:
         return int(dims[axis].dim_value)
 
 
-def _of_constant_node(node: NodeProto) -> NDArray:
+def value_of_constant_node(node: NodeProto) -> NDArray:
+    """The value of a Constant node, whichever of its attributes holds it."""
     attribute = node.attribute[0]
     value = onnx.helper.get_attribute_value(attribute)
     if attribute.type == onnx.AttributeProto.TENSOR:
