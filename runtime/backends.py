@@ -15,7 +15,7 @@ from runtime.errors import ModelError
 from runtime.openvino_session import OpenVinoSession
 from runtime.ort_session import OrtSession
 from runtime.preprocess import round_up
-from runtime.session import Session
+from runtime.protocol import Session
 
 BACKENDS = ("onnxruntime", "openvino")
 TRIALS = 5  # counted ones of each, after one that warms up

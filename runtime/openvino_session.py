@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
-from runtime.session import Outputs, Session, check_task, failed_call
+from runtime.protocol import Outputs, Session, check_task, failed_call
 from runtime.siblings import read_inlined
 
 

@@ -21,8 +21,8 @@ from runtime.errors import ModelError
 from runtime.frames import Frame, Inferred, Skipped, Source
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, canvas_size, preprocess
+from runtime.protocol import Outputs, Session
 from runtime.results import Result
-from runtime.session import Outputs, Session
 from runtime.stopwatch import Stopwatch
 
 DEPTH = 2  # batches between two stages: one being made while one waits

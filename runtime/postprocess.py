@@ -10,8 +10,8 @@ from runtime.contract import Contract
 from runtime.errors import ModelError
 from runtime.instances import MaskCrop
 from runtime.preprocess import Batch
+from runtime.protocol import Outputs
 from runtime.results import Result
-from runtime.session import Outputs
 
 
 def postprocess(

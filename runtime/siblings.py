@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import MissingDependencyError
-from runtime.session import Session
+from runtime.protocol import Session
 
 
 def load_reference(path: str | Path, *, device: str = "cpu", class_names: list[str] | None = None) -> Session:

@@ -20,7 +20,7 @@ from runtime.errors import ImageError, MaskrtError
 from runtime.pipeline import filled
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, canvas_size, preprocess
-from runtime.session import Outputs
+from runtime.protocol import Outputs
 from runtime.sources import decode_image
 from runtime.triton_config import CONTRACT, IMAGE, MAX_PIXELS, MIN_SCORE, ORIGINAL_SIZES, RESULT
 

@@ -19,7 +19,7 @@ from runtime.device import PLATFORM, DeviceMemory, Stream, describe_gpu
 from runtime.engine_file import EngineHeader, Shape, read_header, read_plan
 from runtime.engine_fit import Machine, check_fit, choose_profile, rebuild_command, tensor_shapes
 from runtime.errors import MaskrtError, ModelError
-from runtime.session import Outputs, Session, check_task
+from runtime.protocol import Outputs, Session, check_task
 from runtime.stages import PREFIX, Stages, stages_of
 from runtime.trt_execution import Execution, activation_bytes, trt_failure
 from runtime.trt_library import forget_words, import_tensorrt, logger

@@ -24,9 +24,9 @@ from torchvision.transforms.v2.functional import normalize
 
 from runtime.contract import Contract
 from runtime.instances import MaskCrop, crop_mask
-from runtime.preprocess import Batch, corner
+from runtime.preprocess import corner
+from runtime.protocol import Outputs, Session
 from runtime.results import Result
-from runtime.session import Outputs, Session
 from runtime.stages import Stages
 from training.models.keypoint_rcnn import keypoints_of
 from training.stage_hooks import StageHooks
@@ -51,14 +51,13 @@ class EagerSession(Session):
         """As every session's, but takes a uint8 canvas too."""
         return super().infer_with_stages(images.astype(np.float32, copy=False), image_sizes)
 
-    def results(self, outputs: Outputs, batch: Batch) -> list[Result]:
-        """As every session's, with the masks that torchvision pastes."""
-        found = super().results(outputs, batch)
+    def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
+        """The results with the masks that torchvision pastes."""
         if outputs.masks is None or self.contract.mask_threshold is None:
-            return found
+            return results
         return [
             dataclasses.replace(one, crops=_paste(one, masks[: len(one)], self.contract.mask_threshold))
-            for one, masks in zip(found, outputs.masks, strict=True)
+            for one, masks in zip(results, outputs.masks, strict=True)
         ]
 
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 
 from runtime.contract import Contract
-from runtime.session import Outputs
+from runtime.protocol import Outputs
 from runtime.stages import (
     BOX_DELTAS,
     BOX_FEATURES,

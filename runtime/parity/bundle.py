@@ -24,7 +24,7 @@ from runtime.instances import MaskCrop
 from runtime.parity.judge import Expected
 from runtime.parity.samples import Sample
 from runtime.preprocess import Batch, corner
-from runtime.session import Outputs
+from runtime.protocol import Outputs
 from runtime.stages import CANVAS
 
 FORMAT_VERSION = 1

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.parity.forced import ForcedParts
 from runtime.parity.judge import expect, judge
+from runtime.parity.paste import results_of
 from runtime.parity.report import Report
 from runtime.parity.task import Task
 from runtime.preprocess import preprocess
@@ -37,5 +38,8 @@ def compare(
             report.parts.add(forced.run(batch, expected, report.tolerance))
     outputs = judge(name, batch, expected, candidate, report)
     if task is not None and (image_id := task.image_id(Path(name).name)) is not None:
-        results = reference.results(expected.outputs, batch), candidate.results(outputs, batch)
-        task.add(image_id, *(one[0].to_coco(image_id) for one in results))
+        (ours,), (theirs,) = (
+            results_of(reference, expected.outputs, batch),
+            results_of(candidate, outputs, batch),
+        )
+        task.add(image_id, ours.to_coco(image_id), theirs.to_coco(image_id))

@@ -25,7 +25,7 @@ from runtime.parity.stages import Aligned, StageError, compare_stages, same_boxe
 from runtime.parity.tolerances import STAGES_BY_PRECISION, Tolerance
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch
-from runtime.session import Outputs
+from runtime.protocol import Outputs
 from runtime.siblings import cut_into_parts
 from runtime.stages import MAPS, PER_PROPOSAL, PREFIX, PROPOSAL_COUNTS, PROPOSALS, tensor_name
 

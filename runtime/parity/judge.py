@@ -12,14 +12,14 @@ from runtime.instances import MaskCrop
 from runtime.parity.culprits import Evidence, culprits
 from runtime.parity.flips import flips
 from runtime.parity.match import match
-from runtime.parity.paste import paste_alike
+from runtime.parity.paste import paste_alike, results_of
 from runtime.parity.report import Report
 from runtime.parity.samples import Sample, whole_samples
 from runtime.parity.stage_report import instance_errors
 from runtime.parity.stages import Aligned, align, compare_stages, first_image
 from runtime.parity.tolerances import STAGES_BY_PRECISION
 from runtime.preprocess import Batch, corner
-from runtime.session import Outputs, Session
+from runtime.protocol import Outputs, Session
 from runtime.stages import Stages
 
 
@@ -46,7 +46,7 @@ def on_canvas(batch: Batch) -> Batch:
 def expect(reference: Session, batch: Batch, *, look: bool) -> Expected:
     """Run the reference on a batch of one image; look: at its stages too."""
     outputs, stages = _run(reference, batch, look)
-    crops = reference.results(outputs, on_canvas(batch))[0].crops
+    crops = results_of(reference, outputs, on_canvas(batch))[0].crops
     samples = None if stages is None else whole_samples(stages)
     return Expected(reference.contract, outputs, samples, crops)
 

@@ -13,8 +13,13 @@ import numpy as np
 from runtime.contract import Contract
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch
+from runtime.protocol import Outputs, Session
 from runtime.results import Result
-from runtime.session import Outputs
+
+
+def results_of(session: Session, outputs: Outputs, batch: Batch) -> list[Result]:
+    """The session's outputs as results in the images' pixels, with masks as its own users paste them."""
+    return session.repaste(postprocess(outputs, batch, session.contract), outputs)
 
 
 def paste_alike(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from runtime.parity.match import Matching
 from runtime.parity.samples import Sample
 from runtime.parity.tolerances import StageTolerance
-from runtime.session import Outputs
+from runtime.protocol import Outputs
 from runtime.stages import (
     MAPS,
     PER_DETECTION,

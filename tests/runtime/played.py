@@ -16,7 +16,6 @@ from runtime.parity.compare import compare
 from runtime.parity.report import Report
 from runtime.parity.sides import tolerance_for
 from runtime.parity.task import Task
-from runtime.preprocess import Batch
 from runtime.results import Result
 from runtime.session import Outputs, Session
 from runtime.stages import (
@@ -75,8 +74,8 @@ class PlayedSession(Session):
         }
         return self._run(), stages | {PROPOSAL_COUNTS: np.array([len(said[PROPOSALS])], np.int32)}
 
-    def results(self, outputs: Outputs, batch: Batch) -> list[Result]:
-        (found,) = super().results(outputs, batch)
+    def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
+        (found,) = results
         crops = (dataclasses.replace(c, left=c.left + self._played.paste_px) for c in found.crops)
         return [dataclasses.replace(found, crops=tuple(crops))]
 
