@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import logging
 import warnings
@@ -125,8 +124,8 @@ def for_small_devices(checkpoint: Checkpoint) -> Checkpoint:
     config = checkpoint.config
     short, long = small_sides(config.min_size_px, config.max_size_px)
     proposals = min(config.rpn_post_nms_test, PROPOSALS)
-    smaller = dataclasses.replace(config, min_size_px=short, max_size_px=long, rpn_post_nms_test=proposals)
-    return dataclasses.replace(checkpoint, config=smaller)
+    smaller = {"min_size_px": short, "max_size_px": long, "rpn_post_nms_test": proposals}
+    return checkpoint.with_settings(smaller, "--jetson")
 
 
 def command(
@@ -145,6 +144,9 @@ def command(
         str, typer.Option(help="Of the canvas: uint8, or float32 to match torchvision's resize")
     ] = "uint8",
     classes: Annotated[str | None, typer.Option(help="name1,name2,… for a checkpoint without names")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE of the model, where the file cannot say it")
+    ] = None,
     precision: Annotated[str, typer.Option(help="fp32, or fp16: scores and boxes stay float32")] = "fp32",
     images: Annotated[
         list[str] | None, typer.Option(help="fp16: what passes its range on these images stays float32")
@@ -165,6 +167,7 @@ def command(
     """
     names = [name.strip() for name in classes.split(",")] if classes else None
     loaded = load_checkpoint(checkpoint, names)
+    loaded = loaded.with_settings(settings or [], "--set")
     if jetson:
         loaded = for_small_devices(loaded)
     if dtype not in ("uint8", "float32"):

@@ -111,6 +111,8 @@ class Contract:
     # Of a float32 model that was trained for eight bits: its learned scales.
     precision_details: dict[str, Any] = field(default_factory=dict)
     keypoints: Keypoints | None = None  # None where the task has none
+    # Fields of `config` that were chosen at export (--set, --jetson), not read from the checkpoint.
+    chosen_settings: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
@@ -140,7 +142,8 @@ class Contract:
                     else f"Export the model again: maskrt export CHECKPOINT -o {source}"
                 )
             )
-        fields.setdefault("keypoints", None)  # files older than the task have no such field
+        for name, default in (("keypoints", None), ("chosen_settings", {})):
+            fields.setdefault(name, default)  # of a file older than the field
         expected = {field.name for field in dataclasses.fields(cls)} - {"format_version"}
         if set(fields) != expected:
             missing, unknown = sorted(expected - set(fields)), sorted(set(fields) - expected)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from runtime.backends import open_onnx
 from runtime.contract import Contract
@@ -33,6 +35,7 @@ def open_session(
     stages: bool = False,
     backend: str = "onnxruntime",
     threads: int | None = None,
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> Session:
     """Load a model file: `.onnx` on ONNX Runtime, `.engine` on TensorRT, one of CHECKPOINTS on PyTorch.
 
@@ -40,6 +43,7 @@ def open_session(
     backend: of an ONNX file on the CPU: "onnxruntime", "openvino", or "auto", the faster here (it is tried).
     threads: of the CPU, for an ONNX file; default all.
     class_names: for a foreign checkpoint that has none of its own.
+    settings: of a checkpoint, in place of its own: a contract's `chosen_settings`, or KEY=VALUE texts.
     stages: so that `infer_with_stages` works; an ONNX file exported without needs the package onnx for it.
     Raises ModelError or ContractError where the file is none that this maskrt can run.
     """
@@ -57,7 +61,7 @@ def open_session(
     if path.suffix == ".engine":
         return TrtSession(path)
     if path.suffix in CHECKPOINTS:
-        return load_reference(path, device=device, class_names=class_names)
+        return load_reference(path, device=device, class_names=class_names, settings=settings)
     raise ModelError(
         f"{path}: the name ends in {path.suffix!r}, expected .onnx, .engine, {' or '.join(CHECKPOINTS)}."
     )

@@ -15,10 +15,10 @@ from runtime.errors import MissingDependencyError
 from runtime.protocol import Session
 
 
-def load_reference(path: str | Path, *, device: str = "cpu", class_names: list[str] | None = None) -> Session:
+def load_reference(path: str | Path, **options: Any) -> Session:
     """The PyTorch reference of a checkpoint (export.reference.open_reference)."""
     return _sibling("export.reference", f"running the checkpoint {path}", "export").open_reference(
-        Path(path), device=device, class_names=class_names
+        Path(path), **options
     )
 
 

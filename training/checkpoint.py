@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
@@ -22,6 +23,7 @@ from runtime.contract import LEARNED_SCALES, Canvas, Category, Contract, Keypoin
 from runtime.errors import CheckpointError, ExportError
 from runtime.files import atomic_path
 from training.models import MaskRcnnConfig, build_mask_rcnn
+from training.settings import assignments, parse, replaced
 
 FORMAT_VERSION = 1
 FAULTS_SHOWN, FAULT_CHARACTERS = 4, 400  # of weights that do not fit: another model's are hundreds
@@ -40,6 +42,7 @@ class Checkpoint:
     provenance: dict[str, Any] = field(default_factory=dict)
     keypoints: Keypoints | None = None  # for the task "keypoint"
     sha256: str = ""  # of the file it was read from
+    chosen_settings: dict[str, Any] = field(default_factory=dict)  # of config: not the file's own
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.config.num_classes - 1:
@@ -54,6 +57,19 @@ class Checkpoint:
                 f"checkpoint names {points} keypoints, but its {self.config.family} finds "
                 f"{self.config.num_keypoints if self.config.task == 'keypoint' else 'none'}. Train it again."
             )
+
+    def with_settings(self, values: Mapping[str, Any] | Sequence[str], source: str) -> Checkpoint:
+        """The same weights in a model of other settings, which its contract will tell.
+
+        values: fields of the configuration, also as JSON has them, or the KEY=VALUE texts of --set;
+        source: where a mapping is from, for messages. Raises MaskrtError for an unknown field or a value of
+        another kind, CheckpointError for one out of its range.
+        """
+        if not isinstance(values, Mapping):
+            values = parse(assignments(values), self.config)
+        config = replaced(self.config, values, source)
+        changed = {k: v for k, v in config.to_dict().items() if v != getattr(self.config, k)}
+        return dataclasses.replace(self, config=config, chosen_settings={**self.chosen_settings, **changed})
 
     def build(self) -> FasterRCNN:
         """The network with these weights, in eval mode.
@@ -126,6 +142,7 @@ class Checkpoint:
             toolkit_version=__version__,
             checkpoint_sha256=self.sha256,
             keypoints=self.keypoints,
+            chosen_settings=self.chosen_settings,
             precision_details={k: v for k, v in self.provenance.items() if k == LEARNED_SCALES},
         )
 

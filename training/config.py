@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import math
 from dataclasses import dataclass
-from typing import Any
 
 from runtime.errors import MaskrtError
 from training.augment import AUGMENTATIONS
@@ -133,40 +129,3 @@ QAT = TrainConfig(
 )
 
 PRESETS = {"small": SMALL, "paper": PAPER, "c4": (C4, PAPER[1]), "mobilenet": (MOBILENET, PAPER[1])}
-
-
-def override(config: Any, values: dict[str, str]) -> Any:
-    """A copy of a frozen config with fields set from text; a tuple is written 1,2,3 or (1,),(2,).
-
-    Raises MaskrtError for an unknown field or a value of the wrong kind.
-    """
-    fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    parsed: dict[str, Any] = {}
-    for name, text in values.items():
-        if name not in fields:
-            raise MaskrtError(f"--set {name}: no such setting. Known: {', '.join(sorted(fields))}")
-        try:
-            parsed[name] = _parse(text, fields[name])
-        except (ValueError, SyntaxError) as error:
-            raise MaskrtError(
-                f"--set {name}={text}: expected {type(fields[name]).__name__} like {fields[name]!r}."
-            ) from error
-    return dataclasses.replace(config, **parsed)
-
-
-def _parse(text: str, example: Any) -> Any:
-    if isinstance(example, str):
-        return text
-    value = ast.literal_eval(f"({text},)" if isinstance(example, tuple) and "," not in text else text)
-    if not _is_like(value, example):
-        raise ValueError(text)
-    return float(value) if isinstance(example, float) else value
-
-
-def _is_like(value: Any, example: Any) -> bool:
-    """Of the same type, down to a tuple's elements, which are all of one; whole numbers pass for float."""
-    if isinstance(example, tuple):
-        return isinstance(value, tuple) and all(_is_like(each, example[0]) for each in value)
-    if isinstance(example, float):
-        return type(value) in (int, float) and math.isfinite(value)
-    return type(value) is type(example)

@@ -15,8 +15,9 @@ from runtime.coco_metrics import KINDS
 from runtime.errors import MaskrtError
 from runtime.siblings import load_checkpoint
 from training.checkpoint import read_checkpoint
-from training.config import PRESETS, QAT, override
+from training.config import PRESETS, QAT
 from training.run import say, train
+from training.settings import assignments, parse
 
 
 def _names(dataset: data.Dataset) -> list[str]:
@@ -78,14 +79,10 @@ def command(
     chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed, "layers": layers}
     chosen |= {"devices": devices, "nodes": nodes, "lr_images": None if lr is None else 0}
     config = dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})
-    for text in settings or []:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise MaskrtError(f"--set {text}: expected KEY=VALUE, e.g. --set min_size_px=512")
-        if name in {f.name for f in dataclasses.fields(config)}:
-            config = override(config, {name: value})
-        else:
-            model_config = override(model_config, {name: value})
+    values = parse(assignments(settings or []), model_config, config)
+    of_run = {f.name for f in dataclasses.fields(config)} & values.keys()
+    config = dataclasses.replace(config, **{name: values[name] for name in of_run})
+    model_config = dataclasses.replace(model_config, **{k: v for k, v in values.items() if k not in of_run})
     options: dict[str, Any] = {"format": format, "skip_bad": skip_bad}
     options |= {"class_name": class_name, "class_attribute": class_attribute}
     dataset = data.load_dataset(data_spec, images_dir=images, **options)

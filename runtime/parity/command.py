@@ -16,7 +16,7 @@ from runtime.parity.compare import compare
 from runtime.parity.conclude import conclude
 from runtime.parity.forced import ForcedParts
 from runtime.parity.report import Report
-from runtime.parity.sides import load_task, open_looking, tolerance_for
+from runtime.parity.sides import load_task, open_looking, open_reference, tolerance_for
 from runtime.session import Session
 from runtime.siblings import bisect_command
 from runtime.sources import find_images, read_image
@@ -46,8 +46,7 @@ def command(
     """
     paths = find_images(inputs)
     candidate_session = open_looking(candidate, device)
-    names = candidate_session.contract.class_names
-    reference_session = open_looking(reference, device, names)
+    reference_session = open_reference(reference, device, candidate_session.contract)
     report = Report(tolerance_for(reference_session, candidate_session))
     task = load_task(data, class_name, candidate_session) if data else None
     parts = _parts(candidate, candidate_session, reference_session, device) if forced else None

@@ -54,9 +54,13 @@ def conclude(
         "candidate": candidate.name,
         "precision": candidate.contract.precision,
         "classes": candidate.contract.class_names,
+        "chosen_settings": candidate.contract.chosen_settings,
         "environment": environment(candidate.contract),
         **report.to_dict(),
     }
+    if chosen := candidate.contract.chosen_settings:
+        named = ", ".join(f"{name}={value}" for name, value in chosen.items())
+        say(f"chosen at export, not read from the checkpoint, and taken for both sides: {named}")
     text = json.dumps(facts)
     if output:
         write_text(output, text)

@@ -27,6 +27,9 @@ def command(
     ] = None,
     width: Annotated[int | None, typer.Option(help="Canvas width in px; both: any size, as trained")] = None,
     dtype: Annotated[str, typer.Option(help="Of that model's canvas: uint8 or float32")] = "uint8",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE of the model, as given to maskrt export")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
 ) -> None:
     """Record what a checkpoint finds, to check a model against it where there is no PyTorch.
@@ -41,7 +44,7 @@ def command(
             "uint8 or float32. What an engine takes: maskrt engine inspect MODEL.engine"
         )
     paths = find_images(inputs)
-    session = open_looking(reference, device)
+    session = open_looking(reference, device, settings=settings)
     canvas = dataclasses.replace(session.contract.canvas, height_px=height, width_px=width, dtype=dtype)
     recorded = skipped = 0
     with atomic_path(output) as temporary:

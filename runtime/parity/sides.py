@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from runtime.contract import Contract
 from runtime.errors import MissingDependencyError, ModelError, ParityError
 from runtime.parity.conclude import Model
 from runtime.parity.task import Task
@@ -12,12 +14,20 @@ from runtime.session import Session, open_session
 from runtime.siblings import load_dataset
 
 
-def open_looking(path: Path, device: str, class_names: list[str] | None = None) -> Session:
-    """The model with its stages or, where it has none that can be looked at, without."""
+def open_looking(path: Path, device: str, **options: Any) -> Session:
+    """The model with its stages or, where it has none that can be looked at, without.
+
+    options: of a checkpoint, as `open_session` takes them.
+    """
     try:
-        return open_session(path, device=device, class_names=class_names, stages=True)
+        return open_session(path, device=device, stages=True, **options)
     except (ModelError, MissingDependencyError):
-        return open_session(path, device=device, class_names=class_names)
+        return open_session(path, device=device, **options)
+
+
+def open_reference(path: Path, device: str, candidate: Contract) -> Session:
+    """The checkpoint as the candidate was exported from it: its class names, and the settings chosen then."""
+    return open_looking(path, device, class_names=candidate.class_names, settings=candidate.chosen_settings)
 
 
 def load_task(data: str, class_name: str, candidate: Session) -> Task:

@@ -10,7 +10,7 @@ from runtime.parity.bundle import Bundle, open_bundle
 from runtime.parity.compare import compare
 from runtime.parity.judge import judge
 from runtime.parity.report import Report
-from runtime.parity.sides import open_looking, tolerance_for
+from runtime.parity.sides import open_looking, open_reference, tolerance_for
 from runtime.session import Session
 from runtime.sources import find_images, read_image
 
@@ -36,8 +36,7 @@ def reference(candidate: Session, pytestconfig: pytest.Config) -> Session | Bund
         pytest.fail(f"{CANDIDATE} without {REFERENCE}: give the checkpoint (.pt) or a recorded bundle (.npz)")
     if path.endswith(".npz"):
         return open_bundle(path)
-    names = candidate.contract.class_names
-    return open_looking(Path(path), pytestconfig.getoption(DEVICE), names)
+    return open_reference(Path(path), pytestconfig.getoption(DEVICE), candidate.contract)
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,12 @@ from tests.training.runs import SETTINGS, TINY, read, run, weights
 from training import train as train_module
 from training import trainer as trainer_module
 from training.checkpoint import read_checkpoint
-from training.config import SMALL, override
+from training.config import SMALL
 from training.data import load_dataset
 from training.fit import DetectorModule, lr_factor
 from training.progress import LossBar
 from training.run import train
+from training.settings import override
 
 
 @pytest.fixture(scope="module")
@@ -254,8 +255,8 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
     ("setting", "message"),
     [
         ("colour=1", "--set colour: no such setting"),
-        ("min_size_px=big", "--set min_size_px=big: expected int"),
-        ("fpn_norm=1", "expected bool"),
+        ("min_size_px=big", "--set min_size_px=big: expected a whole number"),
+        ("fpn_norm=1", "expected True or False"),
         ("min_size_px", "expected KEY=VALUE"),
         ("optimizer=adam", "optimizer is 'adam', expected one of"),
         ("augment=strong", "augment is 'strong', expected one of"),
@@ -264,9 +265,9 @@ def test_the_learning_rate_warms_up_and_decays() -> None:
         ("seed=4294967296", "seed is 4294967296, expected at most 4294967295"),
         ("weight_decay=-1", "weight_decay is -1.0, expected at least 0"),
         ("nms=2", "nms is 2.0, expected 0 to 1"),
-        ("lr=1e400", "--set lr=1e400: expected float"),
-        ("mean=(),()", "--set mean=(),(): expected tuple like"),
-        ("anchor_ratios=None", "--set anchor_ratios=None: expected tuple like"),
+        ("lr=1e400", "--set lr=1e400: expected a number"),
+        ("mean=(),()", "--set mean=(),(): expected numbers"),
+        ("anchor_ratios=None", "--set anchor_ratios=None: expected numbers, such as (0.5,"),
         ("mean=1,2", "expected three numbers"),
     ],
 )
