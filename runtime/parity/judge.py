@@ -12,7 +12,7 @@ from runtime.instances import MaskCrop
 from runtime.parity.culprits import Evidence, culprits
 from runtime.parity.flips import flips
 from runtime.parity.match import match
-from runtime.parity.paste import paste_alike, results_of
+from runtime.parity.paste import paste_alike, results_of, settle_ties
 from runtime.parity.report import Report
 from runtime.parity.samples import Sample, whole_samples
 from runtime.parity.stage_report import instance_errors
@@ -94,6 +94,9 @@ def _add(
         expected.outputs, outputs, on_canvas(batch), contract, within_px=limit.rounding_px
     )
     ours = dataclasses.replace(ours, crops=expected.crops)
+    if outputs.masks is not None and contract.mask_threshold is not None:
+        ties = {"within_px": limit.rounding_px, "margin": limit.tied_probability}
+        theirs = settle_ties(ours, theirs, outputs.masks[0], contract.mask_threshold, **ties)
     matching = match(ours, theirs)
     flipped = flips(ours, theirs, matching, contract, limit)
     report.add(name, matching, ours.scores, theirs.scores, flipped)

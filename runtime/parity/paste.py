@@ -1,7 +1,9 @@
-"""The masks of two models, pasted so that rounding in a box is not taken for a difference of the masks.
+"""The masks of two models, pasted so that rounding is not taken for a difference of the masks.
 
 Pasting truncates the corners of a box to whole pixels, as torchvision does. A corner at 300.0000 on one side
-and 299.9999 on the other moves the whole mask by a pixel, and the IoU of a thin object falls to a half.
+and 299.9999 on the other moves the whole mask by a pixel, and the IoU of a thin object falls to a half. And a
+pixel half-way between a cell that is surely object and one that is surely not has a probability of 0.5 but
+for the last bit: torchvision's resampling and OpenCV's then decide by their rounding.
 """
 
 from __future__ import annotations
@@ -9,9 +11,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.contract import Contract
-from runtime.postprocess import postprocess
+from runtime.instances import MaskCrop
+from runtime.parity.boundary import on_one_plane
+from runtime.postprocess import paste_mask, postprocess
 from runtime.preprocess import Batch
 from runtime.protocol import Outputs, Session
 from runtime.results import Result
@@ -31,16 +36,69 @@ def paste_alike(
     for row, (expected, found) in enumerate(
         zip(reference.num_detections, candidate.num_detections, strict=True)
     ):
-        if not expected:
-            continue
-        theirs, ours = reference.boxes[row, :expected], boxes[row, :found]
-        apart_px = np.abs(ours[:, None] - theirs[None]).max(axis=2)
-        same_class = candidate.labels[row, :found, None] == reference.labels[row, None, :expected]
-        apart_px = np.where(same_class, apart_px, np.inf)
-        alike = apart_px.min(axis=1) <= within_px
-        ours[alike] = theirs[apart_px.argmin(axis=1)[alike]]
+        theirs, ours = _alike(
+            *(reference.boxes[row, :expected], reference.labels[row, :expected]),
+            *(candidate.boxes[row, :found], candidate.labels[row, :found]),
+            within_px,
+        )
+        boxes[row, ours] = reference.boxes[row, theirs]
     own = postprocess(candidate, batch, contract)
     pasted = postprocess(dataclasses.replace(candidate, boxes=boxes), batch, contract)
     return postprocess(reference, batch, contract), [
         dataclasses.replace(result, crops=other.crops) for result, other in zip(own, pasted, strict=True)
     ]
+
+
+def settle_ties(
+    reference: Result,
+    candidate: Result,
+    masks: NDArray[np.float32],
+    threshold: float,
+    *,
+    within_px: float,
+    margin: float,
+) -> Result:
+    """The candidate with its undecided pixels as the reference has them.
+
+    Undecided are pixels whose probability is no further than `margin` from the threshold, in the masks
+    (D, M, M) of boxes that both have within `within_px`.
+    """
+    if not margin or candidate.crops is None or reference.crops is None:
+        return candidate
+    crops, size = list(candidate.crops), (candidate.height_px, candidate.width_px)
+    alike = _alike(reference.boxes, reference.labels, candidate.boxes, candidate.labels, within_px)
+    for expected, found in zip(*alike, strict=True):
+        ours, box = reference.crops[expected], reference.boxes[expected]
+        if np.array_equal(*on_one_plane(ours, crops[found])):
+            continue
+        likely, surely = (
+            paste_mask(masks[found], box, *size, threshold + side) for side in (-margin, margin)
+        )
+        theirs = crops[found]
+        if theirs.bits.shape != likely.bits.shape:  # not pasted by this runtime's rule
+            continue
+        settled = np.where(_inside(ours, theirs), likely.bits, surely.bits)
+        decided = likely.bits == surely.bits
+        crops[found] = dataclasses.replace(theirs, bits=np.where(decided, theirs.bits, settled))
+    return dataclasses.replace(candidate, crops=tuple(crops))
+
+
+def _alike(
+    boxes: NDArray, labels: NDArray, other_boxes: NDArray, other_labels: NDArray, within_px: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of boxes (A, 4) and of others (B, 4) of equal class that are no further apart."""
+    if not len(boxes) or not len(other_boxes):
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    apart_px = np.abs(other_boxes[:, None] - boxes[None]).max(axis=2)
+    apart_px = np.where(other_labels[:, None] == labels[None], apart_px, np.inf)
+    rows = np.flatnonzero(apart_px.min(axis=1) <= within_px)
+    return apart_px.argmin(axis=1)[rows], rows
+
+
+def _inside(crop: MaskCrop, frame: MaskCrop) -> NDArray[np.bool_]:
+    """The pixels of a crop in another's frame."""
+    plane = on_one_plane(crop, frame)[0]
+    top = frame.top - min(crop.top, frame.top) + 1
+    left = frame.left - min(crop.left, frame.left) + 1
+    height, width = frame.bits.shape
+    return plane[top : top + height, left : left + width]

@@ -24,7 +24,7 @@ judge._add | report.add(name, matching, ours.scores, theirs.scores, flipped) | p
 judge._add | ours = dataclasses.replace(ours, crops=expected.crops) | pass | pasted | masks is the first stage
 judge._add | (expected.contract, contract) | (contract,) * 2 | promise | says nms_threshold 0.6
 judge._add | STAGES_BY_PRECISION[contract.precision] | STAGES_BY_PRECISION["int8"] | stage | C3 is the
-paste.paste_alike | <= within_px | <= 1e9 | box | mask IoU
+paste._alike | <= within_px | <= 1e9 | box | mask IoU
 match.match | overlap[reference.labels[:, None] != candidate.labels[None]] = 0 | pass | two_labels | 2 instances
 match.match | overlap[overlap < MATCH_IOU] = 0 | pass | half_a_box | {MISSED}
 match.match | missed=tuple( | missed=() and ( | lost | {MISSED}
@@ -91,7 +91,7 @@ report.Report.matched | max(missed, extra) | 0 | lost | 75.0% of the instances m
 report.Report._failures_on_average | and not self.mean(key) <= allowed | and False | scores | score differs by 0.02
 report.Report._failures_on_average | and not self.mean(key) <= allowed | and False | boxes | box differs by 2 px on average
 report.Report._failures_on_average | not self.mean("mask_ious") >= limit.mask_iou | False | masks | mean mask IoU
-judge._add | limit.rounding_px | 1e9 | boxes | mean mask IoU
+judge._add | contract, within_px=limit.rounding_px | contract, within_px=1e9 | boxes | mean mask IoU
 """
 OF_THE_TASK = """
 task.Task.add | (reference, candidate), strict | (reference, reference), strict | lost | lower box AP

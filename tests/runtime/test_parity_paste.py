@@ -10,9 +10,10 @@ import pytest
 
 from runtime.contract import Contract
 from runtime.parity.match import match
-from runtime.parity.paste import paste_alike
+from runtime.parity.paste import paste_alike, settle_ties
 from runtime.preprocess import Batch
 from runtime.session import Outputs
+from tests.runtime.conftest import make_contract
 
 Make = Callable[..., Contract]
 SIDE = 28
@@ -66,3 +67,30 @@ def test_nothing_on_either_side_is_no_pair(contract_with: Make) -> None:
     found = compared(nothing, contract_with())
 
     assert (found.pairs, found.missed, found.extra) == ((), (0,), ())
+
+
+def settled(reference_pixels: float, candidate_pixels: float, margin: float) -> float:
+    """The IoU of two masks that are surely object but for their last column, of these probabilities."""
+    batch = Batch(np.zeros((1, 128, 128, 3), np.uint8), np.array([[128, 128]], np.float32), ((128, 128),))
+    contract, both = make_contract(), []
+    for probability in (reference_pixels, candidate_pixels):
+        one = outputs(ON_A_PIXEL)
+        one.masks[:] = 1
+        one.masks[..., -8:] = probability
+        both.append(one)
+    (ours,), (theirs,) = paste_alike(*both, batch, contract, within_px=WITHIN_PX)
+    theirs = settle_ties(ours, theirs, both[1].masks[0], 0.5, within_px=WITHIN_PX, margin=margin)
+    (pair,) = match(ours, theirs).pairs
+    return pair.mask_iou
+
+
+def test_pixels_that_rounding_decides_are_no_difference() -> None:
+    """torchvision's random weights give masks of 0 and 1, and between two cells half of them is exact."""
+    assert settled(0.5 + 1e-6, 0.5 - 1e-6, margin=0.0) < 0.9, "which was called a fault of the paste"
+    assert settled(0.5 + 1e-6, 0.5 - 1e-6, margin=5e-4) == 1
+    assert settled(0.5 - 1e-6, 0.5 + 1e-6, margin=5e-4) == 1
+
+
+def test_pixels_further_from_the_threshold_are() -> None:
+    assert settled(0.501, 0.499, margin=5e-4) < 0.9
+    assert settled(0.49, 0.51, margin=5e-4) < 0.9
