@@ -17,6 +17,7 @@ from export.engine.values import without_weights
 from runtime.errors import ExportError
 
 TOLD = 5  # refusals that go into a message
+EXPORT_AGAIN = "Export it again with this maskrt, or use a newer TensorRT (docs/tensorrt.md)."
 
 
 def prepare(model: ModelProto, version: Version, operators: str, source: str) -> ModelProto:
@@ -34,6 +35,24 @@ def prepare(model: ModelProto, version: Version, operators: str, source: str) ->
 
 
 def _prepare(model: ModelProto, version: Version, operators: str, source: str) -> ModelProto:
+    prepared = _said(model, version, operators)
+    if refused := refusals(prepared, version):
+        more = f"; and {len(refused) - TOLD} more" if len(refused) > TOLD else ""
+        told = "; ".join(refused[:TOLD])
+        remedy = EXPORT_AGAIN
+        if operators == "body" and not refusals(_said(model, version, "plugin"), version):
+            remedy = (
+                "It takes it with the plugins: maskrt build-plugins && "
+                f"maskrt build {source} --operators plugin"
+            )
+        raise ExportError(
+            f"{source}: TensorRT {version[0]}.{version[1]} does not take it: {told}{more}. {remedy}"
+        )
+    return prepared
+
+
+def _said(model: ModelProto, version: Version, operators: str) -> ModelProto:
+    """The model in the words that this parser knows, whether or not it takes them."""
     if operators == "body":
         prepared = onnx.shape_inference.infer_shapes(onnx.inliner.inline_local_functions(model))
     else:
@@ -44,13 +63,6 @@ def _prepare(model: ModelProto, version: Version, operators: str, source: str) -
     if version < (10, 0):
         say_for_8_6(prepared)
         prepared = onnx.shape_inference.infer_shapes(prepared)
-    if refused := refusals(prepared, version):
-        more = f"; and {len(refused) - TOLD} more" if len(refused) > TOLD else ""
-        told = "; ".join(refused[:TOLD])
-        raise ExportError(
-            f"{source}: TensorRT {version[0]}.{version[1]} does not take it: {told}{more}. "
-            "Export it again with this maskrt, or use a newer TensorRT (docs/tensorrt.md)."
-        )
     return prepared
 
 

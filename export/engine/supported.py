@@ -30,6 +30,7 @@ PLUGINS = tuple(operator.NAME for operator in OPERATORS)
 #: From this version on: the column of the table, and the newest opset that its document names.
 COLUMNS: dict[Version, tuple[str, int]] = {(8, 6): ("8.6", 17), (10, 1): ("10.1", 20), (10, 15): ("10.1", 24)}
 TOPK_LIMIT = 3840  # NvInfer.h, INetworkDefinition::addTopK, of every supported version
+NMS_LIMIT = 5000  # NvInfer.h, INMSLayer::setTopKBoxLimit, of every supported version: boxes of an image
 INT32 = np.iinfo(np.int32)
 TYPES: dict[int, str] = {
     TensorProto.FLOAT: "FP32",
@@ -165,6 +166,14 @@ def _topk(node: NodeProto, values: Values) -> str | None:
     return None if attributes(node).get("sorted", 1) else "an unsorted one"
 
 
+def _nms(node: NodeProto, values: Values) -> str | None:
+    """INMSLayer sorts an image's boxes by score and leaves out the others in silence."""
+    boxes = values.extent(node.input[0], 1)
+    if boxes is None or boxes <= NMS_LIMIT:
+        return None
+    return f"{boxes} boxes an image, of which TensorRT's NMS considers {NMS_LIMIT}"
+
+
 def _zero_point(node: NodeProto, values: Values) -> str | None:
     if len(node.input) < 3 or not node.input[2]:
         return None
@@ -174,6 +183,7 @@ def _zero_point(node: NodeProto, values: Values) -> str | None:
 
 LIMITS: dict[str, tuple[Limit, ...]] = {
     "Constant": ((_eight, _no_attribute("value_int", "value_ints")),),
+    "NonMaxSuppression": ((_ever, _nms),),
     "Pad": ((lambda version: version < (10, 4), _constant_input(3, "axes")), (_eight, _no_input(3, "axes"))),
     "QuantizeLinear": ((_ever, _zero_point),),
     "DequantizeLinear": ((_ever, _zero_point),),

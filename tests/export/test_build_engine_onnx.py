@@ -20,6 +20,7 @@ from export.engine.prepare import custom_nodes, prepare
 from export.engine.rewrite import say_for_8_6
 from export.engine.small import LONG_SIDE_PX, PROPOSALS
 from export.engine.supported import refusals
+from export.operators import DOMAIN, attach_bodies
 from export.overflow import half_contract
 from export.to_onnx import export_onnx, for_small_devices
 from export.weights import load_checkpoint
@@ -150,6 +151,8 @@ def small(text: str, opset: int = 18) -> ModelProto:
          "its attribute 'value_ints' is not read"),
         ((8, 6), "g (int64[2] x) => (int64[2] y) { s = Constant <value_int = 3> () y = Add (x, s) }",
          "its attribute 'value_int' is not read"),
+        ((11, 4), "g (float[1,5001,4] b, float[1,1,5001] s) => (int64[n,3] y) { y = NonMaxSuppression (b, s) }",
+         "5001 boxes an image, of which TensorRT's NMS considers 5000"),
         ((10, 3), "g (float[4] x) => (uint8[4] y) <float s = {0.1}, uint8 z = {128}>"
                   " { y = QuantizeLinear (x, s, z) }", "its zero point 'z' is not 0"),
     ],
@@ -160,6 +163,29 @@ def test_a_graph_that_a_parser_does_not_take_is_named(
     assert any(refusal in found for found in refusals(small(text, 17), version)), refusals(
         small(text, 17), version
     )
+
+
+def with_nms(boxes: int) -> ModelProto:
+    """A model of one GroupedNms with its body, over so many boxes."""
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": 18, "{DOMAIN}": 1]>
+        g (float[1,{boxes},4] boxes, float[1,{boxes}] scores, int32[1,{boxes}] groups)
+            => (int32[1,10] kept, int32[1] count)
+        {{ kept, count = {DOMAIN}.GroupedNms <iou_threshold = 0.5, score_threshold = 0.0, max_output = 10,
+            num_groups = 2, plugin_namespace = "maskrt", plugin_version = "1"> (boxes, scores, groups) }}"""
+    )
+    attach_bodies(model)
+    return model
+
+
+@pytest.mark.parametrize("version", [(8, 6), (10, 3), (11, 4)])
+def test_more_boxes_than_tensorrts_nms_considers_need_the_plugin(version: tuple[int, int]) -> None:
+    assert prepare(with_nms(5000), version, "body", "model.onnx").graph.node
+    assert prepare(with_nms(6000), version, "plugin", "model.onnx").graph.node
+    with pytest.raises(
+        ExportError, match=r"6000 boxes an image.*maskrt build model\.onnx --operators plugin"
+    ):
+        prepare(with_nms(6000), version, "body", "model.onnx")
 
 
 def test_a_newer_opset_than_documented_is_refused() -> None:
