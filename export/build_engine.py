@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from export.engine.choose import KINDS, Operators, choose_operators
+from export.engine.choose import KINDS, Operators, check_kind, choose_operators
 from export.engine.configure import (
     EMBEDS_SINCE,
     Options,
@@ -62,6 +62,7 @@ def build(
     source, output, options = Path(onnx_path), Path(output), options or Options()
     if output.is_dir():
         raise ExportError(f"{output}: a folder; name the engine file, e.g. -o {output / 'model.engine'}")
+    check_kind(operators)
     model, contract, sha256 = read_model(source)
     if small:
         _advise_small(source, contract)
@@ -69,7 +70,8 @@ def build(
     ranges = make_profiles(contract, *profiles)
     trt = import_tensorrt()
     version = check_version(trt.__version__)
-    chosen = choose_operators(operators, trt.__version__, output.parent)
+    gpu = describe_gpu()  # before all else that touches the GPU: TensorRT 8.6 crashes where there is none
+    chosen = choose_operators(operators, trt.__version__, output.parent, gpu.compute_capability)
     if chosen.kind == "body" and options.version_compatible:
         raise ExportError(
             "--version-compatible needs the plugins: the bodies use TensorRT's own RoiAlign, whose library "
@@ -78,7 +80,6 @@ def build(
     say(f"{source}: TensorRT {trt.__version__}, {contract.precision}, {chosen.told}")
     prepared = prepare(model, version, chosen.kind, str(source))
     del model
-    gpu = describe_gpu()  # before all else that touches the GPU: TensorRT 8.6 crashes where there is none
     largest = max((p.max for p in ranges), key=math.prod, default=None)
     check_memory(str(source), needed_bytes(prepared, largest), gpu.free_bytes)
     _load_operators(trt, chosen)

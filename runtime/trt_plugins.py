@@ -3,6 +3,9 @@
 The library is $MASKRT_PLUGINS, or lies beside the engine, or where `maskrt build-plugins` puts it. There may
 be several builds, and an engine takes the one that it was built with: a plan holds what a plugin wrote into
 it, which another build may read otherwise. MASKRT_PLUGINS=python asks for the plugins in Python.
+
+All paths are absolute: the linker takes a name without a slash for one to look up in its own folders, and
+finds none of ours there (dlopen(3)).
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +29,8 @@ from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, ma
 LIBRARY = "libmaskrt_plugins.so"
 VARIABLE = "MASKRT_PLUGINS"
 PYTHON = "python"  # the value of the variable that asks for the plugins in Python
+# A build's folder in the cache, as export.plugins.build.library_path names it.
+BUILD = re.compile(r"(?P<source>\w+)-trt(?P<major>\d+)\.[\d.]+-sm(?P<archs>\d+(_\d+)*)-(?P<machine>\w+)")
 SHORT, TOLD = 12, 2  # in a message: digits of a hash, and libraries
 
 _loading = threading.Lock()
@@ -34,22 +41,48 @@ class PluginError(MaskrtError):
     """The plugins that an engine needs are not here, or are another build."""
 
 
-def find_libraries(tensorrt_version: str, folder: Path | None = None) -> list[Path]:
-    """Plugin libraries for this TensorRT and processor: the nearest first, then the newest.
+@dataclass(frozen=True)
+class Wanted:
+    """What a new engine asks of a library: kernels of this maskrt's source, for this GPU."""
 
-    folder: where the engine lies. $MASKRT_PLUGINS alone, if it names a file. Raises PluginError if it
-    names none.
+    source: str  # its hash, as export.plugins.build.source_hash gives it
+    compute_capability: str  # "8.7"
+
+    def is_met_by(self, build: re.Match[str]) -> bool:
+        """Whether a build of the cache, matched by BUILD, runs on the GPU.
+
+        Of the architectures that it was built for, the last is in it as PTX too, which newer GPUs take.
+        """
+        if not self.source.startswith(build["source"]):
+            return False
+        here, built = int(self.compute_capability.replace(".", "")), build["archs"].split("_")
+        return str(here) in built or int(built[-1]) <= here
+
+
+def find_libraries(
+    tensorrt_version: str, folder: Path | None = None, wanted: Wanted | None = None
+) -> list[Path]:
+    """Plugin libraries for this TensorRT and processor, absolute: the nearest first, then the newest.
+
+    folder: where the engine lies. wanted: to build an engine with; of the cache's builds those alone that
+    meet it. $MASKRT_PLUGINS alone, if it names a file. Raises PluginError if it names none.
     """
     if named := os.environ.get(VARIABLE, ""):
         if named == PYTHON:
             return []
         if not Path(named).is_file():
             raise PluginError(f"{VARIABLE}={named}: no such file. Build the library: maskrt build-plugins")
-        return [Path(named)]
-    beside = [folder / LIBRARY] if folder is not None and (folder / LIBRARY).is_file() else []
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return [Path(named).absolute()]
+    beside = [folder.absolute() / LIBRARY] if folder is not None and (folder / LIBRARY).is_file() else []
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
     major, _ = major_minor(tensorrt_version)  # the plugins' interface changes with it alone
-    built = (cache / "maskrt" / "plugins").glob(f"*-trt{major}.*-{platform.machine()}/{LIBRARY}")
+    built = [
+        path
+        for path in (cache / "maskrt" / "plugins").glob(f"*/{LIBRARY}")
+        if (build := BUILD.fullmatch(path.parent.name))
+        and (build["major"], build["machine"]) == (str(major), platform.machine())
+        and (wanted is None or wanted.is_met_by(build))
+    ]
     return beside + sorted(built, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
@@ -82,6 +115,7 @@ def choose_library(sha256: str, libraries: list[Path], engine: str) -> Path | No
 def load_library(path: Path) -> None:
     """Load a plugin library into TensorRT's registry, once a process. Raises PluginError, TensorRtError."""
     trt = import_tensorrt()
+    path = path.absolute()
     sha256 = library_sha256(path)
     with _loading:
         if _is_loaded(sha256, str(path)):

@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.plugins.build import source_hash
 from runtime.errors import ExportError
 from runtime.trt_library import major_minor
-from runtime.trt_plugins import PYTHON, VARIABLE, find_libraries
+from runtime.trt_plugins import PYTHON, VARIABLE, Wanted, find_libraries
 
 KINDS = ("auto", "plugin", "body")
 
@@ -22,18 +23,24 @@ class Operators:
     told: str  # for the person at the terminal
 
 
-def choose_operators(asked: str, tensorrt_version: str, folder: Path) -> Operators:
+def check_kind(asked: str) -> None:
+    """Raise ExportError for a value of --operators that is none."""
+    if asked not in KINDS:
+        raise ExportError(f"--operators is {asked!r}, expected one of {', '.join(KINDS)}.")
+
+
+def choose_operators(asked: str, tensorrt_version: str, folder: Path, compute_capability: str) -> Operators:
     """What to build with, of what is here.
 
     asked: "plugin" (the library, else the plugins in Python, which TensorRT 8.6 does not know), "body", or
     "auto": the plugins where there is a library, or where MASKRT_PLUGINS=python asks for the others, else the
-    bodies. folder: where the engine is to lie. Raises ExportError, PluginError.
+    bodies. folder: where the engine is to lie. compute_capability: of the GPU, "8.7". Raises ExportError,
+    PluginError.
     """
-    if asked not in KINDS:
-        raise ExportError(f"--operators is {asked!r}, expected one of {', '.join(KINDS)}.")
+    check_kind(asked)
     if asked == "body":
         return Operators("body", None, "function bodies, as asked: slower than the plugins")
-    libraries = find_libraries(tensorrt_version, folder)
+    libraries = find_libraries(tensorrt_version, folder, Wanted(source_hash(), compute_capability))
     if libraries:
         return Operators("plugin", libraries[0], f"the plugins of {libraries[0]}")
     has_python = major_minor(tensorrt_version) >= (10, 0)

@@ -119,43 +119,43 @@ def library(no_library: Path) -> Path:
 @pytest.mark.parametrize("asked", ["auto", "plugin"])
 @pytest.mark.parametrize("version", ["8.6.1", "10.3.0", "11.4.0"])
 def test_a_plugin_library_is_taken_where_there_is_one(asked: str, version: str, library: Path) -> None:
-    chosen = choose_operators(asked, version, library.parent)
+    chosen = choose_operators(asked, version, library.parent, "8.7")
     assert (chosen.kind, chosen.library) == ("plugin", library)
     assert str(library) in chosen.told
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
 def test_without_a_library_auto_takes_the_bodies_and_says_so(version: str, no_library: Path) -> None:
-    chosen = choose_operators("auto", version, no_library)
+    chosen = choose_operators("auto", version, no_library, "8.7")
     assert (chosen.kind, chosen.library) == ("body", None)
     assert "since there is no plugin library: slower. Build it: maskrt build-plugins" in chosen.told
 
 
 def test_bodies_are_taken_when_asked_for_whatever_is_here(library: Path) -> None:
-    assert choose_operators("body", "10.3.0", library.parent).kind == "body"
+    assert choose_operators("body", "10.3.0", library.parent, "8.7").kind == "body"
 
 
 def test_plugins_without_a_library_are_the_ones_in_python(no_library: Path) -> None:
-    chosen = choose_operators("plugin", "10.3.0", no_library)
+    chosen = choose_operators("plugin", "10.3.0", no_library, "8.7")
     assert (chosen.kind, chosen.library) == ("plugin", None)
     assert "plugins in Python" in chosen.told
 
 
 def test_the_plugins_in_python_can_be_asked_for(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "python")
-    assert choose_operators("auto", "10.3.0", library.parent).library is None
+    assert choose_operators("auto", "10.3.0", library.parent, "8.7").library is None
     with pytest.raises(ExportError, match=r"8\.6\.1, which knows no plugins in Python"):
-        choose_operators("auto", "8.6.1", library.parent)
+        choose_operators("auto", "8.6.1", library.parent, "8.7")
 
 
 def test_8_6_has_no_plugins_without_a_library(no_library: Path) -> None:
     with pytest.raises(ExportError, match="maskrt build-plugins; or build from the function bodies"):
-        choose_operators("plugin", "8.6.1", no_library)
+        choose_operators("plugin", "8.6.1", no_library, "8.7")
 
 
 def test_operators_that_are_no_choice_are_refused(no_library: Path) -> None:
     with pytest.raises(ExportError, match="'plugins', expected one of auto, plugin, body"):
-        choose_operators("plugins", "10.3.0", no_library)
+        choose_operators("plugins", "10.3.0", no_library, "8.7")
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "8.6.0", "10.3.0", "10.13.3.9", "11.4.0.106"])

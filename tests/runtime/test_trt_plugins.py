@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from export.engine.choose import choose_operators
+from export.plugins.build import source_hash
+from runtime import trt_plugins
 from runtime.trt_plugins import (
     LIBRARY,
     PluginError,
     choose_library,
     find_libraries,
     library_sha256,
+    load_for_engine,
 )
 
 VERSION = "10.3.0"
@@ -128,3 +136,78 @@ def test_of_many_other_builds_the_first_are_named(home: Path) -> None:
 
 def test_no_library_at_all_is_no_refusal_yet() -> None:
     assert choose_library("ab" * 32, [], "a.engine") is None
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """TensorRT's registry, as far as it loads a library: by dlopen, under the name that it is given."""
+    given: list[str] = []
+
+    def load(name: str) -> ctypes.CDLL:
+        given.append(name)
+        return ctypes.CDLL(name)
+
+    trt = SimpleNamespace(__version__=VERSION, get_plugin_registry=lambda: SimpleNamespace(load_library=load))
+    monkeypatch.setattr(trt_plugins, "import_tensorrt", lambda: trt)
+    monkeypatch.setattr(trt_plugins, "forget_words", lambda: None)
+    monkeypatch.setattr(trt_plugins, "_loaded", {})
+    return given
+
+
+@pytest.fixture
+def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a real library of one function in it."""
+    source = home / "empty.c"
+    source.write_text("int maskrt_answer(void) { return 42; }")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(home / LIBRARY), str(source)], check=True)
+    monkeypatch.chdir(home)
+    return home
+
+
+def test_a_library_beside_an_engine_of_the_current_folder_is_loaded(here: Path, registry: list[str]) -> None:
+    """The linker takes a name without a slash for one to look up in its own folders."""
+    assert load_for_engine(library_sha256(here / LIBRARY), Path("model.engine")) == str(here / LIBRARY)
+    assert registry == [str(here / LIBRARY)]
+
+
+def test_a_library_that_the_variable_names_without_a_slash_is_loaded(
+    here: Path, registry: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MASKRT_PLUGINS", LIBRARY)
+    load_for_engine(library_sha256(here / LIBRARY), here / "elsewhere" / "model.engine")
+
+    assert registry == [str(here / LIBRARY)]
+
+
+def test_a_library_is_absolute_wherever_it_is_named_relatively(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes into plugins_to_serialize as it is found here."""
+    built(here, f"a-trt10.3.0-sm87-{platform.machine()}")
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+
+    found = find_libraries(VERSION, Path())
+    assert [path.is_absolute() for path in found] == [True, True]
+    assert choose_operators("auto", VERSION, Path(), "8.7").library == here / LIBRARY
+
+
+@pytest.mark.parametrize(
+    ("folder", "taken"),
+    [
+        ("{ours}-trt10.3.0-sm87-{machine}", True),
+        ("{ours}-trt10.3.0-sm80_87_90-{machine}", True),
+        ("{ours}-trt10.3.0-sm80-{machine}", True),  # newer GPUs take its PTX
+        ("{ours}-trt10.3.0-sm89-{machine}", False),
+        ("{ours}-trt10.3.0-sm80_90-{machine}", False),
+        ("0123456789abcdef-trt10.3.0-sm87-{machine}", False),
+    ],
+)
+def test_an_engine_is_built_with_this_source_s_kernels_for_this_gpu(
+    folder: str, taken: bool, home: Path
+) -> None:
+    """And not with the newest file in the cache."""
+    ours = source_hash()[:16]
+    path = built(home, folder.format(ours=ours, machine=platform.machine()), age_s=60)
+    built(home, f"fedcba9876543210-trt10.3.0-sm87-{platform.machine()}", content=b"newer, of other source")
+
+    assert choose_operators("auto", VERSION, home, "8.7").library == (path if taken else None)
