@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from onnx import ModelProto
 
 from export.engine.choose import KINDS, Operators, check_kind, choose_operators
 from export.engine.configure import (
     EMBEDS_SINCE,
     Options,
+    check_compatibility,
     configure,
     create_network,
     load_timing_cache,
     save_timing_cache,
     timing_cache_path,
 )
-from export.engine.layers import LayerReport, examine_layers, lines
+from export.engine.layers import LayerReport, MissingPluginError, examine_layers, lines
 from export.engine.memory import check_memory, climb_down, ladder, needed_bytes
 from export.engine.parse import parse
 from export.engine.prepare import prepare
@@ -33,7 +35,7 @@ from runtime.cli import run, say
 from runtime.contract import Contract
 from runtime.device import PLATFORM, describe_gpu
 from runtime.engine_file import EngineHeader, Profile, write_engine
-from runtime.errors import ExportError
+from runtime.errors import ExportError, MaskrtError
 from runtime.trt_execution import activation_bytes, trt_failure
 from runtime.trt_library import forget_words, import_tensorrt, logger, words
 from runtime.trt_plugins import library_sha256, load_library, load_python, take_python_error
@@ -53,8 +55,8 @@ def build(
     """Build an engine file, and say how it went.
 
     profiles: shapes as for --min, --opt and --max. operators: "plugin", "body" or "auto". small: the preset
-    for small devices. Writes `output` when all is well, and the timing cache beside it as soon as TensorRT
-    has built.
+    for small devices. Writes `output` and the timing cache beside it as soon as TensorRT has built; what it
+    built is looked at after, and `output` goes only where a plugin is missing.
 
     Raises ModelError and ContractError for the ONNX file, ExportError where TensorRT does not take it or
     memory runs out, MissingDependencyError, CudaError without a GPU, PluginError, InterruptedBuildError.
@@ -72,11 +74,7 @@ def build(
     version = check_version(trt.__version__)
     gpu = describe_gpu()  # before all else that touches the GPU: TensorRT 8.6 crashes where there is none
     chosen = choose_operators(operators, trt.__version__, output.parent, gpu.compute_capability)
-    if chosen.kind == "body" and options.version_compatible:
-        raise ExportError(
-            "--version-compatible needs the plugins: the bodies use TensorRT's own RoiAlign, whose library "
-            "is of one version. Build the plugins: maskrt build-plugins"
-        )
+    check_compatibility(options, chosen.kind)
     say(f"{source}: TensorRT {trt.__version__}, {contract.precision}, {chosen.told}")
     prepared = prepare(model, version, chosen.kind, str(source))
     del model
@@ -96,8 +94,6 @@ def build(
     plan = climb_down(attempt, words, rungs, str(source), say)
     save_timing_cache(config, cache)
 
-    information, activations = _inspect(trt, plan)
-    report = examine_layers(information, prepared, str(source))
     header = EngineHeader(
         contract=contract,
         tensorrt_version=trt.__version__,
@@ -116,7 +112,12 @@ def build(
         onnx_sha256=sha256,
     )
     write_engine(output, header, plan)
-    for line in lines(report, activations):
+    try:
+        report = _report(trt, plan, prepared, str(source))
+    except MissingPluginError:
+        output.unlink()
+        raise
+    for line in lines(report):
         say(f"{output}: {line}")
     return header, report
 
@@ -159,6 +160,17 @@ def _attempt(trt: Any, builder: Any, network: Any, config: Any, version: tuple[i
         return plan
 
     return attempt
+
+
+def _report(trt: Any, plan: Any, model: ModelProto, source: str) -> LayerReport:
+    """What the plan is made of. Raises MissingPluginError alone: the plan is good without a report."""
+    try:
+        return examine_layers(*_inspect(trt, plan), model, source)
+    except MissingPluginError:
+        raise
+    except Exception as error:  # TensorRT's JSON has no specification, and memory may be short
+        reason = error if isinstance(error, MaskrtError) else f"{type(error).__name__}: {error}"
+        return LayerReport(unknown=str(reason))
 
 
 def _inspect(trt: Any, plan: Any) -> tuple[dict[str, Any], int]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from runtime.contract import IMAGE_SIZES, IMAGES
 from runtime.engine_file import Profile
+from runtime.errors import ExportError
 from runtime.files import atomic_path
+from runtime.findings_gpu import TEGRA_RELEASE
 
 Version = tuple[int, int]
 EMBEDS_SINCE = (10, 0)  # our plugins of 8.6 are of the second generation, which the plan does not carry
@@ -22,6 +24,23 @@ class Options:
     optimization_level: int | None = None
     version_compatible: bool = False
     hardware_compatible: bool = False
+
+
+def check_compatibility(options: Options, operators: str) -> None:
+    """Raise ExportError where an engine cannot be as compatible as asked. operators: "plugin" or "body".
+
+    NVIDIA's guide ("Hardware Compatibility") leaves JetPack out of every level of it.
+    """
+    if operators == "body" and options.version_compatible:
+        raise ExportError(
+            "--version-compatible needs the plugins: the bodies use TensorRT's own RoiAlign, whose library "
+            "is of one version. Build the plugins: maskrt build-plugins"
+        )
+    if options.hardware_compatible and TEGRA_RELEASE.is_file():
+        raise ExportError(
+            "--hardware-compatible: TensorRT has no such engines on JetPack. One that is built on a Jetson "
+            "runs on Jetsons of that kind: leave the option out, and build on each kind of Jetson."
+        )
 
 
 def create_network(trt: Any, builder: Any, version: Version) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from onnx import ModelProto, TensorProto
@@ -23,26 +23,34 @@ TYPE_WORDS = {
 FULL_PRECISION = "FP32"
 
 
+class MissingPluginError(ExportError):
+    """An operator that was to be a plugin is none in the engine."""
+
+
 @dataclass(frozen=True)
 class LayerReport:
     """What the engine is made of.
 
     precisions: number of layers by the type of their first output. strays: heavy layers that were to be FP16
     or INT8 and take nothing but FP32. plugins: our operators in the engine. reformats: of layout or type, at
-    the plugins' inputs and outputs.
+    the plugins' inputs and outputs. unknown: why there is none of this; empty where there is.
     """
 
-    precisions: dict[str, int]
-    strays: tuple[str, ...]
-    plugins: tuple[str, ...]
-    reformats: tuple[str, ...]
+    precisions: dict[str, int] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    reformats: tuple[str, ...] = ()
+    activation_bytes: int = 0
+    unknown: str = ""
 
 
-def examine_layers(information: dict[str, Any], model: ModelProto, source: str) -> LayerReport:
+def examine_layers(
+    information: dict[str, Any], activation_bytes: int, model: ModelProto, source: str
+) -> LayerReport:
     """Read the engine's layers and hold them against the prepared model.
 
-    information: IEngineInspector's JSON of an engine built with detailed profiling. Raises ExportError where
-    not every operator that the model leaves to a plugin is one in the engine.
+    information: IEngineInspector's JSON of an engine built with detailed profiling. Raises
+    MissingPluginError where not every operator that the model leaves to a plugin is one in the engine.
     """
     layers = [layer for layer in information["Layers"] if isinstance(layer, dict)]
     expected = custom_nodes(model)
@@ -50,9 +58,9 @@ def examine_layers(information: dict[str, Any], model: ModelProto, source: str) 
     found = [node for node in expected if any(_stems_from(layer, node) for layer in plugin_layers)]
     if found != expected:
         missing = ", ".join(node for node in expected if node not in found)
-        raise ExportError(
+        raise MissingPluginError(
             f"{source}: of {len(expected)} operators that were to be plugins {len(found)} are in the engine; "
-            f"missing: {missing}. Nothing was written. Please report this with the TensorRT version, and use "
+            f"missing: {missing}. No engine was kept. Please report this with the TensorRT version, and use "
             "--operators body meanwhile"
         )
     ours = [layer for layer in plugin_layers if any(_stems_from(layer, node) for node in expected)]
@@ -63,6 +71,7 @@ def examine_layers(information: dict[str, Any], model: ModelProto, source: str) 
         strays=tuple(_strays(layers, model)),
         plugins=tuple(found),
         reformats=tuple(_reformats(layers, ours)),
+        activation_bytes=activation_bytes,
     )
 
 
@@ -106,10 +115,12 @@ def _reformats(layers: list[dict[str, Any]], ours: list[dict[str, Any]]) -> Iter
                 yield str(layer["Name"])
 
 
-def lines(report: LayerReport, activation_bytes: int) -> list[str]:
+def lines(report: LayerReport) -> list[str]:
     """The report for the person at the terminal."""
+    if report.unknown:
+        return [f"layers unknown, and whether the plugins are among them: {report.unknown}"]
     counts = ", ".join(f"{count} {name}" for name, count in sorted(report.precisions.items()))
-    said = [f"layers: {counts}; activations {activation_bytes / (1 << 20):.0f} MiB"]
+    said = [f"layers: {counts}; activations {report.activation_bytes / (1 << 20):.0f} MiB"]
     if report.plugins:
         said.append(
             f"plugins in the engine: {len(report.plugins)}; reformats around them: {len(report.reformats)}"

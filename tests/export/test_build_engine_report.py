@@ -55,7 +55,7 @@ NMS = layer("node_kept", "PluginV3", FP32, "Row major linear INT32")
 
 
 def test_plugins_that_are_in_the_engine_are_reported() -> None:
-    report = examine_layers(engine(ROI_ALIGN, NMS), graph(PLUGIN_NODES), "model.onnx")
+    report = examine_layers(engine(ROI_ALIGN, NMS), 0, graph(PLUGIN_NODES), "model.onnx")
     assert report.plugins == ("node_pooled", "node_kept")
     assert report.precisions == {"FP16": 1, "INT32": 1}
 
@@ -73,12 +73,12 @@ def test_a_plugin_that_is_missing_is_an_error_that_names_it(layers: list[dict[st
     with pytest.raises(
         ExportError, match=r"model\.onnx: of 2 operators .* 1 are in the engine; missing: node_kept"
     ):
-        examine_layers(engine(*layers), graph(PLUGIN_NODES), "model.onnx")
+        examine_layers(engine(*layers), 0, graph(PLUGIN_NODES), "model.onnx")
 
 
 def test_an_engine_of_bodies_has_no_plugins_of_ours() -> None:
     own = layer("node_roi_align", "PluginV3", FP32, FP32)  # TensorRT's RoiAlign is one, too
-    report = examine_layers(engine(own), graph("out = Relu (x)"), "model.onnx")
+    report = examine_layers(engine(own), 0, graph("out = Relu (x)"), "model.onnx")
     assert report.plugins == report.reformats == ()
 
 
@@ -105,7 +105,7 @@ CONVOLUTIONS = """
 def test_a_heavy_layer_that_was_to_be_half_and_is_not_is_listed(
     layers: list[dict[str, Any]], strays: tuple[str, ...]
 ) -> None:
-    report = examine_layers(engine(*layers), graph(CONVOLUTIONS), "model.onnx")
+    report = examine_layers(engine(*layers), 0, graph(CONVOLUTIONS), "model.onnx")
     assert report.strays == strays
 
 
@@ -126,22 +126,23 @@ def test_so_is_one_that_was_to_be_int8() -> None:
     plain = engine(
         layer("node_c", "CaskConvolution", FP32, FP32), layer("node_e", "CaskConvolution", FP32, FP32)
     )
-    assert examine_layers(quantised, model, "model.onnx").strays == ()
-    assert examine_layers(plain, model, "model.onnx").strays == ("node_c",)
+    assert examine_layers(quantised, 0, model, "model.onnx").strays == ()
+    assert examine_layers(plain, 0, model, "model.onnx").strays == ("node_c",)
 
 
 def test_reformats_are_counted_around_our_plugins_alone() -> None:
     before = layer("Reformatting CopyNode for Input Tensor 2 to node_pooled", "Reformat", FP32, FP16)
     before["Outputs"] = ROI_ALIGN["Inputs"]
     elsewhere = layer("Reformatting CopyNode for Input Tensor 0 to node_conv", "Reformat", FP32, FP16)
-    report = examine_layers(engine(before, elsewhere, ROI_ALIGN, NMS), graph(PLUGIN_NODES), "model.onnx")
+    report = examine_layers(engine(before, elsewhere, ROI_ALIGN, NMS), 0, graph(PLUGIN_NODES), "model.onnx")
     assert report.reformats == (before["Name"],)
 
 
 def test_the_report_is_read_in_three_lines() -> None:
     model = graph(PLUGIN_NODES + CONVOLUTIONS)
     stray = layer("node_a", "CaskConvolution", FP32, FP32)
-    assert lines(examine_layers(engine(stray, ROI_ALIGN, NMS), model, "model.onnx"), 3 << 20) == [
+    report = examine_layers(engine(stray, ROI_ALIGN, NMS), 3 << 20, model, "model.onnx")
+    assert lines(report) == [
         "layers: 1 FP16, 1 FP32, 1 INT32; activations 3 MiB",
         "plugins in the engine: 2; reformats around them: 0",
         "in FP32 although lower was meant: node_a",
