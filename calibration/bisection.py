@@ -112,7 +112,8 @@ class Trials:
                 except ModelError as error:  # NaN or infinity in an output
                     broken.append(str(error).replace(str(path), name))
                     break
-        self.done.append(Trial(units, broken or report.failures))
+        undecided = [report.undecided] if report.undecided else []
+        self.done.append(Trial(units, broken or report.failures or undecided))
         return not self.done[-1].failures
 
 

@@ -11,8 +11,7 @@ from runtime.cli import track
 from runtime.parity.bundle import open_bundle
 from runtime.parity.conclude import conclude
 from runtime.parity.judge import judge
-from runtime.parity.report import Report
-from runtime.parity.sides import open_looking, tolerance_for
+from runtime.parity.sides import open_looking, report_for
 
 
 def command(
@@ -31,7 +30,7 @@ def command(
     """
     recorded = open_bundle(bundle)
     session = open_looking(candidate, device)
-    report = Report(tolerance_for(recorded, session))
+    report = report_for(recorded, session)
     for name, batch, expected in track(recorded, "Checking", total=len(recorded.images)):
         judge(name, batch, expected, session, report)
     conclude(report, recorded, session, output=output, html=html, as_json=as_json)

@@ -15,8 +15,7 @@ from runtime.parity import check, record
 from runtime.parity.compare import compare
 from runtime.parity.conclude import conclude
 from runtime.parity.forced import ForcedParts
-from runtime.parity.report import Report
-from runtime.parity.sides import load_task, open_looking, open_reference, tolerance_for
+from runtime.parity.sides import load_task, open_looking, open_reference, report_for
 from runtime.session import Session
 from runtime.siblings import bisect_command
 from runtime.sources import find_images, read_image
@@ -47,7 +46,7 @@ def command(
     paths = find_images(inputs)
     candidate_session = open_looking(candidate, device)
     reference_session = open_reference(reference, device, candidate_session.contract)
-    report = Report(tolerance_for(reference_session, candidate_session))
+    report = report_for(reference_session, candidate_session)
     task = load_task(data, class_name, candidate_session) if data else None
     parts = _parts(candidate, candidate_session, reference_session, device) if forced else None
     skipped = 0

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from runtime.parity.forced import ForcedParts
 from runtime.parity.judge import expect, judge
+from runtime.parity.laying import laid_otherwise
 from runtime.parity.paste import results_of
 from runtime.parity.report import Report
 from runtime.parity.task import Task
@@ -36,6 +37,7 @@ def compare(
     if forced is not None:
         with report.time.measure("parts"):
             report.parts.add(forced.run(batch, expected, report.tolerance))
+    report.laid += laid_otherwise(reference, candidate, name, image)
     outputs = judge(name, batch, expected, candidate, report)
     if task is not None and (image_id := task.image_id(Path(name).name)) is not None:
         (ours,), (theirs,) = (

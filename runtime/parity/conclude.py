@@ -12,7 +12,7 @@ import typer
 
 from runtime.cli import say
 from runtime.contract import Contract
-from runtime.errors import EXIT_FAILED_CHECK
+from runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
 from runtime.files import write_text
 from runtime.parity.page import page
 from runtime.parity.report import Report
@@ -72,6 +72,8 @@ def conclude(
         _print(report, facts)
     if report.failures:
         raise typer.Exit(EXIT_FAILED_CHECK)
+    if report.undecided:
+        raise typer.Exit(EXIT_UNDECIDED)
 
 
 def environment(contract: Contract) -> dict[str, str]:
@@ -96,6 +98,8 @@ def _print(report: Report, facts: dict[str, Any]) -> None:
             console.print(f"[red]✗[/] {failure}", highlight=False)
         if len(failures) > FAILURES_SHOWN:
             console.print(f"… and {len(failures) - FAILURES_SHOWN} more (-o FILE writes all)")
+    elif report.undecided:
+        console.print(f"[yellow]undecided[/]: {report.undecided}", highlight=False)
     else:
         console.print("[green]passed[/]: the same model")
     first = report.stages.first

@@ -54,10 +54,6 @@ SUSPECTS = {
     KEYPOINTS: "the decoding: half a cell, another enlargement, the box of another detection",
     MASKS: "the paste: another frame, threshold, or interpolation",
 }
-PROMISES = (
-    *("mean", "std", "score_threshold", "nms_threshold"),
-    *("max_detections", "mask_threshold", "keypoints"),
-)
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class Evidence:
 
 def culprits(error: StageError, evidence: Evidence) -> list[str]:
     """Sentences on why `error.stage` is out of tolerance, the likeliest first; at least one."""
-    found = contract_culprits(*evidence.contracts)
+    found: list[str] = []
     if error.not_finite:
         largest = float(np.abs(evidence.aligned[error.stage].reference).max(initial=0))
         return [
@@ -86,21 +82,6 @@ def culprits(error: StageError, evidence: Evidence) -> list[str]:
     if marks is not None:
         found += marks(evidence)
     return found or [suspects(error.stage)]
-
-
-def contract_culprits(reference: Contract, candidate: Contract) -> list[str]:
-    """What the two files say of themselves already."""
-    found = [
-        f"its contract says {field} {getattr(candidate, field)}, the reference's {getattr(reference, field)}"
-        for field in PROMISES
-        if getattr(candidate, field) != getattr(reference, field)
-    ]
-    if candidate.checkpoint_sha256 != reference.checkpoint_sha256:
-        found.append(
-            f"a stale file: made from checkpoint {candidate.checkpoint_sha256[:12] or 'unknown'}, "
-            f"the reference is {reference.checkpoint_sha256[:12] or 'unknown'}"
-        )
-    return found
 
 
 def suspects(stage: str) -> str:

@@ -23,6 +23,8 @@ class Report:
     """Differences over a set of images against one tolerance. `add` each image, then read `passed`."""
 
     tolerance: Tolerance
+    promises: list[str] = field(default_factory=list)  # broken_promises of the candidate
+    laid: list[str] = field(default_factory=list)  # what users get otherwise, where each side lays the images
     images: list[dict[str, Any]] = field(default_factory=list)
     stages: StageReport = field(default_factory=StageReport)
     worst: WorstCases = field(default_factory=WorstCases)
@@ -73,12 +75,22 @@ class Report:
     @property
     def failures(self) -> list[str]:
         """Why the candidate is not the reference; empty if it is."""
-        failures = [] if self.stages.first is None else [str(self.stages.first)]
+        failures = [*self.promises, *self.laid]
+        failures += [] if self.stages.first is None else [str(self.stages.first)]
         failures += self.parts.failures
         failures += self._failures_on_average() if self.tolerance.on_average else self._failures_by_image()
-        if not any(image["instances"] for image in self.images):
-            failures.append("the reference found nothing in any image, so nothing was compared")
         return failures
+
+    @property
+    def undecided(self) -> str:
+        """Why there is no answer, where nothing failed; empty if there is one."""
+        if self.failures or any(image["instances"] or image["extra_scores"] for image in self.images):
+            return ""
+        least = f" above a score of {self.tolerance.above_score:g}" if self.tolerance.above_score else ""
+        return (
+            f"neither model found anything{least} in {len(self.images)} images, so no detection could be "
+            "compared. Give images with objects"
+        )
 
     @property
     def matched(self) -> float:
@@ -147,7 +159,8 @@ class Report:
         """The verdict, the statistics and every image, for JSON."""
         failures = self.failures
         return {
-            "passed": not failures,
+            "passed": not failures and not self.undecided,
+            "undecided": self.undecided,
             "failures": failures,
             "tolerance": vars(self.tolerance),
             "summary": {

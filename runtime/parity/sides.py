@@ -8,6 +8,8 @@ from typing import Any
 from runtime.contract import Contract
 from runtime.errors import MissingDependencyError, ModelError, ParityError
 from runtime.parity.conclude import Model
+from runtime.parity.promises import broken_promises
+from runtime.parity.report import Report
 from runtime.parity.task import Task
 from runtime.parity.tolerances import BY_PRECISION, Tolerance
 from runtime.session import Session, open_session
@@ -35,6 +37,13 @@ def load_task(data: str, class_name: str, candidate: Session) -> Task:
     dataset = load_dataset(data, class_name=class_name)
     contract = candidate.contract
     return Task(dataset.with_classes(contract.classes).to_coco(), contract.task)
+
+
+def report_for(reference: Model, candidate: Model) -> Report:
+    """An empty report, but for what the candidate's contract promises otherwise than the reference's. Raises
+    ParityError where the two cannot be compared."""
+    broken = broken_promises(reference.contract, candidate.contract)
+    return Report(tolerance_for(reference, candidate), promises=broken)
 
 
 def tolerance_for(reference: Model, candidate: Model) -> Tolerance:

@@ -10,7 +10,7 @@ from runtime.parity.bundle import Bundle, open_bundle
 from runtime.parity.compare import compare
 from runtime.parity.judge import judge
 from runtime.parity.report import Report
-from runtime.parity.sides import open_looking, open_reference, tolerance_for
+from runtime.parity.sides import open_looking, open_reference, report_for
 from runtime.session import Session
 from runtime.sources import find_images, read_image
 
@@ -42,7 +42,7 @@ def reference(candidate: Session, pytestconfig: pytest.Config) -> Session | Bund
 @pytest.fixture(scope="session")
 def report(reference: Session | Bundle, candidate: Session, pytestconfig: pytest.Config) -> Report:
     """Both models over all images, compared once."""
-    found = Report(tolerance_for(reference, candidate))
+    found = report_for(reference, candidate)
     if isinstance(reference, Bundle):
         for name, batch, expected in reference:
             judge(name, batch, expected, candidate, found)

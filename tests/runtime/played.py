@@ -13,8 +13,7 @@ import numpy as np
 
 from runtime.contract import Contract
 from runtime.parity.compare import compare
-from runtime.parity.report import Report
-from runtime.parity.sides import tolerance_for
+from runtime.parity.sides import report_for
 from runtime.parity.task import Task
 from runtime.results import Result
 from runtime.session import Outputs, Session
@@ -108,7 +107,7 @@ def verdict(fault: Callable[[Played], None], precision: str = "fp32", images: in
         -theirs.paste_px
     )  # the candidate's masks are pasted by the runtime, the reference's by itself
     sides = PlayedSession(ours), PlayedSession(theirs)
-    found, task = Report(tolerance_for(*sides)), Task(truth(images)) if images > 1 else None
+    found, task = report_for(*sides), Task(truth(images)) if images > 1 else None
     for i in range(images):
         compare(*sides, f"{i}.jpg", np.zeros((CANVAS_PX, CANVAS_PX, 3), np.uint8), found, task)
     first = found.stages.first
@@ -304,10 +303,8 @@ def padding(p: Played) -> None:
 
 
 def promise(p: Played) -> None:
-    score(p)
     p.contract = dataclasses.replace(p.contract, nms_threshold=0.6)
 
 
 def stale(p: Played) -> None:
-    score(p)
     p.contract = dataclasses.replace(p.contract, checkpoint_sha256="1" * 64)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from runtime.contract import Category, Contract
-from runtime.errors import ParityError
+from runtime.errors import EXIT_UNDECIDED, ParityError
 from runtime.parity.command import main
 from runtime.parity.compare import compare
 from runtime.parity.report import Report
@@ -177,15 +177,19 @@ def test_the_command_refuses_other_classes(
     assert len(ended.err.splitlines()) == 1
 
 
-def test_the_command_fails_where_nothing_is_found(command: Run, tiny_onnx: Path, tmp_path: Path) -> None:
+def test_where_nothing_is_found_the_command_says_neither_yes_nor_no(
+    command: Run, tiny_onnx: Path, tmp_path: Path
+) -> None:
     assert cv2.imwrite(str(tmp_path / "night.png"), np.zeros((48, 64, 3), np.uint8))
 
     ended = command(main, tiny_onnx, tiny_onnx, tmp_path, "--json")
 
-    assert ended.code == 1
-    assert json.loads(ended.out)["failures"] == [
-        "the reference found nothing in any image, so nothing was compared"
-    ]
+    assert ended.code == EXIT_UNDECIDED
+    facts = json.loads(ended.out)
+    assert (facts["passed"], facts["failures"]) == (False, [])
+    assert facts["undecided"].startswith("neither model found anything in 1 images, so no detection could be")
+    said = command(main, tiny_onnx, tiny_onnx, tmp_path).out
+    assert said.startswith("undecided: neither model found anything in 1 images")
 
 
 def test_the_command_skips_what_is_no_image(command: Run, tiny_onnx: Path, picture_file: Path) -> None:

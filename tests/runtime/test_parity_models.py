@@ -35,6 +35,8 @@ def small_canvas_onnx(random_onnx: Path, tmp_path_factory: pytest.TempPathFactor
     (entry,) = (p for p in model.metadata_props if p.key == METADATA_KEY)
     contract = Contract.from_json(entry.value, str(random_onnx))
     canvas = dataclasses.replace(contract.canvas, min_size_px=32, max_size_px=64)
+    sides = {"min_size_px": 32, "max_size_px": 64}
+    contract = dataclasses.replace(contract, config=contract.config | sides, chosen_settings=sides)
     entry.value = dataclasses.replace(contract, canvas=canvas).to_json()
     path = tmp_path_factory.mktemp("small") / "small.onnx"
     onnx.save_model(model, path)

@@ -22,7 +22,6 @@ judge._add | errors += compare_stages( | compare_stages( | stage | C3 is the fir
 judge._add | ours.scores, theirs.scores, | theirs.scores, ours.scores, | reordered | another order
 judge._add | report.add(name, matching, ours.scores, theirs.scores, flipped) | pass | reordered | another order
 judge._add | ours = dataclasses.replace(ours, crops=expected.crops) | pass | pasted | masks is the first stage
-judge._add | (expected.contract, contract) | (contract,) * 2 | promise | says nms_threshold 0.6
 judge._add | STAGES_BY_PRECISION[contract.precision] | STAGES_BY_PRECISION["int8"] | stage | C3 is the
 paste._alike | <= within_px | <= 1e9 | box | mask IoU
 match.match | overlap[reference.labels[:, None] != candidate.labels[None]] = 0 | pass | two_labels | 2 instances
@@ -65,8 +64,9 @@ stages.same_boxes | <= within_px | <= 1e9 | moved_proposals | 0.0% are on both s
 stages.align | sample.pair(name, found, *rows) | sample.pair(name, sample.values, *rows) | a_roi | box_features is the
 stages.align | sample.pair(name, found, *rows) | sample.pair(name, sample.values, *rows) | a_mask_roi | mask_features is
 culprits.culprits | if error.not_finite | if False | not_finite | overflow: float16 holds 65504 at most
-culprits.contract_culprits | getattr(candidate, field) != getattr(reference, field) | False | promise | nms_threshold 0.6
-culprits.contract_culprits | candidate.checkpoint_sha256 != reference.checkpoint_sha256 | False | stale | a stale file
+promises.broken_promises | theirs[name] != value | False | promise | says nms_threshold 0.6
+promises.broken_promises | ours[IDENTITY] != theirs[IDENTITY] | False | stale | a stale file
+report.Report.failures | [*self.promises, *self.laid] | [] | promise | says nms_threshold 0.6
 culprits.canvas_culprits | if height >= h and width >= w and | if False and | padded | beyond the reference's 96x96
 culprits.canvas_culprits | if not np.abs( | if False and np.abs( | padding | the padding is not zero
 culprits.canvas_culprits | if _explains(seen | if False and _explains(seen | bgr | BGR where RGB is expected
