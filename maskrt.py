@@ -51,17 +51,13 @@ def _hand_over(verb: str, module: str, summary: str) -> None:
 
 
 def _import(verb: str, module: str) -> Any:
+    """A verb's program. Its --help needs the core's packages alone; without them there is a sentence too."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        stage = module.split(".")[0]
-        extra = {"training": "train", "export": "export", "calibration": "calibrate"}.get(stage, "cpu")
-        extra = {"demo": "train,export,cpu", "build": "gpu", "build-plugins": "gpu"}.get(verb, extra)
-        typer.echo(
-            f"maskrt {verb}: needs the package {error.name!r}, which is not installed here. "
-            f"Install it: pip install 'maskrt[{extra}]'",
-            err=True,
-        )
+        from runtime.packages import missing_for
+
+        typer.echo(f"maskrt {verb}: {missing_for(error, verb)}", err=True)
         raise typer.Exit(2) from error
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.originals.detectron2_model import Detectron2
 from benchmarks.originals.mmdetection_model import MMDetection
 from benchmarks.originals.original import Original
-from export.to_onnx import export_onnx, save_onnx
+from export.onnx_model import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime.contract import Contract
 from runtime.parity.match import Matching, match

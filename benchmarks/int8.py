@@ -31,9 +31,9 @@ def make_int8() -> float:
     import onnx
 
     from calibration.candidate import build, read_model, share_in_int8, sign
+    from calibration.flavours import CPU
     from calibration.images import find, readable
     from calibration.layers import Graph
-    from calibration.placement import CPU
     from calibration.plan import Plan
     from calibration.ranges import measured
     from calibration.scales import Key, Scales

@@ -30,7 +30,7 @@ SCORE_THRESHOLD = 0.49
 
 def make_models() -> None:
     """Checkpoint and ONNX file, made anew: what is measured is the code as it stands."""
-    from export.to_onnx import export_onnx, save_onnx
+    from export.onnx_model import export_onnx, save_onnx
     from export.weights import load_checkpoint
     from tests.models import lively_checkpoint
 

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import onnx
 import typer
 
-from calibration.cache import write_cache
-from calibration.candidate import build, read_model, share_in_int8, sign
-from calibration.equalise import EQUALISED, adopt, equalise_layers
-from calibration.gate import Judge, Limits
-from calibration.images import WANTED, CalibrationImage, find, readable
-from calibration.layers import Graph
-from calibration.options import METHOD, check_equalise, check_options, check_outputs, wanted_plan
-from calibration.placement import CPU, TENSORRT
-from calibration.ranges import KnownRanges, measured
-from calibration.report import print_sensitivity, print_verdict
-from calibration.scales import Key
-from calibration.search import Search
-from calibration.sensitivity import Build, Row, analyse, plot
+from calibration.flavours import CPU, METHOD, TENSORRT
+from calibration.images import WANTED
 from runtime.cli import run, say
 from runtime.contract import LEARNED_SCALES
 from runtime.errors import CalibrationError
-from runtime.files import atomic_path, write_text
-from runtime.ort_session import OrtSession
-from runtime.siblings import load_dataset
-
-GATE_IMAGES = 16  # of the calibration images, where no --val is given
+from runtime.files import atomic_path
 
 
 def command(
@@ -86,6 +69,21 @@ def command(
 
     Example: maskrt calibrate model.onnx --data train/ --val val/ -o model.int8.onnx
     """
+    import onnx  # and all that needs it: --help does not
+
+    from calibration.cache import write_cache
+    from calibration.candidate import build, read_model, share_in_int8, sign
+    from calibration.equalise import EQUALISED, adopt, equalise_layers
+    from calibration.gate import Limits, open_judge
+    from calibration.images import find, readable
+    from calibration.layers import Graph
+    from calibration.options import check_equalise, check_options, check_outputs, wanted_plan
+    from calibration.ranges import KnownRanges, measured
+    from calibration.report import print_verdict, write_sensitivity
+    from calibration.scales import Key
+    from calibration.search import Search
+    from calibration.sensitivity import Build, analyse
+
     limits = Limits(max_ap_drop, min_mask_iou)
     check_options(flavour, method, onto, from_cache, limits)
     ranges_file = scales or output.with_suffix(".scales.json")
@@ -132,29 +130,6 @@ def command(
     work = known.multiply_adds
     share = f", {share_in_int8(final, work):.1%} of the multiply-adds in INT8" if work else ""
     say(f"{output}: {output.stat().st_size / 1e6:.0f} MB of {model.stat().st_size / 1e6:.0f} MB{share}")
-
-
-def open_judge(
-    model: Path, images: list[CalibrationImage], limits: Limits, val: str | None, **options: Any
-) -> Judge:
-    """The judge over the annotated images of `val`, or over some of `images` without AP.
-
-    options: of training.data.load_dataset.
-    """
-    session = OrtSession(model)
-    if val is None:
-        say(f"no --val: judged by agreement with the float model on {min(GATE_IMAGES, len(images))} images.")
-        return Judge(session, images[:: max(1, len(images) // GATE_IMAGES)][:GATE_IMAGES], limits)
-    dataset: Any = load_dataset(val, **options).with_classes(session.contract.classes)
-    judged = [CalibrationImage(sample.source, sample.image) for sample in dataset]
-    return Judge(session, judged, limits, dataset)
-
-
-def write_sensitivity(path: Path, rows: list[Row]) -> None:
-    """The table on the terminal, the plot (.png) and the figures (.json)."""
-    plot(rows, path.with_suffix(".png"))
-    write_text(path.with_suffix(".json"), json.dumps([row.to_dict() for row in rows], indent=1))
-    print_sensitivity(rows)
 
 
 def main(args: list[str] | None = None) -> None:

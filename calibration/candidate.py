@@ -10,8 +10,9 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import ModelProto
 
+from calibration.flavours import FLAVOURS
 from calibration.layers import Graph
-from calibration.placement import FLAVOURS, place
+from calibration.placement import place
 from calibration.plan import Plan
 from calibration.qdq import Ranges, quantise
 from runtime.contract import METADATA_KEY, Contract

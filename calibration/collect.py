@@ -25,6 +25,7 @@ from runtime.contract import IMAGE_SIZES, IMAGES, Contract
 from runtime.errors import CalibrationError, MissingDependencyError
 from runtime.files import atomic_path
 from runtime.ort_session import WRONG_OPTIMISERS
+from runtime.packages import install
 from runtime.preprocess import Batch
 
 SAVE_EVERY_S = 30.0
@@ -48,7 +49,7 @@ def open_exposed(model: ModelProto, tensors: list[str]) -> Any:
         import onnxruntime
     except ImportError as error:
         raise MissingDependencyError(
-            "calibration needs onnxruntime. Install it: pip install 'maskrt[calibrate]'"
+            f"calibration needs onnxruntime. Install it: {install('calibrate')}"
         ) from error
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

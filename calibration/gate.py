@@ -13,7 +13,7 @@ import onnx
 from onnx import ModelProto
 
 from calibration.images import CalibrationImage
-from runtime.cli import track
+from runtime.cli import say, track
 from runtime.coco_metrics import KINDS, coco_metrics
 from runtime.ort_session import OrtSession
 from runtime.parity.match import match
@@ -23,6 +23,9 @@ from runtime.parity.tolerances import INT8
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, preprocess
 from runtime.session import Outputs, Session
+from runtime.siblings import load_dataset
+
+GATE_IMAGES = 16  # of the calibration images, where no --val is given
 
 
 @dataclass(frozen=True)
@@ -156,3 +159,19 @@ class Judge:
             result = postprocess(found, self._laid(image), self.reference.contract)[0]
             rows += result.to_coco(sample.image_id)
         return coco_metrics(self.dataset.to_coco(), rows, self.reference.contract.task)[f"{self._kind}_ap"]
+
+
+def open_judge(
+    model: Path, images: list[CalibrationImage], limits: Limits, val: str | None, **options: Any
+) -> Judge:
+    """The judge over the annotated images of `val`, or over some of `images` without AP.
+
+    options: of training.data.load_dataset.
+    """
+    session = OrtSession(model)
+    if val is None:
+        say(f"no --val: judged by agreement with the float model on {min(GATE_IMAGES, len(images))} images.")
+        return Judge(session, images[:: max(1, len(images) // GATE_IMAGES)][:GATE_IMAGES], limits)
+    dataset: Any = load_dataset(val, **options).with_classes(session.contract.classes)
+    judged = [CalibrationImage(sample.source, sample.image) for sample in dataset]
+    return Judge(session, judged, limits, dataset)

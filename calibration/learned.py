@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from calibration.flavours import TENSORRT
 from calibration.layers import Graph
-from calibration.placement import TENSORRT, place
+from calibration.placement import place
 from calibration.plan import Plan
 from calibration.qdq import INT8_MAX, Ranges
 from runtime.errors import CalibrationError

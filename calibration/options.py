@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from calibration.flavours import CPU, FLAVOURS, METHOD
 from calibration.gate import Limits
 from calibration.layers import Graph
 from calibration.observers import METHODS
-from calibration.placement import CPU, FLAVOURS
 from calibration.plan import Plan
 from runtime.errors import AccuracyError, CalibrationError
 from runtime.files import check_writable
-
-METHOD = "percentile"  # unless another is asked for
 
 
 def check_options(

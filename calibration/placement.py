@@ -21,11 +21,10 @@ from dataclasses import dataclass
 
 from onnx import NodeProto
 
+from calibration.flavours import CPU
 from calibration.layers import WEIGHTED, Graph
 from runtime.errors import ModelError
 
-CPU, TENSORRT = "cpu", "tensorrt"
-FLAVOURS = (CPU, TENSORRT)
 SELECTING = ("MaxPool", "Resize")  # every output value is one of the input's
 WITHOUT_CPU_KERNEL = ("ConvTranspose",)
 

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from calibration.flavours import FLAVOURS
 from calibration.layers import OUTPUTS, Graph
 from calibration.observers import METHODS
-from calibration.placement import FLAVOURS, quantisable
+from calibration.placement import quantisable
 from runtime.errors import CalibrationError
 from runtime.files import write_text
 

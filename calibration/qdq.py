@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from calibration.flavours import CPU
 from calibration.layers import Graph
-from calibration.placement import CPU, Placement
+from calibration.placement import Placement
 
 Ranges = dict[str, tuple[float, float]]  # tensor → (lowest, highest) value that eight bits must hold
 INT8_MAX, UINT8_MAX = 127, 255

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
 
 import numpy as np
 
 from calibration.gate import Verdict
-
-if TYPE_CHECKING:
-    from calibration.sensitivity import Row
+from calibration.sensitivity import Row, plot
+from runtime.files import write_text
 
 
 def print_verdict(verdict: Verdict, title: str) -> None:
@@ -72,3 +72,10 @@ def print_sensitivity(rows: list[Row]) -> None:
             f"{row.stage_errors[stage]:.3f}",
         )
     Console(stderr=True).print(table)
+
+
+def write_sensitivity(path: Path, rows: list[Row]) -> None:
+    """The table on the terminal, the plot (.png) and the figures (.json)."""
+    plot(rows, path.with_suffix(".png"))
+    write_text(path.with_suffix(".json"), json.dumps([row.to_dict() for row in rows], indent=1))
+    print_sensitivity(rows)

@@ -11,10 +11,10 @@ import numpy as np
 from onnx import ModelProto
 
 from calibration.collect import open_exposed
+from calibration.flavours import CPU
 from calibration.gate import Judge, Verdict
 from calibration.images import CalibrationImage, batches
 from calibration.layers import Graph
-from calibration.placement import CPU
 from calibration.plan import Plan
 from calibration.qdq import INT8_MAX, UINT8_MAX, Ranges, activation_scale
 from runtime.cli import track

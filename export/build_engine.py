@@ -7,10 +7,9 @@ import math
 import re
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from onnx import ModelProto
 
 from export.engine.choose import KINDS, Operators, check_kind, choose_operators
 from export.engine.configure import (
@@ -23,14 +22,9 @@ from export.engine.configure import (
     save_timing_cache,
     timing_cache_path,
 )
-from export.engine.layers import LayerReport, MissingPluginError, examine_layers, lines
-from export.engine.memory import check_memory, climb_down, ladder, needed_bytes
-from export.engine.parse import parse
-from export.engine.prepare import prepare
 from export.engine.profiles import make_profiles
 from export.engine.progress import BuildProgress, monitor, run_cancellable, run_until_killed
 from export.engine.small import LONG_SIDE_PX, PROPOSALS, WORKSPACE_MIB, small_contract
-from export.engine.source import check_version, read_model
 from runtime.cli import run, say
 from runtime.contract import Contract
 from runtime.device import PLATFORM, describe_gpu
@@ -39,6 +33,11 @@ from runtime.errors import ExportError, MaskrtError
 from runtime.trt_execution import activation_bytes, trt_failure
 from runtime.trt_library import forget_words, import_tensorrt, logger, words
 from runtime.trt_plugins import library_sha256, load_library, load_python, take_python_error
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from export.engine.layers import LayerReport
 
 LIBRARY_PROBE_BYTES = 4096
 
@@ -61,6 +60,13 @@ def build(
     Raises ModelError and ContractError for the ONNX file, ExportError where TensorRT does not take it or
     memory runs out, MissingDependencyError, CudaError without a GPU, PluginError, InterruptedBuildError.
     """
+    # What needs onnx is imported where a file is built: --help has no need of it.
+    from export.engine.layers import MissingPluginError, lines
+    from export.engine.memory import check_memory, climb_down, ladder, needed_bytes
+    from export.engine.parse import parse
+    from export.engine.prepare import prepare
+    from export.engine.source import check_version, read_model
+
     source, output, options = Path(onnx_path), Path(output), options or Options()
     if output.is_dir():
         raise ExportError(f"{output}: a folder; name the engine file, e.g. -o {output / 'model.engine'}")
@@ -164,6 +170,8 @@ def _attempt(trt: Any, builder: Any, network: Any, config: Any, version: tuple[i
 
 def _report(trt: Any, plan: Any, model: ModelProto, source: str) -> LayerReport:
     """What the plan is made of. Raises MissingPluginError alone: the plan is good without a report."""
+    from export.engine.layers import LayerReport, MissingPluginError, examine_layers
+
     try:
         return examine_layers(*_inspect(trt, plan), model, source)
     except MissingPluginError:

@@ -19,7 +19,6 @@ from runtime.cli import run, say
 from runtime.errors import MaskrtError
 from runtime.sinks import write_png
 from runtime.sources import read_image
-from training.data import load_dataset
 
 # The pictures are 256×320; at 192×240 a step takes half as long and the objects are still large enough.
 HEIGHT_PX, WIDTH_PX = 192, 256
@@ -67,6 +66,8 @@ def command(
 
 def write_images(folder: Path) -> None:
     """Write the demo's images, which training has not seen, as PNG files."""
+    from training.data import load_dataset  # its readers' packages are not needed for --help
+
     dataset = load_dataset(IMAGES)
     for index in range(len(dataset)):
         write_png(folder / f"{index:03d}.png", dataset[index].image())

@@ -8,6 +8,7 @@ from typing import Any
 
 from runtime.errors import MaskrtError, MissingDependencyError
 from runtime.files import atomic_path
+from runtime.packages import install
 
 
 def plot_timings(timings: Mapping[str, Sequence[Any]], path: Path) -> None:
@@ -19,7 +20,7 @@ def plot_timings(timings: Mapping[str, Sequence[Any]], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependencyError(
-            f"{path}: --plot needs matplotlib. Install it: pip install 'maskrt[train]'"
+            f"{path}: --plot needs matplotlib. Install it: {install('train')}"
         ) from error
     models = max(len(panel) for panel in timings.values())
     figure = Figure(figsize=(8, 1 + 0.5 * models * len(timings)), layout="constrained")

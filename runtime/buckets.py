@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from runtime.errors import ImageError, MissingDependencyError
 from runtime.frames import Frame, Skipped
+from runtime.packages import install
 from runtime.sources import IMAGE_SUFFIXES, MAX_PIXELS, check_bytes, decode_image, is_image
 
 SCHEMES = ("s3", "gs", "gcs", "hdfs", "abfs", "file")  # of those that Arrow opens (pyarrow.fs)
@@ -83,7 +84,7 @@ def _open(uri: str) -> tuple[Any, str]:
         from pyarrow.fs import FileSystem
     except ImportError as error:
         raise MissingDependencyError(
-            f"{uri}: reading from it needs pyarrow. Install it: pip install 'maskrt[ray]'"
+            f"{uri}: reading from it needs pyarrow. Install it: {install('ray')}"
         ) from error
     try:
         filesystem, path = FileSystem.from_uri(uri.replace(" ", "%20"))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from runtime.errors import MaskrtError
+from runtime.packages import missing_for
 
 T = TypeVar("T")
 
@@ -64,9 +65,15 @@ def _run(app: typer.Typer, prog: str, args: list[str] | None) -> None:
 
 @contextmanager
 def errors_as_sentences(prog: str) -> Iterator[None]:
-    """A MaskrtError raised within ends the program: one sentence on stderr, and the error's exit code."""
+    """A MaskrtError raised within ends the program: one sentence on stderr, and the error's exit code.
+
+    So does a package that is not installed: commands import theirs when they run, since --help needs none.
+    """
     try:
-        yield
+        try:
+            yield
+        except ImportError as error:
+            raise missing_for(error, prog) from error
     except MaskrtError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -7,6 +7,7 @@ import io
 from typing import Any
 
 from runtime.errors import DataError, MissingDependencyError
+from runtime.packages import install
 
 IOU_TYPES = {"mask": "segm", "box": "bbox", "keypoint": "keypoints"}
 #: What is measured of a model, by its task; it is judged by the first.
@@ -45,7 +46,7 @@ def coco_truth(ground_truth: dict[str, Any]) -> Any:
         from pycocotools.coco import COCO
     except ImportError as error:
         raise MissingDependencyError(
-            "COCO metrics need pycocotools. Install it: pip install 'maskrt[cpu]'"
+            f"COCO metrics need pycocotools. Install it: {install('cpu')}"
         ) from error
     truth = COCO()
     truth.dataset = ground_truth

@@ -16,6 +16,7 @@ from runtime.cli import run
 from runtime.findings import Finding
 from runtime.findings_cpu import cpu_findings
 from runtime.findings_gpu import gpu_findings
+from runtime.packages import install
 
 PACKAGES = {  # import name: (distribution, what it is for, extra)
     "torch": ("torch", "training, export, the PyTorch reference", "train"),
@@ -78,7 +79,7 @@ def verdicts(findings: list[Finding]) -> dict[str, bool]:
 def _package(module: str, entry: tuple[str, str, str]) -> Finding:
     distribution, purpose, extra = entry
     if importlib.util.find_spec(module) is None:
-        return Finding(module, False, f"not installed (for {purpose})", f"pip install 'maskrt[{extra}]'")
+        return Finding(module, False, f"not installed (for {purpose})", install(extra))
     names = TENSORRT if module == "tensorrt" else (distribution, f"{distribution}-gpu")
     return Finding(module, True, _version(*names) or "version unknown", meaning=f"for {purpose}")
 
@@ -97,13 +98,13 @@ def _providers() -> Finding:
     try:
         import onnxruntime
     except ImportError:
-        return Finding("ONNX Runtime on a GPU", False, "no onnxruntime", "pip install 'maskrt[gpu]'")
+        return Finding("ONNX Runtime on a GPU", False, "no onnxruntime", install("gpu"))
     providers = [p.removesuffix("ExecutionProvider") for p in onnxruntime.get_available_providers()]
     return Finding(
         "ONNX Runtime on a GPU",
         "CUDA" in providers,
         f"providers: {', '.join(providers)}",
-        "pip install 'maskrt[gpu]' where there is an NVIDIA GPU",
+        f"{install('gpu')} where there is an NVIDIA GPU",
         "ONNX files run there with --device cuda",
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runtime.errors import MissingDependencyError
 from runtime.findings import Finding, ask
+from runtime.packages import install
 
 TEGRA_RELEASE = Path("/etc/nv_tegra_release")
 NVCC = ("nvcc", "/usr/local/cuda/bin/nvcc")
@@ -121,7 +122,7 @@ def _plugins(tensorrt_version: str | None) -> Finding:
 
     subject, remedy = "TensorRT plugins", "maskrt build-plugins"
     if tensorrt_version is None:
-        return Finding(subject, False, "no TensorRT whose version is known", "pip install 'maskrt[gpu]'")
+        return Finding(subject, False, "no TensorRT whose version is known", install("gpu"))
     try:
         libraries = find_libraries(tensorrt_version)
     except PluginError as error:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
+from runtime.packages import install
 from runtime.protocol import Outputs, Session, check_task, failed_call
 from runtime.siblings import read_inlined
 
@@ -28,8 +29,7 @@ class OpenVinoSession(Session):
             import openvino
         except ImportError as error:
             raise MissingDependencyError(
-                f"{path}: --backend openvino needs the package openvino. "
-                "Install it: pip install 'maskrt[openvino]'"
+                f"{path}: --backend openvino needs the package openvino. Install it: {install('openvino')}"
             ) from error
         data, metadata = read_inlined(path)
         if METADATA_KEY not in metadata:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
+from runtime.packages import install
 from runtime.protocol import Outputs, Session, check_task, failed_call
 from runtime.siblings import read_with_stages
 from runtime.stages import PREFIX, Stages, stages_of
@@ -109,15 +110,15 @@ def load_onnx(model: str | bytes, name: str, device: str, threads: int | None = 
         import onnxruntime
     except ImportError as error:
         raise MissingDependencyError(
-            f"{name}: running an ONNX file needs onnxruntime. Install it: pip install 'maskrt[cpu]' "
-            "(or 'maskrt[gpu]')"
+            f"{name}: running an ONNX file needs onnxruntime. Install it: {install('cpu')} "
+            "(where there is an NVIDIA GPU: gpu in place of cpu)"
         ) from error
     check_device(device, name)
     wanted = PROVIDERS[device][0]
     if wanted not in onnxruntime.get_available_providers():
         raise MissingDependencyError(
             f"{name}: --device {device} needs onnxruntime's {wanted}, but this installation has only "
-            f"{onnxruntime.get_available_providers()}. Install onnxruntime-gpu: pip install 'maskrt[gpu]'"
+            f"{onnxruntime.get_available_providers()}. Install onnxruntime-gpu: {install('gpu')}"
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors alone; warnings about its own optimiser mean nothing to users

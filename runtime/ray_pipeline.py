@@ -23,6 +23,7 @@ import numpy as np
 
 from runtime.errors import MaskrtError, MissingDependencyError
 from runtime.frames import Inferred, Skipped, Source
+from runtime.packages import install
 from runtime.pipeline import Painter, Pipeline
 from runtime.session import check_masks, open_session
 from runtime.stopwatch import Spent, Stopwatch
@@ -114,7 +115,7 @@ class RayPipeline:
             import ray.data  # noqa: F401
         except ImportError as error:
             raise MissingDependencyError(
-                "--ray needs the package ray, here and on the workers. Install it: pip install 'maskrt[ray]'"
+                f"--ray needs the package ray, here and on the workers. Install it: {install('ray')}"
             ) from error
         try:
             self._model = model.read_bytes()

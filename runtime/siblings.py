@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import MissingDependencyError
+from runtime.packages import missing
 from runtime.protocol import Session
 
 
@@ -71,7 +71,4 @@ def _sibling(module: str, purpose: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingDependencyError(
-            f"{purpose} needs the package {error.name!r}, which is not installed here. "
-            f"Install it: pip install 'maskrt[{extra}]'"
-        ) from error
+        raise missing(error, purpose, extra) from error

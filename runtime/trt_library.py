@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from runtime.errors import MissingDependencyError, ModelError
+from runtime.packages import install
 
 WORDS_KEPT = 4  # errors of TensorRT that go into a message; the first ones name the cause
 
@@ -21,14 +22,14 @@ def import_tensorrt() -> Any:
         import tensorrt
     except ImportError as error:
         raise MissingDependencyError(
-            f"TensorRT engines need TensorRT's Python package ({error}). Install it: pip install "
-            "'maskrt[gpu]'; on a Jetson it comes with JetPack (docs/jetson.md)"
+            f"TensorRT engines need TensorRT's Python package ({error}). Install it: "
+            f"{install('gpu')}; on a Jetson it comes with JetPack (docs/jetson.md)"
         ) from error
     major, minor = major_minor(tensorrt.__version__)
     if (major, minor) != (8, 6) and major < 10:
         raise TensorRtError(
             f"TensorRT {tensorrt.__version__} is not supported; expected 8.6, or 10.0 and later. "
-            "Install one of these: pip install 'maskrt[gpu]'"
+            f"Install one of these: {install('gpu')}"
         )
     return tensorrt
 

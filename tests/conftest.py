@@ -41,7 +41,7 @@ def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def random_onnx(random_checkpoint: Path) -> Path:
     """The same, exported for any size and batch."""
-    from export.to_onnx import export_onnx, save_onnx
+    from export.onnx_model import export_onnx, save_onnx
     from export.weights import load_checkpoint
 
     path = random_checkpoint.with_name("resnet18.onnx")

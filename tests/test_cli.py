@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import maskrt
+from runtime.packages import install
 
+PYPROJECT = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8")
 SCREEN_LINES, SCREEN_COLUMNS = 50, 100
 
 
@@ -43,6 +47,49 @@ def test_the_umbrella_lists_every_verb_without_importing_a_stage() -> None:
         assert f" {verb} " in done.stdout
 
 
+WITHOUT = """
+import contextlib, importlib.abc, io, sys
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Block())
+import maskrt
+"""
+CORE = {"numpy", "cv2", "rich", "typer"}
+
+
+def test_help_of_every_verb_needs_the_core_alone() -> None:
+    """In one process: what is blocked is every package that any extra brings."""
+    names = re.findall(r'"([A-Za-z0-9-]+)[\[>=]', PYPROJECT.split("[project.optional-dependencies]")[1])
+    imported = {"pillow": "PIL", "pyyaml": "yaml", "cuda-python": "cuda", "onnxruntime-gpu": "onnxruntime"}
+    blocked = {imported.get(name, name) for name in names} - CORE
+    assert {"torch", "onnx", "onnxruntime", "PIL", "yaml", "pycocotools", "tensorrt"} <= blocked
+    code = WITHOUT.format(blocked=blocked) + (
+        "for verb in maskrt.VERBS:\n"
+        "    sys.argv = ['maskrt', verb, '--help']\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as out:\n"
+        "        try: maskrt.main()\n"
+        "        except SystemExit as end: assert not end.code, verb\n"
+        "    assert f'Usage: maskrt {verb}' in out.getvalue(), verb\n"
+        "print('all')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "all", done.stderr
+
+
+def test_opencv_that_is_not_there_is_told_as_on_a_jetson() -> None:
+    code = (
+        WITHOUT.format(blocked={"cv2"}) + "sys.argv = ['maskrt', 'infer', 'a.engine', 'b.png']; maskrt.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "maskrt infer: this needs OpenCV's Python package (cv2). On a Jetson it comes"
+    )
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_version() -> None:
     assert run("--version").stdout.strip() == maskrt.__version__
 
@@ -57,5 +104,5 @@ def test_a_missing_stage_is_told_with_its_extra() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert "needs the package 'lightning'" in done.stderr
-    assert "pip install 'maskrt[train]'" in done.stderr
+    assert f"Install it: {install('train')}" in done.stderr
     assert "Traceback" not in done.stderr

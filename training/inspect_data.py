@@ -4,53 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
-import training.data as data
-from runtime.cli import run, say, track
-from runtime.draw import draw
-from runtime.errors import ImageError
+from runtime.cli import run, say
 from runtime.files import write_text
-from runtime.html_page import html_page, jpeg_url
-from training.data.faults import Faults, Finding
-from training.data.problems import MalformedDataError, Problem
-from training.data.survey import Survey
-from training.plots import ground_truth
+from runtime.html_page import html_page
+
+if TYPE_CHECKING:
+    from training.data.faults import Finding
 
 TEMPLATE = Path(__file__).with_name("inspect_data.html")
-OVERLAY_SIDE_PX = 480
-
-
-def load_what_can_be(spec: str, **options: Any) -> tuple[data.Dataset, list[Problem]]:
-    """A data set without what is malformed in it, and that. Raises DataError where nothing is left."""
-    try:
-        return data.load_dataset(spec, **options), []
-    except MalformedDataError as error:
-        return data.load_dataset(spec, skip_bad=True, **options), error.problems
-
-
-def inspect(
-    dataset: data.Dataset, problems: list[Problem], overlays: int
-) -> tuple[Survey, Faults, list[dict[str, str]]]:
-    """One pass over a data set: counts, faults, and pictures of `overlays` of its images, evenly spread."""
-    survey, faults = Survey(dataset), Faults(problems)
-    shown = set(np.linspace(0, len(dataset) - 1, min(overlays, len(dataset))).astype(int).tolist())
-    pictures = []
-    for index in track(range(len(dataset)), f"Inspecting {dataset.name}"):
-        sample = dataset[index]
-        survey.add(sample)
-        faults.add(sample)
-        if index in shown:
-            try:
-                picture = jpeg_url(draw(sample.image(), ground_truth(sample, dataset)), OVERLAY_SIDE_PX)
-            except ImageError:
-                continue  # among the faults
-            title = f"{sample.source}: {len(sample.instances)} objects"
-            pictures.append({"data": dataset.name, "title": title, "image": picture})
-    return survey, faults, pictures
 
 
 def command(
@@ -72,6 +37,8 @@ def command(
 
     Example: maskrt inspect-data data/train --val data/val -o report.html
     """
+    from training.inspection import inspect, load_what_can_be  # what reads data is not needed for --help
+
     options: dict[str, Any] = {"class_name": class_name, "class_attribute": class_attribute, "format": format}
     given = [(data_spec, images)] + ([(val, val_images)] if val else [])
     loaded = [load_what_can_be(spec, images_dir=folder, **options) for spec, folder in given]

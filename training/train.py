@@ -6,22 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
-import training.data as data
 from runtime.cli import run
 from runtime.coco_metrics import KINDS
 from runtime.errors import MaskrtError
 from runtime.siblings import load_checkpoint
-from training.checkpoint import read_checkpoint
-from training.config import PRESETS, QAT
-from training.run import say, train
 from training.settings import assignments, parse
-
-
-def _names(dataset: data.Dataset) -> list[str]:
-    return [c.name for c in dataset.classes]
 
 
 def command(
@@ -67,6 +58,13 @@ def command(
 
     Every setting: docs/training.md. Example: maskrt train --data data/train --val data/val -o out/mine
     """
+    import torch  # and all that needs it: --help does not
+
+    import training.data as data
+    from training.checkpoint import read_checkpoint
+    from training.config import PRESETS, QAT
+    from training.run import say, train
+
     if preset not in PRESETS:
         raise MaskrtError(f"--preset {preset}: expected one of {', '.join(PRESETS)}.")
     if sum(map(bool, (start, backbone, qat))) > 1:
@@ -90,7 +88,8 @@ def command(
     for each in filter(None, (dataset, validation)):
         dropped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in each.dropped.items())
         left_out = f"; left out: {dropped}" if dropped else ""
-        say(f"{each.name}: {len(each)} images, classes {', '.join(_names(each))}{left_out}")
+        class_names = ", ".join(c.name for c in each.classes)
+        say(f"{each.name}: {len(each)} images, classes {class_names}{left_out}")
     done = train(
         dataset,
         validation,

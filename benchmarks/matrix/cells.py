@@ -18,15 +18,15 @@ import onnx
 
 from benchmarks.matrix.models import Size
 from calibration.candidate import build, read_model, share_in_int8, sign
+from calibration.flavours import CPU
 from calibration.images import find, readable
 from calibration.layers import Graph
-from calibration.placement import CPU
 from calibration.plan import Plan
 from calibration.ranges import measured
 from calibration.scales import Key
 from export.engine.prepare import prepare
+from export.onnx_model import export_onnx, save_onnx
 from export.reference import open_reference
-from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime.errors import ExportError
 from runtime.ort_session import OrtSession

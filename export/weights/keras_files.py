@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from runtime.errors import CheckpointError, MissingDependencyError
+from runtime.packages import install
 
 
 def read_keras(path: Path) -> dict[str, Any]:
@@ -23,7 +24,7 @@ def read_keras(path: Path) -> dict[str, Any]:
     except ImportError as error:
         raise MissingDependencyError(
             f"reading {path} needs the package 'h5py', which is not installed here. "
-            "Install it: pip install 'maskrt[keras]'"
+            f"Install it: {install('keras')}"
         ) from error
     arrays: dict[str, Any] = {}
 

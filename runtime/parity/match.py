@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import MissingDependencyError
 from runtime.instances import MaskCrop
+from runtime.packages import install
 from runtime.parity.boundary import boundary_distance_px, on_one_plane
 from runtime.parity.tolerances import MATCH_IOU
 from runtime.results import Result
@@ -60,7 +61,7 @@ def match(reference: Result, candidate: Result) -> Matching:
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
         raise MissingDependencyError(
-            "matching instances needs scipy. Install it: pip install 'maskrt[cpu]'"
+            f"matching instances needs scipy. Install it: {install('cpu')}"
         ) from error
     overlap = box_iou(reference.boxes, candidate.boxes)
     overlap[reference.labels[:, None] != candidate.labels[None]] = 0

@@ -210,8 +210,8 @@ def test_a_cache_of_another_model_is_refused(
 def test_the_cache_gives_the_same_scales_as_the_ranges(calibrated: Path, random_onnx: Path) -> None:
     from calibration.cache import read_cache
     from calibration.candidate import build, read_model
+    from calibration.flavours import TENSORRT
     from calibration.layers import Graph
-    from calibration.placement import TENSORRT
     from calibration.scales import Scales
 
     model, _ = read_model(random_onnx, "fp32")

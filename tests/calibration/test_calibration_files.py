@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from calibration.cache import read_cache, write_cache
+from calibration.flavours import CPU, TENSORRT
 from calibration.layers import Graph
-from calibration.placement import CPU, TENSORRT
 from calibration.plan import Plan
 from calibration.scales import Key, Scales, TensorScale
 from runtime.errors import CalibrationError

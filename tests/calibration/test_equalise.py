@@ -9,9 +9,9 @@ import pytest
 from onnx import ModelProto, numpy_helper
 
 from calibration.equalise import adopt, equalise_layers, joints
+from calibration.flavours import TENSORRT
 from calibration.layers import Graph
 from calibration.options import check_equalise
-from calibration.placement import TENSORRT
 from runtime.errors import CalibrationError
 from tests.calibration.graphs import parse, quantised, run
 

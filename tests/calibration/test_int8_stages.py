@@ -10,9 +10,9 @@ import pytest
 
 from calibration.candidate import build, read_model, sign
 from calibration.collect import measure
+from calibration.flavours import CPU, TENSORRT
 from calibration.images import CalibrationImage
 from calibration.layers import Graph
-from calibration.placement import CPU, TENSORRT
 from calibration.plan import Plan
 from calibration.scales import Key
 from export.stages import show_stages

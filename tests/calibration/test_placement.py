@@ -14,8 +14,9 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
+from calibration.flavours import CPU, TENSORRT
 from calibration.layers import Graph
-from calibration.placement import CPU, TENSORRT, place
+from calibration.placement import place
 from calibration.qdq import quantise
 from runtime.errors import ModelError
 from runtime.ort_session import load_onnx

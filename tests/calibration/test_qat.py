@@ -17,10 +17,11 @@ from onnx import numpy_helper
 
 from calibration import calibrate
 from calibration.candidate import build, put_contract, read_model
+from calibration.flavours import TENSORRT
 from calibration.gate import Verdict
 from calibration.layers import Graph
 from calibration.learned import learned_ranges, tensor_at
-from calibration.placement import TENSORRT, place
+from calibration.placement import place
 from calibration.plan import Plan
 from calibration.qdq import quantise_weight
 from export.stages import cut_into_parts

@@ -13,16 +13,16 @@ import pytest
 from onnx import ModelProto
 
 from calibration.candidate import build as quantise
+from calibration.flavours import TENSORRT
 from calibration.layers import Graph
-from calibration.placement import TENSORRT
 from calibration.plan import Plan
 from export.engine.prepare import custom_nodes, prepare
 from export.engine.rewrite import say_for_8_6
 from export.engine.small import LONG_SIDE_PX, PROPOSALS
 from export.engine.supported import refusals
+from export.onnx_model import export_onnx, for_small_devices
 from export.operators import DOMAIN, attach_bodies
 from export.overflow import half_contract
-from export.to_onnx import export_onnx, for_small_devices
 from export.weights import load_checkpoint
 from runtime.contract import INPUT_NAMES
 from runtime.errors import ExportError

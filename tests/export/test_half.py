@@ -16,9 +16,9 @@ from onnx import TensorProto
 from calibration.restore import HALF_UNITS
 from export.graphs.half import HALF_MAX, LIMIT, to_half, units
 from export.graphs.mask_rcnn import MaskRcnnGraph
+from export.onnx_model import export_onnx, save_onnx
 from export.overflow import half_contract, scan
 from export.stages import read_with_stages
-from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime.contract import INPUT_NAMES
 from runtime.ort_session import OrtSession

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from export import to_onnx
+from export.onnx_model import export_onnx, save_onnx
 from export.operators import DOMAIN, PLUGIN_ATTRIBUTES
 from export.reference import open_reference
-from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime.contract import METADATA_KEY, OUTPUTS
 from runtime.ort_session import OrtSession

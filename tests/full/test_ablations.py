@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.onnx_model import export_onnx, save_onnx
 from export.reference import open_reference
-from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime.ort_session import OrtSession
 from runtime.parity.compare import compare

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.to_onnx import export_onnx, save_onnx
+from export.onnx_model import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime import evaluate
 from runtime.ort_session import OrtSession

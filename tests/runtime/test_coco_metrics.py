@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from runtime.coco_metrics import STATISTICS, coco_metrics
 from runtime.errors import MissingDependencyError
+from runtime.packages import install
 
 HEIGHT, WIDTH = 240, 320
 Rows = list[dict[str, Any]]
@@ -144,4 +145,4 @@ def test_names_the_package_it_needs(truth: dict[str, Any], monkeypatch: pytest.M
     with pytest.raises(MissingDependencyError) as caught:
         coco_metrics(truth, [])
 
-    assert str(caught.value) == "COCO metrics need pycocotools. Install it: pip install 'maskrt[cpu]'"
+    assert str(caught.value) == f"COCO metrics need pycocotools. Install it: {install('cpu')}"

@@ -12,6 +12,7 @@ from onnx import helper
 
 from runtime.contract import FORMAT_VERSION, Contract
 from runtime.errors import ContractError, MaskrtError, MissingDependencyError, ModelError
+from runtime.packages import install
 from runtime.session import Session, open_session
 
 Make = Callable[..., Contract]
@@ -158,7 +159,7 @@ def test_says_what_cuda_needs(tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch) 
     said = message(tiny_onnx, MissingDependencyError, device="cuda")
 
     assert "CUDAExecutionProvider" in said
-    assert "pip install 'maskrt[gpu]'" in said
+    assert install("gpu") in said
 
 
 def test_an_older_contract_in_a_file_is_refused_by_the_command(

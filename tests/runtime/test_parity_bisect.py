@@ -20,6 +20,7 @@ from calibration.equalise import equalise_layers
 from calibration.layers import Graph
 from calibration.plan import Plan
 from calibration.restore import reduced_units, return_to_float32
+from runtime.packages import install
 from runtime.parity.command import main
 from runtime.sinks import write_png
 from tests.calibration.graphs import quantised, run
@@ -255,5 +256,5 @@ def test_without_onnx_it_says_what_to_install(without: Run) -> None:
     assert ended.code == 2
     assert ended.err.strip() == (
         "maskrt parity bisect: bisecting a model needs the package 'onnx', which is not installed here. "
-        "Install it: pip install 'maskrt[calibrate]'"
+        f"Install it: {install('calibrate')}"
     )

@@ -18,7 +18,7 @@ NOT_NEEDED = ("torch", "torchvision", "lightning", "onnx", "onnxscript", "openvi
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with `maskrt[cpu]` in it, at the versions of requirements.txt."""
+    """A virtual environment with `.[cpu]` in it, at the versions of requirements.txt."""
     folder = tmp_path_factory.mktemp("alone") / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=WAIT_S)
     install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
@@ -83,5 +83,5 @@ def test_what_needs_more_says_what(
     done = run(environment, folder, *arguments)
 
     assert done.returncode == 2
-    assert f"pip install 'maskrt[{extra}" in done.stderr, done.stderr
+    assert f"pip install '.[{extra}" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr

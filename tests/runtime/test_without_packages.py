@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from runtime.packages import install
+
 Run = Callable[..., Any]
 TRAINING = {"torch", "torchvision", "lightning"}
 OPTIONAL = TRAINING | {
@@ -89,7 +91,7 @@ def test_a_checkpoint_needs_torch(without: Run, checkpoint: Path, picture_file: 
 
     said = one_line(ended, "maskrt infer")
     assert said.startswith(f"running the checkpoint {checkpoint} needs the package 'torch'")
-    assert said.endswith("Install it: pip install 'maskrt[export]'")
+    assert said.endswith(f"Install it: {install('export')}")
 
 
 def test_a_checkpoint_runs_without_what_only_export_needs(
@@ -110,14 +112,14 @@ def test_an_onnx_file_needs_onnxruntime(
 
     said = one_line(ended, "maskrt infer")
     assert said.startswith(f"{tiny_onnx}: running an ONNX file needs onnxruntime")
-    assert "pip install 'maskrt[cpu]'" in said
+    assert install("cpu") in said
 
 
 def test_parity_needs_scipy(without: Run, tiny_onnx: Path, picture_file: Path) -> None:
     ended = without({"scipy"}, "runtime.parity.command", tiny_onnx, tiny_onnx, picture_file)
 
     said = one_line(ended, "maskrt parity")
-    assert said == "matching instances needs scipy. Install it: pip install 'maskrt[cpu]'"
+    assert said == f"matching instances needs scipy. Install it: {install('cpu')}"
 
 
 def test_evaluation_needs_the_training_stage_s_readers(without: Run, tiny_onnx: Path) -> None:
@@ -125,4 +127,4 @@ def test_evaluation_needs_the_training_stage_s_readers(without: Run, tiny_onnx: 
 
     said = one_line(ended, "maskrt evaluate")
     assert "needs" in said
-    assert "pip install 'maskrt[" in said
+    assert install("cpu") in said

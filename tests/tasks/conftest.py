@@ -17,7 +17,7 @@ SMALL = {"num_classes": 5, "min_size_px": 192, "max_size_px": 256, "fpn_channels
 @pytest.fixture(scope="session")
 def faster_rcnn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Faster R-CNN on R18-FPN: its checkpoint, and the file exported from it for any size."""
-    from export.to_onnx import export_onnx, save_onnx
+    from export.onnx_model import export_onnx, save_onnx
     from export.weights import load_checkpoint
 
     folder = tmp_path_factory.mktemp("faster_rcnn")
@@ -32,7 +32,7 @@ def faster_rcnn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def keypoint_rcnn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Keypoint R-CNN on R18-FPN: its checkpoint, and the file exported from it for any size."""
-    from export.to_onnx import export_onnx, save_onnx
+    from export.onnx_model import export_onnx, save_onnx
     from export.weights import load_checkpoint
 
     folder = tmp_path_factory.mktemp("keypoint_rcnn")

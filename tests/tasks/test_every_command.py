@@ -16,14 +16,15 @@ import onnx
 import pytest
 from google.protobuf import json_format, text_format
 
+from calibration.flavours import CPU, FLAVOURS, TENSORRT
 from calibration.layers import OUTPUTS, Graph
 from calibration.learned import learned_ranges
-from calibration.placement import CPU, FLAVOURS, TENSORRT, place
+from calibration.placement import place
 from calibration.plan import FLOAT, INT8, Plan
 from export.engine.prepare import prepare
 from export.engine.supported import refusals
+from export.onnx_model import export_onnx, save_onnx
 from export.overflow import half_contract
-from export.to_onnx import export_onnx, save_onnx
 from export.weights import load_checkpoint
 from runtime import serve_triton
 from runtime.parity.tolerances import FP32

@@ -16,8 +16,8 @@ import pytest
 from runtime.errors import ImageError
 from training.data import Dataset, Sample
 from training.data.survey import octaves, spread
-from training.inspect_data import inspect as inspect_dataset
 from training.inspect_data import main
+from training.inspection import inspect as inspect_dataset
 
 Document = dict[str, Any]
 

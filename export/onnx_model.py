@@ -1,0 +1,123 @@
+"""The inference graph of a checkpoint as an ONNX model, with weights, operators and contract inside."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from export.engine.small import PROPOSALS, small_sides
+from export.graphs.half import to_half
+from export.graphs.mask_rcnn import MaskRcnnGraph
+from export.naming import number_by_operator
+from export.operators import OPSET, TRANSLATIONS, attach_bodies
+from export.stages import hide_stages
+from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
+from runtime.errors import ExportError
+from runtime.files import atomic_path
+from runtime.stages import PREFIX, stages_of
+from training.checkpoint import CANVAS_STRIDE, Checkpoint
+
+# Of the example input under dynamic shapes: sides that coincide with nothing else in the network, so that
+# the exporter cannot take one for a constant.
+EXAMPLE_BATCH, EXAMPLE_HEIGHT_PX, EXAMPLE_WIDTH_PX = 2, 10 * CANVAS_STRIDE, 14 * CANVAS_STRIDE
+
+
+def export_onnx(checkpoint: Checkpoint, contract: Contract) -> onnx.ModelProto:
+    """The checkpoint's inference graph under the contract's shapes, with weights, bodies and contract inside.
+
+    Its precision too is the contract's; under "fp16" the units named in precision_details stay float32.
+    Raises ExportError where the finished file does not pass ONNX's checker.
+    """
+    graph = MaskRcnnGraph(checkpoint.build(), detections=contract.detections).eval()
+    if contract.precision == "fp16":
+        to_half(graph, contract.precision_details["float32_units"])
+    canvas = contract.canvas
+    batch = contract.batch or EXAMPLE_BATCH
+    height, width = canvas.height_px or EXAMPLE_HEIGHT_PX, canvas.width_px or EXAMPLE_WIDTH_PX
+    images = torch.zeros((batch, height, width, 3), dtype=getattr(torch, canvas.dtype))
+    image_sizes = torch.tensor([[height, width]] * batch, dtype=torch.float32)
+    with _silence():
+        program = torch.onnx.export(
+            graph,
+            (images, image_sizes),
+            input_names=list(INPUT_NAMES),
+            output_names=[*contract.output_names, *(PREFIX + stage for stage in stages_of(contract))],
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+            custom_translation_table=TRANSLATIONS,
+            dynamic_shapes=_dynamic_shapes(contract),
+        )
+    assert program is not None
+    model = program.model_proto
+    hide_stages(model)
+    number_by_operator(model)
+    attach_bodies(model)
+    model.producer_name, model.producer_version = "maskrt", contract.toolkit_version
+    _forget_the_exporter(model)
+    model.metadata_props.add(key=METADATA_KEY, value=contract.to_json())
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"the exported graph is not valid ONNX: {error}") from error
+    return model
+
+
+def save_onnx(model: onnx.ModelProto, path: Path) -> None:
+    """Write the model atomically, as one file."""
+    with atomic_path(path) as temporary:
+        onnx.save_model(model, temporary)
+
+
+def _dynamic_shapes(contract: Contract) -> dict[str, Any] | None:
+    dim = torch.export.Dim
+    batch = {} if contract.batch else {0: dim("batch", min=1, max=256)}
+    # Sides are multiples of the stride by construction: said as a factor, the FPN's sums are provably alike.
+    sides = {
+        axis: CANVAS_STRIDE * dim(name, min=1, max=1024)
+        for axis, name, fixed in (
+            (1, "height_over_stride", contract.canvas.height_px),
+            (2, "width_over_stride", contract.canvas.width_px),
+        )
+        if fixed is None
+    }
+    return {"images": batch | sides, "image_sizes": batch} if batch or sides else None
+
+
+def _forget_the_exporter(model: onnx.ModelProto) -> None:
+    """Drop what the exporter noted of this machine (source paths, stack traces) on nodes and values."""
+    for holder in [*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info]:
+        del holder.metadata_props[:]
+        holder.doc_string = ""
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _silence() -> Any:
+    """Keep the exporter's progress and advice to its own developers off the user's terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def for_small_devices(checkpoint: Checkpoint) -> Checkpoint:
+    """The same weights with smaller pictures and fewer proposals (export/engine/small.py)."""
+    config = checkpoint.config
+    short, long = small_sides(config.min_size_px, config.max_size_px)
+    proposals = min(config.rpn_post_nms_test, PROPOSALS)
+    smaller = {"min_size_px": short, "max_size_px": long, "rpn_post_nms_test": proposals}
+    return checkpoint.with_settings(smaller, "--jetson")

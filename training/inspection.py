@@ -1,0 +1,48 @@
+"""One pass over annotated data: counts, faults and pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import training.data as data
+from runtime.cli import track
+from runtime.draw import draw
+from runtime.errors import ImageError
+from runtime.html_page import jpeg_url
+from training.data.faults import Faults
+from training.data.problems import MalformedDataError, Problem
+from training.data.survey import Survey
+from training.plots import ground_truth
+
+OVERLAY_SIDE_PX = 480
+
+
+def load_what_can_be(spec: str, **options: Any) -> tuple[data.Dataset, list[Problem]]:
+    """A data set without what is malformed in it, and that. Raises DataError where nothing is left."""
+    try:
+        return data.load_dataset(spec, **options), []
+    except MalformedDataError as error:
+        return data.load_dataset(spec, skip_bad=True, **options), error.problems
+
+
+def inspect(
+    dataset: data.Dataset, problems: list[Problem], overlays: int
+) -> tuple[Survey, Faults, list[dict[str, str]]]:
+    """One pass over a data set: counts, faults, and pictures of `overlays` of its images, evenly spread."""
+    survey, faults = Survey(dataset), Faults(problems)
+    shown = set(np.linspace(0, len(dataset) - 1, min(overlays, len(dataset))).astype(int).tolist())
+    pictures = []
+    for index in track(range(len(dataset)), f"Inspecting {dataset.name}"):
+        sample = dataset[index]
+        survey.add(sample)
+        faults.add(sample)
+        if index in shown:
+            try:
+                picture = jpeg_url(draw(sample.image(), ground_truth(sample, dataset)), OVERLAY_SIDE_PX)
+            except ImageError:
+                continue  # among the faults
+            title = f"{sample.source}: {len(sample.instances)} objects"
+            pictures.append({"data": dataset.name, "title": title, "image": picture})
+    return survey, faults, pictures
