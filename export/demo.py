@@ -17,7 +17,7 @@ import typer
 
 from runtime.cli import run, say
 from runtime.errors import MaskrtError
-from runtime.sinks import write_png
+from runtime.files import write_png
 from runtime.sources import read_image
 
 # The pictures are 256×320; at 192×240 a step takes half as long and the objects are still large enough.

@@ -66,6 +66,10 @@ class AccuracyError(MaskrtError):
     exit_code = EXIT_FAILED_CHECK
 
 
+class OptionError(MaskrtError, ValueError):
+    """An argument of a command or a call that is outside what it may be."""
+
+
 class MissingDependencyError(MaskrtError):
     """A stage needs a package that this installation lacks."""
 

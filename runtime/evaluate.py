@@ -26,7 +26,7 @@ def evaluate(predictor: Predictor, dataset: Any) -> dict[str, float]:
     rows: list[dict[str, Any]] = []
     for index in track(range(len(dataset)), "Evaluating"):
         sample = dataset[index]
-        rows += predictor(sample.image())[0].to_coco(sample.image_id)
+        rows += predictor(sample.image(), min_score=0)[0].to_coco(sample.image_id)
     return coco_metrics(dataset.to_coco(), rows, predictor.session.contract.task)
 
 

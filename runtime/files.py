@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from runtime.errors import MaskrtError
 
 
@@ -115,3 +119,22 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write text to `path` atomically, as UTF-8."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_png(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
+    """Write an image, (H, W, 3) RGB or (H, W) grey, atomically, in the format its suffix names.
+
+    Raises MaskrtError for a suffix that OpenCV has no format for.
+    """
+    suffix = Path(path).suffix
+    try:
+        done, data = cv2.imencode(suffix, image[:, :, ::-1] if image.ndim == 3 else image)
+    except cv2.error:
+        done = False
+    if not done:
+        raise MaskrtError(
+            f"{path}: OpenCV writes no {image.shape} image as {suffix or 'a file without a suffix'!r}. "
+            "Name it .png or .jpg."
+        )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())

@@ -24,12 +24,14 @@ from typing import Annotated
 import typer
 
 from runtime.cli import MaxMegapixels, MinScore, between, run, say, track
-from runtime.draw import draw, splash
+from runtime.draw import Style
 from runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
 from runtime.files import claimed_folder
 from runtime.frames import Inferred, Source
 from runtime.inputs import open_inputs
+from runtime.keep import DEFAULT_SCORE, Keep
 from runtime.outputs import check_apart, check_video, end_sinks, open_sinks
+from runtime.overlay import Overlay, paint_splash
 from runtime.pipeline import Painter, Pipeline
 from runtime.ray_pipeline import RayOptions, RayPipeline
 from runtime.session import check_masks, open_session
@@ -61,8 +63,21 @@ def command(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the results, or a video file")
     ] = Path("out/infer"),
-    min_score: MinScore = 0.5,
+    min_score: MinScore = DEFAULT_SCORE,
+    classes: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Keep these classes alone, in all that is written")
+    ] = None,
     overlays: Annotated[bool, typer.Option(help="Draw an overlay per image or video")] = True,
+    color_by: Annotated[
+        str, typer.Option(help="Overlays: class, instance, or auto: by instance where there is one class")
+    ] = "auto",
+    labels: Annotated[bool, typer.Option(help="Overlays: write class and score")] = True,
+    boxes: Annotated[
+        bool | None, typer.Option("--boxes/--no-boxes", help="Overlays: default, where there are no masks")
+    ] = None,
+    alpha: Annotated[
+        float, typer.Option(callback=between(0, 1), help="Overlays: how opaque the masks are")
+    ] = Style.alpha,
     splashes: Annotated[bool, typer.Option("--splash", help="Objects in colour on grey")] = False,
     masks: Annotated[bool, typer.Option("--masks", help="A PNG per mask")] = False,
     contours: Annotated[bool, typer.Option("--contours", help="Outlines, in contours.jsonl")] = False,
@@ -92,24 +107,28 @@ def command(
     """
     if workers and not ray:
         raise MaskrtError("--workers: of a cluster, which --ray names. For this machine: --ray local")
+    style = Style(color_by, labels, boxes, alpha)
     sources = open_inputs(inputs, max_pixels=int(max_megapixels * 1e6))
-    painters: dict[str, Painter] = {"overlays": draw} if overlays else {}
-    painters |= {"splash": splash} if splashes else {}
+    painters: dict[str, Painter] = {"overlays": Overlay(style)} if overlays else {}
+    painters |= {"splash": paint_splash} if splashes else {}
     video = output if is_video(str(output)) else None
     if video:
         check_video(video, sources, [*painters])
     folder = output.with_suffix("") if video else output
     folders = [folder / kind for kind in (*painters, *(["masks"] if masks else []))]
     check_apart(sources, [*folders, *([video] if video else [])])
+    keep = Keep(min_score, tuple(name.strip() for name in classes.split(",")) if classes else None)
     needs_masks = masks or contours or splashes
     session = None if ray else open_session(model, device=device, backend=backend, threads=threads)
-    if session is not None and needs_masks:
-        check_masks(session.contract, str(model))
+    if session is not None:
+        keep.check(session.contract.classes)
+        if needs_masks:
+            check_masks(session.contract, str(model))
     with claimed_folder(folder), closing(Stopwatch(profile)) as stopwatch:
         pipeline: Pipeline | RayPipeline
         if session is None:
             options = RayOptions(
-                str(ray), workers, threads or 1, device, backend, batch, min_score, needs_masks, painters
+                str(ray), workers, threads or 1, device, backend, batch, keep, needs_masks, painters
             )
             pipeline = RayPipeline(model, options, stopwatch)
         else:
@@ -117,7 +136,7 @@ def command(
                 session,
                 batch=batch,
                 batch_wait_ms=batch_wait_ms,
-                min_score=min_score,
+                keep=keep,
                 painters=painters,
                 stopwatch=stopwatch,
             )

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from runtime.cli import say
 from runtime.errors import MaskrtError
-from runtime.files import PendingFile
+from runtime.files import PendingFile, write_png
 from runtime.frames import Inferred
 from runtime.layout import Layout
-from runtime.sinks import write_png
 
 # By suffix: what every OpenCV can write, and counts the frames of.
 CODECS = {**dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv"), "mp4v"), ".avi": "MJPG"}

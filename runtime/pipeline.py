@@ -19,6 +19,7 @@ from runtime.ahead import Ahead, Crew
 from runtime.batching import Batcher
 from runtime.errors import ModelError
 from runtime.frames import Frame, Inferred, Skipped, Source
+from runtime.keep import LIKELY, Keep
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, canvas_size, preprocess
 from runtime.protocol import Outputs, Session
@@ -28,7 +29,7 @@ from runtime.stopwatch import Stopwatch
 DEPTH = 2  # batches between two stages: one being made while one waits
 DECODERS = min(4, os.cpu_count() or 1)  # threads; OpenCV decodes without holding Python's lock
 
-Painter = Callable[[NDArray[np.uint8], Result], NDArray[np.uint8]]
+Painter = Callable[[Frame, Result], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Pipeline:
         *,
         batch: int | None = None,
         batch_wait_ms: float = 50.0,
-        min_score: float = 0.0,
+        keep: Keep = LIKELY,
         painters: dict[str, Painter] | None = None,
         stopwatch: Stopwatch | None = None,
     ) -> None:
@@ -62,7 +63,7 @@ class Pipeline:
         """
         self._session, self._contract = session, session.contract
         self._size = batch_size(session, batch)
-        self._wait_s, self._min_score = batch_wait_ms / 1e3, min_score
+        self._wait_s, self._keep = batch_wait_ms / 1e3, keep
         self._painters = painters or {}
         self.stopwatch = stopwatch or Stopwatch()
         self.dropped = 0  # frames of live streams that came while all stages were busy
@@ -170,7 +171,7 @@ class Pipeline:
         assert work.batch is not None
         assert work.outputs is not None
         with self.stopwatch.measure("postprocess", len(work.frames)):
-            results = postprocess(work.outputs, work.batch, self._contract, min_score=self._min_score)
+            results = postprocess(work.outputs, work.batch, self._contract, keep=self._keep)
         return results[: len(work.frames)]
 
     def _draw(self, results: Ahead[Inferred | Skipped]) -> Generator[Inferred | Skipped, None, None]:
@@ -178,7 +179,7 @@ class Pipeline:
             if isinstance(item, Inferred):
                 with self.stopwatch.measure("draw"):
                     pictures = {
-                        kind: paint(item.frame.image, item.result) for kind, paint in self._painters.items()
+                        kind: paint(item.frame, item.result) for kind, paint in self._painters.items()
                     }
                 item = replace(item, pictures=pictures)
             yield item

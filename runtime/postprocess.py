@@ -9,65 +9,70 @@ from numpy.typing import NDArray
 from runtime.contract import Contract
 from runtime.errors import ModelError
 from runtime.instances import MaskCrop
+from runtime.keep import EVERYTHING, Keep
 from runtime.preprocess import Batch
 from runtime.protocol import Outputs
 from runtime.results import Result
 
 
 def postprocess(
-    outputs: Outputs, batch: Batch, contract: Contract, *, min_score: float = 0.0
+    outputs: Outputs, batch: Batch, contract: Contract, *, keep: Keep = EVERYTHING
 ) -> list[Result]:
-    """One Result per image of the batch, with the detections whose score is above `min_score`."""
+    """One Result per image of the batch, with the detections that are to be kept."""
     results = []
     for row, (height, width) in enumerate(batch.original_sizes):
         count = int(outputs.num_detections[row])
-        keep = np.flatnonzero(outputs.scores[row, :count] > min_score)
+        _check_labels(outputs.labels[row, :count], contract)
+        kept = keep.rows(outputs.scores[row, :count], outputs.labels[row, :count], contract.classes)
         # torchvision's resize_boxes: a ratio a side, in float32
         ratio = np.array([height, width], np.float32) / batch.image_sizes[row]
-        boxes = outputs.boxes[row, keep] * ratio[[1, 0, 1, 0]]
-        if len(keep) and not 0 <= outputs.labels[row, keep].max() < len(contract.classes):
-            raise ModelError(
-                f"output 'labels' holds {outputs.labels[row, keep].max()}, but the model names only "
-                f"{len(contract.classes)} classes. Export it again with all names: maskrt export CHECKPOINT "
-                "--classes NAME,NAME,…"
-            )
+        boxes = outputs.boxes[row, kept] * ratio[[1, 0, 1, 0]]
         results.append(
             Result(
                 height_px=height,
                 width_px=width,
                 boxes=boxes,
-                scores=outputs.scores[row, keep],
-                labels=outputs.labels[row, keep],
+                scores=outputs.scores[row, kept],
+                labels=outputs.labels[row, kept],
                 classes=contract.classes,
-                crops=_paste_all(outputs.masks, row, keep, boxes, (height, width), contract.mask_threshold),
+                crops=_paste_all(outputs.masks, row, kept, boxes, (height, width), contract.mask_threshold),
                 skeleton=contract.keypoints.skeleton if contract.keypoints else (),
-                keypoints=_scaled(outputs.keypoints, row, keep, ratio),
+                keypoints=_scaled(outputs.keypoints, row, kept, ratio),
             )
         )
     return results
 
 
+def _check_labels(labels: NDArray[np.int32], contract: Contract) -> None:
+    wrong = labels[(labels < 0) | (labels >= len(contract.classes))]
+    if len(wrong):
+        raise ModelError(
+            f"output 'labels' holds {wrong[0]}, but the model names only {len(contract.classes)} classes. "
+            "Export it again with all names: maskrt export CHECKPOINT --classes NAME,NAME,…"
+        )
+
+
 def _paste_all(
     masks: NDArray[np.float32] | None,
     row: int,
-    keep: NDArray[np.intp],
+    kept: NDArray[np.intp],
     boxes: NDArray[np.float32],
     size: tuple[int, int],
     threshold: float | None,
 ) -> tuple[MaskCrop, ...] | None:
     if masks is None or threshold is None:
         return None
-    pairs = zip(masks[row, keep], boxes, strict=True)
+    pairs = zip(masks[row, kept], boxes, strict=True)
     return tuple(paste_mask(mask, box, *size, threshold) for mask, box in pairs)
 
 
 def _scaled(
-    keypoints: NDArray[np.float32] | None, row: int, keep: NDArray[np.intp], ratio: NDArray[np.float32]
+    keypoints: NDArray[np.float32] | None, row: int, kept: NDArray[np.intp], ratio: NDArray[np.float32]
 ) -> NDArray[np.float32] | None:
     """As torchvision's resize_keypoints."""
     if keypoints is None:
         return None
-    return keypoints[row, keep] * np.array([ratio[1], ratio[0], 1], np.float32)
+    return keypoints[row, kept] * np.array([ratio[1], ratio[0], 1], np.float32)
 
 
 def paste_mask(

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.batching import Batcher
+from runtime.keep import DEFAULT_SCORE, Keep
+from runtime.pictures import Picture, as_image, is_picture
 from runtime.pipeline import batch_size, filled
 from runtime.postprocess import postprocess
 from runtime.preprocess import canvas_size, check_image, preprocess
 from runtime.results import Result
 from runtime.session import Session, open_session
-from runtime.sources import read_image
 
-Image = NDArray[np.uint8] | str | os.PathLike[str]
+CLASSES_NAMED = 5  # in a model's repr
 
 
 class Predictor:
@@ -34,35 +35,59 @@ class Predictor:
         self.session = session
         self._size = batch_size(session, batch)
 
-    def __call__(self, images: Image | Sequence[Image], *, min_score: float = 0.0) -> list[Result]:
+    @property
+    def classes(self) -> list[str]:
+        """Names of what the model finds, by label."""
+        return self.session.contract.class_names
+
+    def __repr__(self) -> str:
+        contract = self.session.contract
+        height, width = contract.canvas.height_px, contract.canvas.width_px
+        size = f"{height}x{width} px" if height else "any size"
+        more = ", …" if len(self.classes) > CLASSES_NAMED else ""
+        return (
+            f"<maskrt model {self.session.name}: {contract.family} in {contract.precision}, {size}, "
+            f"{len(self.classes)} classes: {', '.join(self.classes[:CLASSES_NAMED])}{more}>"
+        )
+
+    def __call__(
+        self,
+        images: Picture | Sequence[Picture],
+        *,
+        min_score: float = DEFAULT_SCORE,
+        classes: str | Sequence[str] | None = None,
+    ) -> list[Result]:
         """A Result for each image, with the detections above min_score, whatever their sizes.
 
-        images: one, or a sequence of them; each a (H, W, 3) uint8 RGB array, or a file's name. Images of one
-        canvas size share a call, so each result is that of the image alone. A model of fixed batch size is
-        filled up with an image it has. Raises ImageError for what is no image.
+        images: one picture, or a sequence of them: file names, bytes of encoded images, uint8 arrays (RGB,
+        RGBA, grey), PIL images (runtime.pictures.as_image). Images of one canvas size share a call, so each
+        result is that of the image alone. A model of fixed batch size is filled up with an image it has.
+        min_score: from 0 to 1; 0 for all that the model gives. classes: names of those to keep; default all.
+        Raises ImageError for what is no image, OptionError for a score or a class that cannot be.
         """
-        listed = [images] if isinstance(images, (np.ndarray, str, os.PathLike)) else images
+        listed = [images] if is_picture(images) else cast(Sequence[Picture], images)
+        names = (classes,) if isinstance(classes, str) else classes
+        keep = Keep(min_score, None if names is None else tuple(names))
+        keep.check(self.session.contract.classes)
         batcher: Batcher[tuple[int, NDArray[np.uint8]]] = Batcher(self._size)
         results: dict[int, Result] = {}
-        for number, image in enumerate(listed):
-            pixels = image if isinstance(image, np.ndarray) else read_image(image)
+        for number, picture in enumerate(listed):
+            pixels = as_image(picture)
             height, width = check_image(pixels)
             canvas = canvas_size(height, width, self.session.contract.canvas)
-            results |= self._infer(batcher.add(canvas, (number, pixels)), min_score)
+            results |= self._infer(batcher.add(canvas, (number, pixels)), keep)
         while group := batcher.oldest():
-            results |= self._infer(group, min_score)
+            results |= self._infer(group, keep)
         return [results[number] for number in sorted(results)]
 
-    def _infer(
-        self, group: list[tuple[int, NDArray[np.uint8]]] | None, min_score: float
-    ) -> dict[int, Result]:
+    def _infer(self, group: list[tuple[int, NDArray[np.uint8]]] | None, keep: Keep) -> dict[int, Result]:
         if not group:
             return {}
         contract = self.session.contract
         images = [image for _, image in group]
         batch = preprocess(filled(images, contract.batch), contract.canvas)
         outputs = self.session.infer(batch.images, batch.image_sizes)
-        results = postprocess(outputs, batch, contract, min_score=min_score)
+        results = postprocess(outputs, batch, contract, keep=keep)
         return {
             number: replace(result, image=image)
             for (number, image), result in zip(group, results, strict=False)

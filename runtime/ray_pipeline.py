@@ -23,6 +23,7 @@ import numpy as np
 
 from runtime.errors import MaskrtError, MissingDependencyError
 from runtime.frames import Inferred, Skipped, Source
+from runtime.keep import LIKELY, Keep
 from runtime.packages import install
 from runtime.pipeline import Painter, Pipeline
 from runtime.session import check_masks, open_session
@@ -47,7 +48,7 @@ class RayOptions:
     device: str = "cpu"
     backend: str = "onnxruntime"
     batch: int | None = None
-    min_score: float = 0.0
+    keep: Keep = LIKELY
     needs_masks: bool = False
     painters: dict[str, Painter] = field(default_factory=dict)
 
@@ -72,6 +73,7 @@ class Worker:
                 self._session = open_session(
                     name, device=options.device, backend=options.backend, threads=options.threads
                 )
+                options.keep.check(self._session.contract.classes)
                 if options.needs_masks:
                     check_masks(self._session.contract, name)
             except MaskrtError as error:
@@ -89,7 +91,7 @@ class Worker:
         pipeline = Pipeline(
             self._session,
             batch=self._options.batch,
-            min_score=self._options.min_score,
+            keep=self._options.keep,
             painters=self._options.painters,
         )
         sources = [pickle.loads(source) for source in portion["source"]]

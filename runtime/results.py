@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import Category
-from runtime.draw import draw
+from runtime.draw import Style, draw
+from runtime.errors import MissingDependencyError
+from runtime.files import write_png, write_text
 from runtime.instances import Instances, crop_mask
 from runtime.rle import encode_crop
 
@@ -17,11 +22,52 @@ from runtime.rle import encode_crop
 class Result(Instances):
     """Detections of one image (the fields are those of `Instances`), and what users make of them."""
 
-    def plot(self) -> NDArray[np.uint8]:
-        """The picture with masks, contours and labels drawn in: (H, W, 3) uint8, RGB, a new array."""
+    def plot(
+        self,
+        *,
+        color_by: str = "auto",
+        labels: bool = True,
+        boxes: bool | None = None,
+        alpha: float = Style.alpha,
+    ) -> NDArray[np.uint8]:
+        """The picture with masks, contours and labels drawn in: (H, W, 3) uint8, RGB, a new array.
+
+        How it looks: runtime.draw.Style. Raises ValueError where the result has no picture.
+        """
         if self.image is None:
             raise ValueError("this result has no picture; draw on one with runtime.draw.draw(image, result)")
-        return draw(self.image, self)
+        return draw(self.image, self, Style(color_by, labels, boxes, alpha))
+
+    def save(self, path: str | os.PathLike[str], *, image_id: int | str | None = None) -> None:
+        """Write the overlay (.png, .jpg or what else OpenCV writes), COCO results (.coco.json), or what
+        `to_line` says (.json), atomically.
+
+        image_id: in the JSON; default the file's name without its suffixes. Raises MaskrtError where the file
+        cannot be written, ValueError for an overlay where the result has no picture.
+        """
+        path = Path(path)
+        name = path.name.split(".")[0] if image_id is None else image_id
+        if path.name.endswith(".coco.json"):
+            write_text(path, json.dumps(self.to_coco(name)))
+        elif path.suffix == ".json":
+            write_text(path, json.dumps(self.to_line(name)))
+        else:
+            write_png(path, self.plot())
+
+    def to_dataframe(self) -> Any:
+        """A pandas.DataFrame, a row a detection: name, label, score, x1, y1, x2, y2, of masks also area_px.
+
+        Raises MissingDependencyError without pandas, which maskrt does not need otherwise.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingDependencyError(
+                "a data frame needs pandas, which is not installed here. Install it: pip install pandas"
+            ) from error
+        columns: dict[str, Any] = {"name": self.names, "label": self.labels, "score": self.scores}
+        columns |= dict(zip(("x1", "y1", "x2", "y2"), self.boxes.T, strict=True))
+        return pandas.DataFrame(columns if self.crops is None else {**columns, "area_px": self.areas_px})
 
     @cached_property
     def rles(self) -> list[dict[str, Any]]:

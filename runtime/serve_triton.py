@@ -16,6 +16,7 @@ from runtime.cli import MaxMegapixels, MinScore, between, run, say
 from runtime.engine_file import EngineHeader, read_header, read_plan
 from runtime.engine_fit import rebuild_command
 from runtime.errors import MaskrtError, ModelError
+from runtime.keep import DEFAULT_SCORE
 from runtime.ort_session import check_device
 from runtime.session import open_session
 from runtime.triton_config import LABELS_FILE, PLATFORMS, Serving, pbtxt
@@ -38,7 +39,7 @@ def command(
         float, typer.Option(callback=between(0), help="How long a batch waits to fill")
     ] = 2.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that decode, and that paste masks")] = 2,
-    min_score: MinScore = 0.5,
+    min_score: MinScore = DEFAULT_SCORE,
     max_megapixels: MaxMegapixels = 100.0,
 ) -> None:
     """Write a model repository for Triton: image files go in, detections with masks as RLE come out.

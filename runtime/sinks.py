@@ -8,14 +8,9 @@ import os
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from runtime.errors import MaskrtError
-from runtime.files import PendingFile, atomic_path
+from runtime.files import PendingFile
 from runtime.frames import Inferred
-from runtime.instances import MaskCrop
 from runtime.layout import frame_id
 
 
@@ -29,15 +24,6 @@ class Sink(Protocol):
 
     def stop(self) -> None:
         """Finish what can stand alone, and remove what would pass for all there was to come."""
-
-
-def write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an RGB image atomically, in the format its suffix names."""
-    done, data = cv2.imencode(path.suffix, image[:, :, ::-1] if image.ndim == 3 else image)
-    if not done:
-        raise MaskrtError(f"{path}: OpenCV could not encode the {image.shape} image.")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
 
 
 class CocoSink:
@@ -134,18 +120,7 @@ class ContourSink(LineSink):
         """File, frame, size, and `objects`."""
         result = item.result
         objects = [
-            {"name": name, "score": float(score), "polygons": polygons(crop)}
-            for name, score, crop in zip(result.names, result.scores, result.crops or (), strict=True)
+            {"name": one.name, "score": one.score, "polygons": [p.ravel().tolist() for p in one.polygons()]}
+            for one in result
         ]
         return super().line(item) | {"objects": objects}
-
-
-def polygons(crop: MaskCrop) -> list[list[int]]:
-    """The outer outlines of a mask's parts, through the centres of its border pixels, in image px."""
-    bits = np.ascontiguousarray(crop.bits, np.uint8)
-    if not bits.any():
-        return []
-    outlines, _ = cv2.findContours(
-        bits, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(crop.left, crop.top)
-    )
-    return [outline.ravel().tolist() for outline in outlines]

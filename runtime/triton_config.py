@@ -15,6 +15,7 @@ from typing import Any
 
 from runtime.contract import IMAGE_SIZES, IMAGES, INPUT_NAMES, LABELS, Contract
 from runtime.engine_fit import tensor_shapes
+from runtime.keep import DEFAULT_SCORE
 
 IMAGE, ORIGINAL_SIZES, RESULT = "image", "original_sizes", "result"  # tensors beside the contract's
 CONTRACT, MIN_SCORE, MAX_PIXELS = "maskrt.contract", "min_score", "max_pixels"  # parameters
@@ -60,7 +61,7 @@ class Serving:
     max_batch: int = 8  # images in a call of the network, where it takes any number
     batch_wait_ms: float = 2.0
     workers: int = 2  # processes that decode, and as many that paste and encode
-    min_score: float = 0.5
+    min_score: float = DEFAULT_SCORE
     max_pixels: int = 100_000_000
     profiles: int = 0  # of an engine
 

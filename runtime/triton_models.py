@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import IMAGE_SIZES, IMAGES, NUM_DETECTIONS, Contract
 from runtime.errors import ImageError, MaskrtError
+from runtime.keep import Keep
 from runtime.pipeline import filled
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, canvas_size, preprocess
@@ -95,6 +96,6 @@ class Postprocess(Model):
         outputs.check_finite(self.name)
         sizes = tuple((int(height), int(width)) for height, width in inputs[ORIGINAL_SIZES])
         batch = Batch(np.empty(0), arrays[IMAGE_SIZES], sizes)  # the canvas itself has done its part
-        found = postprocess(outputs, batch, self.contract, min_score=float(self.parameters[MIN_SCORE]))
+        found = postprocess(outputs, batch, self.contract, keep=Keep(float(self.parameters[MIN_SCORE])))
         texts = [json.dumps(result.to_line(i)).encode("ascii") for i, result in enumerate(found)]
         return {RESULT: np.array(texts, object).reshape((count, 1) if self.batches else count)}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.sinks import write_png
+from runtime.files import write_png
 from tests.models import lively_checkpoint, scene
 from tests.runtime.videos import write_video
 from training.data import load_dataset

@@ -103,7 +103,7 @@ class DetectorModule(lightning.LightningModule):
         sample = self.validation[index]
         with torch.autocast(self.device.type, enabled=False):
             session = EagerSession(self.model, self.contract, name="model", device=str(self.device))
-            rows = Predictor(session)(sample.image())[0].to_coco(sample.image_id)
+            rows = Predictor(session)(sample.image(), min_score=0)[0].to_coco(sample.image_id)
             self._found[index] = rows, self._validation_loss(index) if self.config.best == "loss" else 0.0
 
     def _validation_loss(self, index: int) -> float:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 import training.data as data
 from runtime.contract import Keypoints
 from runtime.draw import POINT_SCORE, draw
-from runtime.files import atomic_path
-from runtime.instances import MaskCrop
+from runtime.files import atomic_path, write_png
+from runtime.instances import crop_mask
 from runtime.predictor import Predictor
 from runtime.results import Result
-from runtime.sinks import write_png
 
 TILE_WIDTH_PX = 640
 # Those that a model of some task has.
@@ -77,7 +76,7 @@ def ground_truth(sample: data.Sample, dataset: data.Dataset) -> Result:
         scores=np.ones(len(instances), np.float32),
         labels=np.array([i.label for i in instances], np.int32),
         classes=dataset.classes,
-        crops=tuple(MaskCrop(0, 0, mask) for mask in masks),
+        crops=tuple(crop_mask(mask) for mask in masks),
         keypoints=_points(instances, dataset.keypoints) if dataset.keypoints else None,
         skeleton=dataset.keypoints.skeleton if dataset.keypoints else (),
     )
@@ -93,16 +92,14 @@ def _points(instances: tuple[data.Instance, ...], layout: Keypoints) -> NDArray[
     return points
 
 
-def plot_predictions(
-    predictor: Predictor, dataset: data.Dataset, output: Path, *, count: int = 4, min_score: float = 0.5
-) -> None:
+def plot_predictions(predictor: Predictor, dataset: data.Dataset, output: Path, *, count: int = 4) -> None:
     """A PNG of a few images: ground truth in the left column, predictions in the right."""
     rows = []
     for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
         sample = dataset[int(index)]
         image = sample.image()
         truth = draw(image, ground_truth(sample, dataset))
-        found = draw(image, predictor(image, min_score=min_score)[0])
+        found = draw(image, predictor(image)[0])
         rows.append(np.hstack([_tile(truth), _tile(found)]))
     write_png(output, np.vstack(rows))
 

@@ -18,7 +18,7 @@ import numpy as np
 
 import maskrt
 from runtime.draw import splash
-from runtime.sinks import write_png
+from runtime.files import write_png
 from runtime.sources import read_image
 from training.matterport import Config, Dataset, train
 

@@ -17,7 +17,7 @@ from calibration.images import WANTED, CalibrationImage, find, readable
 from calibration.layers import Graph, multiply_adds
 from calibration.scales import Key, Scales
 from runtime.errors import DataError, ImageError
-from runtime.sinks import write_png
+from runtime.files import write_png
 from tests.calibration.graphs import parse
 from tests.models import scene
 

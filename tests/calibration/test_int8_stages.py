@@ -16,8 +16,8 @@ from calibration.layers import Graph
 from calibration.plan import Plan
 from calibration.scales import Key
 from export.stages import show_stages
+from runtime.files import write_png
 from runtime.parity import compare
-from runtime.sinks import write_png
 from tests.models import scene
 
 NARROWER = 20  # times: nearly all of the tensor's values are clipped

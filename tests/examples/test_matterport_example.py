@@ -10,7 +10,7 @@ from types import ModuleType
 import cv2
 import pytest
 
-from runtime.sinks import write_png
+from runtime.files import write_png
 from runtime.sources import read_image
 from tests.conftest import REPOSITORY
 from tests.models import COCO_CLASSES

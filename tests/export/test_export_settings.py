@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from export import to_onnx
+from runtime.files import write_png
 from runtime.parity import command as parity
 from runtime.parity.bundle import open_bundle
 from runtime.session import open_session
-from runtime.sinks import write_png
 from tests.models import scene
 from training.checkpoint import read_checkpoint
 

@@ -21,8 +21,8 @@ from export.overflow import half_contract, scan
 from export.stages import read_with_stages
 from export.weights import load_checkpoint
 from runtime.contract import INPUT_NAMES
+from runtime.files import write_png
 from runtime.ort_session import OrtSession
-from runtime.sinks import write_png
 from runtime.stages import FPN, PREFIX
 from tests.models import scene
 from training.checkpoint import Checkpoint

@@ -18,11 +18,11 @@ from export.graphs.canvas import NormaliseCanvas
 from export.graphs.mask_rcnn import MaskRcnnGraph
 from export.operators import DOMAIN
 from runtime.errors import ExportError
+from runtime.files import write_png
 from runtime.parity import compare
 from runtime.parity.bundle import normalised_canvas
 from runtime.preprocess import preprocess
 from runtime.session import open_session
-from runtime.sinks import write_png
 from runtime.stages import CANVAS
 from tests.export.test_graph import EXACT_COLOURS, QUICK, assert_alike
 from tests.models import lively_checkpoint, scene

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from runtime.backends import installed
-from runtime.draw import draw, splash
+from runtime.draw import Style
 from runtime.frames import Frame, Inferred
 from runtime.infer import main
+from runtime.keep import Keep
 from runtime.outputs import open_sinks
+from runtime.overlay import Overlay, paint_splash
 from runtime.pipeline import Painter, Pipeline
 from runtime.predictor import Predictor
 from runtime.session import Session, open_session
@@ -31,7 +33,7 @@ HEIGHT_PX, WIDTH_PX = 1080, 1920
 MIN_SCORE = 0.5
 OVERLAP = 0.9  # of the pipeline's time, the part in which its slowest stage is at work
 GAIN = 1.25  # what is asked of it with inference held to one core; by processor time 1.38 is to be had there
-OVERLAYS: Kinds = {"overlays": draw}
+OVERLAYS: Kinds = {"overlays": Overlay(Style())}
 NEVER_SLOWER = 0.97  # of the time of the stages one after the other; the rest is the machine's own spread
 
 
@@ -63,7 +65,7 @@ def one_after_the_other(
     for frame in source.frames():
         assert isinstance(frame, Frame)
         (result,) = predictor(frame.image, min_score=MIN_SCORE)
-        pictures = {kind: paint(frame.image, result) for kind, paint in kinds.items()}
+        pictures = {kind: paint(frame, result) for kind, paint in kinds.items()}
         for sink in sinks:
             sink.add(Inferred(frame, result, pictures))
     for sink in sinks:
@@ -76,7 +78,7 @@ def overlapping(
     """The same through the pipeline. Milliseconds a frame by stage."""
     source = VideoFile(str(video))
     sinks = open_sinks(out, [source], [*kinds], video=None, masks=False, contours=contours)
-    pipeline = Pipeline(session, min_score=MIN_SCORE, painters=kinds)
+    pipeline = Pipeline(session, keep=Keep(MIN_SCORE), painters=kinds)
     with closing(pipeline.run([source])) as items:
         for item in items:
             assert isinstance(item, Inferred)
@@ -155,7 +157,7 @@ def test_overlap_gains_a_quarter_where_there_is_as_much_beside_inference(
     pytest.importorskip("openvino")
     session = open_session(droplets_int8, backend="openvino", threads=1)
 
-    kinds = {"overlays": draw, "splash": splash}
+    kinds = {"overlays": Overlay(Style()), "splash": paint_splash}
     ratio, _ = measured(session, video, tmp_path, kinds, contours=True)
 
     assert ratio >= GAIN

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.colours import class_colour
 from runtime.contract import Category
-from runtime.draw import FILL_OPACITY, class_colour, draw
+from runtime.draw import Style, draw
+from runtime.errors import OptionError
 from runtime.instances import MaskCrop
 from runtime.results import Result
 
@@ -70,7 +73,7 @@ def test_a_class_has_its_colour_in_any_company(others: list[int]) -> None:
 
     inside = draw(image, objects((200, 300), boxes, [1, *others]))[100, 140].astype(float)
 
-    expected = GREY * (1 - FILL_OPACITY) + np.array(class_colour(1)) * FILL_OPACITY
+    expected = GREY * (1 - Style.alpha) + np.array(class_colour(1)) * Style.alpha
     assert np.abs(inside - expected).max() <= 1, "truncated to whole grey levels"
 
 
@@ -140,7 +143,7 @@ def test_labels_lie_inside_the_image(size: tuple[int, int], x: float, y: float) 
     assert pixels(x * w, y * h) == pixels(w // 2, h // 2) > 0
 
 
-def test_a_strong_detection_is_labelled_over_a_weak_one() -> None:
+def test_a_weaker_detection_s_label_leaves_a_stronger_one_s_where_it_was() -> None:
     image, box = plain(300, 400), (100.0, 100.0, 200.0, 200.0)
     strong = draw(image, objects((300, 400), [box], [0], masked=False))
 
@@ -148,3 +151,92 @@ def test_a_strong_detection_is_labelled_over_a_weak_one() -> None:
 
     label = changed(image, strong)
     np.testing.assert_array_equal(both[label], strong[label])
+    assert (changed(image, both) & ~label).sum() > 0.5 * label.sum(), "the weaker one has its label beside it"
+
+
+def of_one_class(result: Result) -> Result:
+    return dataclasses.replace(result, classes=CLASSES[:1], labels=np.zeros(len(result), np.int32))
+
+
+def colours_inside(result: Result, style: Style) -> list[tuple[int, ...]]:
+    """In the middle of each object, without labels, masks opaque."""
+    drawn = draw(
+        plain(result.height_px, result.width_px), result, dataclasses.replace(style, labels=False, alpha=1)
+    )
+    middles = ((result.boxes[:, :2] + result.boxes[:, 2:]) / 2).astype(int)
+    return [tuple(drawn[y, x].tolist()) for x, y in middles]
+
+
+SIX_IN_A_ROW = objects((100, 660), [(100.0 * i + 30, 20, 100.0 * i + 130, 80) for i in range(6)], [0, 1] * 3)
+
+
+@pytest.mark.parametrize(
+    ("result", "color_by", "colours"),
+    [
+        (SIX_IN_A_ROW, "auto", 2),
+        (SIX_IN_A_ROW, "class", 2),
+        (SIX_IN_A_ROW, "instance", 6),
+        (of_one_class(SIX_IN_A_ROW), "auto", 6),
+        (of_one_class(SIX_IN_A_ROW), "class", 1),
+    ],
+)
+def test_colours_tell_classes_apart_or_instances(result: Result, color_by: str, colours: int) -> None:
+    assert len(set(colours_inside(result, Style(color_by)))) == colours
+
+
+def test_of_fifty_that_touch_no_two_neighbours_have_one_colour() -> None:
+    boxes = [
+        (60.0 * (i % 10), 60.0 * (i // 10), 60.0 * (i % 10) + 60, 60.0 * (i // 10) + 60) for i in range(50)
+    ]
+    result = of_one_class(objects((300, 600), boxes))
+
+    grid = np.array(colours_inside(result, Style())).reshape(5, 10, 3)
+
+    assert (grid[1:] != grid[:-1]).any(axis=2).all()
+    assert (grid[:, 1:] != grid[:, :-1]).any(axis=2).all()
+    assert (grid[1:, 1:] != grid[:-1, :-1]).any(axis=2).all()
+
+
+def test_boxes_are_drawn_where_there_are_no_masks_or_where_asked_for() -> None:
+    image, size, box = plain(200, 300), (200, 300), (100.0, 60.0, 180.0, 140.0)
+    masked = objects(size, [box])
+    masked.crops[0].bits[:20, :20] = False  # so that the box's corner is not the mask's
+    bare = dataclasses.replace(masked, crops=None)
+
+    def has_corner(result: Result, boxes: bool | None) -> bool:
+        drawn = draw(image, result, Style(labels=False, boxes=boxes))
+        return bool(changed(image, drawn)[58:64, 98:104].any())
+
+    assert [has_corner(bare, boxes) for boxes in (None, True, False)] == [True, True, False]
+    assert [has_corner(masked, boxes) for boxes in (None, True, False)] == [False, True, False]
+
+
+def test_without_labels_nothing_is_written() -> None:
+    image, result = plain(200, 300), objects((200, 300), [(100, 60, 180, 140)], masked=False)
+
+    assert not changed(image, draw(image, result, Style(labels=False))).any()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"color_by": "colour"}, "color_by is 'colour', expected one of auto, class, instance"),
+        ({"alpha": 1.5}, "alpha is 1.5, expected a number from 0 to 1"),
+        ({"alpha": float("nan")}, "alpha is nan"),
+        ({"alpha": "half"}, "alpha is 'half'"),
+    ],
+)
+def test_names_a_style_that_cannot_be(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        Style(**wrong)
+
+
+def test_boxes_far_outside_are_drawn_up_to_the_border() -> None:
+    image = plain(100, 100)
+    far = dataclasses.replace(objects((100, 100), [(20, 20, 60, 60)]), crops=None)
+    far.boxes[0] = [20, -3e9, 4e9, 60]
+
+    drawn = changed(image, draw(image, far, Style(labels=False)))
+
+    assert drawn[10, 20]
+    assert drawn[60, 90]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.sinks import write_png
+from runtime.files import write_png
 from training.inspect_data import main
 
 

@@ -20,9 +20,9 @@ from calibration.equalise import equalise_layers
 from calibration.layers import Graph
 from calibration.plan import Plan
 from calibration.restore import reduced_units, return_to_float32
+from runtime.files import write_png
 from runtime.packages import install
 from runtime.parity.command import main
-from runtime.sinks import write_png
 from tests.calibration.graphs import quantised, run
 from tests.models import scene
 from tests.runtime.bisected import (

@@ -13,10 +13,10 @@ import pytest
 
 from export.stages import show_stages
 from runtime.errors import ModelError
+from runtime.files import write_png
 from runtime.parity.bundle import normalised_canvas, open_bundle
 from runtime.parity.command import main
 from runtime.parity.samples import SAMPLED_VALUES
-from runtime.sinks import write_png
 from runtime.stages import CANVAS, PROPOSALS
 from tests.models import scene
 from tests.runtime import faults

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runtime.files import write_png
 from runtime.parity.command import main
 from runtime.parity.page import page
-from runtime.sinks import write_png
 
 MAX_BYTES = 5_000_000
 # Run in the page after its own script: sort twice by the mask IoU, and note what the table shows then.

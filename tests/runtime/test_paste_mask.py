@@ -13,6 +13,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from runtime.contract import Contract
 from runtime.instances import MaskCrop
+from runtime.keep import Keep
 from runtime.postprocess import paste_mask, postprocess
 from runtime.preprocess import Batch
 from runtime.session import Outputs
@@ -126,7 +127,7 @@ def test_results_are_in_pixels_of_the_original(contract_with: Make) -> None:
     batch = Batch(np.zeros((1, 64, 64, 3), np.uint8), np.array([[48, 64]], np.float32), ((96, 192),))
 
     (result,) = postprocess(
-        outputs(2, boxes, scores, np.ones((4, 8, 8), np.float32)), batch, contract_with(), min_score=0.3
+        outputs(2, boxes, scores, np.ones((4, 8, 8), np.float32)), batch, contract_with(), keep=Keep(0.3)
     )
 
     assert (result.height_px, result.width_px) == (96, 192)
@@ -144,7 +145,7 @@ def test_the_lowest_score_itself_is_dropped(contract_with: Make) -> None:
     batch = Batch(np.zeros((1, 64, 64, 3), np.uint8), np.array([[48, 64]], np.float32), ((96, 192),))
     found = outputs(3, boxes, scores, np.ones((4, 8, 8), np.float32))
 
-    assert [len(postprocess(found, batch, contract_with(), min_score=s)[0]) for s in (0, 0.5, 0.75)] == [
+    assert [len(postprocess(found, batch, contract_with(), keep=Keep(s))[0]) for s in (0, 0.5, 0.75)] == [
         3,
         1,
         0,

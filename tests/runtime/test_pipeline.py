@@ -125,7 +125,9 @@ def test_live_frames_that_come_too_fast_are_dropped_and_counted(tiny_session: Se
 
 def test_threads_end_with_the_pipeline(tiny_session: Session) -> None:
     before = threading.active_count()
-    with closing(Pipeline(tiny_session, painters={"a": lambda image, _: image}).run([Camera(500)])) as items:
+    with closing(
+        Pipeline(tiny_session, painters={"a": lambda frame, _: frame.image}).run([Camera(500)])
+    ) as items:
         next(items)
         assert threading.active_count() > before
     assert threading.active_count() == before

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +15,15 @@ import pytest
 import supervision
 
 import maskrt
+from runtime import infer
 from runtime.contract import Category
 from runtime.draw import draw
-from runtime.errors import ImageError, ModelError
+from runtime.errors import ModelError, OptionError
 from runtime.predictor import Predictor
 from runtime.results import Result
 from runtime.session import Session
+from runtime.sources import read_image
+from tests.runtime.conftest import REPOSITORY
 
 Make = Callable[..., Any]
 
@@ -37,8 +43,12 @@ def mixed(picture: np.ndarray) -> list[np.ndarray]:
 
 def test_fits_on_a_napkin(tiny_onnx: Path, picture: np.ndarray, picture_file: Path) -> None:
     with maskrt.load(tiny_onnx) as model:
-        results = model(picture)
-        from_file = model(picture_file)
+        results = model(picture, min_score=0)
+        from_file = model(picture_file, min_score=0)
+        assert model.classes == ["cat", "toothbrush", "car"]
+        assert repr(model).endswith(
+            "model.onnx: mask_rcnn in fp32, any size, 3 classes: cat, toothbrush, car>"
+        )
 
     (result,) = results
     assert result.names == ["toothbrush", "cat", "car"]
@@ -58,7 +68,7 @@ def test_images_of_mixed_sizes_give_what_each_gives_alone(
 
     results = model(mixed)
 
-    assert [len(r) for r in results] == [3, 3, 3, 3, 3, 0, 3]
+    assert [len(r) for r in results] == [2, 2, 2, 2, 2, 0, 2]
     for image, result in zip(mixed, results, strict=True):
         assert result.image is image
         same(result, model(image)[0])
@@ -80,11 +90,42 @@ def test_no_pixel_is_padded_in_vain(tiny_session: Session, mixed: list[np.ndarra
 
 
 @pytest.mark.parametrize(
-    "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+    ("score", "said"),
+    [
+        (float("nan"), "min_score is nan"),
+        ("0.5", "min_score is '0.5'"),
+        (None, "min_score is None"),
+        (True, "min_score is True"),
+        (-0.1, "min_score is -0.1, expected a number from 0 to 1"),
+        (50, "min_score is 50, expected a number from 0 to 1"),
+    ],
 )
-def test_names_an_array_that_is_no_image(bad: np.ndarray, tiny_onnx: Path) -> None:
-    with pytest.raises(ImageError, match=r"expected uint8 \(H, W, 3\) in RGB order"):
-        maskrt.load(tiny_onnx)(bad)
+def test_names_a_score_that_cannot_be(score: Any, said: str, tiny_onnx: Path, picture: np.ndarray) -> None:
+    with pytest.raises(OptionError, match=said):
+        maskrt.load(tiny_onnx)(picture, min_score=score)
+
+
+def test_the_same_detections_are_kept_as_on_the_command_line(
+    command: Make, tiny_onnx: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    assert command(infer.main, tiny_onnx, picture_file, "-o", tmp_path / "out").code == 0
+
+    rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    (result,) = maskrt.load(tiny_onnx)(picture_file)
+    assert [row["score"] for row in rows] == result.scores.tolist()
+    assert len(rows) == 2, "of 0.9, 0.8 and 0.3"
+
+
+@pytest.mark.parametrize("classes", ["cat", ["cat"], ("car", "cat")])
+def test_classes_are_kept_by_name(classes: Any, tiny_onnx: Path, picture: np.ndarray) -> None:
+    (result,) = maskrt.load(tiny_onnx)(picture, classes=classes)
+
+    assert result.names == ["cat"]
+
+
+def test_names_a_class_that_the_model_does_not_have(tiny_onnx: Path, picture: np.ndarray) -> None:
+    with pytest.raises(OptionError, match=r"no class is named 'dog'. This model's are: cat, toothbrush, car"):
+        maskrt.load(tiny_onnx)(picture, classes=["cat", "dog"])
 
 
 def test_names_a_batch_that_the_model_is_not_fixed_to(write_model: Make, contract_with: Make) -> None:
@@ -169,3 +210,19 @@ def test_names_a_result_without_a_picture(tiny_onnx: Path, picture: np.ndarray) 
 
     with pytest.raises(ValueError, match="this result has no picture"):
         bare.plot()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/runtime.md"])
+def test_what_the_docs_show_works_as_it_stands_there(
+    page: str, tiny_onnx: Path, picture_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pandas", reason="pandas is not needed, and not installed here")
+    (snippet,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / page).read_text(encoding="utf-8"), re.S)
+    shutil.copy(tiny_onnx, tmp_path / "model.onnx")
+    for name in ("a.jpg", "b.jpg", "photo.jpg"):
+        shutil.copy(picture_file, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+
+    exec(compile(snippet, page, "exec"), {})
+
+    assert read_image(tmp_path / "overlay.png").shape == read_image(picture_file).shape

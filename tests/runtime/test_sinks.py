@@ -10,9 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.errors import MaskrtError
-from runtime.files import atomic_path, write_text
+from runtime.files import atomic_path, write_png, write_text
 from runtime.layout import Layout, image_id
-from runtime.sinks import write_png
 
 names = st.builds("".join, st.lists(st.sampled_from(["a", "b", "/", ".jpg", ".png"]), min_size=1, max_size=5))
 paths = st.lists(

@@ -10,10 +10,11 @@ import numpy as np
 import psutil
 import pytest
 
-from runtime.draw import draw, splash
+from runtime.draw import Style
 from runtime.frames import Inferred
 from runtime.inputs import open_inputs
 from runtime.outputs import open_sinks
+from runtime.overlay import Overlay, paint_splash
 from runtime.pipeline import Pipeline
 from runtime.session import Session
 from tests.runtime.videos import write_video
@@ -35,7 +36,8 @@ def test_memory_and_handles_are_steady(tiny_session: Session, picture: np.ndarra
     process = psutil.Process()
     memory_bytes, handles = [], []
 
-    with closing(Pipeline(tiny_session, painters={"overlays": draw, "splash": splash}).run(sources)) as items:
+    painters = {"overlays": Overlay(Style(color_by="instance")), "splash": paint_splash}
+    with closing(Pipeline(tiny_session, painters=painters).run(sources)) as items:
         for count, item in enumerate(items, start=1):
             assert isinstance(item, Inferred)
             for sink in sinks:

@@ -156,7 +156,7 @@ def test_resuming_from_nothing_is_an_error(tmp_path: Path, capsys: pytest.Captur
 
 
 def coco(tmp_path: Path, segmentation: list) -> Path:
-    from runtime.sinks import write_png
+    from runtime.files import write_png
     from tests.models import scene
 
     write_png(tmp_path / "a.png", scene(0))

@@ -11,9 +11,9 @@ import pytest
 from export import to_onnx
 from export.weights.classes import COCO
 from export.weights.conventions import SETTINGS
+from runtime.files import write_png
 from runtime.parity import compare
 from runtime.session import open_session
-from runtime.sinks import write_png
 from tests.export.weights.files import detectron2_weights
 from tests.models import lively_checkpoint, scene
 

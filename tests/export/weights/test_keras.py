@@ -13,9 +13,9 @@ from export import to_onnx
 from export.weights import load_checkpoint
 from export.weights.classes import COCO
 from runtime.errors import CheckpointError, MissingDependencyError
+from runtime.files import write_png
 from runtime.parity import compare
 from runtime.preprocess import preprocess
-from runtime.sinks import write_png
 from tests.export.weights.matterport_files import Layers, matterport_layers, write_h5
 from tests.export.weights.matterport_oracle import Found, Matterport
 from tests.models import lively_checkpoint, scene
