@@ -57,7 +57,7 @@ def command(
         list[str],
         typer.Argument(
             help="Images, folders (searched deeply), globs, zips, buckets (s3://…), videos, a camera's "
-            "number, URLs (rtsp://…), a GStreamer pipeline, or - for names on stdin"
+            "number, URLs (rtsp://…, csi://0), a GStreamer pipeline, or - for names on stdin"
         ),
     ],
     output: Annotated[

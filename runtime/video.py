@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.csi import csi_pipeline, is_csi
 from runtime.errors import ImageError
 from runtime.frames import Frame, Skipped
 from runtime.sources import MAX_PIXELS, check_pixels
@@ -30,7 +31,7 @@ def is_video(text: str) -> bool:
 
 
 def is_live(text: str) -> bool:
-    """Whether an input is a camera's number, a URL (rtsp://…), or a GStreamer pipeline (… ! appsink)."""
+    """Whether an input is a camera's number, a URL (rtsp://…, csi://0), or a GStreamer pipeline (… ! appsink)."""
     number = text.isdecimal() and not Path(text).exists()
     return number or ("://" in text and not is_video(text)) or _is_gstreamer(text)
 
@@ -110,12 +111,14 @@ class VideoFile:
 
 
 class LiveStream:
-    """A camera by number, a network stream by URL, or a GStreamer pipeline, until it ends for good."""
+    """A camera by number or csi://, a network stream by URL, or a GStreamer pipeline, until it ends for good."""
 
     still, live, length = False, True, None
 
     def __init__(self, text: str) -> None:
+        """Raises ImageError for a CSI camera that is written in another form (runtime/csi.py)."""
         self.name = text
+        self._pipeline = csi_pipeline(text) if is_csi(text) else text if _is_gstreamer(text) else None
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
         """Frames; a Skipped for each time the stream broke off, and one where it did not come back."""
@@ -141,14 +144,30 @@ class LiveStream:
             self.name,
             f"{self.name}: gone after {count} frames; {RECONNECTIONS} attempts to connect again failed."
             if count
-            else f"{self.name}: cannot be opened. Is it there, and is this OpenCV built with its backend? "
-            'python -c "import cv2; print(cv2.getBuildInformation())"',
+            else f"{self.name}: cannot be opened. {self._advice()}",
+        )
+
+    def _advice(self) -> str:
+        if self._pipeline and not _has_gstreamer():
+            return (
+                f"It is for GStreamer, and this OpenCV ({cv2.__file__}) was built without, as all wheels of "
+                "pip are: on a Jetson take JetPack's (docs/jetson.md)."
+            )
+        return (
+            "Is it there, and is this OpenCV built with its backend? "
+            'python -c "import cv2; print(cv2.getBuildInformation())"'
         )
 
     def _open(self) -> cv2.VideoCapture:
         if self.name.isdecimal():
             return cv2.VideoCapture(int(self.name))
-        return cv2.VideoCapture(self.name, cv2.CAP_GSTREAMER if _is_gstreamer(self.name) else cv2.CAP_ANY)
+        if self._pipeline:
+            return cv2.VideoCapture(self._pipeline, cv2.CAP_GSTREAMER)
+        return cv2.VideoCapture(self.name)
+
+
+def _has_gstreamer() -> bool:
+    return bool(cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER))
 
 
 def _read(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
