@@ -6,10 +6,13 @@ a stage when its verb is called, so that `maskrt --help` needs neither torch nor
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any
 
 import typer
+import typer.core
+import typer.main
 
 if TYPE_CHECKING:
     from runtime.predictor import load
@@ -34,8 +37,20 @@ VERBS = {
     "doctor": ("runtime.doctor", "Say what this machine has, what can run, and what is missing."),
 }
 
+
+class Umbrella(typer.core.TyperGroup):
+    """The verbs. A shell that completes a line is shown the options of the verb's own program."""
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """A verb as it is called, or while a line is completed its program, where it can be imported."""
+        if ctx.resilient_parsing and cmd_name in VERBS:
+            with contextlib.suppress(ImportError):
+                return _program(VERBS[cmd_name][0])
+        return super().get_command(ctx, cmd_name)
+
+
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
+    cls=Umbrella, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.split("\n")[0]
 )
 
 
@@ -48,6 +63,14 @@ def _hand_over(verb: str, module: str, summary: str) -> None:
     )
     def _(context: typer.Context) -> None:
         _import(verb, module).main(context.args)
+
+
+def _program(module: str) -> Any:
+    """What parses a verb's own line: a command, or a group of those that the verb has."""
+    from runtime.cli import app_of
+
+    stage = importlib.import_module(module)
+    return typer.main.get_command(app_of(*(getattr(stage, "COMMANDS", None) or [stage.command])))
 
 
 def _import(verb: str, module: str) -> Any:

@@ -37,25 +37,24 @@ MaxMegapixels = Annotated[
 
 def run(command: Callable[..., Any], prog: str, args: list[str] | None = None) -> None:
     """Run a typer-annotated function as a program; a MaskrtError ends it with one sentence on stderr."""
-    app = _app()
-    app.command()(command)
-    _run(app, prog, args)
+    _run(app_of(command), prog, args)
 
 
 def run_several(
     commands: Sequence[Callable[..., Any]], summary: str, prog: str, args: list[str] | None = None
 ) -> None:
     """As `run`, for functions that are called by their names, as in `maskrt engine inspect`."""
-    app = _app(help=summary, no_args_is_help=True)
-    for command in commands:
-        app.command()(command)
-    _run(app, prog, args)
+    _run(app_of(*commands, help=summary, no_args_is_help=True), prog, args)
 
 
-def _app(**settings: Any) -> typer.Typer:
-    return typer.Typer(
+def app_of(*commands: Callable[..., Any], **settings: Any) -> typer.Typer:
+    """What parses the line of a program: of one typer-annotated function, or of several by their names."""
+    app = typer.Typer(
         add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, **settings
     )
+    for command in commands:
+        app.command()(command)
+    return app
 
 
 def _run(app: typer.Typer, prog: str, args: list[str] | None) -> None:

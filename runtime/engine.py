@@ -92,9 +92,12 @@ def unpack(
     say(f"{output}: plan for TensorRT {header.tensorrt_version} on {header.gpu_name}{needs}")
 
 
+COMMANDS = (inspect, unpack)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command with `args` (default: those of the process)."""
-    run_several((inspect, unpack), SUMMARY, "maskrt engine", args)
+    run_several(COMMANDS, SUMMARY, "maskrt engine", args)
 
 
 if __name__ == "__main__":

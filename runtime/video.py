@@ -31,7 +31,7 @@ def is_video(text: str) -> bool:
 
 
 def is_live(text: str) -> bool:
-    """Whether an input is a camera's number, a URL (rtsp://…, csi://0), or a GStreamer pipeline (… ! appsink)."""
+    """Whether an input is a camera (0, csi://0), a URL (rtsp://…), or a GStreamer pipeline (… ! appsink)."""
     number = text.isdecimal() and not Path(text).exists()
     return number or ("://" in text and not is_video(text)) or _is_gstreamer(text)
 
@@ -111,7 +111,7 @@ class VideoFile:
 
 
 class LiveStream:
-    """A camera by number or csi://, a network stream by URL, or a GStreamer pipeline, until it ends for good."""
+    """A camera (0, csi://0), a network stream by URL, or a GStreamer pipeline, until it ends for good."""
 
     still, live, length = False, True, None
 

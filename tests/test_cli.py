@@ -56,7 +56,7 @@ class Block(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Block())
 import maskrt
 """
-CORE = {"numpy", "cv2", "rich", "typer"}
+CORE = {"maskrt", "numpy", "cv2", "rich", "typer"}
 
 
 def test_help_of_every_verb_needs_the_core_alone() -> None:
@@ -88,6 +88,43 @@ def test_opencv_that_is_not_there_is_told_as_on_a_jetson() -> None:
         "maskrt infer: this needs OpenCV's Python package (cv2). On a Jetson it comes"
     )
     assert len(done.stderr.splitlines()) == 1
+
+
+def completed(line: str) -> set[str]:
+    """What bash is offered at the end of a line."""
+    words = line.split(" ")
+    environment = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_MASKRT_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [sys.executable, "-m", "maskrt"], capture_output=True, text=True, env=os.environ | environment
+    )
+    assert not done.stderr, done.stderr
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("maskrt se", {"serve-triton"}),
+        ("maskrt evaluate --class-", {"--class-name", "--class-attribute"}),
+        ("maskrt train --dat", {"--data"}),
+        ("maskrt engine u", {"unpack"}),
+    ],
+)
+def test_a_shell_completes_verbs_and_their_options(line: str, offered: set[str]) -> None:
+    assert completed(line) == offered
+
+
+def test_completion_is_installed_for_the_shell_that_asks(tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "maskrt", "--install-completion", "bash"],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stderr
+    (script,) = (tmp_path / ".bash_completions").iterdir()
+    assert "_MASKRT_COMPLETE=complete_bash" in script.read_text()
 
 
 def test_version() -> None:
