@@ -92,7 +92,9 @@ def build(
     network = create_network(trt, builder, version)
     parse(trt, network, prepared, str(source))
     embedded = chosen.library if version >= EMBEDS_SINCE else None
-    config = configure(trt, builder, network, version, contract.precision, ranges, embedded, options)
+    config = configure(
+        trt, builder, network, version, contract.precision, prepared, ranges, embedded, options
+    )
     cache = timing_cache_path(output, trt.__version__, gpu.compute_capability)
     load_timing_cache(config, cache)
     rungs = ladder(options.workspace_mib or (WORKSPACE_MIB if small else None), gpu.free_bytes)

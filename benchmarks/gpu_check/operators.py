@@ -75,8 +75,9 @@ def build(path: Path, by: str, precision: str) -> Any:
         load_python()
     builder = trt.Builder(logger())
     network = create_network(trt, builder, version)
-    parse(trt, network, prepare(onnx.load_model(path), version, by, str(path)), str(path))
-    config = configure(trt, builder, network, version, precision, (), None, Options())
+    prepared = prepare(onnx.load_model(path), version, by, str(path))
+    parse(trt, network, prepared, str(path))
+    config = configure(trt, builder, network, version, precision, prepared, (), None, Options())
     forget_words()
     plan = builder.build_serialized_network(network, config)
     if plan is None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from onnx import ModelProto
+
+from export.engine.wanted import Float32
 from runtime.contract import IMAGE_SIZES, IMAGES
 from runtime.engine_file import Profile
 from runtime.errors import ExportError
@@ -56,11 +59,14 @@ def configure(
     network: Any,
     version: Version,
     precision: str,
+    model: ModelProto,
     profiles: tuple[Profile, ...],
     embedded: Path | None,
     options: Options,
 ) -> Any:
-    """The builder's configuration. embedded: the plugin library that the plan is to carry."""
+    """The builder's configuration. model: what `network` was parsed from; embedded: the plugin library that
+    the plan is to carry.
+    """
     config = builder.create_builder_config()
     config.profiling_verbosity = (
         trt.ProfilingVerbosity.DETAILED
@@ -68,7 +74,7 @@ def configure(
     if precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and it keeps 10 bits of the mantissa
     if version < (10, 0):
-        _set_types_for_8_6(trt, network, config, precision)
+        _set_types_for_8_6(trt, network, config, precision, model)
         # The runtime has a context a shape. From 10.0 on contexts may share a profile without being asked.
         config.set_preview_feature(trt.PreviewFeature.PROFILE_SHARING_0806, True)
     for profile in profiles:
@@ -88,11 +94,12 @@ def configure(
     return config
 
 
-def _set_types_for_8_6(trt: Any, network: Any, config: Any, precision: str) -> None:
+def _set_types_for_8_6(trt: Any, network: Any, config: Any, precision: str, model: ModelProto) -> None:
     """Where types are no more than a wish, say them as builder flags and as constraints.
 
-    fp16: half is allowed, and what the file has in float32 (boxes, RoIs, NMS) is held to it. int8: the Q/DQ
-    nodes say what is INT8; half is not allowed beside it, since nothing would tell the two apart.
+    fp16: half is allowed, and what the file has in float32 (boxes, RoIs, NMS) is held to it. The network does
+    not know which tensors these are: to it all that follows a plugin is float32 too. int8: the Q/DQ nodes say
+    what is INT8; half is not allowed beside it, since nothing would tell the two apart.
     cuBLAS and cuDNN are left out: 8.6 is the last to take kernels from them.
     """
     own = (trt.TacticSource.EDGE_MASK_CONVOLUTIONS, trt.TacticSource.JIT_CONVOLUTIONS)
@@ -103,14 +110,18 @@ def _set_types_for_8_6(trt: Any, network: Any, config: Any, precision: str) -> N
         config.set_flag(trt.BuilderFlag.FP16)
         config.set_flag(trt.BuilderFlag.OBEY_PRECISION_CONSTRAINTS)
         fixed = (trt.LayerType.CAST, trt.LayerType.CONSTANT, trt.LayerType.PLUGIN_V2, trt.LayerType.SHAPE)
+        float32 = Float32(model)
         for i in range(network.num_layers):
             layer = network.get_layer(i)
-            types = [layer.get_output(j).dtype for j in range(layer.num_outputs)]
-            if layer.type in fixed or trt.float32 not in types:
+            outputs = [layer.get_output(j) for j in range(layer.num_outputs)]
+            if layer.type in fixed or not float32.layer(layer.name, [tensor.name for tensor in outputs]):
                 continue
+            inputs = [layer.get_input(j) for j in range(layer.num_inputs)]
+            if not any(t is not None and t.dtype == trt.float32 for t in (*inputs, *outputs)):
+                continue  # it works out a shape for its node
             layer.precision = trt.float32
-            for j, given in enumerate(types):
-                if given == trt.float32:  # a TopK has indices beside its values, which stay what they are
+            for j, tensor in enumerate(outputs):
+                if tensor.dtype == trt.float32:  # a TopK has indices beside its values, which stay integers
                     layer.set_output_type(j, trt.float32)
 
 

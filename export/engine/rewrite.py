@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
+from export.engine.supported import PLUGINS
 from export.engine.values import Values, attributes, label, standard_nodes, value_of_constant_node
 from runtime.errors import ExportError
 
@@ -59,6 +60,31 @@ def hold_constants(graph: GraphProto) -> None:
     graph.node.extend(nodes)
 
 
+def cast_behind_plugins(graph: GraphProto) -> None:
+    """Put a Cast to half behind every half output of a plugin, in place.
+
+    To a network of TensorRT 8.6 a plugin's output is float32 until the builder chooses, and so is all that
+    follows it; behind the Cast it is half. Types must be inferred before.
+    """
+    values = Values(graph)
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        nodes.append(node)
+        if node.op_type not in PLUGINS:
+            continue
+        for i, name in enumerate(node.output):
+            if values.element_type(name) != TensorProto.FLOAT16:
+                continue
+            node.output[i] = f"{name}/plugin"
+            info = graph.value_info.add()
+            info.CopyFrom(next(v for v in [*graph.value_info, *graph.output] if v.name == name))
+            info.name = node.output[i]
+            cast = helper.make_node("Cast", [info.name], [name], name=f"{name}/half", to=TensorProto.FLOAT16)
+            nodes.append(cast)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
 def say_for_8_6(model: ModelProto) -> None:
     """Say an opset 18 model in opset 17, and as the parser of TensorRT 8.6 reads it, in place.
 
@@ -77,6 +103,7 @@ def say_for_8_6(model: ModelProto) -> None:
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     hold_constants(model.graph)
+    cast_behind_plugins(model.graph)
     given.version = min(given.version, OPSET_8_6)
     model.ir_version = min(model.ir_version, IR_8_6)
 

@@ -11,7 +11,7 @@ import pytest
 from export import build_engine
 from export.build_engine import carries
 from export.engine.choose import choose_operators
-from export.engine.configure import _set_types_for_8_6, timing_cache_path
+from export.engine.configure import timing_cache_path
 from export.engine.profiles import make_profiles, parse_shape
 from export.engine.small import small_contract
 from export.engine.source import check_version, read_model
@@ -167,58 +167,6 @@ def test_supported_versions_pass(version: str) -> None:
 def test_other_versions_are_refused(version: str) -> None:
     with pytest.raises(ExportError, match=r"built with 8\.6, or with 10\.3 and later"):
         check_version(version)
-
-
-class Names:
-    """Stands for TensorRT's enumerations: a member is its own name."""
-
-    def __getattr__(self, name: str) -> str:
-        return name
-
-
-class Layer:
-    """What 8.6 tells of a layer, and what it is told."""
-
-    precision = None
-
-    def __init__(self, kind: str, *types: str) -> None:
-        self.type, self._types, self.num_outputs = kind, types, len(types)
-        self.output_types: dict[int, str] = {}
-
-    def get_output(self, index: int) -> SimpleNamespace:
-        return SimpleNamespace(dtype=self._types[index])
-
-    def set_output_type(self, index: int, dtype: str) -> None:
-        self.output_types[index] = dtype
-
-
-@pytest.mark.parametrize(
-    ("layer", "precision", "output_types"),
-    [
-        (Layer("ELEMENTWISE", "float32"), "float32", {0: "float32"}),
-        (Layer("TOPK", "float32", "int32"), "float32", {0: "float32"}),  # scores and where they are
-        (Layer("CONVOLUTION", "float16"), None, {}),
-        (Layer("GATHER", "int32"), None, {}),
-        (Layer("CAST", "float32"), None, {}),
-        (Layer("PLUGIN_V2", "float32"), None, {}),
-    ],
-    ids=lambda value: value.type if isinstance(value, Layer) else "",
-)
-def test_8_6_keeps_float32_what_the_file_has_in_float32(
-    layer: Layer, precision: str | None, output_types: dict[int, str]
-) -> None:
-    sources = SimpleNamespace(EDGE_MASK_CONVOLUTIONS=3, JIT_CONVOLUTIONS=4)
-    trt = SimpleNamespace(
-        TacticSource=sources, BuilderFlag=Names(), LayerType=Names(), float32="float32", float16="float16"
-    )
-    network = SimpleNamespace(num_layers=1, get_layer=lambda _: layer)
-    flags: list[str] = []
-    config = SimpleNamespace(set_tactic_sources=lambda _: None, set_flag=flags.append)
-
-    _set_types_for_8_6(trt, network, config, "fp16")
-
-    assert flags == ["FP16", "OBEY_PRECISION_CONSTRAINTS"]
-    assert (layer.precision, layer.output_types) == (precision, output_types)
 
 
 def test_one_timing_cache_serves_a_folder_gpu_and_version() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from export.weights import load_checkpoint
 from runtime.contract import INPUT_NAMES
 from runtime.errors import ExportError
 from runtime.stages import PREFIX
+from tests.export.network_8_6 import constrain, parsed
 from tests.models import scene
 
 OPERATORS = ["plugin", "body"]
@@ -81,6 +83,26 @@ def test_every_exported_graph_fits_every_supported_parser(
     assert len(custom_nodes(prepared)) == (4 if operators == "plugin" else 0)
     assert [o.name for o in prepared.graph.output] == [o.name for o in exported[shapes].graph.output]
     assert exported[shapes].ByteSize() == given  # left as it was
+
+
+@pytest.mark.parametrize("operators", OPERATORS)
+@pytest.mark.parametrize("shapes", ["static fp16", "dynamic fp16"])
+def test_on_8_6_boxes_and_scores_are_held_to_float32_and_no_layer_of_the_network_is(
+    shapes: str, operators: str, exported: dict[str, ModelProto]
+) -> None:
+    prepared = prepare(exported[shapes], (8, 6), operators, "model.onnx")
+    layers = parsed(prepared)
+    constrain(layers, prepared)
+    held = Counter(layer.type for layer in layers if layer.precision)
+    free = Counter(layer.type for layer in layers if not layer.precision)
+    assert {kind: free[kind] for kind in ("TOPK", "EXP", "SOFTMAX", "SIGMOID", "NONMAXSUPPRESSION")} == {
+        "TOPK": 0, "EXP": 0, "SOFTMAX": 0, "SIGMOID": 0, "NONMAXSUPPRESSION": 0
+    }  # fmt: skip
+    assert held["TOPK"] >= 6
+    assert held["EXP"] == 12
+    heavy = {kind: held[kind] for kind in ("CONV", "CONVTRANSPOSE", "GEMM", "MAXPOOL", "RESIZE", "RELU")}
+    assert not any(heavy.values())
+    assert free["GEMM"] == 4
 
 
 @pytest.mark.parametrize("shapes", ["static", "dynamic"])

@@ -1,0 +1,40 @@
+"""Which layers of a TensorRT 8.6 network the ONNX file has in float32, by the names that its parser gives."""
+
+from __future__ import annotations
+
+import re
+
+from onnx import ModelProto, TensorProto
+
+from export.engine.values import Values
+
+
+class Float32:
+    """What the prepared file has in float32, by the names of layers and tensors.
+
+    The parser names a layer after its node, or after the node's first output where the node has no name. A
+    node's second layer has a number behind that name. The tensor that a node ends in is named after the ONNX
+    value. (onnx-tensorrt at 8.6, ImporterContext::registerLayer and registerTensor.)
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        values = Values(model.graph)
+        self._layers: dict[str, bool] = {}
+        self._tensors: dict[str, bool] = {}
+        for node in model.graph.node:
+            of_output = {name: values.element_type(name) == TensorProto.FLOAT for name in node.output if name}
+            # A comparison and an NMS give no float32 and yet work in it. Of the inputs the first alone tells:
+            # a Resize of halves has its scales in float32.
+            reads = bool(node.input) and values.element_type(node.input[0]) == TensorProto.FLOAT
+            self._layers[node.name or node.output[0]] = reads or any(of_output.values())
+            self._tensors |= of_output
+
+    def layer(self, name: str, tensors: list[str]) -> bool:
+        """Whether a layer belongs to a node in float32. tensors: names of its outputs, which say more.
+
+        False for a layer without any name of the file: nothing is known of it.
+        """
+        if name in self._layers:
+            return self._layers[name]
+        told = [self._tensors[tensor] for tensor in tensors if tensor in self._tensors]
+        return any(told) if told else self._layers.get(re.sub(r"_\d+$", "", name), False)
