@@ -12,7 +12,6 @@ from dataclasses import asdict
 from importlib import metadata
 
 from benchmarks.mask_rcnn import (
-    CHECKPOINT,
     FOLDER,
     HEIGHT_PX,
     MODEL,
@@ -60,6 +59,7 @@ def main() -> None:
     from runtime.bench import infer_call, interleave, print_timings
     from runtime.cli import say
     from runtime.files import write_text
+    from runtime.kinds import CHECKPOINT, OWN_NAME
     from runtime.session import open_session
 
     make_models()
@@ -86,7 +86,7 @@ def main() -> None:
         "file_size_share": size,
         "multiply_adds_in_int8": share,
     }
-    write_text(FOLDER / "int8.json", json.dumps(facts, indent=1))
+    write_text(FOLDER / "int8.json", json.dumps(facts, indent=1), OWN_NAME)
     say(f"written to {FOLDER / 'int8.json'}")
 
 

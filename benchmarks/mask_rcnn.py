@@ -110,6 +110,7 @@ def main() -> None:
     from runtime.bench import interleave, measure, print_timings
     from runtime.cli import say
     from runtime.files import write_text
+    from runtime.kinds import CHECKPOINT, OWN_NAME
     from runtime.session import open_session
 
     make_models()
@@ -133,7 +134,7 @@ def main() -> None:
         "end_to_end": [asdict(t) for t in whole],
         "peak_memory_bytes": memory,
     }
-    write_text(FOLDER / "mask_rcnn.json", json.dumps(facts, indent=1))
+    write_text(FOLDER / "mask_rcnn.json", json.dumps(facts, indent=1), OWN_NAME)
     say(f"written to {FOLDER / 'mask_rcnn.json'}")
 
 

@@ -20,6 +20,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from runtime.bench import interleave, print_timings
 from runtime.cli import say
 from runtime.files import write_text
+from runtime.kinds import OWN_NAME
 from runtime.postprocess import paste_mask
 from runtime.rle import encode_crop
 
@@ -69,7 +70,9 @@ def main() -> None:
         rounds,
     )
     print_timings(timings, f"paste and encode {INSTANCES} masks on {WIDTH_PX}x{HEIGHT_PX}, one core")
-    write_text(REPORT, json.dumps({"rounds": rounds, "timings": [asdict(t) for t in timings]}, indent=1))
+    write_text(
+        REPORT, json.dumps({"rounds": rounds, "timings": [asdict(t) for t in timings]}, indent=1), OWN_NAME
+    )
     say(f"written to {REPORT}")
 
 

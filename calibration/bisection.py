@@ -23,7 +23,9 @@ from calibration.plan import FLOAT, INT8, Plan
 from calibration.restore import reduced_units, return_to_float32
 from runtime.cli import say, track
 from runtime.errors import ModelError, ParityError
-from runtime.files import atomic_path, check_writable, write_text
+from runtime.files import atomic_path, write_text
+from runtime.guard import Writes
+from runtime.kinds import ONNX, PARITY_REPORT, PRECISION_PLAN
 from runtime.parity.judge import Expected, expect, judge
 from runtime.parity.report import Report
 from runtime.parity.samples import Sample
@@ -151,10 +153,16 @@ def command(
     max_images: Annotated[
         int, typer.Option(metavar="N", help="How many of them to take, evenly spread")
     ] = WANTED,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the findings (JSON)")] = None,
-    mend: Annotated[Path | None, typer.Option("--mended", help="Write the model that passes")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the findings (JSON)"), Writes(PARITY_REPORT)
+    ] = None,
+    mend: Annotated[
+        Path | None, typer.Option("--mended", help="Write the model that passes"), Writes(ONNX)
+    ] = None,
     plan: Annotated[
-        Path | None, typer.Option(help="INT8: write the plan for maskrt calibrate --plan (.json)")
+        Path | None,
+        typer.Option(help="INT8: write the plan for maskrt calibrate --plan (.json)"),
+        Writes(PRECISION_PLAN),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found on stdout")] = False,
 ) -> None:
@@ -165,7 +173,6 @@ def command(
 
     Example: maskrt parity bisect model.onnx model.int8.onnx val/ --mended mended.onnx --plan mended.plan.json
     """
-    check_writable(*(path for path in (output, mend, plan) if path))
     trials = Trials(reference, candidate, find(inputs, max_images))
     precision = trials.contract.precision
     if plan and precision != "int8":
@@ -183,7 +190,7 @@ def command(
         )
     found = smallest(trials.units, trials.passes)
     if mend:
-        with atomic_path(mend) as temporary:
+        with atomic_path(mend, ONNX) as temporary:
             onnx.save_model(mended(trials, found), temporary)
     if plan:
         plan_of(trials, found).write(plan)
@@ -196,7 +203,7 @@ def command(
         "trials": [dataclasses.asdict(trial) for trial in trials.done],
     }
     if output:
-        write_text(output, json.dumps(facts, indent=1))
+        write_text(output, json.dumps(facts, indent=1), PARITY_REPORT)
     if as_json:
         print(json.dumps(facts))
     else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from calibration.qdq import INT8_MAX, Ranges
 from runtime.errors import CalibrationError
 from runtime.files import write_text
+from runtime.kinds import CALIBRATION_CACHE
 
 FIRST_LINE = "TRT-8601-EntropyCalibration2"
 _LINE = re.compile(r"(?P<name>.+): (?P<scale>[0-9a-fA-F]{1,8})")
@@ -23,7 +24,7 @@ def write_cache(path: Path, ranges: Ranges) -> None:
     lines = [FIRST_LINE]
     for name, (low, high) in sorted(ranges.items()):
         lines.append(f"{name}: {struct.pack('>f', max(-low, high) / INT8_MAX).hex()}")
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join(lines) + "\n", CALIBRATION_CACHE)
 
 
 def read_cache(path: Path) -> Ranges:

@@ -15,14 +15,18 @@ from runtime.cli import run, say
 from runtime.contract import LEARNED_SCALES
 from runtime.errors import CalibrationError
 from runtime.files import atomic_path
+from runtime.guard import Writes
+from runtime.kinds import CALIBRATION_CACHE, ONNX, PARTIAL_RANGES, PLOT, PRECISION_PLAN, SCALES, SENSITIVITY
+
+BESIDE = {".plan.json": PRECISION_PLAN, ".scales.json": SCALES, ".scales.partial.npz": PARTIAL_RANGES}
 
 
 def command(
     model: Annotated[Path, typer.Argument(help="FP32 model (.onnx), as maskrt export writes it")],
     data: Annotated[str, typer.Option(help="Images to measure on: folder, glob, annotations, synthetic[:N]")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="INT8 model to write")] = Path(
-        "model.int8.onnx"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="INT8 model to write"), Writes(ONNX, BESIDE)
+    ] = Path("model.int8.onnx"),
     flavour: Annotated[str, typer.Option(help="cpu (ONNX Runtime) or tensorrt")] = CPU,
     onto: Annotated[
         Path | None, typer.Option(help="tensorrt: the FP16 export, for what is not in INT8")
@@ -51,15 +55,21 @@ def command(
     ] = False,
     plan: Annotated[Path | None, typer.Option(help="Precision plan to follow; it is not changed")] = None,
     scales: Annotated[
-        Path | None, typer.Option(help="Measured ranges, kept; default: beside OUTPUT, .scales.json")
+        Path | None,
+        typer.Option(help="Measured ranges, kept; default: beside OUTPUT, .scales.json"),
+        Writes(SCALES, {".partial.npz": PARTIAL_RANGES}),
     ] = None,
     sensitivity: Annotated[
-        Path | None, typer.Option(help="Write the loss of each group of layers (.png, .json)")
+        Path | None,
+        typer.Option(help="Write the loss of each group of layers (.png, .json)"),
+        Writes(None, {".png": PLOT, ".json": SENSITIVITY}),
     ] = None,
     equalise: Annotated[
         bool, typer.Option("--equalise", help="First even out the channels' loudness across layers")
     ] = False,
-    to_cache: Annotated[Path | None, typer.Option(help="Write the ranges as TensorRT's cache too")] = None,
+    to_cache: Annotated[
+        Path | None, typer.Option(help="Write the ranges as TensorRT's cache too"), Writes(CALIBRATION_CACHE)
+    ] = None,
     from_cache: Annotated[Path | None, typer.Option(help="Take the ranges from TensorRT's cache")] = None,
 ) -> None:
     """Quantise a model to INT8, and let nothing pass that loses too much.
@@ -77,7 +87,7 @@ def command(
     from calibration.gate import Limits, open_judge
     from calibration.images import find, readable
     from calibration.layers import Graph
-    from calibration.options import check_equalise, check_options, check_outputs, wanted_plan
+    from calibration.options import check_equalise, check_options, wanted_plan
     from calibration.ranges import KnownRanges, measured
     from calibration.report import print_verdict, write_sensitivity
     from calibration.scales import Key
@@ -87,7 +97,6 @@ def command(
     limits = Limits(max_ap_drop, min_mask_iou)
     check_options(flavour, method, onto, from_cache, limits)
     ranges_file = scales or output.with_suffix(".scales.json")
-    check_outputs(output, ranges_file, to_cache, sensitivity, inputs=(model, onto))
     source, contract = read_model(model, "fp32")
     base, base_contract = read_model(onto, "fp16") if onto else (source, contract)
     if base_contract.checkpoint_sha256 != contract.checkpoint_sha256:
@@ -124,7 +133,7 @@ def command(
     int8 = make(final)
     reached = {"flavour": flavour, EQUALISED: equalise, "float_layers": final.float_layers}
     sign(int8, base_contract, {**known.details, **reached, "loss": verdict.to_dict()})
-    with atomic_path(output) as temporary:
+    with atomic_path(output, ONNX) as temporary:
         onnx.save_model(int8, temporary)
     final.write(output.with_suffix(".plan.json"))
     work = known.multiply_adds

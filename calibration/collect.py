@@ -24,6 +24,7 @@ from runtime.cli import say, track
 from runtime.contract import IMAGE_SIZES, IMAGES, Contract
 from runtime.errors import CalibrationError, MissingDependencyError
 from runtime.files import atomic_path
+from runtime.kinds import PARTIAL_RANGES
 from runtime.ort_session import WRONG_OPTIMISERS
 from runtime.packages import install
 from runtime.preprocess import Batch
@@ -150,5 +151,5 @@ class _Progress:
             },
         }
         counts = np.stack([seen.counts for seen in self.observers.values()])
-        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        with atomic_path(path, PARTIAL_RANGES) as temporary, temporary.open("wb") as stream:
             np.savez(stream, state=json.dumps(state), counts=counts)

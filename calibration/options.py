@@ -10,7 +10,6 @@ from calibration.layers import Graph
 from calibration.observers import METHODS
 from calibration.plan import Plan
 from runtime.errors import AccuracyError, CalibrationError
-from runtime.files import check_writable
 
 
 def check_options(
@@ -37,15 +36,6 @@ def check_options(
             f"--min-mask-iou {limits.min_mask_iou} and --max-ap-drop {limits.max_ap_drop}: expected 0 to 1, "
             "and 0 or more."
         )
-
-
-def check_outputs(output: Path, *others: Path | None, inputs: tuple[Path | None, ...]) -> None:
-    """Raise, before anything is measured, where a file cannot be written or would take an input's place."""
-    if output.resolve() in [path.resolve() for path in inputs if path]:
-        raise CalibrationError(
-            f"{output}: is the float model itself. Choose another file: -o model.int8.onnx"
-        )
-    check_writable(output, *(path for path in others if path))
 
 
 def check_equalise(equalise: bool, cache: Path | None, learned: dict[str, float]) -> None:

@@ -12,6 +12,7 @@ from calibration.observers import METHODS
 from calibration.placement import quantisable
 from runtime.errors import CalibrationError
 from runtime.files import write_text
+from runtime.kinds import PRECISION_PLAN
 
 FORMAT_VERSION = 1
 INT8, FLOAT = "int8", "float"
@@ -90,7 +91,7 @@ class Plan:
     def write(self, path: Path) -> None:
         """Write the file atomically."""
         fields = {"format": FORMAT_VERSION, "flavour": self.flavour, "method": self.method}
-        write_text(path, json.dumps({**fields, "layers": self.layers}, indent=2) + "\n")
+        write_text(path, json.dumps({**fields, "layers": self.layers}, indent=2) + "\n", PRECISION_PLAN)
 
     @classmethod
     def read(cls, path: Path) -> Plan:

@@ -10,6 +10,7 @@ import numpy as np
 from calibration.gate import Verdict
 from calibration.sensitivity import Row, plot
 from runtime.files import write_text
+from runtime.kinds import SENSITIVITY
 
 
 def print_verdict(verdict: Verdict, title: str) -> None:
@@ -77,5 +78,5 @@ def print_sensitivity(rows: list[Row]) -> None:
 def write_sensitivity(path: Path, rows: list[Row]) -> None:
     """The table on the terminal, the plot (.png) and the figures (.json)."""
     plot(rows, path.with_suffix(".png"))
-    write_text(path.with_suffix(".json"), json.dumps([row.to_dict() for row in rows], indent=1))
+    write_text(path.with_suffix(".json"), json.dumps([row.to_dict() for row in rows], indent=1), SENSITIVITY)
     print_sensitivity(rows)

@@ -13,6 +13,7 @@ from calibration.observers import METHODS, Observer
 from runtime.contract import Contract
 from runtime.errors import CalibrationError
 from runtime.files import write_text
+from runtime.kinds import SCALES
 
 FORMAT_VERSION = 2
 
@@ -87,7 +88,7 @@ class Scales:
 
     def write(self, path: Path) -> None:
         """Write the file atomically."""
-        write_text(path, json.dumps({"format": FORMAT_VERSION, **dataclasses.asdict(self)}, indent=1))
+        write_text(path, json.dumps({"format": FORMAT_VERSION, **dataclasses.asdict(self)}, indent=1), SCALES)
 
     @classmethod
     def read(cls, path: Path) -> Scales:

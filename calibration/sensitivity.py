@@ -20,6 +20,7 @@ from calibration.qdq import INT8_MAX, UINT8_MAX, Ranges, activation_scale
 from runtime.cli import track
 from runtime.contract import IMAGE_SIZES, IMAGES, Contract
 from runtime.files import atomic_path
+from runtime.kinds import PLOT
 from runtime.stages import PREFIX, layout_of
 
 Build = Callable[[Plan], ModelProto]
@@ -164,6 +165,6 @@ def plot(rows: list[Row], output: Path) -> None:
     right.set_yticks(places, names)
     right.set_title("Relative error at each stage, the group alone in eight bits")
     figure.colorbar(shown, ax=right)
-    with atomic_path(output) as temporary:
+    with atomic_path(output, PLOT) as temporary:
         figure.savefig(temporary, dpi=110)
     pyplot.close(figure)

@@ -30,6 +30,8 @@ from runtime.contract import Contract
 from runtime.device import PLATFORM, describe_gpu
 from runtime.engine_file import EngineHeader, Profile, write_engine
 from runtime.errors import ExportError, MaskrtError
+from runtime.guard import Writes
+from runtime.kinds import ENGINE
 from runtime.trt_execution import activation_bytes, trt_failure
 from runtime.trt_library import forget_words, import_tensorrt, logger, words
 from runtime.trt_plugins import library_sha256, load_library, load_python, take_python_error
@@ -208,7 +210,9 @@ def carries(plan: Any, library: Path) -> bool:
 
 def command(
     model: Annotated[Path, typer.Argument(help="ONNX file, as `maskrt export` makes it")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Engine file")] = Path("model.engine"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Engine file"), Writes(ENGINE)] = Path(
+        "model.engine"
+    ),
     least: Annotated[list[str] | None, typer.Option("--min", help="Smallest NxHxW of a profile")] = None,
     best: Annotated[list[str] | None, typer.Option("--opt", help="NxHxW it is fastest at")] = None,
     most: Annotated[list[str] | None, typer.Option("--max", help="Largest NxHxW; repeat for more")] = None,

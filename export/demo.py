@@ -16,8 +16,9 @@ import numpy as np
 import typer
 
 from runtime.cli import run, say
-from runtime.errors import MaskrtError
+from runtime.errors import CheckpointError, MaskrtError
 from runtime.files import write_png
+from runtime.guard import Writes, overwrites
 from runtime.sources import read_image
 
 # The pictures are 256×320; at 192×240 a step takes half as long and the objects are still large enough.
@@ -33,7 +34,9 @@ PROGRAMS = {
 
 
 def command(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all of it")] = Path("out/demo"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all of it"), Writes(None)] = Path(
+        "out/demo"
+    ),
     epochs: Annotated[int, typer.Option(help="Fewer is quicker and worse")] = 3,
 ) -> None:
     """Train, export, run and check a Mask R-CNN on synthetic images.
@@ -44,9 +47,9 @@ def command(
     """
     start = time.perf_counter()
     images = output / "images"
-    if (output / "train" / "last.ckpt").is_file():  # an earlier demo's run, and nothing else
-        shutil.rmtree(output / "train")
     write_images(images)
+    if is_of_a_demo(output / "train" / "best.pt"):
+        shutil.rmtree(output / "train")
     checkpoint, model = output / "train" / "best.pt", output / "model.onnx"
     settings = f"--batch 4 --lr 8e-4 --set min_size_px={HEIGHT_PX} --set max_size_px={WIDTH_PX}"
     for line in (
@@ -57,7 +60,7 @@ def command(
         f"evaluate {_quote(model)} --data {VALIDATION} -o {_quote(output / 'metrics.json')}",
         f"parity {_quote(checkpoint)} {_quote(model)} {_quote(images)} -o {_quote(output / 'parity.json')}",
     ):
-        _type(line)
+        _type(line + " --overwrite" * overwrites())
     overlays = [read_image(path) for path in sorted((output / "overlays").glob("*.png"))]
     write_png(output / "overlay.png", contact_sheet(overlays, columns=4))
     say(f"\n{time.perf_counter() - start:.0f} s. Look at {output / 'overlay.png'}, then try your own images:")
@@ -65,12 +68,32 @@ def command(
 
 
 def write_images(folder: Path) -> None:
-    """Write the demo's images, which training has not seen, as PNG files."""
+    """Write the demo's images, which training has not seen, as PNG files.
+
+    Raises MaskrtError where another image has the name of one.
+    """
     from training.data import load_dataset  # its readers' packages are not needed for --help
 
     dataset = load_dataset(IMAGES)
     for index in range(len(dataset)):
-        write_png(folder / f"{index:03d}.png", dataset[index].image())
+        path, image = folder / f"{index:03d}.png", dataset[index].image()
+        if path.exists() and not overwrites() and not np.array_equal(read_image(path), image):
+            raise MaskrtError(
+                f"{path}: no image of the demo. Choose another output: -o FOLDER; or have it replaced: "
+                "--overwrite"
+            )
+        write_png(path, image)
+
+
+def is_of_a_demo(checkpoint: Path) -> bool:
+    """Whether a checkpoint was left by an earlier demo, and nobody needs the run that it is from."""
+    from training.checkpoint import read_checkpoint  # which needs torch
+
+    try:
+        provenance = read_checkpoint(checkpoint).provenance
+    except CheckpointError:
+        return False
+    return (provenance.get("data"), provenance.get("validation")) == (TRAIN, VALIDATION)
 
 
 def contact_sheet(images: list[np.ndarray], columns: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from export.stages import hide_stages
 from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ExportError
 from runtime.files import atomic_path
+from runtime.kinds import ONNX
 from runtime.stages import PREFIX, stages_of
 from training.checkpoint import CANVAS_STRIDE, Checkpoint
 
@@ -72,7 +73,7 @@ def export_onnx(checkpoint: Checkpoint, contract: Contract) -> onnx.ModelProto:
 
 def save_onnx(model: onnx.ModelProto, path: Path) -> None:
     """Write the model atomically, as one file."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, ONNX) as temporary:
         onnx.save_model(model, temporary)
 
 

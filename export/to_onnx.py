@@ -9,6 +9,8 @@ import typer
 
 from runtime.cli import run, say
 from runtime.errors import ExportError
+from runtime.guard import Writes
+from runtime.kinds import ONNX
 from runtime.preprocess import round_up
 
 
@@ -16,7 +18,9 @@ def command(
     checkpoint: Annotated[
         Path, typer.Argument(help="Checkpoint: maskrt's, or another project's: docs/checkpoints.md")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write")] = Path("model.onnx"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write"), Writes(ONNX)] = Path(
+        "model.onnx"
+    ),
     height: Annotated[int | None, typer.Option(help="Canvas height in px; default: as trained")] = None,
     width: Annotated[int | None, typer.Option(help="Canvas width in px; default: as trained")] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Images per call; default: 1")] = None,

@@ -18,10 +18,12 @@ import typer
 from numpy.typing import NDArray
 
 from runtime.backends import installed
-from runtime.bench_plot import plot_timings
+from runtime.bench_plot import check_plot, plot_timings
 from runtime.cli import run, track
 from runtime.contract import Canvas
 from runtime.errors import ModelError
+from runtime.guard import Writes
+from runtime.kinds import PLOT
 from runtime.peak_memory import peak_memory_bytes
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch, preprocess
@@ -151,7 +153,7 @@ def command(
         list[int] | None, typer.Option("--batch", min=1, help="Images a call; may be given several times")
     ] = None,
     memory: Annotated[bool, typer.Option(help="Measure peak memory, in a process each")] = True,
-    plot: Annotated[Path | None, typer.Option(help="Draw the times (.png, .svg)")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the times (.png, .svg)"), Writes(PLOT)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the timings as JSON")] = False,
 ) -> None:
     """Compare models and backends on one canvas, interleaved.
@@ -160,6 +162,9 @@ def command(
 
     Example: maskrt bench best.pt model.onnx --image a.jpg --batch 1 --batch 4
     """
+    if plot:
+        check_plot(plot)
+    picture = read_image(find_images([str(image)])[0])
     candidates = [
         Candidate(
             path, name, open_session(path, device=device, backend=name or "onnxruntime", threads=threads)
@@ -171,7 +176,6 @@ def command(
         (c.session.contract for c in candidates if c.session.contract.canvas.height_px is not None),
         candidates[0].session.contract,
     )
-    picture = read_image(find_images([str(image)])[0])
     results = []
     for size in batches or [contract.batch or 1]:
         batch = preprocess([picture] * size, contract.canvas)

@@ -8,13 +8,22 @@ from typing import Any
 
 from runtime.errors import MaskrtError, MissingDependencyError
 from runtime.files import atomic_path
+from runtime.kinds import PLOT
 from runtime.packages import install
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def check_plot(path: Path) -> None:
+    """Raise MaskrtError, before anything is measured, for a kind of picture that is not drawn."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise MaskrtError(f"{path}: cannot be drawn. Name it {' or '.join(SUFFIXES)}.")
 
 
 def plot_timings(timings: Mapping[str, Sequence[Any]], path: Path) -> None:
     """A bar for each runtime.bench.Timing, from zero to its median, with p10 to p90; a panel a canvas.
 
-    Raises MissingDependencyError without matplotlib, MaskrtError for a kind of file that it cannot write.
+    Raises MissingDependencyError without matplotlib.
     """
     try:
         from matplotlib.figure import Figure
@@ -35,8 +44,5 @@ def plot_timings(timings: Mapping[str, Sequence[Any]], path: Path) -> None:
         axes.set_yticks(places, [t.model for t in panel])
         axes.invert_yaxis()
         axes.set_xlabel(f"ms a call on {canvas}, median and p10 to p90")
-    with atomic_path(path) as temporary:
-        try:
-            figure.savefig(temporary)
-        except ValueError as error:
-            raise MaskrtError(f"{path}: cannot be drawn ({error}). Name it .png or .svg.") from error
+    with atomic_path(path, PLOT) as temporary:
+        figure.savefig(temporary)

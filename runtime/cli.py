@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from runtime.door import guarded
 from runtime.errors import MaskrtError
 from runtime.packages import missing_for
 
@@ -53,7 +54,7 @@ def app_of(*commands: Callable[..., Any], **settings: Any) -> typer.Typer:
         add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, **settings
     )
     for command in commands:
-        app.command()(command)
+        app.command()(guarded(command))
     return app
 
 

@@ -12,6 +12,8 @@ import typer
 from runtime.cli import run_several, say
 from runtime.engine_file import EngineHeader, Profile, read_header, read_plan
 from runtime.files import atomic_path
+from runtime.guard import Writes
+from runtime.kinds import TENSORRT_PLAN
 
 SUMMARY = """Look into an engine file, or take TensorRT's plan out of it.
 
@@ -77,14 +79,16 @@ def _operators(header: EngineHeader) -> str:
 
 def unpack(
     engine: File,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where the plan goes")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Where the plan goes"), Writes(TENSORRT_PLAN)
+    ],
 ) -> None:
     """Write the plan alone, for trtexec, Triton, DeepStream or a program of your own.
 
     Example: maskrt engine unpack model.engine -o model.plan
     """
     header = read_header(engine)
-    with atomic_path(output) as temporary, temporary.open("wb") as file:
+    with atomic_path(output, TENSORRT_PLAN) as temporary, temporary.open("wb") as file:
         file.write(read_plan(engine))
     needs = (
         "" if header.operators == "body" or header.plugin_embedded else "; it needs the plugin library too"

@@ -24,6 +24,7 @@ from typing import Any
 from runtime.contract import Contract
 from runtime.errors import ContractError, ModelError
 from runtime.files import atomic_path
+from runtime.kinds import ENGINE
 
 MAGIC = b"MASKRTEN"
 FORMAT_VERSION = 1
@@ -120,7 +121,7 @@ def write_engine(path: str | os.PathLike[str], header: EngineHeader, plan: Any) 
     """
     text = header.to_json().encode()
     text += b" " * (-(PREFIX.size + len(text)) % ALIGNMENT_BYTES)
-    with memoryview(plan) as view, atomic_path(path) as temporary, temporary.open("wb") as file:
+    with memoryview(plan) as view, atomic_path(path, ENGINE) as temporary, temporary.open("wb") as file:
         file.write(PREFIX.pack(MAGIC, FORMAT_VERSION, len(text), view.nbytes))
         file.write(text)
         file.write(view)

@@ -12,6 +12,8 @@ import typer
 from runtime.cli import run, track
 from runtime.coco_metrics import KINDS, STATISTICS, coco_metrics
 from runtime.files import write_text
+from runtime.guard import Writes
+from runtime.kinds import METRICS
 from runtime.predictor import Predictor
 from runtime.session import open_session
 from runtime.siblings import load_dataset
@@ -44,7 +46,9 @@ def command(
     backend: Annotated[
         str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, auto")
     ] = "onnxruntime",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the metrics (JSON)")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the metrics (JSON)"), Writes(METRICS)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout")] = False,
 ) -> None:
     """Measure COCO AP: of boxes, and of what else the model finds.
@@ -64,7 +68,7 @@ def command(
     metrics = evaluate(Predictor(session), dataset)
     text = json.dumps({"model": str(model), "data": data, "images": len(dataset), **metrics})
     if output:
-        write_text(output, text)
+        write_text(output, text, METRICS)
     if as_json:
         print(text)
         return

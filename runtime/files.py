@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -14,6 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import MaskrtError
+from runtime.guard import check_output
+from runtime.kinds import PICTURE, Kind
+from runtime.leftovers import Temporary
 
 
 class PendingFile:
@@ -22,24 +28,18 @@ class PendingFile:
     temporary: what to write to. Creates missing parent folders.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raises MaskrtError where the folder cannot be written."""
+    def __init__(self, path: str | os.PathLike[str], kind: Kind) -> None:
+        """kind: of the file. Raises MaskrtError where the folder cannot be written, or the file must not be:
+        runtime/guard.py."""
         self.path = Path(path)
-        if self.path.is_dir():
-            raise MaskrtError(
-                f"{path}: a folder; name the file to write in it, e.g. -o {self.path / 'output'}"
-            )
+        _check_place(self.path)
+        check_output(self.path, kind)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(
-                dir=self.path.parent, prefix=f".{self.path.stem}-", suffix=self.path.suffix
-            )
+            self._held = Temporary(self.path.parent, self.path.stem, self.path.suffix)
         except OSError as error:
-            raise MaskrtError(
-                f"{path}: cannot be written ({error.strerror}). Choose another output."
-            ) from error
-        os.close(handle)
-        self.temporary = Path(name)
+            raise _unwritable(path, error) from error
+        self.temporary = self._held.path
 
     def keep(self) -> None:
         """Give the file its name. Raises MaskrtError, and removes it, where that fails."""
@@ -50,10 +50,12 @@ class PendingFile:
             self.temporary.replace(self.path)
         except OSError as error:
             raise self.failed(error) from error
+        self._held.release()
 
     def discard(self) -> None:
         """Remove the file."""
         self.temporary.unlink(missing_ok=True)
+        self._held.release()
 
     def failed(self, error: OSError) -> MaskrtError:
         """Remove the file; gives what to raise where writing it failed."""
@@ -61,22 +63,56 @@ class PendingFile:
         return MaskrtError(f"{self.path}: could not be written ({error.strerror}). Free some space there.")
 
 
-def check_writable(*paths: str | os.PathLike[str]) -> None:
-    """Raise MaskrtError where one could not be written: before the work whose result it is to hold.
+def check_writable(*outputs: tuple[Path, Kind]) -> None:
+    """Raise MaskrtError where a file could not or must not be written: before the work that it is to hold.
 
-    Creates missing parent folders, as writing will.
+    Makes no folder.
     """
-    for path in paths:
-        PendingFile(path).discard()
+    for path, kind in outputs:
+        _check_place(path)
+        check_output(path, kind)
+        folder, missing = path.parent, [path.name]
+        while not folder.exists() and folder != folder.parent:
+            folder, missing = folder.parent, [*missing, folder.name]
+        try:
+            if max(len(os.fsencode(name)) for name in missing) > os.pathconf(folder, "PC_NAME_MAX"):
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+            handle, probe = tempfile.mkstemp(dir=folder)
+            os.close(handle)
+            os.unlink(probe)
+        except OSError as error:
+            raise _unwritable(folder / missing[-1], error) from error
+
+
+def check_stream(path: Path, kind: Kind) -> None:
+    """As `check_writable`, of a file that grows under its own name, and may be a terminal or /dev/null."""
+    if not path.is_char_device():
+        check_writable((path, kind))
+
+
+def _check_place(path: Path) -> None:
+    """Raise MaskrtError where something else than a file stands."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if stat.S_ISDIR(mode):
+        raise MaskrtError(f"{path}: a folder; name the file to write in it, e.g. -o {path / 'output'}")
+    if not stat.S_ISREG(mode):
+        raise MaskrtError(f"{path}: no file but a pipe, a socket or a device. Choose another output.")
+
+
+def _unwritable(path: str | os.PathLike[str], error: OSError) -> MaskrtError:
+    return MaskrtError(f"{path}: cannot be written ({error.strerror}). Choose another output.")
 
 
 @contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike[str], kind: Kind) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
-    Creates missing parent folders. Raises MaskrtError where the folder cannot be written.
+    kind: of the file. Creates missing parent folders. Raises MaskrtError as PendingFile does.
     """
-    pending = PendingFile(path)
+    pending = PendingFile(path, kind)
     try:
         yield pending.temporary
     except OSError as error:
@@ -85,6 +121,25 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         pending.discard()
         raise
     pending.keep()
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """A folder in `parent` that is gone afterwards; so is a `parent` that was made for it and is empty.
+
+    Raises OSError.
+    """
+    made = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    parent.mkdir(parents=True, exist_ok=True)
+    held = Temporary(parent, "folder", folder=True)
+    try:
+        yield held.path
+    finally:
+        shutil.rmtree(held.path, ignore_errors=True)
+        held.release()
+        with suppress(OSError):  # not empty: the work was done
+            for folder in made:
+                folder.rmdir()
 
 
 @contextmanager
@@ -99,9 +154,7 @@ def claimed_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise MaskrtError(
-            f"{folder}: cannot be written ({error.strerror}). Choose another output."
-        ) from error
+        raise _unwritable(folder, error) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -115,9 +168,9 @@ def claimed_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(handle)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write text to `path` atomically, as UTF-8."""
-    with atomic_path(path) as temporary:
+def write_text(path: str | os.PathLike[str], text: str, kind: Kind) -> None:
+    """Write text to `path` atomically, as UTF-8. kind: of the file."""
+    with atomic_path(path, kind) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -136,5 +189,5 @@ def write_png(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
             f"{path}: OpenCV writes no {image.shape} image as {suffix or 'a file without a suffix'!r}. "
             "Name it .png or .jpg."
         )
-    with atomic_path(path) as temporary:
+    with atomic_path(path, PICTURE) as temporary:
         temporary.write_bytes(data.tobytes())

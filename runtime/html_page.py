@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 STYLE, SCRIPT = Path(__file__).with_name("page.css"), Path(__file__).with_name("page.js")
 JPEG_QUALITY = 80
+GENERATOR = '<meta name="generator" content="maskrt">'  # by which runtime/kinds.py knows our pages
 
 
 def html_page(template: Path, report: dict[str, Any]) -> str:
     """A template with what all pages share at /*STYLE*/ and /*SCRIPT*/, and the report at /*DATA*/null."""
-    text = template.read_text(encoding="utf-8")
+    text = template.read_text(encoding="utf-8").replace("<head>", f"<head>\n{GENERATOR}", 1)
     for place, file in (("/*STYLE*/", STYLE), ("/*SCRIPT*/", SCRIPT)):
         text = text.replace(place, file.read_text(encoding="utf-8"))
     # A "</script>" in a file's name would end the script that holds the data.

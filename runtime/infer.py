@@ -28,9 +28,11 @@ from runtime.draw import Style
 from runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
 from runtime.files import claimed_folder
 from runtime.frames import Inferred, Source
+from runtime.guard import Writes
 from runtime.inputs import open_inputs
 from runtime.keep import DEFAULT_SCORE, Keep
-from runtime.outputs import check_apart, check_video, end_sinks, open_sinks
+from runtime.kinds import TRACE
+from runtime.outputs import check_apart, check_folder, check_video, end_sinks, open_sinks
 from runtime.overlay import Overlay, paint_splash
 from runtime.pipeline import Painter, Pipeline
 from runtime.ray_pipeline import RayOptions, RayPipeline
@@ -61,7 +63,7 @@ def command(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the results, or a video file")
+        Path, typer.Option("-o", "--output", help="Folder for the results, or a video file"), Writes(None)
     ] = Path("out/infer"),
     min_score: MinScore = DEFAULT_SCORE,
     classes: Annotated[
@@ -95,7 +97,9 @@ def command(
         str | None, typer.Option(help="On a Ray cluster: local, auto, or its head's address")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="With --ray; default: as many as fit")] = None,
-    profile: Annotated[Path | None, typer.Option(help="Write a trace for ui.perfetto.dev (.json)")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="Write a trace for ui.perfetto.dev (.json)"), Writes(TRACE)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout")] = False,
 ) -> None:
     """Find the objects in images, videos and streams, with their masks where the model gives them.
@@ -118,6 +122,7 @@ def command(
     folders = [folder / kind for kind in (*painters, *(["masks"] if masks else []))]
     check_apart(sources, [*folders, *([video] if video else [])])
     keep = Keep(min_score, tuple(name.strip() for name in classes.split(",")) if classes else None)
+    check_folder(folder, video, contours=contours)
     needs_masks = masks or contours or splashes
     session = None if ray else open_session(model, device=device, backend=backend, threads=threads)
     if session is not None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from runtime.buckets import BucketFile, is_bucket, list_bucket
 from runtime.errors import ImageError
 from runtime.frames import Frame, Skipped, Source
+from runtime.guard import note_read
 from runtime.sources import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
@@ -117,6 +118,7 @@ def open_inputs(inputs: list[str], *, max_pixels: int = MAX_PIXELS) -> list[Sour
             for path in _files(text):
                 for source in _sources_of(path, max_pixels):
                     sources.setdefault(Path(source.name).resolve(), source)
+    note_read(*(source.name for source in sources.values()))
     return list(sources.values())
 
 

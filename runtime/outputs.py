@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime.errors import MaskrtError
+from runtime.files import check_stream, check_writable
 from runtime.frames import Source
+from runtime.guard import overwrites
+from runtime.kinds import COCO_RESULTS, LINES, VIDEO
 from runtime.layout import Layout, image_ids
 from runtime.picture_sinks import CODECS, MaskSink, PictureSink
 from runtime.sinks import CocoSink, ContourSink, JsonLinesSink, Sink
+
+PREDICTIONS, RESULTS, CONTOURS = "predictions.json", "results.jsonl", "contours.jsonl"
 
 
 def check_video(video: Path, sources: list[Source], kinds: list[str]) -> None:
@@ -27,8 +32,19 @@ def check_video(video: Path, sources: list[Source], kinds: list[str]) -> None:
         )
 
 
+def check_folder(folder: Path, video: Path | None, *, contours: bool) -> None:
+    """Raise MaskrtError where a run into the folder would write over somebody else's file, or cannot."""
+    if folder.exists() and not folder.is_dir():
+        raise MaskrtError(f"{folder}: a file, where a folder is needed. Choose another output.")
+    check_writable((folder / PREDICTIONS, COCO_RESULTS), *([(video, VIDEO)] if video else []))
+    for name in (RESULTS, *([CONTOURS] if contours else [])):
+        check_stream(folder / name, LINES)
+
+
 def check_apart(sources: list[Source], outputs: list[Path]) -> None:
-    """Raise MaskrtError where an input is an output or lies in one, and may be written over."""
+    """Raise MaskrtError where an input is an output or lies in one, and may be written over unasked."""
+    if overwrites():
+        return
     places = [output.resolve() for output in outputs]
     for source in sources:
         path = Path(source.name).resolve()
@@ -36,7 +52,7 @@ def check_apart(sources: list[Source], outputs: list[Path]) -> None:
             if place == path or place in path.parents:
                 raise MaskrtError(
                     f"{source.name}: an input that lies where this run writes ({place}). "
-                    "Choose another output."
+                    "Choose another output, or have it replaced: --overwrite"
                 )
 
 
@@ -48,15 +64,15 @@ def open_sinks(
     layout, ids = Layout(names), image_ids(names)
     sinks: list[Sink] = []
     try:
-        sinks.append(CocoSink(folder / "predictions.json", ids))
-        sinks.append(JsonLinesSink(folder / "results.jsonl", ids))
+        sinks.append(CocoSink(folder / PREDICTIONS, ids))
+        sinks.append(JsonLinesSink(folder / RESULTS, ids))
         for kind in kinds:
             own = video if kind == kinds[0] else None
             sinks.append(PictureSink(kind, folder / kind, layout, video=own))
         if masks:
             sinks.append(MaskSink(folder / "masks", layout))
         if contours:
-            sinks.append(ContourSink(folder / "contours.jsonl"))
+            sinks.append(ContourSink(folder / CONTOURS))
     except BaseException:
         end_sinks(sinks, whole=False)
         raise

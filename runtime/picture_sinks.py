@@ -12,6 +12,7 @@ from runtime.cli import say
 from runtime.errors import MaskrtError
 from runtime.files import PendingFile, write_png
 from runtime.frames import Inferred
+from runtime.kinds import VIDEO
 from runtime.layout import Layout
 
 # By suffix: what every OpenCV can write, and counts the frames of.
@@ -31,7 +32,7 @@ class VideoWriter:
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
         """fps: frames a second, as declared. size: (height, width) in px. Raises MaskrtError."""
         self._path, self._size, self._count, self._scaled = path, size, 0, 0
-        self._file = PendingFile(path)
+        self._file = PendingFile(path, VIDEO)
         codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix.lower()])
         rate = fps if LIKELY_FPS[0] <= fps <= LIKELY_FPS[1] else UNKNOWN_FPS
         self._writer = cv2.VideoWriter(str(self._file.temporary), codec, rate, size[::-1])

@@ -16,6 +16,7 @@ from runtime.draw import Style, draw
 from runtime.errors import MissingDependencyError
 from runtime.files import write_png, write_text
 from runtime.instances import Instances, crop_mask
+from runtime.kinds import COCO_RESULTS, LINES
 from runtime.rle import encode_crop
 
 
@@ -48,9 +49,9 @@ class Result(Instances):
         path = Path(path)
         name = path.name.split(".")[0] if image_id is None else image_id
         if path.name.endswith(".coco.json"):
-            write_text(path, json.dumps(self.to_coco(name)))
+            write_text(path, json.dumps(self.to_coco(name)), COCO_RESULTS)
         elif path.suffix == ".json":
-            write_text(path, json.dumps(self.to_line(name)))
+            write_text(path, json.dumps(self.to_line(name)), LINES)
         else:
             write_png(path, self.plot())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,8 @@ from runtime.cli import MaxMegapixels, MinScore, between, run, say
 from runtime.engine_file import EngineHeader, read_header, read_plan
 from runtime.engine_fit import rebuild_command
 from runtime.errors import MaskrtError, ModelError
+from runtime.files import temporary_folder
+from runtime.guard import Writes, overwrites
 from runtime.keep import DEFAULT_SCORE
 from runtime.ort_session import check_device
 from runtime.session import open_session
@@ -25,13 +26,16 @@ MODEL_PY = '''"""Written by maskrt serve-triton; needs maskrt in the server's Py
 
 from runtime.triton_models import {name} as TritonPythonModel  # noqa: F401
 '''
+BEFORE = ".before"  # put to the name of a model that is replaced
 UNFIT = r"[^A-Za-z0-9_.-]"  # for the name of a model, which is a folder's and a part of a URL
 EMBEDDED = " --backend-config=tensorrt,version-compatible=true"  # Triton then runs the plugins in the plan
 
 
 def command(
     model: Annotated[Path, typer.Argument(help="Model file: .onnx, or .engine")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The repository, new or with other models")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The repository, new or with other models"), Writes(None)
+    ],
     name: Annotated[str | None, typer.Option(help="What clients ask for; default: the file's name")] = None,
     device: Annotated[str, typer.Option(help="Of an ONNX file: cpu or cuda")] = "cpu",
     max_batch: Annotated[int, typer.Option(min=1, help="Images a call, if the model takes any number")] = 8,
@@ -96,10 +100,10 @@ def write_repository(serving: Serving, model: Path, repository: Path) -> None:
         raise MaskrtError(f"--name {serving.name!r}: letters, digits, '_', '.' and '-' alone, as in a URL.")
     configurations = serving.configurations()
     taken = [name for name in configurations if (repository / name).exists()]
-    if taken:
+    if taken and not overwrites():
         raise MaskrtError(
-            f"{repository / taken[0]}: is there already. Remove the models {', '.join(taken)}, or give "
-            "another --name."
+            f"{repository / taken[0]}: is there already. Remove the models {', '.join(taken)}, give "
+            "another --name, or have them replaced: --overwrite"
         )
     with _all_or_none(repository, list(configurations)) as folder:
         for name, fields in configurations.items():
@@ -119,24 +123,30 @@ def write_repository(serving: Serving, model: Path, repository: Path) -> None:
 
 @contextmanager
 def _all_or_none(repository: Path, names: list[str]) -> Iterator[Path]:
-    """A folder beside them to write the models into; they move to their places in the order given."""
+    """A folder beside them to write the models into; they move to their places in the order given.
+
+    What stands there already has been allowed to go, and comes back where something fails.
+    """
     moved: list[Path] = []
     try:
-        repository.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=repository, prefix=".") as folder:
-            yield Path(folder)
-            for name in names:
-                (Path(folder) / name).rename(repository / name)
-                moved.append(repository / name)
-    except BaseException as error:
-        for path in moved:
-            shutil.rmtree(path, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise MaskrtError(
-                f"{repository}: cannot be written ({error.strerror}). Choose another output, or free some "
-                "space."
-            ) from error
-        raise
+        with temporary_folder(repository) as folder:
+            try:
+                yield folder
+                for name in names:
+                    if (repository / name).exists():
+                        (repository / name).rename(folder / (name + BEFORE))
+                    (folder / name).rename(repository / name)
+                    moved.append(repository / name)
+            except BaseException:
+                for path in moved:
+                    shutil.rmtree(path, ignore_errors=True)
+                for before in folder.glob("*" + BEFORE):
+                    before.rename(repository / before.name.removesuffix(BEFORE))
+                raise
+    except OSError as error:
+        raise MaskrtError(
+            f"{repository}: cannot be written ({error.strerror}). Choose another output, or free some space."
+        ) from error
 
 
 def main(args: list[str] | None = None) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from runtime.errors import MaskrtError
-from runtime.files import PendingFile
+from runtime.files import PendingFile, check_stream
 from runtime.frames import Inferred
+from runtime.kinds import COCO_RESULTS, LINES
 from runtime.layout import frame_id
 
 
@@ -31,7 +33,7 @@ class CocoSink:
 
     def __init__(self, file: Path, ids: dict[str, int | str]) -> None:
         """ids: of all inputs, by name. The file of an earlier run goes: it would pass for this one's."""
-        self._file, self._ids = PendingFile(file), ids
+        self._file, self._ids = PendingFile(file, COCO_RESULTS), ids
         file.unlink(missing_ok=True)
         self._stream = self._file.temporary.open("w", encoding="utf-8")
         self._between = "["
@@ -56,6 +58,8 @@ class CocoSink:
 
     def stop(self) -> None:
         """Leave no file: one with some of the images would pass for one with all."""
+        with suppress(OSError):  # of a full disk, where what is left to write does not fit either
+            self._stream.close()
         self._file.discard()
 
 
@@ -64,6 +68,7 @@ class LineSink:
 
     def __init__(self, file: Path) -> None:
         self._path = file
+        check_stream(file, LINES)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._stream = file.open("wb", buffering=0)  # a line is one write: whole, or refused

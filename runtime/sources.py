@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ImageError
+from runtime.guard import note_read
 from runtime.image_size import declared_size
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -112,6 +113,7 @@ def find_images(inputs: list[str]) -> list[Path]:
             files = [path] if path.exists() else find_glob(text)
         for file in files:
             found.setdefault(file.resolve(), file)
+    note_read(*found.values())
     return list(found.values())
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtime.files import PendingFile
+from runtime.kinds import TRACE
 
 
 class Spent(dict[str, tuple[float, int]]):
@@ -29,7 +30,7 @@ class Stopwatch:
         self._start_s = time.perf_counter()
         self.spent = Spent()
         self._lock = threading.Lock()
-        self._file = PendingFile(trace) if trace else None
+        self._file = PendingFile(trace, TRACE) if trace else None
         self._stream = self._file.temporary.open("w", encoding="utf-8") if self._file else None
         self._threads: dict[int, int] = {}
         self._between = "[\n"

@@ -22,6 +22,7 @@ from torchvision.models.detection import FasterRCNN
 from runtime.contract import LEARNED_SCALES, Canvas, Category, Contract, Keypoints, read_keypoints
 from runtime.errors import CheckpointError, ExportError
 from runtime.files import atomic_path
+from runtime.kinds import CHECKPOINT
 from training.models import MaskRcnnConfig, build_mask_rcnn
 from training.settings import assignments, parse, replaced
 
@@ -153,7 +154,7 @@ class Checkpoint:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the checkpoint atomically."""
-        with atomic_path(path) as temporary:
+        with atomic_path(path, CHECKPOINT) as temporary:
             torch.save(
                 {
                     "format": FORMAT_VERSION,

@@ -10,7 +10,9 @@ import typer
 
 from runtime.cli import run, say
 from runtime.files import write_text
+from runtime.guard import Writes
 from runtime.html_page import html_page
+from runtime.kinds import PAGE
 
 if TYPE_CHECKING:
     from training.data.faults import Finding
@@ -21,9 +23,9 @@ TEMPLATE = Path(__file__).with_name("inspect_data.html")
 def command(
     data_spec: Annotated[str, typer.Argument(metavar="DATA", help="As for maskrt train --data")],
     val: Annotated[str | None, typer.Option(help="Validation data, to be held against DATA")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The report, a page (HTML)")] = Path(
-        "out/inspect-data.html"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The report, a page (HTML)"), Writes(PAGE)
+    ] = Path("out/inspect-data.html"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout")] = False,
     min_instances: Annotated[int, typer.Option(min=0, help="Objects that a class should have")] = 10,
     overlays: Annotated[int, typer.Option(min=0, help="Pictures of each data set")] = 12,
@@ -53,7 +55,7 @@ def command(
         "findings": [finding.to_dict() for finding in findings],
     }
     pictures = [picture for _, _, of_one in inspected for picture in of_one]
-    write_text(output, html_page(TEMPLATE, report | {"pictures": pictures}))
+    write_text(output, html_page(TEMPLATE, report | {"pictures": pictures}), PAGE)
     if as_json:
         print(json.dumps(report))
     for survey, _, _ in inspected:

@@ -14,6 +14,7 @@ from runtime.contract import Keypoints
 from runtime.draw import POINT_SCORE, draw
 from runtime.files import atomic_path, write_png
 from runtime.instances import crop_mask
+from runtime.kinds import PLOT
 from runtime.predictor import Predictor
 from runtime.results import Result
 
@@ -60,7 +61,7 @@ def plot_curves(logs: list[Path], output: Path) -> None:
     right.grid(alpha=0.3)
     if right.lines:
         right.legend(fontsize=8)
-    with atomic_path(output) as temporary:
+    with atomic_path(output, PLOT) as temporary:
         figure.savefig(temporary, dpi=110)
     pyplot.close(figure)
 

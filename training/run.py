@@ -20,7 +20,9 @@ from runtime.cli import say as say_always
 from runtime.coco_metrics import check_points
 from runtime.contract import Keypoints
 from runtime.errors import CheckpointError, DataError, ImageError, InterruptedTrainingError, MaskrtError
-from runtime.files import claimed_folder, write_text
+from runtime.files import check_writable, claimed_folder, write_text
+from runtime.guard import overwrites
+from runtime.kinds import CHECKPOINT, RUN_METRICS
 from runtime.predictor import Predictor
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
@@ -31,7 +33,7 @@ from training.plots import plot_curves, plot_predictions
 from training.pretrained import load_backbone, load_detector
 from training.qat import fake_quantise, observe, plain_weights
 from training.resume import Position, find_position
-from training.saving import record
+from training.saving import BEST, LAST, record
 from training.trainer import check_settings, make_trainer
 
 OBSERVED_BATCHES = 8  # from which the scales of --qat begin
@@ -81,11 +83,8 @@ def train(
     run_record = record(template, config, len(dataset), qat)
     if resume:
         position = find_position(output, run_record, config)
-    elif (output / "last.ckpt").exists():
-        raise CheckpointError(
-            f"{output / 'last.ckpt'}: the folder holds another run. Go on with it: --resume; "
-            "or choose another: -o FOLDER."
-        )
+    else:
+        check_free(output)
     model = build_mask_rcnn(model_config)
     if not resume:
         begin(model, template, config, backbone_weights, start)
@@ -112,8 +111,27 @@ def train(
             plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png")
             session = EagerSession(model.eval().cpu(), contract, name="model")
             plot_predictions(Predictor(session), validation or dataset, output / "predictions.png")
-            write_text(output / "metrics.json", json.dumps(module.metrics, indent=1))
+            write_text(output / "metrics.json", json.dumps(module.metrics, indent=1), RUN_METRICS)
     return dataclasses.replace(template, state_dict=plain_weights(model), metrics=module.metrics)
+
+
+def check_free(output: Path) -> None:
+    """Raise CheckpointError where a folder holds a trained model, unless it is to be overwritten."""
+    check_writable(
+        *((output / name, CHECKPOINT) for name in (BEST, LAST)), (output / "metrics.json", RUN_METRICS)
+    )
+    if overwrites():
+        return
+    if (output / "last.ckpt").exists():
+        raise CheckpointError(
+            f"{output / 'last.ckpt'}: the folder holds another run. Go on with it: --resume; "
+            "or choose another: -o FOLDER; or have it replaced: --overwrite"
+        )
+    if held := [output / name for name in (BEST, LAST) if (output / name).exists()]:
+        raise CheckpointError(
+            f"{held[0]}: the folder holds a trained model. Choose another: -o FOLDER; or have it replaced: "
+            "--overwrite"
+        )
 
 
 def _fit(trainer: lightning.Trainer, module: DetectorModule, output: Path, *, resume: bool) -> None:

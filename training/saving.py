@@ -18,6 +18,7 @@ from training.config import TrainConfig
 from training.fit import DetectorModule
 from training.qat import learned_scales, plain_weights
 
+BEST, LAST = "best.pt", "last.pt"
 RECORD = "maskrt"  # key in last.ckpt of what the run was of
 
 
@@ -48,7 +49,7 @@ class SaveCheckpoints(Callback):
             | {"epoch": trainer.current_epoch + 1}
             | ({LEARNED_SCALES: scales} if scales else {}),
         )
-        checkpoint.save(self.folder / "last.pt")
+        checkpoint.save(self.folder / LAST)
         score = math.inf
         if module.metrics:
             kind = KINDS[module.contract.task][0]
@@ -56,7 +57,7 @@ class SaveCheckpoints(Callback):
             score = -module.metrics["loss"] if by_loss else module.metrics[f"{kind}_ap"]
         if score >= self.best:
             self.best = score
-            checkpoint.save(self.folder / "best.pt")
+            checkpoint.save(self.folder / BEST)
 
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, checkpoint: dict[str, Any]

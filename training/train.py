@@ -11,6 +11,7 @@ import typer
 from runtime.cli import run
 from runtime.coco_metrics import KINDS
 from runtime.errors import MaskrtError
+from runtime.guard import Writes
 from runtime.siblings import load_checkpoint
 from training.settings import assignments, parse
 
@@ -18,7 +19,9 @@ from training.settings import assignments, parse
 def command(
     data_spec: Annotated[str, typer.Option("--data", help="Annotations, or synthetic[:COUNT[:SEED]]")],
     val: Annotated[str | None, typer.Option(help="Validation data, in the same form")] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run")] = Path("out/train"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run"), Writes(None)] = Path(
+        "out/train"
+    ),
     preset: Annotated[
         str, typer.Option(help="small (from scratch, minutes), paper, c4 or mobilenet")
     ] = "small",

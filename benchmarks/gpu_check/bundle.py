@@ -22,6 +22,7 @@ from runtime.contract import INPUT_NAMES
 from runtime.engine_file import Shape
 from runtime.errors import MaskrtError
 from runtime.files import write_text
+from runtime.kinds import OWN_NAME
 from runtime.session import Outputs
 
 MANIFEST = "bundle.json"
@@ -78,7 +79,7 @@ class Bundle:
 
     def save(self, folder: Path) -> None:
         """Written last: a folder with a manifest is whole."""
-        write_text(folder / MANIFEST, json.dumps(dataclasses.asdict(self), indent=1))
+        write_text(folder / MANIFEST, json.dumps(dataclasses.asdict(self), indent=1), OWN_NAME)
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:

@@ -18,6 +18,7 @@ from benchmarks.gpu_check.agreement import (
 from benchmarks.gpu_check.latency import ROUNDS, Latency
 from runtime.errors import MaskrtError
 from runtime.files import write_text
+from runtime.kinds import OWN_NAME
 
 
 def reason(error: Exception) -> str:
@@ -77,8 +78,8 @@ class Results:
     def write(self, folder: Path) -> None:
         """results.json and results.md."""
         text = json.dumps({"passed": self.passed, **dataclasses.asdict(self)}, indent=1)
-        write_text(folder / "results.json", text)
-        write_text(folder / "results.md", self.to_markdown())
+        write_text(folder / "results.json", text, OWN_NAME)
+        write_text(folder / "results.md", self.to_markdown(), OWN_NAME)
 
     def to_markdown(self) -> str:
         """The tables, fit for docs/gpu-results.md."""

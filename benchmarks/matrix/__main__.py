@@ -18,6 +18,7 @@ from benchmarks.matrix.cells import COLUMNS, Cell, Files
 from benchmarks.matrix.models import FULL, MODELS, SMALL, Size, make
 from runtime.cli import say
 from runtime.files import write_text
+from runtime.kinds import OWN_NAME
 
 FOLDER, PAGE = Path("out/matrix"), Path("docs/models.md")
 BEGIN, END = "<!-- begin: benchmarks.matrix -->\n", "<!-- end: benchmarks.matrix -->\n"
@@ -54,7 +55,7 @@ def main() -> None:
     for model in chosen:
         cells = row(model, size)
         facts = {"machine": processor(), "cells": {column: asdict(cell) for column, cell in cells.items()}}
-        write_text(kept[model], json.dumps(facts, indent=1))
+        write_text(kept[model], json.dumps(facts, indent=1), OWN_NAME)
         say(f"{model}: {', '.join(cell.figure for cell in cells.values())}")
     read = {model: json.loads(path.read_text()) for model, path in kept.items() if path.is_file()}
     rows = {
@@ -64,7 +65,7 @@ def main() -> None:
     machines = ", ".join(sorted({facts["machine"] for facts in read.values()}))
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
-    write_text(PAGE, f"{before}{BEGIN}{table(rows, size)}\nOn: {machines}.\n{END}{after}")
+    write_text(PAGE, f"{before}{BEGIN}{table(rows, size)}\nOn: {machines}.\n{END}{after}", OWN_NAME)
     print(table(rows, size), end="")
     sys.exit(any(cell.failure for model in chosen for cell in rows[model].values()))
 

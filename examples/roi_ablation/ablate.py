@@ -19,6 +19,8 @@ import typer
 from runtime.cli import run, say
 from runtime.errors import DataError, MaskrtError
 from runtime.files import atomic_path, write_text
+from runtime.guard import Writes
+from runtime.kinds import OWN_NAME, PLOT
 
 
 class Accuracy(NamedTuple):
@@ -84,14 +86,14 @@ def plot(found: dict[str, Accuracy], path: Path) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     figure.legend(*axes.get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=2)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, PLOT) as temporary:
         figure.savefig(temporary, dpi=110)
 
 
 def command(
     data: Annotated[str, typer.Option(help="Training data, as of maskrt train")],
     val: Annotated[str, typer.Option(help="Validation data, in the same form")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the runs")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the runs"), Writes(None)],
     preset: Annotated[str, typer.Option(help="As of maskrt train; c4 is the paper's model here")] = "small",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data")] = 8,
     seed: Annotated[int, typer.Option(help="Of all five runs")] = 0,
@@ -111,7 +113,7 @@ def command(
             say(f"{roi_pool}: training")
             train(roi_pool, output / roi_pool, arguments)
         found[roi_pool] = read(metrics)
-    write_text(output / "ablation.md", table(found))
+    write_text(output / "ablation.md", table(found), OWN_NAME)
     plot(found, output / "ablation.png")
     say(f"{table(found)}ablation.md and ablation.png in {output}")
 

@@ -14,6 +14,7 @@ from runtime.engine_file import Profile
 from runtime.errors import ExportError
 from runtime.files import atomic_path
 from runtime.findings_gpu import TEGRA_RELEASE
+from runtime.kinds import OWN_NAME
 
 Version = tuple[int, int]
 EMBEDS_SINCE = (10, 0)  # our plugins of 8.6 are of the second generation, which the plan does not carry
@@ -143,5 +144,5 @@ def save_timing_cache(config: Any, path: Path) -> None:
     cache = config.get_timing_cache()
     if path.is_file() and (other := config.create_timing_cache(path.read_bytes())) is not None:
         cache.combine(other, False)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, OWN_NAME) as temporary:
         temporary.write_bytes(bytes(cache.serialize()))

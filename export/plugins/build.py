@@ -7,14 +7,16 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt, gpu_arch, parse_arch
+from runtime import kinds
 from runtime.cli import run
+from runtime.files import atomic_path
+from runtime.guard import Writes
 
 FOLDER = Path(__file__).resolve().parent
 LIBRARY = "libmaskrt_plugins.so"
@@ -63,30 +65,13 @@ def build_plugins(
     archs = parse_arch(arch) if arch else (gpu_arch(),)
     library = library_path(tensorrt.version_text, archs)
     if not library.is_file():
-        with _atomically(library) as building:
+        with atomic_path(library, kinds.OWN_NAME) as building:
             _compile(find_nvcc(), tensorrt.include, archs, building)
     if output is None:
         return library
-    with _atomically(output) as copy:
+    with atomic_path(output, kinds.LIBRARY) as copy:
         shutil.copyfile(library, copy)
     return output
-
-
-class _atomically:
-    """A path to write to, which becomes `target` on leaving, or nothing at all after an error."""
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-
-    def __enter__(self) -> Path:
-        self._target.parent.mkdir(parents=True, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(dir=self._target.parent, prefix=".building-")
-        return Path(self._folder.name) / self._target.name
-
-    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        with self._folder:
-            if error_type is None:
-                (Path(self._folder.name) / self._target.name).replace(self._target)
 
 
 def compile_command(nvcc: Path, include: Path, archs: tuple[int, ...], output: Path) -> list[str]:
@@ -118,7 +103,9 @@ def command(
         str | None, typer.Option(help="Compute capability, e.g. 87 or 89,90; this machine's GPU by default.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to put the library; the cache by default.")
+        Path | None,
+        typer.Option("--output", "-o", help="Where to put the library; the cache by default."),
+        Writes(kinds.LIBRARY),
     ] = None,
 ) -> None:
     """Build the TensorRT plugins (RoIAlign over a feature pyramid, NMS within groups) for this machine.

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from runtime.cli import track
+from runtime.guard import Writes
+from runtime.kinds import PAGE, PARITY_REPORT
 from runtime.parity.bundle import open_bundle
 from runtime.parity.conclude import conclude
 from runtime.parity.judge import judge
@@ -17,8 +19,12 @@ from runtime.parity.sides import open_looking, report_for
 def command(
     bundle: Annotated[Path, typer.Argument(help="Made by maskrt parity record (.npz)")],
     candidate: Annotated[Path, typer.Argument(help="The deployed model: .onnx or .engine")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report (JSON)")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the report as a page (.html)")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the report (JSON)"), Writes(PARITY_REPORT)
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the report as a page (.html)"), Writes(PAGE)
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report on stdout")] = False,
 ) -> None:

@@ -11,6 +11,8 @@ import typer
 
 from runtime.cli import errors_as_sentences, run, say, track
 from runtime.errors import EXIT_PARTIAL, ImageError, ModelError, ParityError
+from runtime.guard import Writes
+from runtime.kinds import PAGE, PARITY_REPORT
 from runtime.parity import check, record
 from runtime.parity.compare import compare
 from runtime.parity.conclude import conclude
@@ -30,9 +32,13 @@ def command(
         bool, typer.Option("--forced", help="Run each part of an ONNX file on the reference's inputs too")
     ] = False,
     class_name: Annotated[str, typer.Option(help="VIA without class attributes: its name")] = "object",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report (JSON)")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the report (JSON)"), Writes(PARITY_REPORT)
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    html: Annotated[Path | None, typer.Option(help="Write the report as a page (.html)")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the report as a page (.html)"), Writes(PAGE)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report on stdout")] = False,
 ) -> None:
     """Prove that a model file finds what its checkpoint finds.

@@ -14,6 +14,7 @@ from runtime.cli import say
 from runtime.contract import Contract
 from runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
 from runtime.files import write_text
+from runtime.kinds import PAGE, PARITY_REPORT
 from runtime.parity.page import page
 from runtime.parity.report import Report
 
@@ -63,9 +64,9 @@ def conclude(
         say(f"chosen at export, not read from the checkpoint, and taken for both sides: {named}")
     text = json.dumps(facts)
     if output:
-        write_text(output, text)
+        write_text(output, text, PARITY_REPORT)
     if html:
-        write_text(html, page(facts, report.worst.cases, beside=output))
+        write_text(html, page(facts, report.worst.cases, beside=output), PAGE)
     if as_json:
         print(text)
     else:

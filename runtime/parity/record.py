@@ -11,6 +11,8 @@ import typer
 from runtime.cli import say, track
 from runtime.errors import EXIT_PARTIAL, ImageError, ParityError
 from runtime.files import atomic_path
+from runtime.guard import Writes
+from runtime.kinds import BUNDLE
 from runtime.parity.bundle import BundleWriter
 from runtime.parity.judge import expect
 from runtime.parity.sides import open_looking
@@ -21,7 +23,7 @@ from runtime.sources import find_images, read_image
 def command(
     reference: Annotated[Path, typer.Argument(help="The checkpoint that was trained (.pt)")],
     inputs: Annotated[list[str], typer.Argument(help="Image files, folders and globs")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Bundle to write (.npz)")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Bundle to write (.npz)"), Writes(BUNDLE)],
     height: Annotated[
         int | None, typer.Option(help="Canvas height in px, as the model's to be checked")
     ] = None,
@@ -47,7 +49,7 @@ def command(
     session = open_looking(reference, device, settings=settings)
     canvas = dataclasses.replace(session.contract.canvas, height_px=height, width_px=width, dtype=dtype)
     recorded = skipped = 0
-    with atomic_path(output) as temporary:
+    with atomic_path(output, BUNDLE) as temporary:
         bundle = BundleWriter(temporary, str(reference), session.contract)
         for path in track(paths, "Recording"):
             try:

@@ -146,14 +146,16 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
     for option in ("-o", "--scales", "--to-cache", "--sensitivity"):
         arguments = ["-o", tmp_path / "x.onnx", option, tmp_path / "file" / "below.onnx"]
         assert run(random_onnx, "--data", DATA, *arguments) == 2
-        assert f"{tmp_path / 'file' / 'below.onnx'}: cannot be written" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert f"maskrt calibrate: {tmp_path / 'file' / 'below'}." in said
+        assert "cannot be written" in said
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 def test_the_float_model_is_not_written_over(random_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = random_onnx.read_bytes()
     assert run(random_onnx, "--data", DATA, "-o", random_onnx) == 2
-    assert f"{random_onnx}: is the float model itself" in capsys.readouterr().err
+    assert f"{random_onnx}: is an input of this command" in capsys.readouterr().err
     assert random_onnx.read_bytes() == before
 
 

@@ -8,17 +8,18 @@ import pytest
 
 from runtime.errors import MaskrtError
 from runtime.files import atomic_path, write_text
+from runtime.kinds import OWN_NAME
 from runtime.layout import Layout
 
 
 def write_half(path: Path) -> None:
-    with atomic_path(path) as temporary:
+    with atomic_path(path, OWN_NAME) as temporary:
         temporary.write_text("half")
         raise TypeError("the rest cannot be written")
 
 
 def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:
-    write_text(tmp_path / "a.json", "old")
+    write_text(tmp_path / "a.json", "old", OWN_NAME)
     with pytest.raises(TypeError):
         write_half(tmp_path / "a.json")
     assert (tmp_path / "a.json").read_text() == "old"
@@ -26,7 +27,10 @@ def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(MaskrtError, match="a folder; name the file to write in it"), atomic_path(tmp_path):
+    with (
+        pytest.raises(MaskrtError, match="a folder; name the file to write in it"),
+        atomic_path(tmp_path, OWN_NAME),
+    ):
         pytest.fail("the work must not begin")
 
 

@@ -33,7 +33,8 @@ def test_a_video_is_not_written_over_itself(command: Run, tiny_onnx: Path, video
     said = refused(command(main, tiny_onnx, video, "-o", video))
 
     assert said == (
-        f"maskrt infer: {video}: an input that lies where this run writes ({video}). Choose another output."
+        f"maskrt infer: {video}: an input that lies where this run writes ({video}). "
+        "Choose another output, or have it replaced: --overwrite"
     )
     assert video.read_bytes() == before
     assert [p.name for p in video.parent.iterdir()] == ["clip.avi"]

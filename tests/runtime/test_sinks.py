@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import MaskrtError
 from runtime.files import atomic_path, write_png, write_text
+from runtime.kinds import OWN_NAME
 from runtime.layout import Layout, image_id
 
 names = st.builds("".join, st.lists(st.sampled_from(["a", "b", "/", ".jpg", ".png"]), min_size=1, max_size=5))
@@ -66,10 +67,10 @@ def test_images_are_written_in_rgb(suffix: str, tmp_path: Path) -> None:
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
-    write_text(path, "before")
+    write_text(path, "before", OWN_NAME)
 
     def write_half() -> None:
-        with atomic_path(path) as temporary:
+        with atomic_path(path, OWN_NAME) as temporary:
             temporary.write_text("half of wha")
             raise KeyboardInterrupt
 
@@ -83,7 +84,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_written_file_has_the_permissions_of_any_other(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        write_text(tmp_path / "a.json", "")
+        write_text(tmp_path / "a.json", "", OWN_NAME)
     finally:
         os.umask(before)
 
@@ -94,7 +95,7 @@ def test_names_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
 
     with pytest.raises(MaskrtError) as caught:
-        write_text(tmp_path / "taken" / "a.json", "")
+        write_text(tmp_path / "taken" / "a.json", "", OWN_NAME)
 
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / 'taken' / 'a.json'}: cannot be written (")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
+from runtime.guard import note_read
 from runtime.sources import is_cut_off_jpeg
 from training.data.problems import Flaw
 
@@ -84,6 +85,7 @@ def coco_box(values: Any, size: tuple[int, int]) -> Box:
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) of an image file as displayed, its EXIF orientation applied. Reads the header only,
     and looks for the end of a JPEG: a copy that broke off must not stop a training run hours later."""
+    note_read(path)
     try:
         if is_cut_off_jpeg(path):
             raise Flaw("unreadable_image", f"{path} is a JPEG cut off after {path.stat().st_size} bytes")

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import DataError
+from runtime.guard import note_read
 from training.data.sample import Sample
 
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises DataError where it is not JSON."""
+    note_read(path)
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

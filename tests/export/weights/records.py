@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.files import atomic_path
+from runtime.kinds import OWN_NAME
 from runtime.session import Outputs
 from tests.models import scene
 
@@ -60,7 +61,7 @@ def write(path: Path, weights: Mapping[str, Any], found: Outputs) -> None:
         labels=found.labels[0, :count],
         masks=found.masks[0, :MASKS].astype(np.float16),
     )
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+    with atomic_path(path, OWN_NAME) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **dataclasses.asdict(record))
 
 
