@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-full lint bench gpu-check-record gpu-check clean
+.PHONY: demo test test-full lint docs bench gpu-check-record gpu-check clean
 
 demo: $(READY)
 	$(BIN)/maskrt demo
@@ -19,6 +19,11 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site, in out/site; a link that leads nowhere is an error (under --quiet it would
+# not be counted). Python 3.11 and later.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.mask_rcnn
