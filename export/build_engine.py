@@ -87,7 +87,7 @@ def build(
     prepared = prepare(model, version, chosen.kind, str(source))
     del model
     largest = max((p.max for p in ranges), key=math.prod, default=None)
-    check_memory(str(source), needed_bytes(prepared, largest), gpu.free_bytes)
+    check_memory(str(source), needed_bytes(prepared, largest), gpu)
     _load_operators(trt, chosen)
 
     builder = trt.Builder(logger())

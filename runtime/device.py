@@ -9,15 +9,14 @@ import ctypes
 import functools
 import importlib
 import platform
+import re
 import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from runtime.errors import MaskrtError, MissingDependencyError
 
@@ -60,6 +59,12 @@ def cudart() -> ModuleType:
     )
 
 
+@functools.cache
+def driver() -> ctypes.CDLL:
+    """CUDA's driver. There is one wherever a stream could be made."""
+    return ctypes.CDLL("libcuda.so.1")
+
+
 def call(function: str, *arguments: Any) -> Any:
     """Call a function of the CUDA runtime by name and give its value (a tuple of several, None for none).
 
@@ -85,7 +90,8 @@ class Gpu:
     cuda_version: str  # of the CUDA runtime that cuda-python brings
     driver_version: str  # the newest CUDA that the driver knows
     memory_bytes: int
-    free_bytes: int  # on a Jetson the GPU shares it with everything else
+    free_bytes: int  # of the machine's memory, where that is the GPU's too
+    shares_memory: bool = False  # with the CPU, as on a Jetson
 
 
 def describe_gpu() -> Gpu:
@@ -93,6 +99,9 @@ def describe_gpu() -> Gpu:
     call("cudaGetDeviceCount")
     properties = call("cudaGetDeviceProperties", 0)
     free_bytes, memory_bytes = call("cudaMemGetInfo")
+    shares_memory = gpu_shares_memory()
+    if shares_memory:
+        free_bytes = max(free_bytes, available_bytes())
     return Gpu(
         name=properties.name.decode().rstrip("\0"),
         compute_capability=f"{properties.major}.{properties.minor}",
@@ -100,29 +109,45 @@ def describe_gpu() -> Gpu:
         driver_version=_version(call("cudaDriverGetVersion")),
         memory_bytes=memory_bytes,
         free_bytes=free_bytes,
+        shares_memory=shares_memory,
     )
+
+
+def gpu_shares_memory() -> bool:
+    """Whether CPU and GPU have one memory, as on a Jetson. Raises CudaError without a GPU."""
+    return bool(call("cudaDeviceGetAttribute", cudart().cudaDeviceAttr.cudaDevAttrIntegrated, 0))
+
+
+def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Memory that programs can have without swapping, 0 where the system does not say.
+
+    cudaMemGetInfo counts free pages alone; the files that Linux keeps in memory give way when asked, and on
+    a machine that shares its memory they are most of it (proc(5), MemAvailable).
+    """
+    try:
+        found = re.search(r"^MemAvailable:\s*(\d+) kB", meminfo.read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
 
 
 def _version(number: int) -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-class _Resource:
+class Resource:
     """Something of CUDA's that is given back by `close`, or when Python forgets it, or at exit."""
 
     def __init__(self, release: str, handle: Any) -> None:
-        self._finalizer = weakref.finalize(self, _release, release, handle)
+        # After a lost GPU this fails too, and there is nothing to be done.
+        self._finalizer = weakref.finalize(self, getattr(cudart(), release), handle)
 
     def close(self) -> None:
         """Give it back now; a second time does nothing."""
         self._finalizer()
 
 
-def _release(function: str, handle: Any) -> None:
-    getattr(cudart(), function)(handle)  # after a lost GPU this fails too, and there is nothing to be done
-
-
-class DeviceMemory(_Resource):
+class DeviceMemory(Resource):
     """Memory on the GPU, `size_bytes` of it from `address` on."""
 
     def __init__(self, size_bytes: int) -> None:
@@ -132,18 +157,7 @@ class DeviceMemory(_Resource):
         super().__init__("cudaFree", self.address)
 
 
-class PinnedArray(_Resource):
-    """An array in host memory that the GPU copies to and from by itself. `array` must not outlive it."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-        size_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        self.address = int(call("cudaHostAlloc", max(size_bytes, 1), cudart().cudaHostAllocDefault))
-        memory = (ctypes.c_uint8 * size_bytes).from_address(self.address)
-        self.array: NDArray = np.ctypeslib.as_array(memory).view(dtype).reshape(shape)
-        super().__init__("cudaFreeHost", self.address)
-
-
-class Stream(_Resource):
+class Stream(Resource):
     """A stream of its own, which waits for no other; `handle` is its number."""
 
     def __init__(self) -> None:
@@ -151,21 +165,26 @@ class Stream(_Resource):
         self.handle = int(self._stream)
         super().__init__("cudaStreamDestroy", self._stream)
 
-    def to_device(self, source: PinnedArray, target: DeviceMemory) -> None:
-        """Copy a whole array; returns at once."""
-        self._copy(target.address, source.address, source.array.nbytes, "cudaMemcpyHostToDevice")
+    def to_device(self, source: int, target: int, size_bytes: int) -> None:
+        """Copy from pinned memory, address to address; returns at once."""
+        self._copy(target, source, size_bytes, "cudaMemcpyHostToDevice")
 
-    def to_host(self, source: DeviceMemory, target: PinnedArray) -> None:
-        """Copy a whole array back; returns at once."""
-        self._copy(target.address, source.address, target.array.nbytes, "cudaMemcpyDeviceToHost")
+    def to_host(self, source: int, target: int, size_bytes: int) -> None:
+        """Copy back into pinned memory; returns at once."""
+        self._copy(target, source, size_bytes, "cudaMemcpyDeviceToHost")
 
     def _copy(self, target: int, source: int, size_bytes: int, kind: str) -> None:
         direction = getattr(cudart().cudaMemcpyKind, kind)
         call("cudaMemcpyAsync", target, source, size_bytes, direction, self._stream)
 
     def wait(self) -> None:
-        """Until everything put on it is done. A kernel that failed is told here, as CudaError."""
-        call("cudaStreamSynchronize", self._stream)
+        """Until everything put on it is done, while other threads of Python go on.
+
+        A kernel that failed is told here, as CudaError. The waiting is done through ctypes, which lets go of
+        Python's lock: cuda-python before 12.9.1 holds it, and no other thread could prepare the next call.
+        """
+        driver().cuStreamSynchronize(ctypes.c_void_p(self.handle))  # CUstream and cudaStream_t are the same
+        call("cudaStreamSynchronize", self._stream)  # returns at once, and names what failed
 
     def time_ms(self, work: Callable[[], None]) -> float:
         """How long the GPU takes for what `work` puts on this stream; waits for it."""
@@ -196,7 +215,7 @@ class Stream(_Resource):
             call("cudaGraphDestroy", graph)
 
 
-class _Event(_Resource):
+class _Event(Resource):
     """A moment on a stream."""
 
     def __init__(self) -> None:
@@ -204,7 +223,7 @@ class _Event(_Resource):
         super().__init__("cudaEventDestroy", self.handle)
 
 
-class CudaGraph(_Resource):
+class CudaGraph(Resource):
     """Recorded work, put on its stream as a whole by `launch`."""
 
     def __init__(self, executable: Any, stream: Any) -> None:

@@ -42,6 +42,8 @@ from runtime.stopping import Stopped, ignore_signals, signals_raise
 from runtime.stopwatch import Stopwatch
 from runtime.video import is_video
 
+LANES = 2  # of an engine: while one call waits for the GPU, the next is on its way there
+
 
 @dataclass
 class Tally:
@@ -124,7 +126,9 @@ def command(
     keep = Keep(min_score, tuple(name.strip() for name in classes.split(",")) if classes else None)
     check_folder(folder, video, contours=contours)
     needs_masks = masks or contours or splashes
-    session = None if ray else open_session(model, device=device, backend=backend, threads=threads)
+    session = (
+        None if ray else open_session(model, device=device, backend=backend, threads=threads, lanes=LANES)
+    )
     if session is not None:
         keep.check(session.contract.classes)
         if needs_masks:

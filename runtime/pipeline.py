@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -76,11 +77,13 @@ class Pipeline:
                 self._decode(sources, crew), DEPTH * self._size, "decode", _is_live if live else None
             )
             batches = crew.start(self._prepare(frames, live), DEPTH, "preprocess")
-            answers = crew.start(self._infer(batches), DEPTH, "infer")
+            calls = ThreadPoolExecutor(self._session.lanes, "infer")
+            answers = crew.start(self._infer(batches, calls), max(DEPTH, self._session.lanes), "infer")
             results = crew.start(self._finish(answers), DEPTH * self._size, "postprocess")
             try:
                 yield from crew.start(self._draw(results), DEPTH, "draw") if self._painters else results
             finally:
+                calls.shutdown(wait=False, cancel_futures=True)
                 self.dropped += frames.dropped
 
     def _decode(self, sources: list[Source], crew: Crew) -> Generator[Frame | Skipped, None, None]:
@@ -141,23 +144,28 @@ class Pipeline:
     def _lay(self, group: list[tuple[int, Frame]]) -> _Numbered:
         images = [frame.image for _, frame in group]
         with self.stopwatch.measure("preprocess", len(group)):
-            batch = preprocess(filled(images, self._contract.batch), self._contract.canvas)
+            images = filled(images, self._contract.batch)
+            batch = preprocess(images, self._contract.canvas, empty=self._session.empty_canvas)
         return _Numbered([number for number, _ in group], [frame for _, frame in group], batch=batch)
 
-    def _infer(self, batches: Ahead[_Numbered]) -> Generator[_Numbered, None, None]:
+    def _infer(self, batches: Ahead[_Numbered], calls: Executor) -> Generator[Future[_Numbered], None, None]:
+        """A promise for each batch, in order: as many calls run at a time as the session has lanes."""
         for work in batches:
-            if work.batch is None:
-                yield work
-                continue
-            with self.stopwatch.measure("infer", len(work.frames)):
-                outputs = self._session.infer(work.batch.images, work.batch.image_sizes)
-            yield replace(work, outputs=outputs)
+            yield calls.submit(self._call, work)
 
-    def _finish(self, answers: Ahead[_Numbered]) -> Generator[Inferred | Skipped, None, None]:
+    def _call(self, work: _Numbered) -> _Numbered:
+        if work.batch is None:
+            return work
+        with self.stopwatch.measure("infer", len(work.frames)):
+            outputs = self._session.infer(work.batch.images, work.batch.image_sizes)
+        return replace(work, outputs=outputs)
+
+    def _finish(self, answers: Ahead[Future[_Numbered]]) -> Generator[Inferred | Skipped, None, None]:
         """Results, put back into the frames' order; the batcher bounds how many wait for an earlier one."""
         ready: dict[int, Inferred | Skipped] = {}
         due = 0
-        for work in answers:
+        for answer in answers:
+            work = answer.result()
             if work.skipped is not None:
                 ready[work.numbers[0]] = work.skipped
             else:

@@ -85,7 +85,8 @@ class Predictor:
             return {}
         contract = self.session.contract
         images = [image for _, image in group]
-        batch = preprocess(filled(images, contract.batch), contract.canvas)
+        canvas = self.session.empty_canvas
+        batch = preprocess(filled(images, contract.batch), contract.canvas, empty=canvas)
         outputs = self.session.infer(batch.images, batch.image_sizes)
         results = postprocess(outputs, batch, contract, keep=keep)
         return {

@@ -7,6 +7,7 @@ Normalisation is not here: it is inside the exported graph.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from runtime.contract import LAYOUTS, Canvas
 from runtime.errors import ImageError, ModelError
+
+Empty = Callable[[tuple[int, ...], str], NDArray]
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,11 @@ def check_image(image: NDArray[np.uint8]) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
 
 
-def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas) -> Batch:
+def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas, *, empty: Empty = np.empty) -> Batch:
     """Lay RGB images on one canvas, large enough for all of them where the canvas is not fixed.
 
-    images: each (H, W, 3) uint8, RGB. Raises ImageError for any other array.
+    images: each (H, W, 3) uint8, RGB. empty: memory for the batch by shape and dtype, of any content, as a
+    session has it (`Session.empty_canvas`). Raises ImageError for any other array.
     """
     for image in images:
         check_image(image)
@@ -135,9 +139,10 @@ def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas) -> Batch:
         raise ModelError(f"canvas layout is {canvas.layout!r}, expected one of {LAYOUTS}. Upgrade maskrt.")
     if canvas.dtype not in ("uint8", "float32"):
         raise ModelError(f"canvas dtype is {canvas.dtype!r}, expected 'uint8' or 'float32'.")
-    out = np.zeros((len(images), height, width, 3), dtype=canvas.dtype)
+    out = empty((len(images), height, width, 3), canvas.dtype)
     for row, image, (h, w) in zip(out, images, sizes, strict=True):
         top, left = corner((h, w), (height, width), canvas.layout)
+        row[:top] = row[top + h :] = row[top : top + h, :left] = row[top : top + h, left + w :] = 0
         row[top : top + h, left : left + w] = resize(image, (h, w), canvas.dtype)
     return Batch(
         images=out,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from runtime.contract import OUTPUTS, Contract
 from runtime.errors import ModelError
@@ -53,6 +53,7 @@ class Session(ABC):
     contract: Contract
     name: str  # the model file, for messages
     has_stages = False
+    lanes = 1  # calls that run at a time; more than one are for several threads
 
     def infer(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         """Run a batch: images (N, H, W, 3) of the contract's dtype, image_sizes (N, 2) float32.
@@ -68,6 +69,10 @@ class Session(ABC):
         """As `infer`, and what passed the stages inside. NaN is no error here: it is what is looked for."""
         self.check(images, image_sizes)
         return self._run_with_stages(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
+
+    def empty_canvas(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        """Memory of any content to make a batch's images in, as `preprocess` asks for: best for `infer`."""
+        return np.empty(shape, dtype)
 
     def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
         """The results of `postprocess`, with masks as this model's own users paste them: here as they are."""

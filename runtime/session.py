@@ -35,6 +35,7 @@ def open_session(
     stages: bool = False,
     backend: str = "onnxruntime",
     threads: int | None = None,
+    lanes: int = 1,
     settings: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> Session:
     """Load a model file: `.onnx` on ONNX Runtime, `.engine` on TensorRT, one of CHECKPOINTS on PyTorch.
@@ -42,6 +43,7 @@ def open_session(
     device: "cpu" or "cuda"; an engine always runs on the GPU.
     backend: of an ONNX file on the CPU: "onnxruntime", "openvino", or "auto", the faster here (it is tried).
     threads: of the CPU, for an ONNX file; default all.
+    lanes: calls that an engine runs at a time, for several threads; each takes GPU memory.
     class_names: for a foreign checkpoint that has none of its own.
     settings: of a checkpoint, in place of its own: a contract's `chosen_settings`, or KEY=VALUE texts.
     stages: so that `infer_with_stages` works; an ONNX file exported without needs the package onnx for it.
@@ -59,7 +61,7 @@ def open_session(
     if path.suffix == ".onnx":
         return open_onnx(path, backend=backend, device=device, stages=stages, threads=threads)
     if path.suffix == ".engine":
-        return TrtSession(path)
+        return TrtSession(path, contexts=lanes)
     if path.suffix in CHECKPOINTS:
         return load_reference(path, device=device, class_names=class_names, settings=settings)
     raise ModelError(

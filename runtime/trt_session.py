@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from runtime.cli import say
-from runtime.contract import INPUT_NAMES
-from runtime.device import PLATFORM, DeviceMemory, Stream, describe_gpu
+from runtime.contract import INPUT_NAMES, NUM_DETECTIONS
+from runtime.device import PLATFORM, CudaError, DeviceMemory, Stream, describe_gpu
 from runtime.engine_file import EngineHeader, Shape, read_header, read_plan
 from runtime.engine_fit import Machine, check_fit, choose_profile, rebuild_command, tensor_shapes
 from runtime.errors import MaskrtError, ModelError
+from runtime.pinned import PinnedPool
 from runtime.protocol import Outputs, Session, check_task
 from runtime.stages import PREFIX, Stages, stages_of
 from runtime.trt_execution import Execution, activation_bytes, trt_failure
@@ -56,12 +60,16 @@ class TrtSession(Session):
         self._engine = _deserialise(trt, path, self.header)
         self._stages = _check_tensors(self.name, self._engine, self.header)
         self.has_stages = {PREFIX + stage for stage in stages_of(self.contract)} <= self._stages.keys()
-        self._cuda_graph = cuda_graph
-        self._creating = threading.Lock()  # threads may run contexts at once, but not ask one engine for them
+        self._options = _Options(cuda_graph, gpu.shares_memory)
+        self._canvases = PinnedPool(mapped=gpu.shares_memory)
         self._lanes: queue.LifoQueue[_Lane | None] = queue.LifoQueue()  # the lane used last is the warmest
-        self._contexts = contexts
+        self.lanes = contexts
         for _ in range(contexts):
             self._lanes.put(None)
+
+    def empty_canvas(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        """Pinned memory, which the GPU copies from by itself; on a Jetson it reads images where they lie."""
+        return self._canvases.empty(shape, dtype)
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         outputs = self._run_engine(images, image_sizes)
@@ -92,22 +100,42 @@ class TrtSession(Session):
                 raise ModelError(
                     f"{self.name}: this session is closed; open another: open_session({self.name!r})"
                 )
-            if lane is None:
-                lane = _Lane(
-                    self.name, self._engine, self.header, self._stages, self._cuda_graph, self._creating
-                )
+            while lane is None:
+                try:
+                    lane = _Lane(self.name, self._engine, self.header, self._stages, self._options)
+                except CudaError as error:
+                    if self.lanes == 1:
+                        raise
+                    self._do_with_less(error)
+                    lane = self._lanes.get()
             yield lane
         finally:
             self._lanes.put(lane)
 
+    def _do_with_less(self, error: CudaError) -> None:
+        """Give up a lane that there is no memory for; the others serve its calls."""
+        self.lanes -= 1
+        say(f"{self.name}: calls at a time: {self.lanes}, not {self.lanes + 1}, since {error}")
+
     def close(self) -> None:
         """Give back the GPU's memory, once no call is under way. Python does the same when it forgets us."""
-        lanes = [self._lanes.get() for _ in range(self._contexts)]
+        lanes = [self._lanes.get() for _ in range(self.lanes)]
         self._engine = None
+        self._canvases.close()
         for lane in lanes:
             if lane is not None:
                 lane.close()
             self._lanes.put(None)
+
+
+@dataclass
+class _Options:
+    """What the lanes of a session have in common."""
+
+    cuda_graph: bool  # until a capture is refused
+    shared: bool  # CPU and GPU share one memory
+    # Threads may run contexts at once, but not ask one engine for them.
+    creating: threading.Lock = field(default_factory=threading.Lock)
 
 
 class _Lane:
@@ -119,11 +147,10 @@ class _Lane:
         engine: Any,
         header: EngineHeader,
         stages: dict[str, str],
-        cuda_graph: bool,
-        creating: threading.Lock,
+        options: _Options,
     ) -> None:
         self._name, self._engine, self._header, self._stages = name, engine, header, stages
-        self._cuda_graph, self._creating = cuda_graph, creating
+        self._options = options
         self._stream = Stream()
         self._activations = DeviceMemory(activation_bytes(engine))
         self._shapes: OrderedDict[Shape, Execution] = OrderedDict()
@@ -131,7 +158,6 @@ class _Lane:
     def run(self, shape: Shape, profile: int, feed: dict[str, NDArray]) -> dict[str, NDArray]:
         if shape in self._shapes:
             self._shapes.move_to_end(shape)
-            self._capture(self._shapes[shape])
         else:
             if len(self._shapes) == SHAPES_KEPT:
                 self._shapes.popitem(last=False)[1].close()
@@ -139,20 +165,32 @@ class _Lane:
             inputs = {key: tensors[key] for key in INPUT_NAMES}
             promised = {key: tensors[key] for key in self._header.contract.output_names}
             outputs = {**promised, **{key: (None, dtype) for key, dtype in self._stages.items()}}
-            with self._creating:
+            counted = {key: NUM_DETECTIONS for key in promised if key != NUM_DETECTIONS}
+            with self._options.creating:
                 self._shapes[shape] = Execution(
-                    self._name, self._engine, self._stream, self._activations, profile, inputs, outputs
+                    self._name,
+                    self._engine,
+                    self._stream,
+                    self._activations,
+                    profile,
+                    inputs,
+                    outputs,
+                    counted=counted,
+                    shared=self._options.shared,
                 )
-        return self._shapes[shape].run(feed)
+        execution = self._shapes[shape]
+        execution.take(feed)
+        self._capture(execution)
+        return execution.give()
 
     def _capture(self, execution: Execution) -> None:
-        if not self._cuda_graph or execution.captured:
+        if not self._options.cuda_graph or execution.captured or not execution.seen:
             return
         try:
             execution.capture()
         except MaskrtError as error:
             say(f"{self._name}: running without a CUDA graph, since its capture was refused: {error}")
-            self._cuda_graph = False
+            self._options.cuda_graph = False
 
     def close(self) -> None:
         for execution in self._shapes.values():
@@ -167,13 +205,28 @@ def _deserialise(trt: Any, path: str | Path, header: EngineHeader) -> Any:
     if header.operators == "plugin" or header.version_compatible:  # the plan may hold a library
         runtime.engine_host_code_allowed = True
     forget_words()
-    engine = runtime.deserialize_cuda_engine(read_plan(path))
+    # A copy: TensorRT's Python package asks for the buffer without Python's lock (8.6 and 10.3, pyCore.cpp).
+    # Of bytes that touches nothing but a count of references that are all ours.
+    engine = runtime.deserialize_cuda_engine(bytes(read_plan(path)))
     if engine is None:
         raise trt_failure(
-            f"{path}: TensorRT {trt.__version__} refuses its plan. Build it again: "
+            f"{path}: TensorRT {trt.__version__} refuses its plan. {_unpacking(header)}Build it again: "
             f"{rebuild_command(path, header)}"
         )
     return engine
+
+
+def _unpacking(header: EngineHeader) -> str:
+    """What to do where a plan holds a library, and the folder that it is unpacked to runs no programs."""
+    folder = tempfile.gettempdir()  # of $TMPDIR, as TensorRT's (IRuntime::setTemporaryDirectory)
+    if not (header.plugin_embedded or header.version_compatible):
+        return ""
+    if not os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return ""
+    return (
+        f"It holds a library, which TensorRT unpacks into {folder}, and that is mounted noexec: name a "
+        "folder from which programs run, TMPDIR=DIR. Or it is another's plan. "
+    )
 
 
 def _check_tensors(name: str, engine: Any, header: EngineHeader) -> dict[str, str]:

@@ -35,7 +35,8 @@ def check_operator(operator: Operator, by: str, bundle: Path) -> OperatorResult:
         inputs, outputs = tensors(engine)
         stream, activations = Stream(), DeviceMemory(activation_bytes(engine))
         execution = Execution(str(path), engine, stream, activations, 0, inputs, outputs)
-        answers = execution.run({name: recorded.get(name, noise(*inputs[name])) for name in inputs})
+        execution.take({name: recorded.get(name, noise(*inputs[name])) for name in inputs})
+        answers = execution.give()
         launch = captured(stream, execution.execute)
         times_ms = [stream.time_ms(launch) for _ in range(WARM_UP + ROUNDS)]
     except Exception as error:

@@ -10,7 +10,9 @@ import onnx
 from onnx import ModelProto
 
 from export.engine.values import without_weights
+from runtime.cli import say
 from runtime.contract import IMAGE_SIZES, IMAGES
+from runtime.device import Gpu
 from runtime.engine_file import Shape
 from runtime.errors import ExportError
 
@@ -63,15 +65,22 @@ def _with_shapes(model: ModelProto, shape: Shape) -> ModelProto:
     return onnx.shape_inference.infer_shapes(fixed, data_prop=True)
 
 
-def check_memory(source: str, needed: int, free: int) -> None:
-    """Raise ExportError where a build cannot fit into the `free` bytes of the GPU."""
-    if needed > free:
-        raise ExportError(
-            f"{source}: weights and the largest layer need {needed / MIB:.0f} MiB of GPU memory at "
-            f"least, and {free / MIB:.0f} MiB are free. End other programs on the GPU (a desktop, too), take "
-            "smaller shapes (--max 1x640x640), or export a smaller model: maskrt export CHECKPOINT "
-            "--height 640 --width 640"
-        )
+def check_memory(source: str, needed: int, gpu: Gpu) -> None:
+    """Raise ExportError where a build cannot fit into the free memory of the GPU.
+
+    Where the GPU shares its memory with the CPU, what is free changes with every program: that is a warning.
+    """
+    if needed <= gpu.free_bytes:
+        return
+    told = (
+        f"{source}: weights and the largest layer need {needed / MIB:.0f} MiB of GPU memory at "
+        f"least, and {gpu.free_bytes / MIB:.0f} MiB are free. End other programs on the GPU (a desktop, "
+        "too), take smaller shapes (--max 1x640x640), or export a smaller model: maskrt export CHECKPOINT "
+        "--height 640 --width 640"
+    )
+    if not gpu.shares_memory:
+        raise ExportError(told)
+    say(f"{told}. Trying all the same, since the CPU may give up memory that this GPU shares with it")
 
 
 def ladder(asked_mib: int | None, free: int) -> list[int]:

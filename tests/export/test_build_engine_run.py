@@ -19,6 +19,7 @@ from rich.console import Console
 
 from export.engine.memory import check_memory, climb_down, is_out_of_memory, ladder, needed_bytes
 from export.engine.progress import BuildProgress, InterruptedBuildError, run_cancellable
+from runtime.device import Gpu
 from runtime.errors import ExportError
 from tests.conftest import REPOSITORY
 
@@ -53,11 +54,23 @@ def test_dynamic_shapes_count_at_the_largest_profile() -> None:
 
 
 def test_a_build_that_cannot_fit_is_refused_before_it_begins() -> None:
-    check_memory("model.onnx", 100 * MIB, 100 * MIB)
+    gpu = Gpu("Orin", "8.7", "12.6", "12.6", 8 * GIB, 100 * MIB)
+    check_memory("model.onnx", 100 * MIB, gpu)
     with pytest.raises(
         ExportError, match=r"model\.onnx: .* need 101 MiB .* and 100 MiB are free\. End other"
     ):
-        check_memory("model.onnx", 101 * MIB, 100 * MIB)
+        check_memory("model.onnx", 101 * MIB, gpu)
+
+
+def test_where_cpu_and_gpu_share_memory_a_build_that_may_not_fit_is_a_warning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gpu = Gpu("Orin", "8.7", "12.6", "12.6", 8 * GIB, 100 * MIB, shares_memory=True)
+
+    check_memory("model.onnx", 101 * MIB, gpu)
+
+    assert "need 101 MiB" in (said := " ".join(capsys.readouterr().err.split()))
+    assert "Trying all the same" in said
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,33 @@ class Counting(Session):
         return self._inner.infer(images, image_sizes)
 
 
+class TwoAtATime(Session):
+    """The tiny model with two lanes, each of whose calls waits for another."""
+
+    lanes = 2
+
+    def __init__(self, inner: Session) -> None:
+        self.contract, self.name, self._inner = inner.contract, inner.name, inner
+        self.meeting = threading.Barrier(2, timeout=20)
+
+    def _run(self, images: np.ndarray, image_sizes: np.ndarray) -> Outputs:
+        self.meeting.wait()
+        return self._inner.infer(images, image_sizes)
+
+
+class Patient(Camera):
+    """A camera whose next frame comes when the one before has been answered."""
+
+    def __init__(self) -> None:
+        super().__init__(4, live=True)
+        self.answered = threading.Semaphore()
+
+    def frames(self) -> Generator[Frame | Skipped, None, None]:
+        for frame in super().frames():
+            assert self.answered.acquire(timeout=20), "the frame before was never answered"
+            yield frame
+
+
 def run(pipeline: Pipeline, *sources: Source) -> list[Inferred | Skipped]:
     with closing(pipeline.run(list(sources))) as items:
         return list(items)
@@ -70,6 +97,24 @@ def test_order_is_kept_whatever_the_batches(batch: int, tiny_session: Session) -
     assert got == list(range(60))
     assert sum(shape[0] for shape in session.batches) == sum(isinstance(i, Inferred) for i in items) == 52
     assert max(shape[0] for shape in session.batches) == min(batch, FULL)
+
+
+def test_as_many_calls_as_the_session_has_lanes_run_at_a_time_and_order_is_kept(
+    tiny_session: Session,
+) -> None:
+    items = run(Pipeline(TwoAtATime(tiny_session)), Camera(7))  # six frames and one that is skipped
+
+    assert [item.frame.index for item in items if isinstance(item, Inferred)] == list(range(6))
+
+
+def test_a_frame_s_answer_does_not_wait_for_the_next_frame(tiny_session: Session) -> None:
+    session, camera = Counting(tiny_session), Patient()
+    session.lanes = 2
+    with closing(Pipeline(session).run([camera])) as items:
+        for _ in items:
+            camera.answered.release()
+
+    assert camera.given == 4
 
 
 def test_a_batch_gives_what_single_images_give(tiny_session: Session) -> None:

@@ -1,23 +1,18 @@
 """An engine built from a file exported --with-stages: its marked outputs are taken for stages, and compared.
 
-TensorRT and the GPU are played, from `import_tensorrt` to the execution: what is tested is which tensors the
-session accepts, what it calls them, and that parity looks into them.
+TensorRT and the GPU are played (played_gpu.py): what is tested is which tensors the session accepts, what it
+calls them, and that parity looks into them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from runtime import trt_session
 from runtime.contract import INPUT_NAMES
-from runtime.device import PLATFORM
-from runtime.engine_file import write_engine
 from runtime.errors import ModelError
 from runtime.parity.compare import compare
 from runtime.parity.report import Report
@@ -26,9 +21,8 @@ from runtime.parity.tolerances import FP32
 from runtime.stages import PREFIX, stages_of
 from runtime.trt_session import TrtSession
 from tests.runtime import played
-from tests.runtime.engines import make_header
+from tests.runtime.played_gpu import play
 
-KINDS = {"uint8": "UINT8", "float32": "FLOAT", "float16": "HALF", "int32": "INT32"}
 SIZES = np.array([[played.CANVAS_PX, played.CANVAS_PX]], np.float32)
 
 
@@ -49,35 +43,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[st
     """An engine file that gives these tensors whenever it is run, on a machine that has TensorRT."""
 
     def write(tensors: dict[str, np.ndarray]) -> Path:
-        names = list(tensors)
-        plan = SimpleNamespace(
-            num_io_tensors=len(names),
-            get_tensor_name=names.__getitem__,
-            get_tensor_dtype=lambda name: SimpleNamespace(name=KINDS[str(tensors[name].dtype)]),
-        )
-
-        class Execution:
-            def __init__(self, *given: Any) -> None:
-                self.captured, self._outputs = True, given[-1]
-
-            def run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-                return {name: tensors[name] for name in self._outputs}
-
-        gpu = SimpleNamespace(name="Orin", compute_capability="8.7")
-        for name, value in (
-            ("import_tensorrt", lambda: SimpleNamespace(__version__="10.3.0")),
-            ("describe_gpu", lambda: gpu),
-            ("_deserialise", lambda *_: plan),
-            ("activation_bytes", lambda _: 0),
-            ("DeviceMemory", lambda _: None),
-            ("Stream", lambda: None),
-            ("Execution", Execution),
-        ):
-            monkeypatch.setattr(trt_session, name, value)
-        contract = played.reference().contract
-        header = make_header(contract=contract, profiles=(), plugin_embedded=True, platform=PLATFORM)
-        write_engine(tmp_path / "model.engine", header, b"plan")
-        return tmp_path / "model.engine"
+        outputs = {name: values for name, values in tensors.items() if name not in INPUT_NAMES}
+        return play(monkeypatch, tmp_path, played.reference().contract, lambda _: outputs)[0]
 
     return write
 
