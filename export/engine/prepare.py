@@ -11,6 +11,7 @@ import onnx
 import onnx.inliner
 from onnx import ModelProto
 
+from export.engine.long_topk import group_long_topk
 from export.engine.rewrite import cast_bytes_first, hold_constants, say_for_8_6
 from export.engine.supported import PLUGINS, Version, refusals
 from export.engine.values import without_weights
@@ -60,10 +61,10 @@ def _said(model: ModelProto, version: Version, operators: str) -> ModelProto:
         del prepared.functions[:]
     hold_constants(prepared.graph)
     cast_bytes_first(prepared.graph)
+    group_long_topk(prepared.graph)
     if version < (10, 0):
         say_for_8_6(prepared)
-        prepared = onnx.shape_inference.infer_shapes(prepared)
-    return prepared
+    return onnx.shape_inference.infer_shapes(prepared)
 
 
 def custom_nodes(model: ModelProto) -> list[str]:

@@ -38,6 +38,11 @@ class Values:
             return onnx.helper.np_dtype_to_tensor_dtype(value_of_constant_node(found).dtype)
         return self._info[name].elem_type if name in self._info else TensorProto.UNDEFINED
 
+    def rank(self, name: str) -> int | None:
+        """Number of axes; None where it is not known."""
+        info = self._info.get(name)
+        return len(info.shape.dim) if info is not None and info.HasField("shape") else None
+
     def extent(self, name: str, axis: int) -> int | None:
         """Size along an axis; None where it is not known before running."""
         dims = self._info[name].shape.dim if name in self._info else []

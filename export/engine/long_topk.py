@@ -1,0 +1,86 @@
+"""TopK over long axes in two steps, for TensorRT.
+
+TensorRT's TopK takes its time by the length of the axis, whatever k is (measured by others: 51 µs for 24,000
+elements, with k of 100 and of 300; github.com/ultralytics/ultralytics/pull/25666). Groups of the axis run
+beside each other, and the second step sees their survivors alone. P2 of an 800 × 1344 canvas has 201,600
+positions.
+
+The ONNX file stays as it is: ONNX Runtime and OpenVINO take longer in groups on a CPU, however many there are
+(docs/tensorrt.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import GraphProto, NodeProto, helper, numpy_helper
+
+from export.engine.values import Values, attributes
+
+LONG = 1 << 14  # an axis below it is short: two steps have more layers to launch
+GAIN = 2  # the two axes together must be this many times shorter than the one
+
+
+def group_long_topk(graph: GraphProto) -> None:
+    """Take every TopK over a long axis in groups of it, then over the survivors, in place.
+
+    The same values and positions, ties included: what is among the first k of all is among the first k of its
+    group, and survivors lie in the order of their groups. Only for rows (N, R) whose R and k are known.
+    Shapes must be inferred.
+    """
+    values = Values(graph)
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        known = _length_and_k(node, values) if node.op_type == "TopK" else None
+        groups = best_groups(*known) if known else 1
+        nodes += _in_groups(node, groups, *known, graph) if known and groups > 1 else [node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def best_groups(length: int, k: int) -> int:
+    """Number of equal groups of an axis that makes both axes shortest; 1 where they gain too little."""
+    if length < LONG:
+        return 1
+    sums = {n: length // n + n * k for n in range(2, length // k + 1) if length % n == 0}
+    best = min(sums, key=sums.__getitem__, default=1)
+    return best if best > 1 and sums[best] * GAIN <= length else 1
+
+
+def _length_and_k(node: NodeProto, values: Values) -> tuple[int, int] | None:
+    """(R, k) of a TopK over rows (N, R); None where it is another, or they are not known before running."""
+    k, length = values.constant(node.input[1]), values.extent(node.input[0], 1)
+    of_rows = values.rank(node.input[0]) == 2 and attributes(node).get("axis", -1) in (1, -1)
+    return (length, int(k.item())) if of_rows and length and k is not None else None
+
+
+def _in_groups(node: NodeProto, groups: int, length: int, k: int, graph: GraphProto) -> list[NodeProto]:
+    source, k_name = node.input
+    best, rows = node.output
+    attributes_but_axis = {name: value for name, value in attributes(node).items() if name != "axis"}
+
+    def name(part: str) -> str:
+        return f"{rows}/{part}"
+
+    def make(operator: str, inputs: list[str], outputs: list[str], **more: Any) -> NodeProto:
+        return helper.make_node(operator, inputs, outputs, name=f"{outputs[0]}/{operator}", **more)
+
+    starts = np.arange(0, length, length // groups).reshape(1, groups, 1)
+    for part, value in (
+        ("by_group", np.array([-1, groups, length // groups])),
+        ("starts", starts),
+        ("in_a_row", np.array([-1, groups * k])),
+    ):
+        graph.initializer.append(numpy_helper.from_array(value, name(part)))
+    last = make("TopK", [name("survivors"), k_name], [best, name("chosen")], axis=1, **attributes_but_axis)
+    last.name = node.name
+    return [
+        make("Reshape", [source, name("by_group")], [name("groups")]),
+        make("TopK", [name("groups"), k_name], [name("best"), name("rows")], axis=2, **attributes_but_axis),
+        make("Add", [name("rows"), name("starts")], [name("rows_of_all")]),
+        make("Reshape", [name("best"), name("in_a_row")], [name("survivors")]),
+        make("Reshape", [name("rows_of_all"), name("in_a_row")], [name("rows_of_survivors")]),
+        last,
+        make("GatherElements", [name("rows_of_survivors"), name("chosen")], [rows], axis=1),
+    ]
