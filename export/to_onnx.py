@@ -9,8 +9,9 @@ import typer
 
 from runtime.cli import run, say
 from runtime.errors import ExportError
+from runtime.files import write_text
 from runtime.guard import Writes
-from runtime.kinds import ONNX
+from runtime.kinds import MODEL_CARD, ONNX
 from runtime.preprocess import round_up
 
 
@@ -42,6 +43,9 @@ def command(
     jetson: Annotated[
         bool, typer.Option("--jetson", help="For small devices: at most 640 px, 300 proposals")
     ] = False,
+    card: Annotated[
+        Path | None, typer.Option(help="Write a model card too (Markdown)"), Writes(MODEL_CARD)
+    ] = None,
     with_stages: Annotated[
         bool, typer.Option("--with-stages", help="Give the stages between as outputs too, for parity")
     ] = False,
@@ -54,6 +58,7 @@ def command(
     Example: maskrt export best.pt -o model.onnx --height 800 --width 1088
     """
     # PyTorch is imported here, since --help does not need it.
+    from export.model_card import model_card
     from export.onnx_model import export_onnx, for_small_devices, save_onnx
     from export.overflow import half_contract
     from export.stages import show_stages
@@ -89,6 +94,8 @@ def command(
     if with_stages:
         show_stages(model, str(output))
     save_onnx(model, output)
+    if card:
+        write_text(card, model_card(loaded, contract, output, checkpoint), MODEL_CARD)
     size = "any size and batch" if dynamic else f"{batch} x {height} x {width}"
     say(
         f"{output}: {output.stat().st_size / 1e6:.0f} MB, {size}, classes: {len(loaded.classes)}, {precision}"

@@ -87,6 +87,7 @@ METRICS = Kind("metrics of an evaluation", _starts(rb'\{\s*"model"\s*:\s*"[^"]*"
 RUN_METRICS = Kind("metrics of a training", _starts(rb'\{\s*(\}|"(box|mask|keypoint)_ap|"loss")'))
 PARITY_REPORT = Kind("a parity report", _starts(rb'\{\s*"reference"\s*:'))
 PAGE = Kind("a page of maskrt", _starts(rb'<!doctype html>.{0,200}content="maskrt"'))
+MODEL_CARD = Kind("a model card", _starts(rb"# Model card: "))
 PLOT = Kind("a plot", _is_plot)
 PICTURE = Kind("a PNG image", _starts(rb"\x89PNG"))
 VIDEO = Kind("a video that maskrt drew", _is_video_of_a_run)
@@ -111,6 +112,7 @@ OURS = (
     METRICS,
     PARITY_REPORT,
     PAGE,
+    MODEL_CARD,
     PLOT,
     PICTURE,
     LINES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 from export import to_onnx
+from export.model_card import model_card
+from export.weights import load_checkpoint
 from runtime.files import write_png
 from runtime.parity import command as parity
 from runtime.parity.bundle import open_bundle
@@ -32,7 +35,7 @@ def exported(foreign: Path) -> Path:
     path = foreign.with_name("model.onnx")
     settings = [text for name, value in CHOSEN.items() for text in ("--set", f"{name}={value}")]
     with pytest.raises(SystemExit) as ended:
-        to_onnx.main([str(foreign), "-o", str(path), *settings])
+        to_onnx.main([str(foreign), "-o", str(path), "--card", str(path.with_suffix(".md")), *settings])
     assert ended.value.code == 0
     return path
 
@@ -43,6 +46,40 @@ def test_settings_given_at_export_shape_the_model_and_stay_in_the_contract(expor
     assert (contract.canvas.min_size_px, contract.canvas.max_size_px) == (128, 160)
     assert (contract.canvas.height_px, contract.canvas.width_px) == (128, 160)
     assert contract.config.items() >= CHOSEN.items()
+    assert exported.with_suffix(".md").read_text().startswith("# Model card: model.onnx\n")
+
+
+def test_the_card_says_what_the_contract_and_the_checkpoint_say(foreign: Path) -> None:
+    checkpoint = load_checkpoint(foreign).with_settings(CHOSEN, "the test")
+    contract = checkpoint.contract(height_px=128, width_px=160, batch=1)
+    card = model_card(checkpoint, contract, Path("out/model.onnx"), foreign)
+    assert card.startswith("# Model card: model.onnx\n")
+    for said in (
+        "Finds objects, each with a class, a score, a box and a mask.",
+        "| network | mask_rcnn on resnet18, neck fpn |",
+        "| 1 | person |",
+        "| canvas, px | 128 × 160 (height × width), stride 32 |",
+        "mean 0.485, 0.456, 0.406",
+        "| resize | short side to 128 px, long side at most 160 px",
+        "The checkpoint holds no metrics.",
+        f"| its SHA-256 | {contract.checkpoint_sha256} |",
+        "| chosen at export | frozen_bn_epsilon=1e-05, min_size_px=128, max_size_px=160, rpn_post_nms_test=60 |",
+        "maskrt infer model.onnx photos/",
+        "- **License** of the weights and of the data: …",
+    ):
+        assert said in card
+
+
+def test_a_card_shows_the_metrics_and_the_origin_of_a_checkpoint_of_maskrt(random_checkpoint: Path) -> None:
+    checkpoint = dataclasses.replace(
+        read_checkpoint(random_checkpoint),
+        metrics={"mask_ap": 0.25, "mask_ap_small": -1.0},
+        provenance={"data": "my|train", "validation": "val", "train_config": {}},
+    )
+    card = model_card(checkpoint, checkpoint.contract(), Path("a.onnx"), Path("best.pt"))
+    assert "| mask_ap | 0.2500 |\n| mask_ap_small | – |" in card
+    assert "in training, on val" in card
+    assert "| trained on | my\\|train |" in card
 
 
 def test_parity_knows_what_was_chosen_at_export(
