@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import re
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto
@@ -10,7 +14,7 @@ from export.engine.prepare import TOLD
 from export.engine.supported import PLUGINS
 from export.engine.values import label
 from runtime.errors import ExportError
-from runtime.trt_library import forget_words, logger, words
+from runtime.trt_library import forget_words, logger, major_minor, words
 from runtime.trt_plugins import take_python_error
 
 #: Of trt.ErrorCode by name: what it means, and what to do about it.
@@ -32,8 +36,13 @@ UPGRADE = "Export it again with this maskrt, or use a newer TensorRT (docs/tenso
 PLUGIN = "Are the plugins built for this TensorRT (maskrt build-plugins)? Without them: --operators body"
 
 
+ROI_ALIGN_LIBRARY = "libnvinfer_vc_plugin.so.8"
+
+
 def parse(trt: Any, network: Any, model: ModelProto, source: str) -> None:
     """Fill `network` (trt.INetworkDefinition) from the model. Raises ExportError, naming nodes."""
+    if major_minor(trt.__version__) < (10, 0):
+        _expect_roi_align_library(model, source)
     parser = trt.OnnxParser(network, logger())
     forget_words()
     if parser.parse(model.SerializeToString()):
@@ -43,6 +52,26 @@ def parse(trt: Any, network: Any, model: ModelProto, source: str) -> None:
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
     reports = [(error.code().name, error.node(), error.desc()) for error in errors]
     raise ExportError(explain(reports, model, source) if reports else f"{source}: {words()}. {UPGRADE}")
+
+
+def _expect_roi_align_library(model: ModelProto, source: str) -> None:
+    """Refuse a RoiAlign where 8.6 could not finish: its parser then opens a library that pip's wheel of 8.6.0
+    lacks, and a failure to open it ends the process."""
+    if all(node.op_type != "RoiAlign" for node in model.graph.node):
+        return
+    mapped = Path("/proc/self/maps").read_text()
+    beside = re.findall(r"(/.*/)libnvonnxparser\.so", mapped)[
+        :1
+    ]  # the parser looks in its own folder as well
+    for folder in ("", *beside):
+        with suppress(OSError):
+            ctypes.CDLL(folder + ROI_ALIGN_LIBRARY)
+            return
+    raise ExportError(
+        f"{source}: TensorRT 8.6 reads no RoiAlign without {ROI_ALIGN_LIBRARY}, which is not here (pip's "
+        "wheel has none). Build the plugins, which do without it: maskrt build-plugins; or install it: "
+        "apt install libnvinfer-vc-plugin8"
+    )
 
 
 def explain(reports: list[tuple[str, int, str]], model: ModelProto, source: str) -> str:

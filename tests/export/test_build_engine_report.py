@@ -13,7 +13,7 @@ import pytest
 from onnx import ModelProto
 
 from export.engine.layers import examine_layers, lines
-from export.engine.parse import explain
+from export.engine.parse import ROI_ALIGN_LIBRARY, explain, parse
 from runtime.errors import ExportError
 
 PLUGIN_NODES = """
@@ -176,3 +176,40 @@ def test_many_parser_errors_are_cut_short() -> None:
     message = explain([("INVALID_NODE", 0, "x")] * 8, graph("a = Cosh (x)"), "model.onnx")
     assert message.count("node 'node_a'") == 5
     assert "; and 3 more. " in message
+
+
+class Taken:
+    """A TensorRT whose parser takes everything, once it is called."""
+
+    def __init__(self, version: str) -> None:
+        self.__version__, self.given = version, list[bytes]()
+
+    def OnnxParser(self, network: Any, logger: Any) -> Taken:
+        return self
+
+    def parse(self, model: bytes) -> bool:
+        self.given.append(model)
+        return True
+
+
+@pytest.fixture
+def roi_align(monkeypatch: pytest.MonkeyPatch) -> ModelProto:
+    for name in ("logger", "forget_words"):
+        monkeypatch.setattr(f"export.engine.parse.{name}", lambda: None)
+    node = "y = RoiAlign <output_height = 2, output_width = 2> (x, rois, batch)"
+    return graph(node, "float[1,4,8,8] x, float[3,4] rois, int64[3] batch")
+
+
+def test_a_roi_align_is_refused_on_8_6_where_its_parser_would_end_the_process(roi_align: ModelProto) -> None:
+    with pytest.raises(ExportError, match=rf"model\.onnx: .*{ROI_ALIGN_LIBRARY}.*maskrt build-plugins"):
+        parse(Taken("8.6.0"), None, roi_align, "model.onnx")
+
+
+def test_a_roi_align_is_parsed_where_nothing_is_missing(
+    roi_align: ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later, old = Taken("10.3.0"), Taken("8.6.1")
+    parse(later, None, roi_align, "model.onnx")
+    monkeypatch.setattr("export.engine.parse.ROI_ALIGN_LIBRARY", "libc.so.6")
+    parse(old, None, roi_align, "model.onnx")
+    assert (len(later.given), len(old.given)) == (1, 1)
