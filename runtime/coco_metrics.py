@@ -27,16 +27,30 @@ def coco_metrics(
     ground_truth: a COCO dictionary; predictions: COCO results over the same image ids; task: the model's,
     of `KINDS`.
     """
+    return statistics(coco_evaluations(ground_truth, predictions, task))
+
+
+def coco_evaluations(
+    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], task: str = "instance"
+) -> dict[str, Any]:
+    """A pycocotools COCOeval, run and summed up, for each of what the task is measured by (`KINDS`)."""
     truth = coco_truth(ground_truth)
-    metrics: dict[str, float] = {}
+    evaluations: dict[str, Any] = {}
     for name in KINDS[task]:
-        evaluation = coco_evaluation(truth, predictions, name)
+        evaluations[name] = coco_evaluation(truth, predictions, name)
         with silence():
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        statistics = KEYPOINT_STATISTICS if name == "keypoint" else STATISTICS
-        metrics.update({f"{name}_{s}": float(v) for s, v in zip(statistics, evaluation.stats, strict=False)})
+            evaluations[name].evaluate()
+            evaluations[name].accumulate()
+            evaluations[name].summarize()
+    return evaluations
+
+
+def statistics(evaluations: dict[str, Any]) -> dict[str, float]:
+    """The figures of `coco_evaluations`, as `coco_metrics` names them."""
+    metrics: dict[str, float] = {}
+    for name, evaluation in evaluations.items():
+        names = KEYPOINT_STATISTICS if name == "keypoint" else STATISTICS
+        metrics.update({f"{name}_{s}": float(v) for s, v in zip(names, evaluation.stats, strict=False)})
     return metrics
 
 
