@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.contract_fields import check_fields
 from runtime.errors import ContractError
 
 FORMAT_VERSION = 1
@@ -128,7 +129,7 @@ class Contract:
         try:
             fields = json.loads(text)
             version = fields.pop("format_version")
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise ContractError(
                 f"{source}: its '{METADATA_KEY}' metadata is not a maskrt contract ({error}). "
                 f"Export the model again: maskrt export CHECKPOINT -o {source}"
@@ -151,6 +152,7 @@ class Contract:
                 f"{source}: contract with missing fields {missing} and unknown fields {unknown}. "
                 f"Export the model again: maskrt export CHECKPOINT -o {source}"
             )
+        check_fields(fields, source)
         read = {
             "classes": lambda value: tuple(Category(**c) for c in value),
             "canvas": lambda value: Canvas(**value),
@@ -161,7 +163,7 @@ class Contract:
         for name, convert in read.items():
             try:
                 fields[name] = convert(fields[name])
-            except TypeError as error:
+            except TypeError as error:  # an entry that is missing, or one too many
                 raise ContractError(
                     f"{source}: contract with a malformed field '{name}' ({error}). "
                     f"Export the model again: maskrt export CHECKPOINT -o {source}"

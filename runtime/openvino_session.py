@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
+from runtime.graph_shapes import check_shapes
 from runtime.packages import install
 from runtime.protocol import Outputs, Session, check_task, failed_call
 from runtime.siblings import read_inlined
@@ -50,6 +51,12 @@ class OpenVinoSession(Session):
                 f"{path}: OpenVINO cannot load it ({str(error).splitlines()[0]}). "
                 f"Run it on ONNX Runtime: --backend onnxruntime"
             ) from error
+        tensors = [*self._compiled.inputs, *self._compiled.outputs]
+        shapes = {
+            tensor.any_name: [side.get_length() if side.is_static else None for side in tensor.partial_shape]
+            for tensor in tensors
+        }
+        check_shapes(self.contract, self.name, shapes)
         self._own = threading.local()
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:

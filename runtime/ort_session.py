@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import ContractError, MissingDependencyError, ModelError
+from runtime.graph_shapes import check_shapes
 from runtime.packages import install
 from runtime.protocol import Outputs, Session, check_task, failed_call
 from runtime.siblings import read_with_stages
@@ -59,6 +60,7 @@ class OrtSession(Session):
             names = tuple(node.name for node in nodes)
             if names != expected:
                 raise ContractError(f"{self.name}: {kind} are {names}, expected {expected}. Export it again.")
+            check_shapes(contract, self.name, {node.name: node.shape for node in nodes})
         return contract
 
     def _gives_stages(self) -> bool:

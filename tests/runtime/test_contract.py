@@ -115,3 +115,64 @@ def test_refuses_text_that_is_no_contract(text: str) -> None:
 
     assert "its 'maskrt.contract' metadata is not a maskrt contract" in said
     assert EXPORT_AGAIN in said
+
+
+WRONG = [  # field, what is written there, what was expected
+    ("batch", -1, "a whole number from 1 to 4096, or null"),
+    ("batch", 0, "a whole number from 1 to 4096, or null"),
+    ("batch", 10**9, "a whole number from 1 to 4096, or null"),
+    ("batch", 1.0, "a whole number"),
+    ("batch", True, "a whole number"),
+    ("canvas.height_px", 10**9, "a whole number from 1 to 16384"),
+    ("canvas.height_px", -32, "a whole number"),
+    ("canvas.height_px", "64", "a whole number"),
+    ("canvas.height_px", 63.5, "a whole number"),
+    ("canvas.height_px", 63, "a multiple of canvas.stride, 32"),
+    ("canvas.height_px", None, "null just where canvas.height_px is"),
+    ("canvas.stride", 0, "a whole number from 1 to 1024"),
+    ("canvas.min_size_px", 0, "a whole number from 1"),
+    ("canvas.max_size_px", 63, "at least canvas.min_size_px, 64"),
+    ("canvas.dtype", "float16", "'uint8' or 'float32'"),
+    ("canvas.layout", [], "'corner' or 'square'"),
+    ("config", None, "an object"),
+    ("classes[1].id", "9", "a whole number"),
+    ("classes[1].name", 9, "a text"),
+    ("classes", {}, "a list"),
+    ("mean", [0.4, float("nan"), 0.4], "a list of 3 finite numbers"),
+    ("mean", [0.4, 0.4], "a list of 3 finite numbers"),
+    ("std", [0.2, 0, 0.2], "a list of 3 finite numbers above 0"),
+    ("score_threshold", float("nan"), "a number from 0 to 1"),
+    ("score_threshold", "0.5", "a number from 0 to 1"),
+    ("nms_threshold", 1e400, "a number from 0 to 1"),
+    ("max_detections", 0, "a whole number from 1"),
+    ("mask_size", None, "null just where mask_size is"),
+    ("keypoints", {"names": [1], "skeleton": []}, "a text"),
+    ("mask_threshold", -0.5, "a number from 0 to 1, or null"),
+    ("mask_frame", "circle", "'box' or 'image', or null"),
+    ("detections", 7, "'fixed' or 'dynamic'"),
+    ("precision_details", [], "an object"),
+    ("keypoints", {"names": ["a"], "skeleton": [[0, 1]]}, "two places in the list of names"),
+    ("keypoints", {"names": "ab", "skeleton": []}, "a list"),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "expected"), WRONG, ids=lambda value: str(value)[:24])
+def test_a_value_outside_its_range_is_named_by_its_field(
+    field: str, value: object, expected: str, contract_with: Make
+) -> None:
+    def change(fields: dict) -> None:
+        *where, last = field.replace("[1]", ".1").split(".")
+        for key in where:
+            fields = fields[int(key) if key.isdecimal() else key]
+        fields[last] = value
+
+    said = message(changed(contract_with(height_px=64, width_px=96), change))
+
+    assert field.split(".")[0] in said
+    assert expected in said
+    assert EXPORT_AGAIN in said
+    assert len(said) < 400
+
+
+def test_json_that_is_nested_without_end_is_no_contract() -> None:
+    assert "is not a maskrt contract" in message("[" * 100_000)

@@ -86,6 +86,25 @@ def test_refuses_a_model_without_the_outputs_of_the_contract(tiny_onnx: Path, tm
     assert "Export it again" in said
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    ("promise", "said"),
+    [
+        ({"batch": 2}, "'images' is any x any x any x 3, but its contract says 2 x any x any x 3"),
+        ({"height_px": 64, "width_px": 96}, "but its contract says any x 64 x 96 x 3"),
+        ({"max_detections": 7}, "'boxes' is any x 4 x 4, but its contract says any x 7 x 4"),
+        ({"mask_size": 9}, "'masks' is any x 4 x 8 x 8, but its contract says any x 4 x 9 x 9"),
+    ],
+)
+def test_refuses_a_contract_of_other_shapes_than_the_graph_s(
+    backend: str, promise: dict[str, int], said: str, write_model: Write, contract_with: Make
+) -> None:
+    pytest.importorskip(backend)
+    path = write_model(contract=contract_with(**promise).to_json())
+
+    assert said in message(path, ContractError, backend=backend)
+
+
 def test_refuses_a_model_for_another_task(write_model: Write, contract_with: Make) -> None:
     path = write_model(contract=contract_with(task="juggling"))
 
