@@ -16,24 +16,20 @@ import numpy as np
 METHODS = ("align", "warp", "pool", "crop")  # by their number in roi_align_core.h: Method
 MAX_LEVELS = 5
 MAX_BINS = 64
+MAX_IMAGE_BYTES = 1 << 32  # of a feature map in half precision, its channels padded to a multiple of 8
 MAX_ROWS = 32768
 MAX_GROUPS = 131071
 WORD_BITS = 64
 
 
 class Storage(IntEnum):
-    """How features lie in memory (storage.h): the type, and linear or channels-last by 8."""
+    """How features lie in memory (storage.h): float32 linear, or half channels-last by 8."""
 
     FLOAT = 0
-    HALF = 1
-    HALF_CHANNELS_LAST = 2
+    HALF_CHANNELS_LAST = 1
 
 
-ROI_ALIGN_KINDS = {
-    Storage.FLOAT: "float_linear",
-    Storage.HALF: "half_linear",
-    Storage.HALF_CHANNELS_LAST: "half_channels_last",
-}
+ROI_ALIGN_KINDS = {Storage.FLOAT: "float_linear", Storage.HALF_CHANNELS_LAST: "half_channels_last"}
 
 
 class RoiAlignParams(ctypes.Structure):

@@ -30,6 +30,7 @@ SOURCES = (
     "roi_align.cu",
     "roi_align_operator.cpp",
 )
+EXPORTS = FOLDER / "plugin_exports.map"
 FLAGS = (
     "-shared",
     "-std=c++17",
@@ -42,7 +43,7 @@ FLAGS = (
 def source_hash() -> str:
     """SHA-256 of everything that the library is made of."""
     digest = hashlib.sha256(" ".join(FLAGS).encode())
-    for path in sorted([*FOLDER.glob("*.h"), *(FOLDER / name for name in SOURCES)]):
+    for path in sorted([*FOLDER.glob("*.h"), *(FOLDER / name for name in SOURCES), EXPORTS]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -81,7 +82,8 @@ def compile_command(nvcc: Path, include: Path, archs: tuple[int, ...], output: P
     sources = [str(FOLDER / name) for name in SOURCES]
     # The compiler knows the system's folders; naming one again would change the order it looks them through.
     headers = [] if include.is_relative_to("/usr/include") else ["-isystem", str(include)]
-    return [str(nvcc), *FLAGS, *codes, *headers, "-o", str(output), *sources]
+    exports = f"-Xlinker=--version-script={EXPORTS}"
+    return [str(nvcc), *FLAGS, *codes, *headers, exports, "-o", str(output), *sources]
 
 
 def _compile(nvcc: Path, include: Path, archs: tuple[int, ...], output: Path) -> None:

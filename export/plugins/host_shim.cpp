@@ -33,17 +33,14 @@ void roi_align(RoiAlignParams const& params, bool max, bool backwards) {
 
 extern "C" {
 
-// storage: 0 float linear, 1 half linear, 2 half channels-last by 8.
+// storage: 0 float linear, 1 half channels-last by 8.
 void maskrt_host_roi_align(RoiAlignParams const* params, int storage, int max, int backwards) {
     if (storage == 0) roi_align<LinearFloat>(*params, max, backwards);
-    if (storage == 1) roi_align<LinearHalf>(*params, max, backwards);
-    if (storage == 2) roi_align<ChannelsLastHalf>(*params, max, backwards);
+    if (storage == 1) roi_align<ChannelsLastHalf>(*params, max, backwards);
 }
 
 void maskrt_host_roi_align_grid(RoiAlignParams const* params, int storage, Grid* grid) {
-    *grid = storage == 0   ? roi_align_grid<LinearFloat>(*params)
-            : storage == 1 ? roi_align_grid<LinearHalf>(*params)
-                           : roi_align_grid<ChannelsLastHalf>(*params);
+    *grid = storage == 0 ? roi_align_grid<LinearFloat>(*params) : roi_align_grid<ChannelsLastHalf>(*params);
 }
 
 int maskrt_host_roi_level(RoiAlignParams const* params, float const* roi) { return roi_level(*params, roi); }

@@ -8,7 +8,7 @@
 
 namespace maskrt {
 
-enum class FeatureStorage { kFloat, kHalf, kHalfChannelsLast };
+enum class FeatureStorage { kFloat, kHalfChannelsLast };
 
 cudaError_t launch_roi_align(FeatureStorage storage, bool max, RoiAlignParams const& params, cudaStream_t stream);
 cudaError_t launch_grouped_nms(NmsParams const& params, cudaStream_t stream);

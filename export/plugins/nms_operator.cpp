@@ -58,15 +58,17 @@ bool NmsOperator::supports(int position, TensorKind const* tensors) const {
            tensors[position].type == (real ? DataType::kFLOAT : DataType::kINT32);
 }
 
-void NmsOperator::check(std::vector<nvinfer1::Dims> const& inputs) const {
-    nvinfer1::Dims const &boxes = inputs.at(kBoxes), &scores = inputs.at(kScores), &groups = inputs.at(kGroups);
+void NmsOperator::check(Shapes const& inputs) const {
+    nvinfer1::Dims const &boxes = inputs.dims.at(kBoxes), &scores = inputs.dims.at(kScores),
+                         &groups = inputs.dims.at(kGroups);
     std::string const got =
         "boxes are " + to_text(boxes) + ", scores " + to_text(scores) + ", groups " + to_text(groups);
     expect(boxes.nbDims == 3 && boxes.d[2] == 4, got, "boxes (N, R, 4)");
-    for (nvinfer1::Dims const* dims : {&scores, &groups})
-        expect(dims->nbDims == 2 && dims->d[0] == boxes.d[0] && dims->d[1] == boxes.d[1], got,
-               "scores and groups (N, R) beside boxes (N, R, 4)");
-    expect(boxes.d[1] <= kMaxRows, got,
+    for (nvinfer1::Dims const* dims : {&scores, &groups}) {
+        bool const same = !inputs.exact || (dims->d[0] == boxes.d[0] && dims->d[1] == boxes.d[1]);
+        expect(dims->nbDims == 2 && same, got, "scores and groups (N, R) beside boxes (N, R, 4)");
+    }
+    expect(!inputs.exact || boxes.d[1] <= kMaxRows, got,
            "at most " + std::to_string(kMaxRows) + " rows an image; keep the best ones first (TopK)");
 }
 

@@ -23,7 +23,7 @@ public:
     nvinfer1::DimsExprs output_shape(int index, nvinfer1::DimsExprs const* inputs, int count,
                                      nvinfer1::IExprBuilder& builder) const;
     bool supports(int position, TensorKind const* tensors) const;
-    void check(std::vector<nvinfer1::Dims> const& inputs) const;  // largest shapes; throws invalid_argument
+    void check(Shapes const& inputs) const;  // throws std::invalid_argument
     size_t workspace_bytes(std::vector<nvinfer1::Dims> const& inputs) const;
     void enqueue(nvinfer1::PluginTensorDesc const* descriptions, void const* const* inputs, void* const* outputs,
                  void* workspace,

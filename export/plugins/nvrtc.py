@@ -95,7 +95,7 @@ def _functions(context: int, arch: int) -> dict[str, Any]:
 
 ROI_ALIGN_KERNELS = tuple(
     f"maskrt_roi_align_{storage}_{mode}"
-    for storage in ("float_linear", "half_linear", "half_channels_last")
+    for storage in ("float_linear", "half_channels_last")
     for mode in ("avg", "max")
 )
 NMS_KERNELS = tuple(f"maskrt_nms_{step}" for step in ("rank", "mask", "sweep", "emit"))

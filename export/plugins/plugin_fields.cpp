@@ -1,7 +1,9 @@
 #include "plugin_fields.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <sstream>
 #include <stdexcept>
 
 namespace maskrt {
@@ -97,10 +99,44 @@ void expect(bool holds, std::string const& got, std::string const& expected) {
     if (!holds) throw std::invalid_argument(got + "; expected " + expected);
 }
 
+Shapes shapes_of(nvinfer1::PluginTensorDesc const* tensors, int count) {
+    Shapes shapes{{}, true};
+    for (int i = 0; i < count; ++i) shapes.dims.push_back(tensors[i].dims);
+    return shapes;
+}
+
+Shapes shapes_of(nvinfer1::DynamicPluginTensorDesc const* tensors, int count) {
+    Shapes shapes{{}, true};
+    for (int i = 0; i < count; ++i) {
+        nvinfer1::Dims const& dims = tensors[i].desc.dims;
+        bool const wild = std::any_of(dims.d, dims.d + dims.nbDims, [](auto extent) { return extent < 0; });
+        shapes.dims.push_back(wild ? tensors[i].max : dims);
+        shapes.exact = shapes.exact && !wild;
+    }
+    return shapes;
+}
+
 std::string to_text(nvinfer1::Dims const& dims) {
     std::string text = "(";
     for (int i = 0; i < dims.nbDims; ++i) text += (i > 0 ? ", " : "") + std::to_string(dims.d[i]);
     return text + ")";
+}
+
+std::string to_text(std::vector<PluginField> const& fields) {
+    std::ostringstream text;
+    text << std::hexfloat;
+    for (PluginField const& field : fields) {
+        text << (text.tellp() > 0 ? " " : "") << field.name << "=";
+        for (int i = 0; i < field.length; ++i) {
+            if (i > 0 && field.type != PluginFieldType::kCHAR) text << ",";
+            switch (field.type) {
+                case PluginFieldType::kCHAR: text << value_at<char>(field, i); break;
+                case PluginFieldType::kFLOAT32: text << value_at<float>(field, i); break;
+                default: text << integer_at(field, i);
+            }
+        }
+    }
+    return text.str();
 }
 
 }  // namespace maskrt

@@ -36,6 +36,19 @@ struct TensorKind {
     nvinfer1::TensorFormat format;
 };
 
+// Of all inputs: what they are, or bounds that each alone stays within. Bounds need not fit together, nor be reached:
+// of them only ranks and constant extents say something about the tensors.
+struct Shapes {
+    std::vector<nvinfer1::Dims> dims;
+    bool exact;
+};
+
+Shapes shapes_of(nvinfer1::PluginTensorDesc const* tensors, int count);  // when they are known
+// While an engine is built; a wildcard (-1) in the shape means that `max` alone says how large it gets. TensorRT 8.6
+// asks once more before it runs, with actual shapes and a `max` that means nothing.
+Shapes shapes_of(nvinfer1::DynamicPluginTensorDesc const* tensors, int count);
+
 std::string to_text(nvinfer1::Dims const& dims);  // "(1, 256, -1, -1)"
+std::string to_text(std::vector<nvinfer1::PluginField> const& fields);  // "mode=max strides=4,8", to the last bit
 
 }  // namespace maskrt

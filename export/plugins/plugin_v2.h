@@ -1,7 +1,6 @@
 // An operator as an IPluginV2DynamicExt, for TensorRT 8.6, which has nothing newer.
 #pragma once
 
-#include <algorithm>
 #include <cstring>
 
 #include "plugin_blob.h"
@@ -60,29 +59,15 @@ public:
     }
 
     // This interface cannot refuse here; a refused configuration fails when it is run, for timing at the latest.
-    // While an engine is built, wildcards stand in the shapes and only `max` says how large they get; before it runs,
-    // the shapes are the actual ones and `max` is not promised to be.
     void configurePlugin(nvinfer1::DynamicPluginTensorDesc const* inputs, int32_t count,
                          nvinfer1::DynamicPluginTensorDesc const*, int32_t) noexcept override {
-        refused_ = !guarded(Operator::kName, [&] {
-            std::vector<nvinfer1::Dims> largest;
-            for (int i = 0; i < count; ++i) {
-                nvinfer1::Dims const& dims = inputs[i].desc.dims;
-                bool const wild = std::any_of(dims.d, dims.d + dims.nbDims, [](int extent) { return extent < 0; });
-                largest.push_back(wild ? inputs[i].max : dims);
-            }
-            op_.check(largest);
-        });
+        refused_ = !guarded(Operator::kName, [&] { op_.check(shapes_of(inputs, count)); });
     }
 
     size_t getWorkspaceSize(nvinfer1::PluginTensorDesc const* inputs, int32_t count,
                             nvinfer1::PluginTensorDesc const*, int32_t) const noexcept override {
         size_t bytes = 0;
-        guarded(Operator::kName, [&] {
-            std::vector<nvinfer1::Dims> dims;
-            for (int i = 0; i < count; ++i) dims.push_back(inputs[i].dims);
-            bytes = op_.workspace_bytes(dims);
-        });
+        guarded(Operator::kName, [&] { bytes = op_.workspace_bytes(shapes_of(inputs, count).dims); });
         return bytes;
     }
 

@@ -12,7 +12,7 @@ class Plugin final : public nvinfer1::IPluginV3,
                      public nvinfer1::IPluginV3OneBuild,
                      public nvinfer1::IPluginV3OneRuntime {
 public:
-    explicit Plugin(Operator const& op) : op_(op) {}
+    explicit Plugin(Operator const& op) : op_(op), timing_id_(Operator::kName + (" " + to_text(op.fields()))) {}
     Plugin(Plugin const& other) : Plugin(other.op_) {}  // fields_ points into its own object
 
     nvinfer1::IPluginCapability* getCapabilityInterface(nvinfer1::PluginCapabilityType type) noexcept override {
@@ -63,23 +63,23 @@ public:
 
     int32_t configurePlugin(nvinfer1::DynamicPluginTensorDesc const* inputs, int32_t count,
                             nvinfer1::DynamicPluginTensorDesc const*, int32_t) noexcept override {
-        return status([&] { op_.check(largest(inputs, count)); });
+        return status([&] { op_.check(shapes_of(inputs, count)); });
     }
 
     size_t getWorkspaceSize(nvinfer1::DynamicPluginTensorDesc const* inputs, int32_t count,
                             nvinfer1::DynamicPluginTensorDesc const*, int32_t) const noexcept override {
         size_t bytes = 0;
-        guarded(Operator::kName, [&] { bytes = op_.workspace_bytes(largest(inputs, count)); });
+        guarded(Operator::kName, [&] { bytes = op_.workspace_bytes(shapes_of(inputs, count).dims); });
         return bytes;
     }
 
+    // What TensorRT timed is found again in its cache under the shapes, the formats, and this: all that the plugin's
+    // work depends on besides.
+    char const* getTimingCacheID() noexcept override { return timing_id_.c_str(); }
+
     int32_t onShapeChange(nvinfer1::PluginTensorDesc const* inputs, int32_t count, nvinfer1::PluginTensorDesc const*,
                           int32_t) noexcept override {
-        return status([&] {
-            std::vector<nvinfer1::Dims> dims;
-            for (int i = 0; i < count; ++i) dims.push_back(inputs[i].dims);
-            op_.check(dims);
-        });
+        return status([&] { op_.check(shapes_of(inputs, count)); });
     }
 
     int32_t enqueue(nvinfer1::PluginTensorDesc const* descriptions, nvinfer1::PluginTensorDesc const*,
@@ -102,13 +102,8 @@ private:
         return guarded(Operator::kName, f) ? 0 : 1;
     }
 
-    static std::vector<nvinfer1::Dims> largest(nvinfer1::DynamicPluginTensorDesc const* tensors, int32_t count) {
-        std::vector<nvinfer1::Dims> dims;
-        for (int i = 0; i < count; ++i) dims.push_back(tensors[i].max);
-        return dims;
-    }
-
     Operator op_;
+    std::string timing_id_;
     std::vector<nvinfer1::PluginField> fields_;
     nvinfer1::PluginFieldCollection collection_{};
 };

@@ -28,8 +28,8 @@ class TensorKind(NamedTuple):
 
 
 REAL, INTEGER = TensorKind("FLOAT", "LINEAR"), TensorKind("INT32", "LINEAR")
-HALF, HALF_CHANNELS_LAST = TensorKind("HALF", "LINEAR"), TensorKind("HALF", "HWC8")
-STORAGE = {REAL: Storage.FLOAT, HALF: Storage.HALF, HALF_CHANNELS_LAST: Storage.HALF_CHANNELS_LAST}
+HALF_CHANNELS_LAST = TensorKind("HALF", "HWC8")
+STORAGE = {REAL: Storage.FLOAT, HALF_CHANNELS_LAST: Storage.HALF_CHANNELS_LAST}
 
 
 class Tensors(NamedTuple):
@@ -146,16 +146,19 @@ class RoiAlignOperator:
             return kinds[position] == (REAL, INTEGER)[position]
         return kinds[position] in STORAGE if position == 2 else kinds[position] == kinds[2]
 
-    def check(self, inputs: Sequence[Shape]) -> None:
-        """Refuse shapes that do not belong together."""
+    def check(self, inputs: Sequence[Shape], exact: bool = True) -> None:
+        """Refuse shapes that do not fit together; of upper bounds, wrong ranks and constant extents alone."""
         self.output_shapes(inputs)
         rois, indices, first = (tuple(shape) for shape in inputs[:3])
         _expect(rois[1] == 4, self.NAME, f"rois are {rois}", "(R, 4)")
-        _expect(indices == rois[:1], self.NAME, f"batch_indices are {indices} for rois {rois}", "one a RoI")
+        one_each = len(indices) == 1 and (not exact or indices == rois[:1])
+        _expect(one_each, self.NAME, f"batch_indices are {indices} for rois {rois}", "one a RoI")
         for i, shape in enumerate(inputs[2:]):
-            same = len(shape) == 4 and tuple(shape[:2]) == first[:2]
-            got = f"feature map {i} is {tuple(shape)}, the first {first}"
-            _expect(same, self.NAME, got, "the same N and C")
+            together = len(shape) == 4 and shape[1] == first[1] and (not exact or shape[0] == first[0])
+            got = f"feature map {i} is {tuple(shape)}"
+            _expect(together, self.NAME, f"{got}, the first {first}", "(N, C, H, W) with the same N and C")
+            fits = not exact or 2 * (shape[1] + 7) * shape[2] * shape[3] < abi.MAX_IMAGE_BYTES
+            _expect(fits, self.NAME, f"an image of {got}", "less than 4 GiB")
 
     def workspace_bytes(self, inputs: Sequence[Shape]) -> int:
         """None is needed."""
@@ -210,15 +213,15 @@ class NmsOperator:
         """Boxes and scores are float32, all else is int32, and everything is linear."""
         return kinds[position] == (REAL if position < 2 else INTEGER)
 
-    def check(self, inputs: Sequence[Shape]) -> None:
-        """Refuse shapes that do not belong together, and more rows than the kernels take."""
+    def check(self, inputs: Sequence[Shape], exact: bool = True) -> None:
+        """Refuse shapes that do not fit together, or more rows than the kernels take; of bounds as above."""
         self.output_shapes(inputs)
         boxes, scores, groups = (tuple(shape) for shape in inputs)
         got = f"boxes are {boxes}, scores {scores}, groups {groups}"
-        together = boxes[2] == 4 and scores == groups == boxes[:2]
+        together = boxes[2] == 4 and (not exact or scores == groups == boxes[:2])
         _expect(together, self.NAME, got, "(N, R, 4), (N, R) and (N, R)")
         few = f"at most {abi.MAX_ROWS} rows an image; keep the best ones first (TopK)"
-        _expect(boxes[1] <= abi.MAX_ROWS, self.NAME, got, few)
+        _expect(not exact or boxes[1] <= abi.MAX_ROWS, self.NAME, got, few)
 
     def workspace_bytes(self, inputs: Sequence[Shape]) -> int:
         """Bytes of device memory for inputs as large as these."""

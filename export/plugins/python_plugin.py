@@ -62,6 +62,13 @@ def _kinds(descriptions: list[Any]) -> list[TensorKind]:
     return [TensorKind(d.type.name, d.format.name) for d in descriptions]
 
 
+def _bounds(tensors: list[Any]) -> tuple[list[tuple[int, ...]], bool]:
+    """Shapes while an engine is built, and whether they are exact: a wildcard has an upper bound alone."""
+    wild = [any(extent < 0 for extent in t.desc.dims) for t in tensors]
+    shapes = [tuple(t.max if w else t.desc.dims) for t, w in zip(tensors, wild, strict=True)]
+    return shapes, not any(wild)
+
+
 @functools.cache
 def plugin_class(trt: Any) -> type:
     """The plugin, as a subclass of this TensorRT module's interfaces."""
@@ -75,6 +82,7 @@ def plugin_class(trt: Any) -> type:
             self.plugin_name, self.plugin_version, self.plugin_namespace = operator.NAME, VERSION, NAMESPACE
             self.num_outputs = operator.OUTPUTS
             self.operator = operator
+            self.timing_cache_id = repr(operator)  # what TensorRT does not know of when it looks up a time
             # The bindings of 10.3 corrupt memory when Python frees a plugin, so none is ever freed.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
@@ -107,11 +115,11 @@ def plugin_class(trt: Any) -> type:
 
         @_remember
         def configure_plugin(self, inputs: list[Any], outputs: list[Any]) -> None:
-            self.operator.check([tuple(t.max) for t in inputs])
+            self.operator.check(*_bounds(inputs))
 
         @_remember
         def get_workspace_size(self, inputs: list[Any], outputs: list[Any]) -> int:
-            return self.operator.workspace_bytes([tuple(t.max) for t in inputs])
+            return self.operator.workspace_bytes(_bounds(inputs)[0])
 
         def set_tactic(self, tactic: int) -> None:
             pass

@@ -15,8 +15,6 @@ using namespace maskrt;
 
 MASKRT_ROI_ALIGN_KERNEL(maskrt_roi_align_float_linear_avg, LinearFloat, Average)
 MASKRT_ROI_ALIGN_KERNEL(maskrt_roi_align_float_linear_max, LinearFloat, Maximum)
-MASKRT_ROI_ALIGN_KERNEL(maskrt_roi_align_half_linear_avg, LinearHalf, Average)
-MASKRT_ROI_ALIGN_KERNEL(maskrt_roi_align_half_linear_max, LinearHalf, Maximum)
 MASKRT_ROI_ALIGN_KERNEL(maskrt_roi_align_half_channels_last_avg, ChannelsLastHalf, Average)
 MASKRT_ROI_ALIGN_KERNEL(maskrt_roi_align_half_channels_last_max, ChannelsLastHalf, Maximum)
 
@@ -45,9 +43,6 @@ cudaError_t launch_roi_align(FeatureStorage storage, bool max, RoiAlignParams co
         case FeatureStorage::kFloat:
             return launch<LinearFloat>(maskrt_roi_align_float_linear_avg, maskrt_roi_align_float_linear_max, params,
                                        max, stream);
-        case FeatureStorage::kHalf:
-            return launch<LinearHalf>(maskrt_roi_align_half_linear_avg, maskrt_roi_align_half_linear_max, params, max,
-                                      stream);
         case FeatureStorage::kHalfChannelsLast:
             return launch<ChannelsLastHalf>(maskrt_roi_align_half_channels_last_avg,
                                             maskrt_roi_align_half_channels_last_max, params, max, stream);

@@ -22,6 +22,12 @@ int log2_of(int power) {
     return 1 << exponent == power ? exponent : -1;
 }
 
+// The kernels' offsets within an image have 32 bits: bytes of one with half values, whose channels are padded to 8. In
+// float32 they stay within a channel, which is less.
+double image_bytes(nvinfer1::Dims const& map) {
+    return 2.0 * (static_cast<double>(map.d[1]) + 7.0) * static_cast<double>(map.d[2]) * static_cast<double>(map.d[3]);
+}
+
 void expect_bins(char const* name, int bins) {
     expect(bins >= 1 && bins <= kMaxBins, std::string(name) + " is " + std::to_string(bins),
            "1 to " + std::to_string(kMaxBins));
@@ -116,23 +122,21 @@ bool RoiAlignOperator::supports(int position, TensorKind const* tensors) const {
     if (position == kBatchIndices) return linear && kind.type == DataType::kINT32;
     if (position > kFeatures) return kind.type == tensors[kFeatures].type && kind.format == tensors[kFeatures].format;
     return (linear && kind.type == DataType::kFLOAT) ||
-           (kind.type == DataType::kHALF && (linear || kind.format == TensorFormat::kHWC8));
+           (kind.type == DataType::kHALF && kind.format == TensorFormat::kHWC8);
 }
 
-void RoiAlignOperator::check(std::vector<nvinfer1::Dims> const& inputs) const {
-    nvinfer1::Dims const &rois = inputs.at(kRois), &first = inputs.at(kFeatures);
+void RoiAlignOperator::check(Shapes const& inputs) const {
+    nvinfer1::Dims const &rois = inputs.dims.at(kRois), &indices = inputs.dims.at(kBatchIndices);
+    nvinfer1::Dims const& first = inputs.dims.at(kFeatures);
     expect(rois.nbDims == 2 && rois.d[1] == 4, "rois are " + to_text(rois), "(R, 4)");
-    expect(inputs.at(kBatchIndices).nbDims == 1 && inputs[kBatchIndices].d[0] == rois.d[0],
-           "batch_indices are " + to_text(inputs[kBatchIndices]) + " for rois " + to_text(rois), "one index a RoI");
-    for (size_t i = kFeatures; i < inputs.size(); ++i) {
-        nvinfer1::Dims const& map = inputs[i];
-        expect(
-            map.nbDims == 4 && map.d[0] == first.d[0] && map.d[1] == first.d[1],
-            "feature map " + std::to_string(i - kFeatures) + " is " + to_text(map) + ", the first " + to_text(first),
-            "(N, C, H, W) with the same N and C");
-        double const bytes = 2.0 * (map.d[1] + 7.0) * map.d[2] * map.d[3];
-        expect(bytes < 4294967296.0,
-               "an image of feature map " + std::to_string(i - kFeatures) + " is " + to_text(map), "less than 4 GiB");
+    expect(indices.nbDims == 1 && (!inputs.exact || indices.d[0] == rois.d[0]),
+           "batch_indices are " + to_text(indices) + " for rois " + to_text(rois), "one index a RoI");
+    for (size_t i = kFeatures; i < inputs.dims.size(); ++i) {
+        nvinfer1::Dims const& map = inputs.dims[i];
+        std::string const name = "feature map " + std::to_string(i - kFeatures) + " is " + to_text(map);
+        expect(map.nbDims == 4 && map.d[1] == first.d[1] && (!inputs.exact || map.d[0] == first.d[0]),
+               name + ", the first " + to_text(first), "(N, C, H, W) with the same N and C");
+        expect(!inputs.exact || image_bytes(map) < 4294967296.0, "an image of " + name, "less than 4 GiB");
     }
 }
 
@@ -150,10 +154,9 @@ void RoiAlignOperator::enqueue(nvinfer1::PluginTensorDesc const* descriptions, v
         params.heights[i] = static_cast<int>(descriptions[kFeatures + i].dims.d[2]);
         params.widths[i] = static_cast<int>(descriptions[kFeatures + i].dims.d[3]);
     }
-    FeatureStorage const storage = descriptions[kFeatures].type == DataType::kFLOAT ? FeatureStorage::kFloat
-                                   : descriptions[kFeatures].format == TensorFormat::kHWC8
-                                       ? FeatureStorage::kHalfChannelsLast
-                                       : FeatureStorage::kHalf;
+    FeatureStorage const storage = descriptions[kFeatures].type == DataType::kFLOAT
+                                       ? FeatureStorage::kFloat
+                                       : FeatureStorage::kHalfChannelsLast;
     cudaError_t const error = launch_roi_align(storage, mode_ == "max", params, stream);
     if (error != cudaSuccess) throw std::runtime_error(std::string("launch failed: ") + cudaGetErrorString(error));
 }

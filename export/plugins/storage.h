@@ -1,6 +1,9 @@
-// How features and pooled values lie in memory: FP32 and FP16 linear (N, C, H, W), and FP16 channels-last with the
-// channels padded to a multiple of 8 (N, H, W, C/8, 8), TensorRT's kHWC8. A kernel sees all three as vectors of
-// kWidth values: a "group" is one vector's worth of channels, an index counts vectors. Values are float32 inside.
+// How features and pooled values lie in memory: FP32 linear (N, C, H, W), and FP16 channels-last with the channels
+// padded to a multiple of 8 (N, H, W, C/8, 8), TensorRT's kHWC8. A kernel sees both as vectors of kWidth values: a
+// "group" is one vector's worth of channels, an index counts vectors. Values are float32 inside.
+//
+// FP16 linear is not taken: a thread would load one value where it now loads eight, eight times the instructions. TensorRT
+// reformats what comes linear, once a map; were both on offer, it would choose by what its own timing data happen to be.
 #pragma once
 
 #include "block.h"
@@ -67,17 +70,6 @@ struct LinearFloat {
 
     MASKRT_HD static void unpack(Vector const& vector, float (&values)[kWidth]) { values[0] = vector; }
     MASKRT_HD static Vector pack(float const (&values)[kWidth]) { return values[0]; }
-};
-
-struct LinearHalf {
-    static constexpr int kWidth = 1;
-    static constexpr bool kChannelsLast = false;
-    using Vector = HalfBits;
-
-    MASKRT_HD static void unpack(Vector const& vector, float (&values)[kWidth]) {
-        values[0] = float_from_half(vector);
-    }
-    MASKRT_HD static Vector pack(float const (&values)[kWidth]) { return half_from_float(values[0]); }
 };
 
 struct ChannelsLastHalf {

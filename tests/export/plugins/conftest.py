@@ -1,110 +1,13 @@
-"""The kernels on a CPU: the shim beside them, compiled once, fed with what the Python plugin would launch."""
+"""The kernels on a CPU: the shim beside them, compiled once."""
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 import subprocess
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from export.plugins import abi
-from export.plugins.abi import Storage
-from export.plugins.python_operators import (
-    HALF,
-    HALF_CHANNELS_LAST,
-    INTEGER,
-    REAL,
-    NmsOperator,
-    RoiAlignOperator,
-    Tensors,
-)
-
-PLUGINS = Path(abi.__file__).parent
-KINDS = {Storage.FLOAT: REAL, Storage.HALF: HALF, Storage.HALF_CHANNELS_LAST: HALF_CHANNELS_LAST}
-
-
-def _pack(array: np.ndarray, storage: Storage) -> np.ndarray:
-    """(N, C, H, W) float as it lies in memory; the padding of channels-last is NaN, which nothing may let through."""
-    if storage is Storage.FLOAT:
-        return np.ascontiguousarray(array, np.float32)
-    half = np.ascontiguousarray(array, np.float16)
-    if storage is Storage.HALF:
-        return half
-    n, channels, height, width = half.shape
-    packed = np.full((n, height, width, -(-channels // 8) * 8), np.nan, np.float16)
-    packed[..., :channels] = half.transpose(0, 2, 3, 1)
-    return packed
-
-
-class HostKernels:
-    """The block programs of both kernels, run thread by thread."""
-
-    def __init__(self, library: Path) -> None:
-        self.library = ctypes.CDLL(str(library))
-        self.library.maskrt_host_nms_image_bytes.restype = ctypes.c_size_t
-        self.library.maskrt_host_level_threshold.restype = ctypes.c_float
-        self.library.maskrt_host_float_from_half.restype = ctypes.c_float
-        self.library.maskrt_host_half_from_float.argtypes = [ctypes.c_float]
-        self.library.maskrt_host_half_from_float.restype = ctypes.c_ushort
-
-    def roi_align(
-        self,
-        operator: RoiAlignOperator,
-        features: list[np.ndarray],
-        rois: np.ndarray,
-        batch_indices: np.ndarray | None = None,
-        storage: Storage = Storage.FLOAT,
-        backwards: bool = False,
-    ) -> np.ndarray:
-        """Pooled (R, C, height, width), of the storage's type."""
-        rois = np.ascontiguousarray(rois, np.float32).reshape(-1, 4)
-        indices = np.zeros(len(rois)) if batch_indices is None else batch_indices
-        indices = np.ascontiguousarray(indices, np.int32)
-        packed = [_pack(f, storage) for f in features]
-        channels = features[0].shape[1]
-        poison = np.full((len(rois), channels, operator.output_height, operator.output_width), 777.0)
-        pooled = _pack(poison, storage)
-        shapes = [rois.shape, indices.shape, *(f.shape for f in features)]
-        kinds = [REAL, INTEGER, *([KINDS[storage]] * len(features))]
-        addresses = [a.ctypes.data for a in (rois, indices, *packed)]
-        operator.check(shapes)
-        ((_, params),) = operator.steps(Tensors(shapes, kinds, addresses, [pooled.ctypes.data], 0))
-        pool = self.library.maskrt_host_roi_align
-        pool(ctypes.byref(params), int(storage), operator.mode == "max", backwards)
-        if storage is not Storage.HALF_CHANNELS_LAST:
-            return pooled
-        assert np.all(pooled[..., channels:] == 0), "padding channels must be written as zeros"
-        return np.ascontiguousarray(pooled[..., :channels].transpose(0, 3, 1, 2))
-
-    def grouped_nms(
-        self,
-        operator: NmsOperator,
-        boxes: np.ndarray,
-        scores: np.ndarray,
-        groups: np.ndarray,
-        backwards: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Indices (N, max_output) and counts (N,)."""
-        scores = np.ascontiguousarray(scores, np.float32)
-        groups = np.ascontiguousarray(groups, np.int32)
-        boxes = np.ascontiguousarray(boxes, np.float32).reshape(*scores.shape, 4)
-        images = len(scores)
-        indices = np.full((images, operator.max_output), -7, np.int32)
-        counts = np.full(images, -7, np.int32)
-        shapes = [boxes.shape, scores.shape, groups.shape]
-        operator.check(shapes)
-        words = (operator.workspace_bytes(shapes) + 16) // 4
-        workspace = np.arange(words, dtype=np.int32) % 61  # what an earlier launch left: plausible, and wrong
-        aligned = -(-workspace.ctypes.data // 16) * 16
-        addresses = [a.ctypes.data for a in (boxes, scores, groups)]
-        outputs = [indices.ctypes.data, counts.ctypes.data]
-        tensors = Tensors(shapes, [REAL, REAL, INTEGER], addresses, outputs, aligned)
-        params = operator.steps(tensors)[0][1]
-        self.library.maskrt_host_grouped_nms(ctypes.byref(params), backwards)
-        return indices, counts
+from tests.export.plugins.kernels import PLUGINS, HostKernels
 
 
 @pytest.fixture(scope="session")

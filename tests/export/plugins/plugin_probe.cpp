@@ -49,13 +49,18 @@ struct Builder : IExprBuilder {
     Constants constants;
 };
 
-struct StderrLogger : ILogger {
-    void log(Severity, AsciiChar const* message) noexcept override { std::printf("log %s\n", message); }
+static int messages = 0;
+
+struct Logger : ILogger {
+    void log(Severity, AsciiChar const* message) noexcept override {
+        ++messages;
+        std::printf("log %s\n", message);
+    }
 };
 
 struct Finder : ILoggerFinder {
     ILogger* findLogger() override { return &logger; }
-    StderrLogger logger;
+    Logger logger;
 };
 
 struct Tensor {
@@ -163,6 +168,11 @@ int main(int, char** arguments) {
     uneven[4].shape[1] = 128;
     roi_align.shapes(uneven, 6);
     roi_align.shapes(roi_align_tensors(DataType::kHALF, TensorFormat::kLINEAR), 5);
+    std::vector<Tensor> loose = roi_align_tensors(DataType::kHALF, TensorFormat::kHWC8);
+    loose[1].shape[0] = 1024;
+    loose[3].shape[0] = 8;
+    roi_align.bounds(loose, 6);
+    roi_align.bounds(uneven, 6);
 
     Probe nms(creator_named(creators, count, "GroupedNms"), nms_fields());
     auto const nms_tensors = [](Extent rows) {
@@ -176,6 +186,11 @@ int main(int, char** arguments) {
     nms.formats(nms_tensors(5000));
     nms.shapes(nms_tensors(5000), 3);
     nms.shapes(nms_tensors(40000), 3);
+    std::vector<Tensor> many = nms_tensors(40000);
+    many[1].shape[1] = 32768;
+    nms.bounds(many, 3);
+    many[0].shape[2] = 5;
+    nms.bounds(many, 3);
 
     std::vector<PluginField> fields = roi_align_fields();
     fields.pop_back();

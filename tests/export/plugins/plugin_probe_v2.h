@@ -44,6 +44,19 @@ struct Probe {
         std::printf("\n");
     }
 
+    // First extents are wildcards with upper bounds of their own. What it refuses is logged, and not run.
+    void bounds(std::vector<Tensor> const& tensors, int inputs) {
+        std::vector<DynamicPluginTensorDesc> ranges;
+        for (Tensor const& tensor : tensors) {
+            ranges.push_back({desc_of(tensor), dims_of(tensor), dims_of(tensor)});
+            ranges.back().desc.dims.d[0] = -1;
+            ranges.back().min.d[0] = 1;
+        }
+        int const before = messages;
+        plugin->configurePlugin(ranges.data(), inputs, ranges.data() + inputs, plugin->getNbOutputs());
+        check(messages == before, "bounds taken");
+    }
+
     void shapes(std::vector<Tensor> const& tensors, int inputs) {
         std::vector<DimsExprs> const exprs = exprs_of(tensors);
         std::vector<DataType> types;

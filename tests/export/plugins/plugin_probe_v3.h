@@ -44,6 +44,7 @@ struct Probe {
         check(same(plugin, copy), "clone is the same");
         check(same(plugin, attached), "attached is the same");
         check(same(plugin, restored), "restored is the same");
+        std::printf("timing %s\n", build->getTimingCacheID());
         delete copy;
         delete attached;
         delete restored;
@@ -59,6 +60,18 @@ struct Probe {
                                    i, descs.data(), static_cast<int>(descs.size()) - build->getNbOutputs(),
                                    build->getNbOutputs()));
         std::printf("\n");
+    }
+
+    // First extents are wildcards with upper bounds of their own.
+    void bounds(std::vector<Tensor> const& tensors, int inputs) {
+        std::vector<Desc> descs;
+        for (Tensor const& tensor : tensors) {
+            descs.push_back(desc_of(tensor));
+            descs.back().desc.dims.d[0] = -1;
+            descs.back().min.d[0] = 1;
+        }
+        check(build->configurePlugin(descs.data(), inputs, descs.data() + inputs, build->getNbOutputs()) == 0,
+              "bounds taken");
     }
 
     void shapes(std::vector<Tensor> const& tensors, int inputs) {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,7 @@ def test_a_library_is_built_once_and_then_found_in_the_cache(tmp_path, monkeypat
     (call,) = (tmp_path / "bin" / "calls").read_text().splitlines()
     assert f"-isystem {tmp_path / 'include'}" in call
     assert "-gencode=arch=compute_87,code=[sm_87,compute_87]" in call
+    assert f"--version-script={build.EXPORTS}" in call
     assert sorted(p.name for p in library.parent.iterdir()) == [library.name]  # nothing half-built stays
 
 
@@ -214,6 +217,26 @@ def test_the_command_prints_one_sentence_and_exits_with_2(tmp_path, capsys):
     message = capsys.readouterr().err
     assert "TensorRT's headers" in message
     assert len(message.splitlines()) == 1
+
+
+def test_the_library_shows_nothing_of_the_cpp_library(tmp_path):
+    if shutil.which("g++") is None:
+        pytest.skip("linking a library needs g++")
+    source = tmp_path / "library.cpp"
+    source.write_text(
+        "#include <string>\n#include <vector>\n"
+        'extern "C" __attribute__((visibility("default"))) void setLoggerFinder(std::vector<std::string>* list) {\n'
+        '    list->push_back(std::to_string(list->size()) + "th");\n}\n'
+    )
+    shown = []
+    for exports in ([], [f"-Wl,--version-script={build.EXPORTS}"]):
+        flags = ["-std=c++17", "-fvisibility=hidden", "-shared", "-fPIC", *exports]
+        subprocess.run(["g++", *flags, str(source), "-o", str(tmp_path / "library.so")], check=True)
+        nm = ["nm", "-D", "--defined-only", str(tmp_path / "library.so")]
+        symbols = subprocess.run(nm, capture_output=True, text=True, check=True).stdout
+        shown.append([line.split()[-1] for line in symbols.splitlines()])
+    assert len(shown[0]) > 1  # hiding by the compiler alone does not hold for templates of namespace std
+    assert shown[1] == ["setLoggerFinder"]
 
 
 def test_cmake_builds_the_same_sources():

@@ -13,7 +13,6 @@ import pytest
 from export.plugins import nvrtc
 from export.plugins.abi import Storage
 from export.plugins.python_operators import (
-    HALF,
     HALF_CHANNELS_LAST,
     INTEGER,
     REAL,
@@ -31,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU on this machine"),
 ]
 
-KINDS = {Storage.FLOAT: REAL, Storage.HALF: HALF, Storage.HALF_CHANNELS_LAST: HALF_CHANNELS_LAST}
+KINDS = {Storage.FLOAT: REAL, Storage.HALF_CHANNELS_LAST: HALF_CHANNELS_LAST}
 PYRAMID = RoiAlignOperator(7, 7, (4, 8, 16, 32), sampling_ratio=2)
 CANVAS = (800, 1344)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from export.plugins import nvrtc, python_plugin
 from export.plugins.python_operators import (
-    HALF,
     HALF_CHANNELS_LAST,
     INTEGER,
     OPERATORS,
@@ -28,6 +28,7 @@ ROI_ALIGN = RoiAlignOperator(
     7, 14, (4, 8, 16, 32), sampling_ratio=2, aligned=1, method="warp", mode="max", canonical_scale=112.0
 )
 NMS = NmsOperator(0.5, 0.05, 100, 5)
+HALF_LINEAR = TensorKind("HALF", "LINEAR")
 SHAPES = [(1000, 4), (1000,), (2, 256, 64, 64), (2, 256, 32, 32), (2, 256, 16, 16), (2, 256, 8, 8)]
 
 
@@ -104,6 +105,80 @@ def test_shapes_that_do_not_belong_together_are_refused(place, shape, message):
         ROI_ALIGN.check([*SHAPES[:place], shape, *SHAPES[place + 1 :]])
 
 
+@pytest.mark.parametrize("shape", [(1, 1000, 2100, 1100), (1, 1, 17000, 17000), (1, 256, 4000, 2042)])
+def test_maps_beyond_what_32_bits_address_are_refused(shape):
+    operator = RoiAlignOperator(7, 7, (4,))
+    with pytest.raises(ModelError, match=r"an image of feature map 0 is .*expected less than 4 GiB"):
+        operator.check([(9, 4), (9,), shape])
+    operator.check([(9, 4), (9,), (1, 256, 4000, 2040)])
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(1024, 4), (1000,), *SHAPES[2:]],
+        [*SHAPES[:2], (4, 256, 64, 64), *SHAPES[3:]],
+        [*SHAPES[:2], *[(8, 256, 20000, 20000)] * 4],
+    ],
+)
+def test_upper_bounds_need_not_fit_together(bounds):
+    ROI_ALIGN.check(bounds, exact=False)
+    with pytest.raises(ModelError):
+        ROI_ALIGN.check(bounds)
+
+
+def test_upper_bounds_of_nms_need_not_fit_together():
+    bounds = [(4, 40000, 4), (4, 32768), (8, 32768)]
+    NMS.check(bounds, exact=False)
+    with pytest.raises(ModelError):
+        NMS.check(bounds)
+
+
+@pytest.mark.parametrize(
+    ("operator", "bounds"),
+    [
+        (ROI_ALIGN, [(1000, 5), *SHAPES[1:]]),
+        (ROI_ALIGN, [(1000, 4), (1000, 1), *SHAPES[2:]]),
+        (ROI_ALIGN, [*SHAPES[:5], (2, 128, 8, 8)]),
+        (NMS, [(2, 9, 5), (2, 9), (2, 9)]),
+        (NMS, [(2, 9, 4), (2, 9), (9,)]),
+    ],
+)
+def test_ranks_and_constant_extents_hold_for_bounds_too(operator, bounds):
+    with pytest.raises(ModelError, match=f"maskrt::{operator.NAME}: "):
+        operator.check(bounds, exact=False)
+
+
+class FakeTensorRT:
+    """The interfaces that a plugin derives from, without TensorRT behind them."""
+
+    IPluginV3 = type("IPluginV3", (), {})
+    IPluginV3OneCore = type("IPluginV3OneCore", (), {})
+    IPluginV3OneBuild = type("IPluginV3OneBuild", (), {})
+    IPluginV3OneRuntime = type("IPluginV3OneRuntime", (), {})
+
+
+def test_a_wildcard_makes_bounds_of_shapes():
+    def tensor(dims, largest):
+        return SimpleNamespace(desc=SimpleNamespace(dims=dims), max=largest)
+
+    plugin = python_plugin.plugin_class(FakeTensorRT)(NMS)
+    dynamic = [tensor((-1, 9, 4), (8, 9, 4)), tensor((-1, 9), (4, 9)), tensor((-1, 9), (4, 9))]
+    plugin.configure_plugin(dynamic, [])
+    assert plugin.get_workspace_size(dynamic, []) == NMS.workspace_bytes([(8, 9, 4)])
+    fixed = [tensor(t.max, t.max) for t in dynamic]
+    with pytest.raises(ModelError, match=r"boxes are \(8, 9, 4\), scores \(4, 9\)"):
+        plugin.configure_plugin(fixed, [])
+
+
+def test_times_are_cached_under_every_attribute():
+    plugin = python_plugin.plugin_class(FakeTensorRT)
+    changes = ({}, {"mode": "avg"}, {"sampling_ratio": 0}, {"canonical_scale": np.float32(112.00001).item()})
+    others = [replace(ROI_ALIGN, **change) for change in changes]
+    assert len({plugin(operator).timing_cache_id for operator in [*others, NMS]}) == 5
+    assert plugin(ROI_ALIGN).timing_cache_id == plugin(replace(ROI_ALIGN)).timing_cache_id
+
+
 def test_a_missing_feature_map_is_refused():
     with pytest.raises(ModelError, match="the node has 5 inputs"):
         ROI_ALIGN.output_shapes(SHAPES[:-1])
@@ -122,10 +197,10 @@ def test_nms_shapes_that_do_not_belong_together_are_refused(shapes):
     ("features", "supported"),
     [
         ([REAL] * 5, True),
-        ([HALF] * 5, True),
         ([HALF_CHANNELS_LAST] * 5, True),
-        ([HALF, HALF, REAL, HALF, HALF], False),
-        ([HALF_CHANNELS_LAST, HALF, HALF, HALF, HALF], False),
+        ([HALF_LINEAR] * 5, False),  # eight times the instructions: never left to a builder's timings
+        ([HALF_CHANNELS_LAST, HALF_CHANNELS_LAST, REAL, HALF_CHANNELS_LAST, HALF_CHANNELS_LAST], False),
+        ([HALF_CHANNELS_LAST, *[HALF_LINEAR] * 4], False),
         ([TensorKind("INT8", "LINEAR")] * 5, False),
         ([TensorKind("FLOAT", "HWC8")] * 5, False),
         ([TensorKind("HALF", "CHW2")] * 5, False),
@@ -137,7 +212,7 @@ def test_all_features_and_the_output_have_one_of_the_kernels_layouts(features, s
 
 
 def test_regions_are_float32_whatever_the_features():
-    assert not ROI_ALIGN.supports(0, [HALF])
+    assert not ROI_ALIGN.supports(0, [HALF_LINEAR])
     assert not ROI_ALIGN.supports(1, [REAL, REAL])
 
 
