@@ -61,7 +61,9 @@ class Verdict:
     @property
     def failures(self) -> list[str]:
         """Why the candidate does not pass; empty if it does."""
-        found = [] if self.limits.by_ap_alone else list(self.report.failures)
+        found = (
+            [] if self.limits.by_ap_alone else [*self.report.failures, *filter(None, [self.report.undecided])]
+        )
         if self.ap_drop is not None and not self.ap_drop <= self.limits.max_ap_drop:
             found.append(
                 f"{self.kind} AP falls by {self.ap_drop:.2f} points, allowed {self.limits.max_ap_drop:g} "

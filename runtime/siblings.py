@@ -48,6 +48,17 @@ def cut_into_parts(path: str | Path) -> dict[str, bytes]:
     return _sibling("export.stages", f"looking into {path}", "export").cut_into_parts(Path(path))
 
 
+def examine(path: str | Path) -> Any:
+    """What an ONNX file shows without being run (export.examine.examine)."""
+    return _sibling("export.examine", f"looking into {path}", "export").examine(Path(path))
+
+
+def checkpoint_facts(reference: Session) -> Any:
+    """What a PyTorch reference makes before any image (export.expected.facts_of)."""
+    expected = _sibling("export.expected", f"reading the checkpoint {reference.name}", "export")
+    return expected.facts_of(reference)
+
+
 def bisect_command() -> Callable[..., None]:
     """`maskrt parity bisect` (calibration.bisection.command)."""
     return _sibling("calibration.bisection", "bisecting a model", "calibrate").command

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import paste_masks_in_image
-from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.transforms.v2.functional import normalize
 
 from runtime.contract import Contract
@@ -29,6 +27,7 @@ from runtime.protocol import Outputs, Session
 from runtime.results import Result
 from runtime.stages import Stages
 from training.models.keypoint_rcnn import keypoints_of
+from training.ranking import ranking_in_double
 from training.stage_hooks import StageHooks
 
 
@@ -59,6 +58,11 @@ class EagerSession(Session):
             dataclasses.replace(one, crops=_paste(one, masks[: len(one)], self.contract.mask_threshold))
             for one, masks in zip(results, outputs.masks, strict=True)
         ]
+
+    @property
+    def model(self) -> FasterRCNN:
+        """torchvision's model, in eval mode."""
+        return self._model
 
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
         with StageHooks(self._model, self.contract) as stages:
@@ -133,24 +137,3 @@ def _paste(found: Result, masks: NDArray[np.float32], threshold: float) -> tuple
         for mask, box in zip(masks, found.boxes, strict=True)
     )
     return tuple(crop_mask(one[0, 0].numpy() > threshold) for one in pasted)
-
-
-@contextmanager
-def ranking_in_double(rpn: RegionProposalNetwork) -> Iterator[None]:
-    """While it lasts, the RPN chooses its proposals (torchvision's filter_proposals) in float64.
-
-    In float32 the sigmoid of a logit above 16.6 is 1: proposals of a confident model tie, and which of them
-    NMS keeps is left to a sort that is not stable, so that the model has no one answer to be held to. In
-    float64 a tie takes a logit above 36.
-    """
-    choose = rpn.filter_proposals
-
-    def in_double(proposals: torch.Tensor, objectness: torch.Tensor, *others: Any) -> tuple[list, list]:
-        boxes, scores = choose(proposals.double(), objectness.double(), *others)
-        return [one.to(proposals.dtype) for one in boxes], [one.to(objectness.dtype) for one in scores]
-
-    rpn.filter_proposals = in_double
-    try:
-        yield
-    finally:
-        del rpn.filter_proposals

@@ -84,7 +84,7 @@ def fp32(files: Files, size: Size) -> Cell:
     found = sum(image["instances"] for image in report.images)
     box_px = max((d for image in report.images for d in image["box_differences_px"]), default=0.0)
     figure = f"{found} found, {box_px:.1g} px, {_least_db(report):.0f} dB"
-    return Cell(figure, "; ".join(report.failures))
+    return Cell(figure, "; ".join(report.failures) or report.undecided)
 
 
 def dynamic(files: Files, size: Size) -> Cell:
@@ -100,7 +100,7 @@ def dynamic(files: Files, size: Size) -> Cell:
         for ours, theirs in zip(*pasted, strict=True):
             report.add(f"{count}x{height}x{width}", match(ours, theirs), ours.scores, theirs.scores)
     box_px = max((d for image in report.images for d in image["box_differences_px"]), default=0.0)
-    return Cell(f"{len(size.shapes)} shapes, {box_px:.1g} px", "; ".join(report.failures))
+    return Cell(f"{len(size.shapes)} shapes, {box_px:.1g} px", "; ".join(report.failures) or report.undecided)
 
 
 def fp16(files: Files, size: Size) -> Cell:

@@ -14,6 +14,7 @@ from runtime.parity.bundle import open_bundle
 from runtime.parity.conclude import conclude
 from runtime.parity.judge import judge
 from runtime.parity.sides import open_looking, report_for
+from runtime.parity.unseen import look_without_images
 
 
 def command(
@@ -36,7 +37,7 @@ def command(
     """
     recorded = open_bundle(bundle)
     session = open_looking(candidate, device)
-    report = report_for(recorded, session)
+    report = report_for(recorded, session, look_without_images(recorded, candidate, session, device=device))
     for name, batch, expected in track(recorded, "Checking", total=len(recorded.images)):
         judge(name, batch, expected, session, report)
     conclude(report, recorded, session, output=output, html=html, as_json=as_json)

@@ -18,6 +18,7 @@ from runtime.parity.compare import compare
 from runtime.parity.conclude import conclude
 from runtime.parity.forced import ForcedParts
 from runtime.parity.sides import load_task, open_looking, open_reference, report_for
+from runtime.parity.unseen import look_without_images
 from runtime.session import Session
 from runtime.siblings import bisect_command
 from runtime.sources import find_images, read_image
@@ -52,7 +53,8 @@ def command(
     paths = find_images(inputs)
     candidate_session = open_looking(candidate, device)
     reference_session = open_reference(reference, device, candidate_session.contract)
-    report = report_for(reference_session, candidate_session)
+    unseen = look_without_images(reference_session, candidate, candidate_session, device=device)
+    report = report_for(reference_session, candidate_session, unseen)
     task = load_task(data, class_name, candidate_session) if data else None
     parts = _parts(candidate, candidate_session, reference_session, device) if forced else None
     skipped = 0

@@ -57,6 +57,7 @@ def conclude(
         "classes": candidate.contract.class_names,
         "chosen_settings": candidate.contract.chosen_settings,
         "environment": environment(candidate.contract),
+        "verdict": report.undecided or (report.failures or [verdict(report, candidate)])[0],
         **report.to_dict(),
     }
     if chosen := candidate.contract.chosen_settings:
@@ -70,7 +71,7 @@ def conclude(
     if as_json:
         print(text)
     else:
-        _print(report, facts)
+        _print(report, candidate, facts)
     if report.failures:
         raise typer.Exit(EXIT_FAILED_CHECK)
     if report.undecided:
@@ -87,7 +88,38 @@ def environment(contract: Contract) -> dict[str, str]:
     }
 
 
-def _print(report: Report, facts: dict[str, Any]) -> None:
+def verdict(report: Report, candidate: Model) -> str:
+    """What a comparison without a failure shows: no more than was compared."""
+    lacking = [] if candidate.has_stages and report.stages.errors else ["what is inside"]
+    if not report.unseen.complete:
+        lacking += report.coverage.missing()
+        held, known = report.unseen.weights
+        lacking += (
+            [f"weights ({held} of {known})" if held else "weights"] if held < known or not known else []
+        )
+    if not lacking:
+        return "the same model"
+    return f"the same in all that was compared, which leaves out {', '.join(lacking)}"
+
+
+def evidence(report: Report) -> list[str]:
+    """What the verdict rests on, a line a kind."""
+    unseen, lines = report.unseen, [f"images: {line}" for line in report.coverage.lines()]
+    if unseen.precision:
+        lines.append(f"graph: {unseen.precision}")
+    if unseen.weights[0]:
+        lines.append(
+            f"weights and anchors: {unseen.weights[0]} of the checkpoint's {unseen.weights[1]} were held"
+        )
+    if unseen.findings:
+        parts = ", ".join(dict.fromkeys(one.part for one in unseen.findings))
+        lines.append(f"made inputs: {len(unseen.findings)} probes, of every level and class, of {parts}")
+    if unseen.reason:
+        lines.append(f"no made inputs: {unseen.reason}")
+    return lines
+
+
+def _print(report: Report, candidate: Model, facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -102,7 +134,9 @@ def _print(report: Report, facts: dict[str, Any]) -> None:
     elif report.undecided:
         console.print(f"[yellow]undecided[/]: {report.undecided}", highlight=False)
     else:
-        console.print("[green]passed[/]: the same model")
+        console.print(f"[green]passed[/]: {verdict(report, candidate)}", highlight=False)
+    for line in evidence(report):
+        console.print(f"  {line}", highlight=False)
     first = report.stages.first
     for culprit in first.culprits[1:] if first else ():
         console.print(f"  also: {culprit}", highlight=False)

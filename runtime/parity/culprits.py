@@ -36,23 +36,26 @@ LARGEST_HALF = 65504.0  # of IEEE 754 binary16
 # A mark counts as found where it explains all but a thousandth of the error.
 EXPLAINED = 1e-3
 WEIGHTS = "other weights: a stale file, a transposed layer, a batch norm folded otherwise"
+ROI_ALIGN = (
+    "RoIAlign: half a pixel (aligned), its sampling ratio, RoIs grown or of another level, a stale plugin"
+)
 SUSPECTS = {
     CANVAS: "another resize, or pixels not scaled to 0–1",
     "stem": WEIGHTS,
     "C": WEIGHTS,
     "P": f"{WEIGHTS}; a pyramid that is upsampled otherwise",
     "rpn": WEIGHTS,
-    PROPOSALS: "anchors, decoding, or another number of proposals a level",
-    BOX_FEATURES: "RoIAlign: half a pixel (aligned), its sampling ratio, a missing or stale plugin",
+    PROPOSALS: "anchors, decoding, clipping, least side; NMS threshold; number kept, a level or in all",
+    BOX_FEATURES: ROI_ALIGN,
     "class_logits": f"{WEIGHTS}; features flattened in another order",
     "box_deltas": f"{WEIGHTS}; features flattened in another order",
-    DETECTIONS: "decoding, score or NMS threshold, class index, number of rows",
-    MASK_FEATURES: "RoIAlign: half a pixel (aligned), its sampling ratio, a missing or stale plugin",
+    DETECTIONS: "decoding, clamp, clipping, least side; score or NMS threshold; class index; number of rows",
+    MASK_FEATURES: ROI_ALIGN,
     MASK_LOGITS: f"the mask of another class is taken; {WEIGHTS} of the mask head",
-    KEYPOINT_FEATURES: "RoIAlign: half a pixel (aligned), its sampling ratio, a missing or stale plugin",
+    KEYPOINT_FEATURES: ROI_ALIGN,
     KEYPOINT_LOGITS: f"{WEIGHTS} of the keypoint head; heat maps enlarged otherwise",
     KEYPOINTS: "the decoding: half a cell, another enlargement, the box of another detection",
-    MASKS: "the paste: another frame, threshold, or interpolation",
+    MASKS: "the paste: another frame, threshold, or interpolation; what follows the logits",
 }
 
 
@@ -66,11 +69,15 @@ class Evidence:
     results: tuple[Result, Result]
     contracts: tuple[Contract, Contract]
     limit: Tolerance
+    # (D, M, M) probabilities of both sides, None without masks.
+    masks: tuple[NDArray[np.float32] | None, NDArray[np.float32] | None] = (None, None)
+    measured: Callable[[str], list[str]] = lambda stage: []  # causes found without an image
 
 
 def culprits(error: StageError, evidence: Evidence) -> list[str]:
     """Sentences on why `error.stage` is out of tolerance, the likeliest first; at least one."""
-    found: list[str] = []
+    if found := evidence.measured(error.stage):
+        return found
     if error.not_finite:
         largest = float(np.abs(evidence.aligned[error.stage].reference).max(initial=0))
         return [
@@ -87,7 +94,7 @@ def culprits(error: StageError, evidence: Evidence) -> list[str]:
 def suspects(stage: str) -> str:
     """What is known to go wrong at a stage."""
     key = max((key for key in SUSPECTS if stage.startswith(key)), key=len)
-    return f"known to cause it: {SUSPECTS[key]}"
+    return f"possible: {SUSPECTS[key]}"
 
 
 def canvas_culprits(evidence: Evidence) -> list[str]:
@@ -137,5 +144,5 @@ _MARKS: dict[str, Callable[[Evidence], list[str]]] = {
         e.aligned[KEYPOINT_FEATURES], e.results[0].boxes, _strides_px(e)
     ),
     KEYPOINTS: lambda e: keypoint_culprits(*e.results, e.contracts[0].keypoints, e.limit),
-    MASKS: lambda e: mask_culprits(*e.results, e.limit),
+    MASKS: lambda e: mask_culprits(*e.results, e.masks, e.limit),
 }

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.contract import DETECTED, IMAGE_SIZES, IMAGES, Contract
-from runtime.errors import ModelError
-from runtime.ort_session import load_onnx
 from runtime.parity.flips import flips
 from runtime.parity.judge import Expected, on_canvas
 from runtime.parity.match import match
+from runtime.parity.parts import GraphParts
 from runtime.parity.samples import Sample
 from runtime.parity.stage_report import instance_errors
 from runtime.parity.stages import Aligned, StageError, compare_stages, same_boxes, tied_proposals
@@ -26,10 +25,7 @@ from runtime.parity.tolerances import STAGES_BY_PRECISION, Tolerance
 from runtime.postprocess import postprocess
 from runtime.preprocess import Batch
 from runtime.protocol import Outputs
-from runtime.siblings import cut_into_parts
-from runtime.stages import MAPS, PER_PROPOSAL, PREFIX, PROPOSAL_COUNTS, PROPOSALS, tensor_name
-
-FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+from runtime.stages import MAPS, PER_PROPOSAL, PROPOSAL_COUNTS, PROPOSALS
 
 
 class ForcedParts:
@@ -37,36 +33,19 @@ class ForcedParts:
 
     def __init__(self, path: Path, contract: Contract, *, device: str = "cpu") -> None:
         """Raises ModelError for a file that is no ONNX, or names no stages."""
-        if path.suffix != ".onnx":
-            raise ModelError(
-                f"{path}: only an ONNX file can be run in parts. Give the one it was built from."
-            )
         self._contract = contract
-        self._parts = {
-            name: load_onnx(part, str(path), device) for name, part in cut_into_parts(path).items()
-        }
-        (self._proposals,) = {
-            node.shape[1]
-            for node in self._parts["box_pooling"].get_inputs()
-            if node.name == tensor_name(PROPOSALS)
-        }
+        self._parts = GraphParts(path, contract, device=device)
 
     def run(self, batch: Batch, expected: Expected, limit: Tolerance) -> dict[str, StageError]:
         """Each part's worst stage on one image; expected: with whole samples of its stages."""
         assert expected.samples is not None
         given = self._inputs(batch, expected, expected.samples)
-        return {part: self._judge(part, given, batch, expected, limit) for part in self._parts}
+        return {part: self._judge(part, given, batch, expected, limit) for part in self._parts.names}
 
     def _judge(
         self, part: str, given: dict[str, NDArray], batch: Batch, expected: Expected, limit: Tolerance
     ) -> StageError:
-        session = self._parts[part]
-        feed = {
-            node.name: given[node.name].astype(FLOATS.get(node.type, given[node.name].dtype), copy=False)
-            for node in session.get_inputs()
-        }
-        names = [node.name.removeprefix(PREFIX) for node in session.get_outputs()]
-        made = dict(zip(names, session.run(None, feed), strict=True))
+        made = self._parts.run(part, given)
         if part == "detections":
             return self._judge_detections(made, batch, expected, limit)
         return self._judge_tensors(made, expected)
@@ -109,18 +88,18 @@ class ForcedParts:
         count = samples[PROPOSALS].shape[0]
         given: dict[str, NDArray] = {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes}
         given |= {name: getattr(expected.outputs, name) for name in DETECTED}
-        given[tensor_name(PROPOSAL_COUNTS)] = np.array([count], np.int32)
+        given[PROPOSAL_COUNTS] = np.array([count], np.int32)
         for name, sample in samples.items():
             values = sample.values
             if name in MAPS:
                 values = values[None]
             elif name == PROPOSALS:
-                values = _filled_up(values, self._proposals)[None]
+                values = _filled_up(values, self._parts.proposals)[None]
             elif name in PER_PROPOSAL:
-                values = _filled_up(values, self._proposals)
+                values = _filled_up(values, self._parts.proposals)
             elif self._contract.detections == "fixed":
                 values = _filled_up(values, self._contract.max_detections)
-            given[tensor_name(name)] = values
+            given[name] = values
         return given
 
 

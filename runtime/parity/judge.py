@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runtime.contract import Contract
 from runtime.instances import MaskCrop
@@ -17,10 +18,9 @@ from runtime.parity.report import Report
 from runtime.parity.samples import Sample, whole_samples
 from runtime.parity.stage_report import instance_errors
 from runtime.parity.stages import Aligned, align, compare_stages, first_image
-from runtime.parity.tolerances import STAGES_BY_PRECISION
 from runtime.preprocess import Batch, corner
 from runtime.protocol import Outputs, Session
-from runtime.stages import Stages
+from runtime.stages import PROPOSALS, Stages
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def _add(
         theirs = settle_ties(ours, theirs, outputs.masks[0], contract.mask_threshold, **ties)
     matching = match(ours, theirs)
     flipped = flips(ours, theirs, matching, contract, limit)
+    report.coverage.add(expected.contract, expected.outputs, expected.samples, batch, report.unseen.cells)
     report.add(name, matching, ours.scores, theirs.scores, flipped)
     sides = batch.images.shape[1:3]
     top, left = corner((ours.height_px, ours.width_px), sides, contract.canvas.layout)
@@ -106,9 +107,8 @@ def _add(
     errors = instance_errors(matching, flipped, limit)
     aligned: dict[str, Aligned] = {}
     if expected.samples is not None and stages is not None:
-        inside = STAGES_BY_PRECISION[contract.precision]
-        aligned = align(expected.samples, stages, matching, inside)
-        errors += compare_stages(aligned, stages, inside)
+        aligned = align(expected.samples, stages, matching, report.inside(PROPOSALS, contract.precision))
+        errors += compare_stages(aligned, stages, lambda stage: report.inside(stage, contract.precision))
     evidence = Evidence(
         aligned,
         expected.samples or {},
@@ -116,5 +116,12 @@ def _add(
         results=(ours, theirs),
         contracts=(expected.contract, contract),
         limit=limit,
+        masks=(_of_first(expected.outputs), _of_first(outputs)),
+        measured=report.unseen.causes,
     )
     report.stages.add(name, errors, lambda error: culprits(error, evidence))
+
+
+def _of_first(outputs: Outputs) -> NDArray[np.float32] | None:
+    """(D, M, M): the first image's masks."""
+    return None if outputs.masks is None else outputs.masks[0]

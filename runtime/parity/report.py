@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.parity.coverage import Coverage
 from runtime.parity.flips import Flips
 from runtime.parity.match import Matching
 from runtime.parity.stage_report import PartReport, StageReport
-from runtime.parity.tolerances import Tolerance
+from runtime.parity.tolerances import STAGES_BY_PRECISION, StageTolerance, Tolerance
+from runtime.parity.unseen import Unseen, finer
 from runtime.parity.worst import WorstCases
 from runtime.stopwatch import Stopwatch
 
@@ -24,6 +26,8 @@ class Report:
 
     tolerance: Tolerance
     promises: list[str] = field(default_factory=list)  # broken_promises of the candidate
+    unseen: Unseen = field(default_factory=Unseen)
+    coverage: Coverage = field(default_factory=Coverage)
     laid: list[str] = field(default_factory=list)  # what users get otherwise, where each side lays the images
     images: list[dict[str, Any]] = field(default_factory=list)
     stages: StageReport = field(default_factory=StageReport)
@@ -68,6 +72,10 @@ class Report:
             }
         )
 
+    def inside(self, stage: str, claimed: str) -> StageTolerance:
+        """What a stage is held to: the precision that the file claims, or a finer one that it shows."""
+        return STAGES_BY_PRECISION[finer(claimed, self.unseen.precisions.get(stage, claimed))]
+
     def _all(self, key: str) -> list[float]:
         """Of all images; None, where a model has no such thing, left out."""
         return [value for image in self.images for value in image[key] if value is not None]
@@ -76,7 +84,9 @@ class Report:
     def failures(self) -> list[str]:
         """Why the candidate is not the reference; empty if it is."""
         failures = [*self.promises, *self.laid]
-        failures += [] if self.stages.first is None else [str(self.stages.first)]
+        first = self.stages.first
+        failures += [] if first is None else [str(first)]
+        failures += [str(fault) for fault in self.stages.unseen if fault is not first]
         failures += self.parts.failures
         failures += self._failures_on_average() if self.tolerance.on_average else self._failures_by_image()
         return failures
@@ -178,6 +188,8 @@ class Report:
             },
             "stages": self.stages.to_dict(),
             "parts": self.parts.to_dict(),
+            "coverage": self.coverage.to_dict(),
+            "without_images": self.unseen.to_dict(),
             "task": self.task,
             "time_ms": self.time.per_image_ms(),
             "per_image": [{k: _jsonable(v) for k, v in image.items()} for image in self.images],

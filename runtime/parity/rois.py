@@ -29,8 +29,9 @@ def proposal_culprits(reference: NDArray, candidate: NDArray, limit: Tolerance) 
     same, _ = same_boxes(reference, candidate, limit.box_px)
     if len(same) >= min(len(reference), len(candidate)) / 2:
         return [
-            f"most boxes are the reference's, but {len(candidate)} are kept where it keeps {len(reference)}: "
-            "another NMS threshold, or number kept"
+            f"most boxes are the reference's, but {len(candidate)} are kept where it keeps "
+            f"{len(reference)}; possible: "
+            "another NMS threshold, or number kept; anchors of one level; the least side, or clipping"
         ]
     overlap = box_iou(reference, candidate)
     rows = np.flatnonzero(overlap.max(axis=1) >= SAME_OBJECT_IOU)
@@ -42,10 +43,12 @@ def proposal_culprits(reference: NDArray, candidate: NDArray, limit: Tolerance) 
     dx, dy = np.median(moved, axis=0)
     if np.abs(np.median(sizes, axis=0) - 1).max() <= SAME_SIZE:
         return [
-            f"boxes of the same size, moved by ({dx:.1f}, {dy:.1f}) px (median): "
+            f"boxes of the same size, moved by ({dx:.1f}, {dy:.1f}) px (median); possible: "
             "anchors off by a part of a stride"
         ]
-    return [f"boxes of another size, {np.median(sizes):.2f} times (median): anchor sizes, or delta weights"]
+    return [
+        f"boxes of another size, {np.median(sizes):.2f} times (median); possible: anchor sizes, delta weights"
+    ]
 
 
 def pooling_culprits(pooled: Aligned, boxes: NDArray, strides_px: Sequence[int]) -> list[str]:
@@ -64,10 +67,15 @@ def pooling_culprits(pooled: Aligned, boxes: NDArray, strides_px: Sequence[int])
     if len(strides_px) > 1 and (whole_level or wrong.mean() < MOST_ROIS):
         names = ", ".join(f"P{level}" for level in np.unique(levels[wrong]))
         return [
-            f"wrong for {np.count_nonzero(wrong)} of {len(wrong)} RoIs, those that belong to {names}: "
+            f"wrong for {np.count_nonzero(wrong)} of {len(wrong)} RoIs, those that belong to {names}; "
+            "possible: "
             "pooled from another level of the pyramid"
         ]
-    return ["wrong for RoIs of every size: RoIAlign shifted by half a pixel (aligned), or sampled otherwise"]
+    return [
+        "wrong for RoIs of every size; possible: RoIAlign shifted by half a pixel (aligned) or "
+        "sampled otherwise, "
+        "RoIs of another size, levels exchanged"
+    ]
 
 
 def fpn_levels(boxes: NDArray, strides_px: Sequence[int]) -> NDArray[np.intp]:

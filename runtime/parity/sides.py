@@ -12,6 +12,7 @@ from runtime.parity.promises import broken_promises
 from runtime.parity.report import Report
 from runtime.parity.task import Task
 from runtime.parity.tolerances import BY_PRECISION, Tolerance
+from runtime.parity.unseen import Unseen, finer
 from runtime.session import Session, open_session
 from runtime.siblings import load_dataset
 
@@ -39,11 +40,16 @@ def load_task(data: str, class_name: str, candidate: Session) -> Task:
     return Task(dataset.with_classes(contract.classes).to_coco(), contract.task)
 
 
-def report_for(reference: Model, candidate: Model) -> Report:
+def report_for(reference: Model, candidate: Model, unseen: Unseen | None = None) -> Report:
     """An empty report, but for what the candidate's contract promises otherwise than the reference's. Raises
     ParityError where the two cannot be compared."""
-    broken = broken_promises(reference.contract, candidate.contract)
-    return Report(tolerance_for(reference, candidate), promises=broken)
+    broken, claimed = broken_promises(reference.contract, candidate.contract), candidate.contract.precision
+    tolerance_for(reference, candidate)  # that they can be compared
+    found = unseen or Unseen()
+    broken += found.broken_claim(claimed)
+    report = Report(BY_PRECISION[finer(claimed, found.precision or claimed)], promises=broken, unseen=found)
+    report.stages.unseen = found.faults
+    return report
 
 
 def tolerance_for(reference: Model, candidate: Model) -> Tolerance:

@@ -35,6 +35,7 @@ class StageReport:
 
     errors: dict[str, list[StageError]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    unseen: list[Fault] = field(default_factory=list)  # found without an image
 
     def add(self, image: str, errors: list[StageError], explain: Callable[[StageError], list[str]]) -> None:
         """Record one image's stages; `explain` is asked for the culprits of the first that is out."""
@@ -48,8 +49,8 @@ class StageReport:
 
     @property
     def first(self) -> Fault | None:
-        """The fault nearest the input, over all images."""
-        return min(self.faults, key=lambda fault: ORDER.index(fault.stage), default=None)
+        """The fault nearest the input, over all images and what needs none."""
+        return min([*self.faults, *self.unseen], key=lambda fault: ORDER.index(fault.stage), default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Per stage the worst of all images, and the first fault, for JSON."""

@@ -7,6 +7,7 @@ of them kept says nothing of how well the other pools it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from runtime.parity.samples import Sample
 from runtime.parity.tolerances import StageTolerance
 from runtime.protocol import Outputs
 from runtime.stages import (
+    LAYOUTS,
     MAPS,
     PER_DETECTION,
     PER_PROPOSAL,
@@ -28,8 +30,22 @@ from runtime.stages import (
 
 # The outputs, as stages: what NMS keeps, what is pasted, where the points are.
 DETECTIONS, MASKS, KEYPOINTS = "detections", "masks", "keypoints"
+_LEVELS = sorted({name for layout in LAYOUTS for name in layout.levels if name.startswith("P")}, reverse=True)
+#: A pyramid is computed from its top, P5, down; P6 is pooled from the top.
+_TOP_DOWN = (*(name for name in _LEVELS if name != "P6"), "P6")
+_BEFORE = tuple(name for name in MAPS if name not in _LEVELS and not name.startswith("rpn_"))
 #: The order in which an error travels.
-ORDER = (*MAPS, PROPOSALS, *PER_PROPOSAL, DETECTIONS, *PER_DETECTION, MASKS, KEYPOINTS)
+ORDER = (
+    *_BEFORE,
+    *_TOP_DOWN,
+    *(name for name in MAPS if name.startswith("rpn_")),
+    PROPOSALS,
+    *PER_PROPOSAL,
+    DETECTIONS,
+    *PER_DETECTION,
+    MASKS,
+    KEYPOINTS,
+)
 # Of a level, those whose boxes are decoded: torchvision's rpn_pre_nms_top_n at inference.
 CONTENDERS = 1000
 IDENTICAL_DB = 200.0  # of equal tensors; float32's own rounding is at about 150 dB
@@ -136,13 +152,19 @@ def tied_proposals(reference: dict[str, Sample]) -> float:
     return min(1.0, tied / max(1, reference[PROPOSALS].shape[0]))
 
 
-def compare_stages(aligned: dict[str, Aligned], candidate: Stages, limit: StageTolerance) -> list[StageError]:
-    """Every stage of one image, in the order of the computation. candidate: of `first_image`, for its NaN."""
+def compare_stages(
+    aligned: dict[str, Aligned],
+    candidate: Stages,
+    limits: StageTolerance | Callable[[str], StageTolerance],
+) -> list[StageError]:
+    """Every stage of one image, in the order of the computation. candidate: of `first_image`, for its NaN;
+    limits: of every stage, or of each."""
     errors = []
     for name, both in aligned.items():
         if bad := int(np.count_nonzero(~np.isfinite(candidate[name]))):
             errors.append(StageError(name, not_finite=bad, reason=f"{bad} values are NaN or infinite"))
             continue
+        limit = limits if isinstance(limits, StageTolerance) else limits(name)
         error = measure(name, both.reference, both.candidate, limit)
         if name == PROPOSALS:  # judged by how many there are: the boxes that are the same differ by nothing
             expected = limit.proposals * (1 - both.tied)

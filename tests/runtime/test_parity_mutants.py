@@ -22,7 +22,7 @@ judge._add | errors += compare_stages( | compare_stages( | stage | C3 is the fir
 judge._add | ours.scores, theirs.scores, | theirs.scores, ours.scores, | reordered | another order
 judge._add | report.add(name, matching, ours.scores, theirs.scores, flipped) | pass | reordered | another order
 judge._add | ours = dataclasses.replace(ours, crops=expected.crops) | pass | pasted | masks is the first stage
-judge._add | STAGES_BY_PRECISION[contract.precision] | STAGES_BY_PRECISION["int8"] | stage | C3 is the
+judge._add | report.inside(stage, contract.precision) | report.inside(stage, "int8") | stage | C3 is the
 paste._alike | <= within_px | <= 1e9 | box | mask IoU
 match.match | overlap[reference.labels[:, None] != candidate.labels[None]] = 0 | pass | two_labels | 2 instances
 match.match | overlap[overlap < MATCH_IOU] = 0 | pass | half_a_box | {MISSED}
@@ -39,7 +39,7 @@ flips._is_flip | len(other) == contract.max_detections and | True and | lost | {
 flips._is_flip | <= limit.flip_iou | <= 1 | lost_under_another | {MISSED}
 report.Report.add | missed = [ | missed = [] and [ | lost | {MISSED}
 report.Report.add | extra = [ | extra = [] and [ | repeated | {EXTRA}
-report.Report.failures | [] if self.stages.first is None else | [] if True else | stage | C3 is the first stage
+report.Report.failures | [] if first is None else | [] if True else | stage | C3 is the first stage
 report.Report._failures_by_image | if lost := len(image["missed_scores"]) - | if lost := 0 and - | lost | {MISSED}
 report.Report._failures_by_image | if lost := len(image["extra_scores"]) - | if lost := 0 and - | repeated | {EXTRA}
 report.Report._failures_by_image | if not image["same_order"] | if False | reordered | another order
@@ -74,15 +74,15 @@ culprits.canvas_culprits | if _explains(theirs[:, lit] | if False and _explains(
 culprits._explains | left <= EXPLAINED**2 * before | False | bgr | BGR where RGB is expected
 instances.box_culprits | offsets[counts.argmax()] and | False and | labels | labels off by +1: class index
 instances.box_culprits | if p.box_difference_px > limit.box_px | if False | boxes | decoded with other weights
-instances._nms_culprits | overlap[i] > nms_threshold | False | kept_beside_a_better | NMS with a higher threshold
-instances._nms_culprits | 0 < overlap[i] <= nms_threshold | False | lost_under_another | NMS with a lower threshold
+instances._nms_culprits | above.mean() >= MOST | False | kept_beside_a_better | NMS with a higher threshold
+instances._nms_culprits | 0 < lost.min() <= nms_threshold | False | lost_under_another | NMS with a lower threshold
 instances.mask_culprits | p.mask_iou < limit.mask_iou | False | pasted | pasted (-1, +0) px off
 rois.proposal_culprits | if len(same) >= min( | if False and min( | fewer_proposals | another NMS threshold, or number
 rois.proposal_culprits | >= SAME_OBJECT_IOU | >= 2 | moved_proposals | anchors off by a part of a stride
 rois.proposal_culprits | <= SAME_SIZE | <= -1 | moved_proposals | anchors off by a part of a stride
 rois.proposal_culprits | <= SAME_SIZE | <= 1e9 | larger_proposals | boxes of another size
 rois.pooling_culprits | > SAME_POOLED**2 * power | > 1e9 * power | rois | wrong for RoIs of every size
-rois.pooling_culprits | if len(strides_px) > 1 and ( | if False and ( | rois_of_p4 | belong to P4: pooled from another
+rois.pooling_culprits | if len(strides_px) > 1 and ( | if False and ( | rois_of_p4 | belong to P4; possible: pooled from another
 rois.fpn_levels | np.clip(level, lowest, highest) | np.full(len(level), 2) | rois_of_p4 | belong to P4
 """
 ON_AVERAGE = """

@@ -1,0 +1,93 @@
+"""What the export of a checkpoint would hold: the weights of its graph by name, its operators' attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.models.detection import FasterRCNN
+
+from export.graphs.mask_rcnn import MaskRcnnGraph
+from runtime.contract import Contract
+from runtime.stages import BOX_FEATURES, KEYPOINT_FEATURES, MASK_FEATURES
+from training.eager import EagerSession
+from training.eager_parts import EagerParts
+from training.models.roi_features import CANONICAL_LEVEL, RoiPooler
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What a checkpoint is known to make before any image: see the functions below, and EagerParts."""
+
+    weights: dict[str, NDArray[np.float32]]
+    operators: list[tuple[str, str, dict[str, Any]]]
+    parts: EagerParts
+
+
+def facts_of(session: EagerSession) -> CheckpointFacts:
+    """Of the PyTorch reference."""
+    model, contract = session.model, session.contract
+    return CheckpointFacts(
+        expected_weights(model), expected_operators(model, contract), EagerParts(model, contract)
+    )
+
+
+def expected_weights(model: FasterRCNN) -> dict[str, NDArray[np.float32]]:
+    """By the names that `maskrt export` gives them, batch norms folded, and the anchors a level."""
+    graph = MaskRcnnGraph(model, detections="fixed")
+    weights = {name: values for name, values in graph.state_dict().items() if values.is_floating_point()}
+    weights |= {f"proposals.lifted_tensor_{level}": cell for level, cell in enumerate(graph.proposals.cells)}
+    return {name: _array(values) for name, values in weights.items()}
+
+
+def expected_operators(model: FasterRCNN, contract: Contract) -> list[tuple[str, str, dict[str, Any]]]:
+    """Operator, what it serves, and its attributes, in the order of the graph."""
+    heads, rpn = model.roi_heads, model.rpn
+    pooled = [
+        ("PyramidRoiAlign", stage, _pooling(pooler))
+        for stage, pooler in (
+            (BOX_FEATURES, heads.box_roi_pool),
+            (MASK_FEATURES, heads.mask_roi_pool),
+            (KEYPOINT_FEATURES, heads.keypoint_roi_pool),
+        )
+        if pooler is not None
+    ]
+    if contract.config.get("rules") == "matterport":  # whose choice of boxes is made of other nodes
+        return pooled
+    levels = len(rpn.anchor_generator.cell_anchors)
+    chosen = [
+        ("GroupedNms", "proposals", {"iou_threshold": rpn.nms_thresh, "num_groups": levels}),
+        (
+            "GroupedNms",
+            "detections",
+            {
+                "iou_threshold": heads.nms_thresh,
+                "score_threshold": heads.score_thresh,
+                "num_groups": len(contract.classes),
+            },
+        ),
+    ]
+    return pooled + chosen
+
+
+def _pooling(pooler: RoiPooler) -> dict[str, Any]:
+    height, width = pooler.output_size
+    return {
+        "output_height": height,
+        "output_width": width,
+        "sampling_ratio": pooler.pooling.sampling_ratio,
+        "aligned": int(pooler.pooling.aligned),
+        "method": pooler.pooling.method,
+        "mode": pooler.pooling.mode,
+        "canonical_scale": pooler.canonical_scale,
+        "canonical_level": CANONICAL_LEVEL,
+        "strides": list(pooler.strides),
+    }
+
+
+def _array(values: torch.Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = values.detach().cpu().float().numpy()
+    return array

@@ -1,0 +1,37 @@
+"""All probes of a model that can be taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runtime.parity.parts import GraphParts, Parts
+from runtime.parity.probes.detections import DetectionProbes
+from runtime.parity.probes.heads import HeadProbes
+from runtime.parity.probes.pooling import STAGES, PoolingProbes
+from runtime.parity.probes.proposals import ProposalProbes
+from runtime.parity.probes.setting import Finding, Setting
+from runtime.parity.tolerances import StageTolerance
+
+HEADS = ("box_head", "mask_head", "keypoint_head")
+
+
+def probe(
+    setting: Setting, ours: Parts, theirs: GraphParts, in_float: set[str], limit: StageTolerance
+) -> Iterator[Finding]:
+    """What each probe finds, in the order of the computation.
+
+    in_float: the parts without eight bits in them; the others' ranges were measured on images, and made
+    inputs are none. limit: of the heads.
+    """
+    heads = HeadProbes(setting, ours, theirs, limit)
+    for part in ours.names:
+        if part not in in_float:
+            continue
+        if part == "proposals":
+            yield from ProposalProbes(setting, ours, theirs).run()
+        elif part in STAGES:
+            yield from PoolingProbes(setting, part, ours, theirs).run()
+        elif part == "detections":
+            yield from DetectionProbes(setting, ours, theirs).run()
+        elif part in HEADS:
+            yield from getattr(heads, part)()
