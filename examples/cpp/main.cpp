@@ -16,6 +16,7 @@
 #include <memory>
 
 #include "canvas.h"
+#include "loading.h"
 
 namespace {
 
@@ -80,14 +81,16 @@ Buffers bind(nvinfer1::ICudaEngine& engine, nvinfer1::IExecutionContext& context
 
 void run(std::string const& plan_path, std::string const& plugins, std::string const& picture, int min_size,
          int max_size) {
+    expect_tensorrt(static_cast<int>(NV_TENSORRT_VERSION), getInferLibVersion());
+    std::string const library = plugins == "-" ? plugins : library_path(plugins);
     check(cudaSetDevice(0), "cudaSetDevice");  // before TensorRT, some versions of which crash without a GPU
     Logger logger;
     initLibNvInferPlugins(&logger, "");  // the function bodies use TensorRT's own RoiAlign
     std::unique_ptr<nvinfer1::IRuntime> runtime(nvinfer1::createInferRuntime(logger));
     expect(runtime != nullptr, "TensorRT cannot start; is there a GPU?");
     runtime->setEngineHostCodeAllowed(true);  // the plan may carry the plugin library: load only plans you trust
-    if (plugins != "-")
-        expect(runtime->getPluginRegistry().loadLibrary(plugins.c_str()) != nullptr, plugins + ": cannot be loaded");
+    if (library != "-")
+        expect(runtime->getPluginRegistry().loadLibrary(library.c_str()) != nullptr, library + ": cannot be loaded");
 
     std::vector<char> const plan = read_file(plan_path);
     std::unique_ptr<nvinfer1::ICudaEngine> engine(runtime->deserializeCudaEngine(plan.data(), plan.size()));

@@ -1,7 +1,8 @@
-"""The C++ example's own part: its canvas is the one of runtime/preprocess.py."""
+"""The C++ example's own part: its canvas is runtime/preprocess.py's, and it loads nothing that does not fit."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -33,15 +34,100 @@ int main(int, char** a) {
 """
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+# COMPILED RUNNING LIBRARY: loads the library as TensorRT does, if it may.
+LOADER = """
+#include <cstdio>
+#include <dlfcn.h>
+#include "loading.h"
+int main(int, char** a) {
+    try {
+        expect_tensorrt(std::stoi(a[1]), std::stoi(a[2]));
+        if (dlopen(a[3], RTLD_NOW) != nullptr) return 3;  // by its bare name
+        return dlopen(library_path(a[3]).c_str(), RTLD_NOW) == nullptr;
+    } catch (std::exception const& error) {
+        std::fputs(error.what(), stderr);
+        return 2;
+    }
+}
+"""
+
+
+def compiled(folder: Path, source: str, *flags: str) -> Path:
     if shutil.which("g++") is None:
         pytest.skip("compiling the example needs g++")
-    folder = tmp_path_factory.mktemp("cpp")
-    (folder / "main.cpp").write_text(PROGRAM)
-    flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{REPOSITORY / 'examples/cpp'}"]
-    subprocess.run(["g++", *flags, "main.cpp", "-o", "canvas"], cwd=folder, check=True)
-    return folder / "canvas"
+    (folder / "main.cpp").write_text(source)
+    warnings = ["-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{REPOSITORY / 'examples/cpp'}"]
+    subprocess.run(["g++", *warnings, *flags, "main.cpp", "-o", "program", "-ldl"], cwd=folder, check=True)
+    return folder / "program"
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("canvas"), PROGRAM, "-O2")
+
+
+@pytest.fixture(scope="module")
+def loader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Beside it the smallest library, under the name of ours."""
+    folder = tmp_path_factory.mktemp("loader")
+    library = ["g++", "-shared", "-fPIC", "-x", "c++", "/dev/null", "-o", "libmaskrt_plugins.so"]
+    program = compiled(folder, LOADER)
+    subprocess.run(library, cwd=folder, check=True)
+    return program
+
+
+def load(loader: Path, compiled: int, running: int, library: str) -> tuple[int, str]:
+    line = [str(loader), str(compiled), str(running), library]
+    bare = {
+        name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"
+    }  # may name this folder
+    done = subprocess.run(line, cwd=loader.parent, env=bare, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("headers", "library"), [(8600, 8600), (8601, 8601), (100300, 100300), (100300, 101303), (110100, 110401)]
+)
+def test_the_tensorrt_it_was_compiled_for_runs_it_and_so_do_later_ones_from_10_on(
+    headers: int, library: int, loader: Path
+) -> None:
+    assert load(loader, headers, library, "libmaskrt_plugins.so") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("headers", "library", "names"),
+    [
+        (8601, 8600, "TensorRT 8.6.1, but the library is 8.6.0"),
+        (8600, 8601, "TensorRT 8.6.0, but the library is 8.6.1"),
+        (101303, 100300, "TensorRT 10.13.3, but the library is 10.3.0"),
+        (100300, 110100, "TensorRT 10.3.0, but the library is 11.1.0"),
+        (100300, 8601, "TensorRT 10.3.0, but the library is 8.6.1"),
+    ],
+)
+def test_a_tensorrt_that_its_headers_do_not_describe_is_refused(
+    headers: int, library: int, names: str, loader: Path
+) -> None:
+    code, message = load(loader, headers, library, "libmaskrt_plugins.so")
+    assert (code, names in message, "compile it again" in message) == (2, True, True)
+
+
+def test_a_plugin_library_that_is_not_there_is_named(loader: Path) -> None:
+    code, message = load(loader, 100300, 100300, "nothing.so")
+    assert code == 2
+    assert "nothing.so: No such file or directory; build it: maskrt build-plugins" in message
+
+
+def test_the_example_asks_both_before_it_calls_tensorrt() -> None:
+    text = (REPOSITORY / "examples/cpp/main.cpp").read_text()
+    calls = [
+        "expect_tensorrt(",
+        "library_path(",
+        "cudaSetDevice(",
+        "initLibNvInferPlugins(",
+        "loadLibrary(library",
+    ]
+    places = [text.index(call) for call in calls]
+    assert places == sorted(places)
 
 
 def write_ppm(path: Path, image: np.ndarray) -> Path:
