@@ -3,7 +3,7 @@
 | file | what |
 |---|---|
 | `bundle.json` | the models, the operators, and what recorded them |
-| `MODEL-SHAPE-PRECISION.onnx` | SHAPE: static or dynamic; PRECISION: fp32 or fp16 |
+| `MODEL-SHAPE-PRECISION.onnx` | a form: static, batch (static, of two) or dynamic; fp32, fp16 or int8 |
 | `MODEL-K.npz` | a canvas and PyTorch's answer to it in float32; names as in the contract |
 | `OPERATOR.onnx`, `OPERATOR.npz` | one operator alone, its inputs and torchvision's answer |
 """
@@ -26,23 +26,55 @@ from runtime.kinds import OWN_NAME
 from runtime.session import Outputs
 
 MANIFEST = "bundle.json"
-SHAPES, PRECISIONS = ("static", "dynamic"), ("fp32", "fp16")
+BATCH = 2  # images of the form "batch", and of the dynamic form's largest
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is built of a model. shape: "static", "batch" or "dynamic"; precision: "fp32", "fp16", "int8"."""
+
+    shape: str
+    precision: str
+
+
+#: Of models with trained weights, and of two with random ones. INT8 needs no other shape to show itself.
+ALL_FORMS = (
+    *(Form(shape, precision) for shape in ("static", "dynamic") for precision in ("fp32", "fp16")),
+    Form("static", "int8"),
+    Form("batch", "fp16"),
+)
+#: Of models that are there for one thing in them that the others lack.
+TWO_FORMS = (Form("static", "fp32"), Form("static", "fp16"))
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model in all its forms. `smallest`, `usual`, `largest`: (N, H, W) that the dynamic form must take."""
+    """A model in its forms. `smallest`, `usual`, `largest`: (N, H, W) that the dynamic form must take."""
 
     name: str
-    weights: str
+    weights: str  # RANDOM, or the checkpoint's name
+    forms: tuple[Form, ...]
     canvases: int
     smallest: Shape
     usual: Shape  # the canvas of the static form
     largest: Shape
 
-    def onnx(self, shape: str, precision: str) -> str:
+    @property
+    def trained(self) -> bool:
+        """Whether its answers tell what a precision costs."""
+        return self.weights != RANDOM
+
+    def onnx(self, form: Form) -> str:
         """File of one form."""
-        return f"{self.name}-{shape}-{precision}.onnx"
+        return f"{self.name}-{form.shape}-{form.precision}.onnx"
+
+    def takes(self, form: Form, shape: tuple[int, ...]) -> bool:
+        """Whether a form runs on images of (N, H, W)."""
+        return form.shape == "dynamic" or shape == (
+            BATCH if form.shape == "batch" else 1,
+            *self.usual[1:],
+        )
 
     def canvas(self, index: int) -> str:
         """File of one canvas with PyTorch's answer."""
@@ -87,7 +119,14 @@ class Bundle:
         try:
             fields = json.loads((folder / MANIFEST).read_text())
             shapes = ("smallest", "usual", "largest")
-            models = [Model(**m | {key: tuple(m[key]) for key in shapes}) for m in fields["models"]]
+            models = [
+                Model(
+                    **m
+                    | {key: tuple(m[key]) for key in shapes}
+                    | {"forms": tuple(Form(**form) for form in m["forms"])}
+                )
+                for m in fields["models"]
+            ]
             operators = [Operator(**o) for o in fields["operators"]]
             return cls(fields["made_with"], tuple(models), tuple(operators))
         except (OSError, ValueError, KeyError, TypeError) as error:

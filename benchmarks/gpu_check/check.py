@@ -7,16 +7,19 @@ is built is built by the commands that a user would run; what fails is a line in
 from __future__ import annotations
 
 import argparse
-import itertools
+import dataclasses
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
-from benchmarks.gpu_check.agreement import agree
-from benchmarks.gpu_check.bundle import PRECISIONS, SHAPES, Bundle, Model, load_canvas
+from benchmarks.gpu_check.agreement import Agreement, agree
+from benchmarks.gpu_check.bundle import Bundle, Form, Model, load_canvas
 from benchmarks.gpu_check.latency import session_latencies
 from benchmarks.gpu_check.operators import check_operator
 from benchmarks.gpu_check.report import EngineResult, Results, reason
@@ -28,9 +31,19 @@ from runtime.trt_library import import_tensorrt
 from runtime.trt_plugins import VARIABLE
 from runtime.trt_session import TrtSession
 
+CONTEXTS = 2  # of a session, each run from a thread of its own
+LAYERS = re.compile(r"\blayers: ([^;\n]+)")  # as export.engine.layers says it
 
-def maskrt(*arguments: object) -> str:
-    """Run `maskrt ...` and give what it prints on stdout. Raises MaskrtError with its last words.
+
+class Said(NamedTuple):
+    """What a command printed."""
+
+    out: str
+    err: str
+
+
+def maskrt(*arguments: object) -> Said:
+    """Run `maskrt ...` and give what it prints. Raises MaskrtError with its last words.
 
     What it says on stderr (of a build: layers, plugins, what stayed in FP32) is passed on.
     """
@@ -40,7 +53,7 @@ def maskrt(*arguments: object) -> str:
     if done.returncode != 0:
         last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
         raise MaskrtError(f"`maskrt {' '.join(words)}` ended with {done.returncode}: {last}")
-    return done.stdout
+    return Said(done.stdout, done.stderr)
 
 
 def build_plugins() -> str:
@@ -51,33 +64,57 @@ def build_plugins() -> str:
     if named := os.environ.get(VARIABLE):
         return named
     try:
-        library = maskrt("build-plugins").strip()
+        library = maskrt("build-plugins").out.strip()
     except MaskrtError as error:
         return f"none: {error}"
     os.environ[VARIABLE] = library
     return library
 
 
-def check_engine(model: Model, shape: str, precision: str, bundle: Path, output: Path) -> EngineResult:
-    """Build one form of a model, hold it to the recording, and time it."""
-    engine = output / f"{model.name}-{shape}-{precision}.engine"
-    profile = [] if shape == "static" else _profile(model)
+def check_engine(model: Model, form: Form, bundle: Path, output: Path) -> EngineResult:
+    """Build one form of a model, hold it to the recording from two threads at a time, and time it."""
+    engine = output / Path(model.onnx(form)).with_suffix(".engine")
+    result = EngineResult(model.name, form.shape, form.precision)
+    profile = _profile(model) if form.shape == "dynamic" else []
     start = time.perf_counter()
     try:
-        maskrt("build", bundle / model.onnx(shape, precision), "-o", engine, *profile)
+        said = maskrt("build", bundle / model.onnx(form), "-o", engine, *profile)
         build_s = time.perf_counter() - start
-        sessions = {"on": TrtSession(engine), "off": TrtSession(engine, cuda_graph=False)}
-        agreement = agree(sessions["on"], model, shape, bundle)
-        images, image_sizes, _ = load_canvas(bundle / model.canvas(0))
+        layers = count_layers(engine, form, said.err)
+        sessions = {"on": TrtSession(engine, contexts=CONTEXTS), "off": TrtSession(engine, cuda_graph=False)}
+        agreement = agree_from_threads(sessions["on"], model, form, bundle)
+        canvases = (load_canvas(bundle / model.canvas(i)) for i in range(model.canvases))
+        images, image_sizes, _ = next(c for c in canvases if model.takes(form, c[0].shape[:3]))
         latencies = {
             graph: session_latencies(session, images, image_sizes) for graph, session in sessions.items()
         }
     except Exception as error:
-        return EngineResult(model.name, shape, precision, failure=reason(error))
+        return dataclasses.replace(result, failure=reason(error))
     for session in sessions.values():
         session.close()
-    passed = agreement.passes(precision)
-    return EngineResult(model.name, shape, precision, build_s, "", agreement, passed, latencies)
+    passed = agreement.passes(form.precision, trained=model.trained)
+    return dataclasses.replace(
+        result, build_s=build_s, layers=layers, agreement=agreement, passed=passed, latencies=latencies
+    )
+
+
+def count_layers(engine: Path, form: Form, said: str) -> str:
+    """The engine's layers by type, as `maskrt build` tells them.
+
+    Raises MaskrtError where some were to be in INT8 and none is, or that is not known.
+    """
+    layers = found[1] if (found := LAYERS.search(said)) else "unknown"
+    if form.precision == "int8" and not re.search(r"\bINT8\b", layers):
+        raise MaskrtError(f"{engine}: exported in INT8, and its layers are: {layers}")
+    return layers
+
+
+def agree_from_threads(session: TrtSession, model: Model, form: Form, bundle: Path) -> Agreement:
+    """What each of two threads finds that run all canvases at the same time: the one that does not pass."""
+    with ThreadPoolExecutor(CONTEXTS) as threads:
+        runs = [threads.submit(agree, session, model, form, bundle) for _ in range(CONTEXTS)]
+        found = [run.result() for run in runs]
+    return min(found, key=lambda agreement: agreement.passes(form.precision, trained=model.trained))
 
 
 def _profile(model: Model) -> list[str]:
@@ -121,12 +158,12 @@ def run(bundle: Bundle, folder: Path, output: Path) -> Results:
     operators = [
         check_operator(operator, by, folder) for operator in bundle.operators for by in ("plugin", "body")
     ]
-    forms = list(itertools.product(bundle.models, SHAPES, PRECISIONS))
+    forms = [(model, form) for model in bundle.models for form in model.forms]
     results = Results(machine | {"engines": f"0 of {len(forms)}"}, operators, [])
     results.write(output)
-    for model, shape, precision in forms:
-        say(f"{model.name}, {shape}, {precision} ...")
-        engines = [*results.engines, check_engine(model, shape, precision, folder, output)]
+    for model, form in forms:
+        say(f"{model.name}, {form.shape}, {form.precision} ...")
+        engines = [*results.engines, check_engine(model, form, folder, output)]
         results = Results(machine | {"engines": f"{len(engines)} of {len(forms)}"}, operators, engines)
         results.write(output)
     return results

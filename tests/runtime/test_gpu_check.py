@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,17 +17,18 @@ import pytest
 
 from benchmarks.gpu_check import check
 from benchmarks.gpu_check.agreement import Agreement, agree
-from benchmarks.gpu_check.bundle import Bundle, Model, Operator, save_canvas
+from benchmarks.gpu_check.bundle import Bundle, Form, Operator, save_canvas
 from benchmarks.gpu_check.latency import ROUNDS, WARM_UP, Latency, summarise
 from benchmarks.gpu_check.operators import check_operator, difference
 from benchmarks.gpu_check.report import EngineResult, OperatorResult, Results
+from runtime.contract import Contract
 from runtime.device import Gpu
 from runtime.errors import MaskrtError
 from runtime.session import Outputs, Session
 from tests.conftest import REPOSITORY
+from tests.runtime.recordings import BATCH, DYNAMIC, MODEL, STATIC, as_it_is, record, shift_boxes
 
-MODEL = Model("net", "random", 2, smallest=(1, 256, 320), usual=(1, 256, 320), largest=(2, 256, 320))
-PERFECT = Agreement(500, 400, 400, 0, 0, 1.0, 1.0, 0.0, 0.0)
+PERFECT = Agreement(500, 400, 400, 0, 0, (), 1.0, 1.0, None, 0.0, 0.0)
 CHECK_WITHOUT_TORCH = """
 import sys
 for name in ("torch", "torchvision", "onnxscript", "lightning", "onnxruntime"):
@@ -39,21 +41,18 @@ check.main()
 
 @pytest.fixture
 def recorded(tiny_session: Session, tmp_path: Path) -> Callable[..., Path]:
-    """A folder with a canvas of one image and one of two, and the model's own answers, with a fault."""
-
-    def record(fault: Callable[[Outputs], Outputs] = lambda outputs: outputs) -> Path:
-        for i, count in enumerate((1, 2)):
-            images = np.full((count, 256, 320, 3), 7, np.uint8)
-            sizes = np.array([[256, 320]] * count, np.float32)
-            outputs = tiny_session.infer(images, sizes)
-            save_canvas(tmp_path / MODEL.canvas(i), images, sizes, fault(outputs))
-        return tmp_path
-
-    return record
+    """Records the model's own answers, with a fault."""
+    return lambda fault=as_it_is: record(tiny_session, tmp_path, fault)
 
 
-def shift_boxes(o: Outputs) -> Outputs:
-    return dataclasses.replace(o, boxes=o.boxes + np.float32(400))
+class Answering(Session):
+    """What another session answers, under another contract."""
+
+    def __init__(self, inner: Session, contract: Contract) -> None:
+        self.contract, self.name, self._inner = contract, inner.name, inner
+
+    def _run(self, images: np.ndarray, image_sizes: np.ndarray) -> Outputs:
+        return self._inner.infer(images, image_sizes)
 
 
 def swap_labels(o: Outputs) -> Outputs:
@@ -73,24 +72,18 @@ def find_nothing(o: Outputs) -> Outputs:
 
 
 def test_a_model_agrees_with_its_own_recording(recorded: Callable[..., Path], tiny_session: Session) -> None:
-    found = agree(tiny_session, MODEL, "dynamic", recorded())
+    found = agree(tiny_session, MODEL, DYNAMIC, recorded())
 
     assert found.instances == 9
     assert (found.missed, found.extra, found.sure_matched) == (0, 0, found.sure)
-    assert found.passes("fp32")
-    assert found.passes("fp16")
+    assert all(found.passes(precision) for precision in ("fp32", "fp16", "int8"))
 
 
-def test_the_static_form_sees_only_canvases_of_its_size(
-    recorded: Callable[..., Path], tiny_session: Session
+@pytest.mark.parametrize(("form", "instances"), [(STATIC, 3), (BATCH, 6), (DYNAMIC, 9)])
+def test_a_form_sees_only_canvases_of_its_shape(
+    form: Form, instances: int, recorded: Callable[..., Path], tiny_session: Session
 ) -> None:
-    folder = recorded()
-
-    assert (
-        0
-        < agree(tiny_session, MODEL, "static", folder).instances
-        < agree(tiny_session, MODEL, "dynamic", folder).instances
-    )
+    assert agree(tiny_session, MODEL, form, recorded()).instances == instances
 
 
 @pytest.mark.parametrize("fault", [shift_boxes, swap_labels, invert_masks, find_nothing])
@@ -98,32 +91,64 @@ def test_the_static_form_sees_only_canvases_of_its_size(
 def test_another_model_does_not_agree(
     fault: Callable[[Outputs], Outputs], precision: str, recorded: Callable[..., Path], tiny_session: Session
 ) -> None:
-    assert not agree(tiny_session, MODEL, "dynamic", recorded(fault)).passes(precision)
+    form = Form("dynamic", precision)
+    assert not agree(tiny_session, MODEL, form, recorded(fault)).passes(precision)
 
 
 def test_fp32_takes_no_instance_more_or_less(recorded: Callable[..., Path], tiny_session: Session) -> None:
-    found = agree(tiny_session, MODEL, "dynamic", recorded(one_less))
+    found = agree(tiny_session, MODEL, DYNAMIC, recorded(one_less))
 
     assert found.extra == 3
     assert not found.passes("fp32")
 
 
 @pytest.mark.parametrize(
-    ("changes", "fp32", "fp16"),
+    ("changes", "passing"),
     [
-        ({}, True, True),
-        ({"missed": 1}, False, True),
-        ({"least_mask_iou": 0.98}, False, True),
-        ({"sure_matched": 396, "missed": 4}, False, True),
-        ({"sure_matched": 395, "missed": 5}, False, False),
-        ({"mean_mask_iou": 0.979}, True, False),
-        ({"instances": 0, "sure": 0, "sure_matched": 0}, False, False),
+        ({}, "fp32 fp16 int8"),
+        ({"missed": 1}, "fp16 int8"),
+        ({"at_threshold": ("net-0.npz, image 0: missed cat",)}, "fp32 fp16 int8"),
+        ({"least_mask_iou": 0.98}, "fp16 int8"),
+        ({"sure_matched": 396, "missed": 4}, "fp16 int8"),
+        ({"sure_matched": 395, "missed": 5}, "int8"),
+        ({"sure_matched": 391, "missed": 9}, ""),
+        ({"mean_mask_iou": 0.979}, "fp32 int8"),
+        ({"mean_mask_iou": 0.969}, "fp32"),
+        ({"mean_mask_iou": None, "least_mask_iou": None, "keypoint_px": 0.2}, "fp32 fp16 int8"),
+        ({"keypoint_px": 0.3}, "fp16 int8"),
+        ({"keypoint_px": 1.1}, "int8"),
+        ({"keypoint_px": 3.1}, ""),
+        ({"instances": 0, "sure": 0, "sure_matched": 0}, ""),
     ],
 )
-def test_what_passes_is_what_the_page_says(changes: dict[str, float], fp32: bool, fp16: bool) -> None:
+def test_what_passes_is_what_the_page_says(changes: dict[str, Any], passing: str) -> None:
     found = dataclasses.replace(PERFECT, **changes)
 
-    assert (found.passes("fp32"), found.passes("fp16")) == (fp32, fp16)
+    assert " ".join(p for p in ("fp32", "fp16", "int8") if found.passes(p)) == passing
+
+
+def test_of_random_weights_in_int8_no_accuracy_is_asked() -> None:
+    found = dataclasses.replace(PERFECT, sure_matched=0, missed=400)
+
+    assert found.passes("int8", trained=False)
+    assert not found.passes("fp32", trained=False)
+
+
+def test_an_instance_at_a_threshold_is_named_and_passes(tiny_session: Session, tmp_path: Path) -> None:
+    """Scores of 0.3 and 0.3001 on both sides of a threshold of 0.30005."""
+    contract = dataclasses.replace(tiny_session.contract, score_threshold=0.29995)
+    session = Answering(tiny_session, contract)
+    images, sizes = np.full((1, 256, 320, 3), 7, np.uint8), np.array([[256, 320]], np.float32)
+    save_canvas(tmp_path / MODEL.canvas(0), images, sizes, one_less(session.infer(images, sizes)))
+    model = dataclasses.replace(MODEL, canvases=1)
+
+    found = agree(session, model, STATIC, tmp_path)
+    assert found.at_threshold == ("net-0.npz, image 0: extra car of score 0.300000",)
+    assert found.passes("fp32")
+
+    session.contract = dataclasses.replace(contract, score_threshold=0.29985)
+    found = agree(session, model, STATIC, tmp_path)
+    assert (found.at_threshold, found.extra, found.passes("fp32")) == ((), 1, False)
 
 
 def test_a_difference_is_relative_to_large_values_and_nan_is_the_largest() -> None:
@@ -207,12 +232,12 @@ def test_a_run_that_is_cut_off_leaves_what_it_found(tmp_path: Path, monkeypatch:
         check.run(Bundle({}, (MODEL,), ()), tmp_path, tmp_path)
 
     page = (tmp_path / "results.md").read_text()
-    assert "| engines | 1 of 4 |" in page
-    assert "| net | static | fp32 | | | | | | | | | | **no memory** |" in page
+    assert "| engines | 1 of 2 |" in page
+    assert "| net | static | fp32 | | | | | | | | | | | | | **no memory** |" in page
 
 
 TIMES = {"on": {"network": Latency(1.25, 1.5)}}
-GOOD = EngineResult("net", "static", "fp32", 60.0, "", PERFECT, True, TIMES)
+GOOD = EngineResult("net", "static", "fp32", 60.0, "", "45 FP32, 2 INT32", PERFECT, True, TIMES)
 PLUGIN = OperatorResult("roi_align", "fp32", "plugin", "", 1e-6, True, Latency(0.1, 0.2))
 BODY = OperatorResult("roi_align", "fp32", "body", failure="TensorRT does not take it")
 
@@ -233,14 +258,18 @@ def test_all_must_pass(operators: list, engines: list, passed: bool) -> None:
 
 def test_the_page_has_a_row_for_everything(tmp_path: Path) -> None:
     broken = EngineResult("net", "dynamic", "fp16", failure="no memory")
-    results = Results({"GPU": "Orin"}, [PLUGIN, BODY], [GOOD, broken])
+    named = dataclasses.replace(PERFECT, at_threshold=("net-0.npz, image 0: missed cat",))
+    good = dataclasses.replace(GOOD, agreement=named)
+    results = Results({"GPU": "Orin"}, [PLUGIN, BODY], [good, broken])
     results.write(tmp_path)
 
     page = (tmp_path / "results.md").read_text()
     for row in (
         "| GPU | Orin |",
-        "| net | static | fp32 | 60 | 500 | 0 | 0 | 400 of 400 | 1.0000 | 1.0000 | 0 | 0 | passed |",
-        "| net | dynamic | fp16 | | | | | | | | | | **no memory** |",
+        "| net | static | fp32 | 60 | 45 FP32, 2 INT32 | 500 | 0 | 0 | 1 | 400 of 400 | 1.0000 | 1.0000 |  | 0 "
+        "| 0 | passed |",
+        "| net | dynamic | fp16 | | | | | | | | | | | | | **no memory** |",
+        "- net, static, fp32: net-0.npz, image 0: missed cat",
         "| roi_align | fp32 | plugin | 1e-06 | 0.1000 | 0.2000 | passed |",
         "| roi_align | fp32 | body |  |  |  | **TensorRT does not take it** |",
         "| net | static | fp32 | on | network | 1.25 | 1.50 |",
@@ -249,4 +278,4 @@ def test_the_page_has_a_row_for_everything(tmp_path: Path) -> None:
     worded = dataclasses.replace(broken, failure="nvcc | ptxas\nfailed")
     assert "| **nvcc / ptxas failed** |" in Results({}, [], [worded]).to_markdown()
     columns = {row.count("|") for row in page.splitlines() if row.startswith("| net") and "on |" not in row}
-    assert columns == {14}
+    assert columns == {17}
