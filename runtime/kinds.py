@@ -87,6 +87,7 @@ METRICS = Kind("metrics of an evaluation", _starts(rb'\{\s*"model"\s*:\s*"[^"]*"
 RUN_METRICS = Kind("metrics of a training", _starts(rb'\{\s*(\}|"(box|mask|keypoint)_ap|"loss")'))
 PARITY_REPORT = Kind("a parity report", _starts(rb'\{\s*"reference"\s*:'))
 PAGE = Kind("a page of maskrt", _starts(rb'<!doctype html>.{0,200}content="maskrt"'))
+RUN_FILE = Kind("the settings of a training run", _starts(rb"# maskrt train --config"))
 MODEL_CARD = Kind("a model card", _starts(rb"# Model card: "))
 PLOT = Kind("a plot", _is_plot)
 PICTURE = Kind("a PNG image", _starts(rb"\x89PNG"))
@@ -113,6 +114,7 @@ OURS = (
     PARITY_REPORT,
     PAGE,
     MODEL_CARD,
+    RUN_FILE,
     PLOT,
     PICTURE,
     LINES,

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from runtime.errors import MaskrtError
 from training.augment import AUGMENTATIONS
 from training.layers import parse_plan
+from training.loggers import logger_names
 from training.models import MaskRcnnConfig
 from training.models.config import C4, MOBILENET
+from training.run_file import RunFile
+from training.settings import replaced
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # Lightning's names
 MOST_SEED = 2**32 - 1
@@ -39,6 +42,7 @@ class TrainConfig:
     best: str = "ap"  # of the validation set, what makes best.pt: "ap" (of masks if there are) or "loss"
     save_every_iterations: int = 0  # to resume in the middle of an epoch; 0: saved after each epoch
     seed: int = 0
+    logger: str = "tensorboard"  # beside the CSV file; several by comma: training/loggers.py
     workers: int = 4  # processes that load images; 0: the training process itself
 
     def __post_init__(self) -> None:
@@ -70,6 +74,7 @@ class TrainConfig:
                 f"training configuration: ema_decay is {self.ema_decay}, expected below 1, e.g. 0.999."
             )
         parse_plan(self.layers)
+        logger_names(self.logger)
 
     @property
     def images_per_step(self) -> int:
@@ -129,3 +134,13 @@ QAT = TrainConfig(
 )
 
 PRESETS = {"small": SMALL, "paper": PAPER, "c4": (C4, PAPER[1]), "mobilenet": (MOBILENET, PAPER[1])}
+
+
+def from_file(
+    run: RunFile, model_config: MaskRcnnConfig, config: TrainConfig, source: str
+) -> tuple[MaskRcnnConfig, TrainConfig]:
+    """Both configurations with what a run's file says of them. Raises MaskrtError as `replaced` does."""
+    return (
+        replaced(model_config, run.model, f"{source}: model"),
+        replaced(config, run.run, f"{source}: run"),
+    )

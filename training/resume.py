@@ -13,7 +13,7 @@ from training.config import TrainConfig
 from training.saving import RECORD
 
 # May change from one part of a run to the next: they alter what is to come, or nothing.
-FREE = ("epochs", "workers", "save_every_iterations", "best")
+FREE = ("epochs", "workers", "logger", "save_every_iterations", "best")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from runtime.contract import Keypoints
 from runtime.errors import CheckpointError, DataError, ImageError, InterruptedTrainingError, MaskrtError
 from runtime.files import check_writable, claimed_folder, write_text
 from runtime.guard import overwrites
-from runtime.kinds import CHECKPOINT, RUN_METRICS
+from runtime.kinds import CHECKPOINT, RUN_FILE, RUN_METRICS
 from runtime.predictor import Predictor
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
@@ -33,6 +33,7 @@ from training.plots import plot_curves, plot_predictions
 from training.pretrained import load_backbone, load_detector
 from training.qat import fake_quantise, observe, plain_weights
 from training.resume import Position, find_position
+from training.run_file import NAME
 from training.saving import BEST, LAST, record
 from training.trainer import check_settings, make_trainer
 
@@ -52,11 +53,13 @@ def train(
     qat: bool = False,
     resume: bool = False,
     provenance: dict[str, Any] | None = None,
+    run_file: str | None = None,
 ) -> Checkpoint:
     """Train, leaving best.pt, last.pt, metrics.csv, TensorBoard logs and two PNGs in `output`.
 
     start: a detector whose weights to begin with; `model_config` should come from its own. qat: go on with it
     in eight bits (training/qat.py), with its classes.
+    run_file: the text of run.yaml, where one is to be left (training/run_file.py).
     resume: go on from the last save in `output`. Raises CheckpointError where there is none,
     DataError where the validation set has other classes or points, MaskrtError where `output` is taken.
     """
@@ -105,6 +108,8 @@ def train(
     )
     # Of several processes the first holds the folder; they start each other only after it has.
     with rank_zero_only(claimed_folder)(output) or nullcontext():
+        if run_file is not None:
+            rank_zero_only(write_text)(output / NAME, run_file, RUN_FILE)
         trainer = make_trainer(config, template, run_record, output)
         _fit(trainer, module, output, resume=resume)
         if trainer.is_global_zero:

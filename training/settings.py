@@ -59,8 +59,11 @@ def replaced(config: Config, values: Mapping[str, Any], source: str) -> Config:
         if name not in examples:
             raise MaskrtError(f"{source}: {name}: {_unknown(name, examples)}")
         try:
-            fitting[name] = _fitting(_tuples(value), examples[name])
-        except ValueError as error:
+            text = isinstance(value, str) and not isinstance(examples[name], str)  # YAML takes 1e-4 for text
+            fitting[name] = (
+                _parsed(value, examples[name]) if text else _fitting(_tuples(value), examples[name])
+            )
+        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
             raise MaskrtError(f"{source}: {name} is {value!r}, expected {_kind(examples[name])}.") from error
     return dataclasses.replace(config, **fitting)  # type: ignore[type-var]
 

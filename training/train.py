@@ -13,12 +13,33 @@ from runtime.coco_metrics import KINDS
 from runtime.errors import MaskrtError
 from runtime.guard import Writes
 from runtime.siblings import load_checkpoint
+from training.run_file import NAME, describe_run, read_run
 from training.settings import assignments, parse
+
+AUTO = "auto"
+
+
+def _read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Take the options that a run's file gives for those that the command line does not."""
+    if path is not None and not context.resilient_parsing:
+        context.default_map = read_run(path).options
+    return path
+
+
+def _batch(text: str | None) -> str | None:
+    """Check --batch. Raises typer.BadParameter."""
+    if text not in (None, AUTO) and not (text.isascii() and text.isdecimal() and int(text) >= 1):
+        raise typer.BadParameter(f"{text!r} is neither a number from 1 on nor {AUTO}.")
+    return text
 
 
 def command(
     data_spec: Annotated[str, typer.Option("--data", help="Annotations, or synthetic[:COUNT[:SEED]]")],
     val: Annotated[str | None, typer.Option(help="Validation data, in the same form")] = None,
+    run_config: Annotated[
+        Path | None,
+        typer.Option("--config", is_eager=True, callback=_read_config, help="A run's file, as run.yaml"),
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run"), Writes(None)] = Path(
         "out/train"
     ),
@@ -27,10 +48,11 @@ def command(
     ] = "small",
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Passes over the data")] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Images that a process takes at a time")
+        str | None,
+        typer.Option(metavar="N", callback=_batch, help="Images a process takes at a time, or auto"),
     ] = None,
     lr: Annotated[float | None, typer.Option(min=0, metavar="N", help="Peak learning rate")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same run")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same run; default: 0")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the model or the run; repeatable")
     ] = None,
@@ -46,9 +68,16 @@ def command(
     qat: Annotated[
         Path | None, typer.Option(help="Fine-tune this checkpoint in eight bits, for maskrt calibrate")
     ] = None,
-    layers: Annotated[str, typer.Option(help="Those that learn, by epoch, e.g. heads:20,4+:40,all")] = "all",
-    devices: Annotated[int, typer.Option(min=1, metavar="N", help="GPUs on each machine")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, metavar="N", help="Machines; start each with torchrun")] = 1,
+    layers: Annotated[
+        str | None, typer.Option(help="Those that learn, by epoch, e.g. heads:20,4+:40,all")
+    ] = None,
+    logger: Annotated[
+        str | None, typer.Option(help="tensorboard (default), wandb, mlflow, csv; several by comma")
+    ] = None,
+    devices: Annotated[int | None, typer.Option(min=1, metavar="N", help="GPUs on each machine")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Machines; start each with torchrun")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last save")] = False,
     format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto",
     images: Annotated[Path | None, typer.Option(help="Folder of DATA's images")] = None,
@@ -61,11 +90,13 @@ def command(
 
     Every setting: docs/training.md. Example: maskrt train --data data/train --val data/val -o out/mine
     """
+    given = dict(locals())
     import torch  # and all that needs it: --help does not
 
     import training.data as data
     from training.checkpoint import read_checkpoint
-    from training.config import PRESETS, QAT
+    from training.config import PRESETS, QAT, from_file
+    from training.largest_batch import automatic_batch
     from training.run import say, train
 
     if preset not in PRESETS:
@@ -77,8 +108,11 @@ def command(
     checkpoint = read_checkpoint(qat) if qat else load_checkpoint(start, names) if start else None
     if checkpoint:
         model_config, config = checkpoint.config, QAT if qat else config
-    chosen: dict[str, Any] = {"epochs": epochs, "batch": batch, "lr": lr, "seed": seed, "layers": layers}
+    if run_config:
+        model_config, config = from_file(read_run(run_config), model_config, config, str(run_config))
+    chosen: dict[str, Any] = {"epochs": epochs, "lr": lr, "seed": seed, "layers": layers, "logger": logger}
     chosen |= {"devices": devices, "nodes": nodes, "lr_images": None if lr is None else 0}
+    chosen |= {"batch": None if batch in (None, AUTO) else int(batch)}
     config = dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})
     values = parse(assignments(settings or []), model_config, config)
     of_run = {f.name for f in dataclasses.fields(config)} & values.keys()
@@ -93,6 +127,12 @@ def command(
         left_out = f"; left out: {dropped}" if dropped else ""
         class_names = ", ".join(c.name for c in each.classes)
         say(f"{each.name}: {len(each)} images, classes {class_names}{left_out}")
+    if batch == AUTO:
+        config = dataclasses.replace(
+            config, batch=automatic_batch(dataset, model_config, config, resume=resume)
+        )
+        say(f"--batch auto: {config.batch} images a step")
+    is_own = run_config is not None and run_config.resolve() == (output / NAME).resolve()
     done = train(
         dataset,
         validation,
@@ -109,6 +149,7 @@ def command(
             "start": str(qat or start) if checkpoint else None,
             "torch": str(torch.__version__),
         },
+        run_file=None if is_own else describe_run(given, model_config, config),
     )
     if done.metrics:
         kind = KINDS[done.config.task][0]

@@ -8,19 +8,20 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from runtime.errors import DataError, MaskrtError
 from training.checkpoint import Checkpoint
 from training.config import TrainConfig
 from training.layers import TrainLayers
+from training.loggers import check_loggers, make_loggers, shown_settings
 from training.progress import LossBar
 from training.saving import AveragedWeights, SaveCheckpoints, resumable
 
 
 def check_settings(config: TrainConfig, images: int, *, has_validation: bool, qat: bool) -> None:
     """Raise MaskrtError for settings that this machine or this data cannot serve."""
+    check_loggers(config.logger)
     step = config.batch * config.devices * config.nodes
     if config.devices * config.nodes > 1 and images < step:
         raise DataError(
@@ -78,10 +79,6 @@ def make_trainer(
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,
-        logger=[
-            # A resumed run logs to a file of its own: Lightning's logger deletes what it finds.
-            CSVLogger(output, name="", version=f"csv-{len(list(output.glob('csv-*'))) + 1:02d}"),
-            TensorBoardLogger(output, name="", version="tensorboard"),
-        ],
+        logger=make_loggers(config.logger, output, shown_settings(template.config, config)),
         callbacks=callbacks,
     )

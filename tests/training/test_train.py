@@ -33,7 +33,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_checkpoints_logs_and_pictures(finished: Path) -> None:
-    for name in ("best.pt", "last.pt", "last.ckpt", "curves.png", "predictions.png", "metrics.json"):
+    for name in (
+        "best.pt",
+        "last.pt",
+        "last.ckpt",
+        "curves.png",
+        "predictions.png",
+        "metrics.json",
+        "run.yaml",
+    ):
         assert (finished / name).stat().st_size > 0, name
     assert list((finished / "tensorboard").glob("events*"))
     metrics = json.loads((finished / "metrics.json").read_text())
