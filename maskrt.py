@@ -29,7 +29,7 @@ VERBS = {
     "infer": ("runtime.infer", "Run a model over images and videos: overlays, COCO results, JSON lines."),
     "evaluate": ("runtime.evaluate", "Measure COCO box and mask AP of a model."),
     "parity": ("runtime.parity.command", "Prove that a model file finds what its checkpoint finds."),
-    "build": ("export.build_engine", "Turn an ONNX file into a TensorRT engine for this machine."),
+    "build": ("export.build", "Turn an ONNX file into a TensorRT engine for this machine."),
     "build-plugins": ("export.plugins.build", "Compile the TensorRT plugins for this machine."),
     "engine": ("runtime.engine", "Look into an engine file, or take TensorRT's plan out of it."),
     "bench": ("runtime.bench", "Compare the speed of models, interleaved in one run."),

@@ -1,17 +1,16 @@
-"""`maskrt build`: an exported ONNX file as a TensorRT engine for the GPU and the TensorRT of this machine."""
+"""An exported ONNX file as a TensorRT engine for the GPU and the TensorRT of this machine."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
+from onnx import ModelProto
 
-from export.engine.choose import KINDS, Operators, check_kind, choose_operators
+from export.engine.choose import Operators, check_kind, choose_operators
 from export.engine.configure import (
     EMBEDS_SINCE,
     Options,
@@ -22,24 +21,22 @@ from export.engine.configure import (
     save_timing_cache,
     timing_cache_path,
 )
+from export.engine.layers import LayerReport, MissingPluginError, examine_layers, lines
+from export.engine.memory import check_memory, climb_down, ladder, needed_bytes
+from export.engine.parse import parse
+from export.engine.prepare import prepare
 from export.engine.profiles import make_profiles
 from export.engine.progress import BuildProgress, monitor, run_cancellable, run_until_killed
 from export.engine.small import LONG_SIDE_PX, PROPOSALS, WORKSPACE_MIB, small_contract
-from runtime.cli import run, say
+from export.engine.source import check_version, read_model
+from runtime.cli import say
 from runtime.contract import Contract
 from runtime.device import PLATFORM, describe_gpu
-from runtime.engine_file import EngineHeader, Profile, write_engine
+from runtime.engine_file import EngineHeader, write_engine
 from runtime.errors import ExportError, MaskrtError
-from runtime.guard import Writes
-from runtime.kinds import ENGINE
 from runtime.trt_execution import activation_bytes, trt_failure
 from runtime.trt_library import forget_words, import_tensorrt, logger, words
 from runtime.trt_plugins import library_sha256, load_library, load_python, take_python_error
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
-
-    from export.engine.layers import LayerReport
 
 LIBRARY_PROBE_BYTES = 4096
 
@@ -62,13 +59,6 @@ def build(
     Raises ModelError and ContractError for the ONNX file, ExportError where TensorRT does not take it or
     memory runs out, MissingDependencyError, CudaError without a GPU, PluginError, InterruptedBuildError.
     """
-    # What needs onnx is imported where a file is built: --help has no need of it.
-    from export.engine.layers import MissingPluginError, lines
-    from export.engine.memory import check_memory, climb_down, ladder, needed_bytes
-    from export.engine.parse import parse
-    from export.engine.prepare import prepare
-    from export.engine.source import check_version, read_model
-
     source, output, options = Path(onnx_path), Path(output), options or Options()
     if output.is_dir():
         raise ExportError(f"{output}: a folder; name the engine file, e.g. -o {output / 'model.engine'}")
@@ -174,8 +164,6 @@ def _attempt(trt: Any, builder: Any, network: Any, config: Any, version: tuple[i
 
 def _report(trt: Any, plan: Any, model: ModelProto, source: str) -> LayerReport:
     """What the plan is made of. Raises MissingPluginError alone: the plan is good without a report."""
-    from export.engine.layers import LayerReport, MissingPluginError, examine_layers
-
     try:
         return examine_layers(*_inspect(trt, plan), model, source)
     except MissingPluginError:
@@ -206,68 +194,3 @@ def carries(plan: Any, library: Path) -> bool:
     head = library.read_bytes()[:LIBRARY_PROBE_BYTES]
     with memoryview(plan) as view:
         return re.search(re.escape(head), view) is not None
-
-
-def command(
-    model: Annotated[Path, typer.Argument(help="ONNX file, as `maskrt export` makes it")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Engine file"), Writes(ENGINE)] = Path(
-        "model.engine"
-    ),
-    least: Annotated[list[str] | None, typer.Option("--min", help="Smallest NxHxW of a profile")] = None,
-    best: Annotated[list[str] | None, typer.Option("--opt", help="NxHxW it is fastest at")] = None,
-    most: Annotated[list[str] | None, typer.Option("--max", help="Largest NxHxW; repeat for more")] = None,
-    operators: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}: what RoIAlign and NMS are")] = "auto",
-    workspace: Annotated[int | None, typer.Option(min=1, help="MiB at most; half of what is free")] = None,
-    optimization_level: Annotated[int | None, typer.Option(min=0, max=5, help="TensorRT's own: 3")] = None,
-    version_compatible: Annotated[
-        bool, typer.Option("--version-compatible", help="For later TensorRT of this major version")
-    ] = False,
-    hardware_compatible: Annotated[
-        bool, typer.Option("--hardware-compatible", help="For any GPU of capability 8.0 and later")
-    ] = False,
-    jetson: Annotated[bool, typer.Option("--jetson", help="At most 640 px, a small workspace")] = False,
-    dla: Annotated[bool, typer.Option("--dla", help="Refused: says why")] = False,
-) -> None:
-    """Build a TensorRT engine for this machine, in the precision that the ONNX file was exported in.
-
-    Example: maskrt build model.onnx -o model.engine --min 1x320x320 --opt 1x800x1344 --max 4x800x1344
-    """
-    if dla:
-        raise ExportError(
-            "--dla: a DLA runs no plugins, and none of the TopK, Gather and NMS between backbone and heads; "
-            "tensors would go back and forth between it and the GPU. Build for the GPU: leave --dla out."
-        )
-    started = time.monotonic()
-    header, _ = build(
-        model,
-        output,
-        profiles=(least or [], best or [], most or []),
-        operators=operators,
-        options=Options(workspace, optimization_level, version_compatible, hardware_compatible),
-        small=jetson,
-    )
-    say(
-        f"{output}: {output.stat().st_size / 1e6:.0f} MB, {header.precision}, {_operators(header)}, "
-        f"profiles: {_profiles(header.profiles)}; {time.monotonic() - started:.0f} s"
-    )
-
-
-def _operators(header: EngineHeader) -> str:
-    if header.operators == "body":
-        return "function bodies"
-    if header.plugin_sha256 is None:
-        return "plugins in Python"
-    return "plugins, in the file" if header.plugin_embedded else "plugins, whose library must come along"
-
-
-def _profiles(profiles: tuple[Profile, ...]) -> str:
-    return ", ".join(p.name for p in profiles) or "none, the shape is fixed"
-
-
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt build", args)
-
-
-if __name__ == "__main__":
-    main()

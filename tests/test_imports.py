@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from maskrt import VERBS
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 STAGES = {"training", "export", "calibration", "runtime"}
 MAY_IMPORT = {
@@ -80,6 +82,13 @@ sys.meta_path.insert(0, Block())
 )
 def test_every_runtime_module_imports_without_the_heavy_packages(module: str) -> None:
     done = python(f"{BLOCK}\nimport {module}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_command_imports_without_the_heavy_packages() -> None:
+    """So that its --help needs none of them: what does is imported in the command, when it runs."""
+    modules = sorted({module for module, _ in VERBS.values()})
+    done = python(f"{BLOCK}\nimport importlib\nfor module in {modules}: importlib.import_module(module)")
     assert done.returncode == 0, done.stderr
 
 

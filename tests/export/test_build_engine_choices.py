@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import onnx
 import pytest
 
+from export import build as build_command
 from export import build_engine
 from export.build_engine import carries
 from export.engine.choose import choose_operators
@@ -231,7 +232,7 @@ def test_the_command_refuses_in_a_sentence_and_writes_nothing(
     monkeypatch.setattr(build_engine, "import_tensorrt", lambda: SimpleNamespace(__version__="10.3.0"))
     path = model_file(tmp_path / "model.onnx", make_contract(batch=None, detections="fixed").to_json())
     with pytest.raises(SystemExit) as stopped:
-        build_engine.main([str(path), "-o", str(tmp_path / "model.engine"), *arguments])
+        build_command.main([str(path), "-o", str(tmp_path / "model.engine"), *arguments])
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
