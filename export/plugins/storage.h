@@ -2,8 +2,9 @@
 // padded to a multiple of 8 (N, H, W, C/8, 8), TensorRT's kHWC8. A kernel sees both as vectors of kWidth values: a
 // "group" is one vector's worth of channels, an index counts vectors. Values are float32 inside.
 //
-// FP16 linear is not taken: a thread would load one value where it now loads eight, eight times the instructions. TensorRT
-// reformats what comes linear, once a map; were both on offer, it would choose by what its own timing data happen to be.
+// FP16 linear is not taken: a thread would load one value where it now loads eight. By the machine code for compute
+// capability 9.0 that is 8 times the loads and 2.3 times the instructions a sample and channel (27 against 94 / 8).
+// TensorRT reformats what comes linear, once a map; with both on offer it would choose by times over data of its own.
 #pragma once
 
 #include "block.h"

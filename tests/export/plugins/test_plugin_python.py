@@ -198,7 +198,7 @@ def test_nms_shapes_that_do_not_belong_together_are_refused(shapes):
     [
         ([REAL] * 5, True),
         ([HALF_CHANNELS_LAST] * 5, True),
-        ([HALF_LINEAR] * 5, False),  # eight times the instructions: never left to a builder's timings
+        ([HALF_LINEAR] * 5, False),  # eight times the loads: never left to a builder's timings
         ([HALF_CHANNELS_LAST, HALF_CHANNELS_LAST, REAL, HALF_CHANNELS_LAST, HALF_CHANNELS_LAST], False),
         ([HALF_CHANNELS_LAST, *[HALF_LINEAR] * 4], False),
         ([TensorKind("INT8", "LINEAR")] * 5, False),
