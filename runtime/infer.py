@@ -65,27 +65,27 @@ def command(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the results, or a video file"), Writes(None)
+        Path, typer.Option("-o", "--output", help="Folder, or a video file"), Writes(None)
     ] = Path("out/infer"),
     min_score: MinScore = DEFAULT_SCORE,
-    classes: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Keep these classes alone, in all that is written")
-    ] = None,
-    overlays: Annotated[bool, typer.Option(help="Draw an overlay per image or video")] = True,
+    classes: Annotated[str | None, typer.Option(metavar="A,B", help="Keep these classes alone")] = None,
+    overlays: Annotated[bool, typer.Option(help="Draw on each image or video")] = True,
     color_by: Annotated[
-        str, typer.Option(help="Overlays: class, instance, or auto: by instance where there is one class")
+        str, typer.Option(help="Overlays: class, instance or auto: by instance if one class")
     ] = "auto",
-    labels: Annotated[bool, typer.Option(help="Overlays: write class and score")] = True,
+    labels: Annotated[bool, typer.Option(help="Overlays: class, score")] = True,
     boxes: Annotated[
         bool | None, typer.Option("--boxes/--no-boxes", help="Overlays: default, where there are no masks")
     ] = None,
     alpha: Annotated[
-        float, typer.Option(callback=between(0, 1), help="Overlays: how opaque the masks are")
+        float, typer.Option(callback=between(0, 1), help="Overlays: opacity of masks")
     ] = Style.alpha,
     splashes: Annotated[bool, typer.Option("--splash", help="Objects in colour on grey")] = False,
     masks: Annotated[bool, typer.Option("--masks", help="A PNG per mask")] = False,
     contours: Annotated[bool, typer.Option("--contours", help="Outlines, in contours.jsonl")] = False,
-    batch: Annotated[int | None, typer.Option(min=1, help="Images a call, of one canvas size")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Images a call, of one canvas size")
+    ] = None,
     batch_wait_ms: Annotated[
         float, typer.Option(callback=between(0), help="A camera's limit on a batch")
     ] = 50.0,
@@ -94,11 +94,13 @@ def command(
     backend: Annotated[
         str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, auto")
     ] = "onnxruntime",
-    threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU, for the model")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="Of the CPU, for the model")] = None,
     ray: Annotated[
         str | None, typer.Option(help="On a Ray cluster: local, auto, or its head's address")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="With --ray; default: as many as fit")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --ray; default: as many as fit")
+    ] = None,
     profile: Annotated[
         Path | None, typer.Option(help="Write a trace for ui.perfetto.dev (.json)"), Writes(TRACE)
     ] = None,
@@ -106,8 +108,8 @@ def command(
 ) -> None:
     """Find the objects in images, videos and streams, with their masks where the model gives them.
 
-    Writes predictions.json (COCO results), results.jsonl and overlays/ into OUTPUT; where that is a video,
-    beside it. What cannot be used is reported and skipped; the exit code is then 3.
+    Writes predictions.json (COCO results), results.jsonl and overlays/ into OUTPUT; where
+    that is a video, beside it. What cannot be used is reported and skipped; the exit code is then 3.
 
     Example: maskrt infer model.onnx photos/ -o out/photos --min-score 0.7
     """
