@@ -115,11 +115,11 @@ def _set_types_for_8_6(trt: Any, network: Any, config: Any, precision: str, mode
         for i in range(network.num_layers):
             layer = network.get_layer(i)
             outputs = [layer.get_output(j) for j in range(layer.num_outputs)]
-            if layer.type in fixed or not float32.layer(layer.name, [tensor.name for tensor in outputs]):
+            inputs = [t for j in range(layer.num_inputs) if (t := layer.get_input(j)) is not None]
+            held = float32.layer(layer.name, [t.name for t in inputs], [t.name for t in outputs])
+            # A layer of a float32 node that works out a shape for it has no float32 itself.
+            if layer.type in fixed or not held or all(t.dtype != trt.float32 for t in (*inputs, *outputs)):
                 continue
-            inputs = [layer.get_input(j) for j in range(layer.num_inputs)]
-            if not any(t is not None and t.dtype == trt.float32 for t in (*inputs, *outputs)):
-                continue  # it works out a shape for its node
             layer.precision = trt.float32
             for j, tensor in enumerate(outputs):
                 if tensor.dtype == trt.float32:  # a TopK has indices beside its values, which stay integers

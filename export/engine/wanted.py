@@ -13,14 +13,15 @@ class Float32:
     """What the prepared file has in float32, by the names of layers and tensors.
 
     The parser names a layer after its node, or after the node's first output where the node has no name. A
-    node's second layer has a number behind that name. The tensor that a node ends in is named after the ONNX
-    value. (onnx-tensorrt at 8.6, ImporterContext::registerLayer and registerTensor.)
+    node's second layer has a number behind that name, or none of the file's names at all: the first half of a
+    Clip has none. The tensor that a node ends in is named after the ONNX value. (onnx-tensorrt at 8.6,
+    ImporterContext::registerLayer and registerTensor; seen on its binary.)
     """
 
     def __init__(self, model: ModelProto) -> None:
         values = Values(model.graph)
         self._layers: dict[str, bool] = {}
-        self._tensors: dict[str, bool] = {}
+        self._tensors = {v.name: v.type.tensor_type.elem_type == TensorProto.FLOAT for v in model.graph.input}
         for node in model.graph.node:
             of_output = {name: values.element_type(name) == TensorProto.FLOAT for name in node.output if name}
             # A comparison and an NMS give no float32 and yet work in it. Of the inputs the first alone tells:
@@ -29,12 +30,23 @@ class Float32:
             self._layers[node.name or node.output[0]] = reads or any(of_output.values())
             self._tensors |= of_output
 
-    def layer(self, name: str, tensors: list[str]) -> bool:
-        """Whether a layer belongs to a node in float32. tensors: names of its outputs, which say more.
+    def layer(self, name: str, inputs: list[str], outputs: list[str]) -> bool:
+        """Whether a layer belongs to a node in float32. Ask in the network's order.
 
-        False for a layer without any name of the file: nothing is known of it.
+        inputs, outputs: names of its tensors. A layer without a name of the file is what the tensors are that
+        it reads; where the file does not know these either, it is left free.
         """
-        if name in self._layers:
-            return self._layers[name]
+        found = self._layers.get(name)
+        if found is None:
+            found = self._any(outputs)
+        if found is None:
+            found = self._layers.get(re.sub(r"_\d+$", "", name))
+        if found is None:
+            found = self._any(inputs)
+        for tensor in filter(None, outputs):
+            self._tensors.setdefault(tensor, bool(found))
+        return bool(found)
+
+    def _any(self, tensors: list[str]) -> bool | None:
         told = [self._tensors[tensor] for tensor in tensors if tensor in self._tensors]
-        return any(told) if told else self._layers.get(re.sub(r"_\d+$", "", name), False)
+        return any(told) if told else None

@@ -57,6 +57,9 @@ def head() -> ModelProto:
         (Layer("node_logits_8", "MATRIX_MULTIPLY", [("a", "float32")], [("b", "float32")]), None, {}),
         (Layer("node_larger", "RESIZE", [("map", "float16"), ("scales", "float32")], [("larger", "float16")]), None, {}),
         (Layer("(Unnamed Layer* 4)", "SHUFFLE", [("a", "float32")], [("b", "float32")]), None, {}),
+        (Layer("(Unnamed Layer* 5)", "ELEMENTWISE", [("wide", "float32")], [("b", "float32")]), "float32",
+         {0: "float32"}),  # the first half of a Clip
+        (Layer("(Unnamed Layer* 6)", "SHUFFLE", [("pooled", "float32")], [("b", "float32")]), None, {}),
         (Layer("node_column_9", "ELEMENTWISE", [("a", "int32")], [("b", "int32")]), None, {}),
         (Layer("node_wide", "CAST", [("logits", "float32")], [("wide", "float32")]), None, {}),
         (Layer("node_pooled", "PLUGIN_V2", [("rois", "float32")], [("pooled", "float32")]), None, {}),
@@ -68,6 +71,17 @@ def test_a_layer_is_held_to_float32_if_the_file_has_its_node_in_float32(
 ) -> None:
     assert constrain([layer], head) == ["FP16", "OBEY_PRECISION_CONSTRAINTS"]
     assert (layer.precision, layer.output_types) == (precision, output_types)
+
+
+def test_a_layer_without_a_name_is_what_it_reads_through_others_too(head: ModelProto) -> None:
+    layers = [
+        Layer("(Unnamed Layer* 1)", "SHUFFLE", [("wide", "float32")], [("(Unnamed Layer* 1)_output", "float32")]),
+        Layer("(Unnamed Layer* 2)", "SHUFFLE", [("logits", "float32")], [("(Unnamed Layer* 2)_output", "float32")]),
+        Layer("(Unnamed Layer* 3)", "ELEMENTWISE", [("(Unnamed Layer* 1)_output", "float32")], [("a", "float32")]),
+        Layer("(Unnamed Layer* 4)", "ELEMENTWISE", [("(Unnamed Layer* 2)_output", "float32")], [("b", "float32")]),
+    ]  # fmt: skip
+    constrain(layers, head)
+    assert [layer.precision for layer in layers] == ["float32", None, "float32", None]
 
 
 def test_behind_a_plugin_its_output_is_said_to_be_half(head: ModelProto) -> None:
