@@ -134,7 +134,7 @@ class MaskRcnnGraph(nn.Module):
         logits, probabilities = own_class_masks(
             self.mask_predictor, self.mask_head(pooled), labels, boxes.dtype, softmax=self.mask_softmax
         )
-        stages |= {MASK_FEATURES: pooled, MASK_LOGITS: logits.flatten(1)}
+        stages |= {MASK_FEATURES: pooled, MASK_LOGITS: logits}
         return probabilities
 
     def _keypoint_branch(

@@ -10,7 +10,14 @@ from onnx import FunctionProto
 from torch import Tensor
 from torchvision.ops import nms
 
-from export.operators.schema import DOMAIN, OPSET, PLUGIN_ATTRIBUTES, AttrType, operator
+from export.operators.schema import (
+    DOMAIN,
+    OPSET,
+    PLUGIN_ATTRIBUTES,
+    AttrType,
+    float_constant,
+    operator,
+)
 
 
 @torch.library.custom_op("maskrt::grouped_nms", mutates_args=())
@@ -76,7 +83,7 @@ def grouped_nms_body() -> FunctionProto:
             axis_1 = Constant <value_ints = [1]> ()
             column = Constant <value_ints = [1, -1, 1]> ()
             batch_and_box = Constant <value_ints = [0, 2]> ()
-            lowest = Constant <value_float = -3.4028234663852886e38> ()
+            lowest = {float_constant(-3.4028234663852886e38)}
             zero = Constant <value_int = 0> ()
             one = Constant <value_int = 1> ()
             count_max = Constant <value_int: int = @max_output> ()

@@ -7,7 +7,7 @@ import math
 import onnx
 from onnx import FunctionProto
 
-from export.operators.schema import DOMAIN, OPSET
+from export.operators.schema import DOMAIN, OPSET, float_constant
 from training.models.roi_features import LEVEL_EPSILON, Pooling, crop_steps
 
 
@@ -62,8 +62,8 @@ def sizes_for_body(pooling: Pooling, height: int, width: int) -> dict[str, int |
 
 # (R,) float32, -1 for a RoI of no size: said, since OpenVINO clips the NaN that its root is to a level.
 _LEVEL_OF_EACH_ROI = f"""
-    ln_2 = Constant <value_float = {math.log(2.0)}> ()
-    epsilon = Constant <value_float = {LEVEL_EPSILON}> ()
+    ln_2 = {float_constant(math.log(2.0))}
+    epsilon = {float_constant(LEVEL_EPSILON)}
     stride_logs = Log (float_strides)
     stride_log2 = Div (stride_logs, ln_2)
     stride_levels = Round (stride_log2)
@@ -83,8 +83,8 @@ _LEVEL_OF_EACH_ROI = f"""
     nudged = Add (raised, epsilon)
     floored = Floor (nudged)
     clipped = Clip (floored, lowest, highest)
-    nothing = Constant <value_float = 0.0> ()
-    none = Constant <value_float = -1.0> ()
+    nothing = {float_constant(0.0)}
+    none = {float_constant(-1.0)}
     sized = GreaterOrEqual (area, nothing)
     level = Where (sized, clipped, none)
 """
@@ -127,53 +127,57 @@ def _pool_level(i: int, pooling: Pooling, half: bool, *, single: bool) -> str:
         {every if single else choose}
         stride_{i} = Gather <axis = 0> (float_strides, index_{i})
         level_rois_{i} = Div (canvas_rois_{i}, stride_{i})
-        {_PLACE[pooling.method].format(i=i) if pooling.method in _PLACE else ""}
+        {_PLACE[pooling.method](i) if pooling.method in _PLACE else ""}
         map_{i} = {"Cast <to = 1>" if half else "Identity"} (feature_{i})
         {_pool(i, pooling)}
     """
 
 
-# Halves away from zero; ONNX's own Round takes them to even. In operators that every TensorRT takes.
-_ROUND_CORNERS = """
-    minus_{i} = Constant <value_float = -1.0> ()
-    nothing_{i} = Constant <value_float = 0.0> ()
-    half_{i} = Constant <value_float = 0.5> ()
-    negated_{i} = Mul (level_rois_{i}, minus_{i})
-    magnitude_{i} = Max (level_rois_{i}, negated_{i})
-    whole_{i} = Floor (magnitude_{i})
-    rest_{i} = Sub (magnitude_{i}, whole_{i})
-    up_{i} = GreaterOrEqual (rest_{i}, half_{i})
-    one_up_{i} = Cast <to = 1> (up_{i})
-    rounded_{i} = Add (whole_{i}, one_up_{i})
-    opposite_{i} = Mul (rounded_{i}, minus_{i})
-    negative_{i} = Less (level_rois_{i}, nothing_{i})
-    placed_rois_{i} = Where (negative_{i}, opposite_{i}, rounded_{i})
+def _with_round_corners(i: int) -> str:
+    """Halves away from zero; ONNX's own Round takes them to even. In operators that every TensorRT takes."""
+    return f"""
+        minus_{i} = {float_constant(-1.0)}
+        nothing_{i} = {float_constant(0.0)}
+        half_{i} = {float_constant(0.5)}
+        negated_{i} = Mul (level_rois_{i}, minus_{i})
+        magnitude_{i} = Max (level_rois_{i}, negated_{i})
+        whole_{i} = Floor (magnitude_{i})
+        rest_{i} = Sub (magnitude_{i}, whole_{i})
+        up_{i} = GreaterOrEqual (rest_{i}, half_{i})
+        one_up_{i} = Cast <to = 1> (up_{i})
+        rounded_{i} = Add (whole_{i}, one_up_{i})
+        opposite_{i} = Mul (rounded_{i}, minus_{i})
+        negative_{i} = Less (level_rois_{i}, nothing_{i})
+        placed_rois_{i} = Where (negative_{i}, opposite_{i}, rounded_{i})
 """
 
-# training.models.roi_features.crop_region, operation by operation.
-_CROP = """
-    corners_{i} = Constant <value_ints = [3, 2, 3, 2]> ()
-    shape_{i} = Shape (feature_{i})
-    int_cells_{i} = Gather <axis = 0> (shape_{i}, corners_{i})
-    cells_{i} = Cast <to = 1> (int_cells_{i})
-    one_cell_{i} = Constant <value_float = 1.0> ()
-    steps_on_map_{i} = Sub (cells_{i}, one_cell_{i})
-    part_{i} = Div (steps_on_map_{i}, cells_{i})
-    on_map_{i} = Mul (level_rois_{i}, part_{i})
-    first_{i}, last_{i} = Split <axis = 1, num_outputs = 2> (on_map_{i})
-    length_{i} = Sub (last_{i}, first_{i})
-    int_steps_{i} = Constant <value_ints: ints = @crop_steps> ()
-    steps_{i} = Cast <to = 1> (int_steps_{i})
-    margin_{i} = Div (length_{i}, steps_{i})
-    middle_{i} = Constant <value_float = 0.5> ()
-    before_{i} = Sub (first_{i}, margin_{i})
-    after_{i} = Add (last_{i}, margin_{i})
-    from_{i} = Add (before_{i}, middle_{i})
-    to_{i} = Add (after_{i}, middle_{i})
-    placed_rois_{i} = Concat <axis = 1> (from_{i}, to_{i})
+
+def _on_the_grid(i: int) -> str:
+    """training.models.roi_features.crop_region, operation by operation."""
+    return f"""
+        corners_{i} = Constant <value_ints = [3, 2, 3, 2]> ()
+        shape_{i} = Shape (feature_{i})
+        int_cells_{i} = Gather <axis = 0> (shape_{i}, corners_{i})
+        cells_{i} = Cast <to = 1> (int_cells_{i})
+        one_cell_{i} = {float_constant(1.0)}
+        steps_on_map_{i} = Sub (cells_{i}, one_cell_{i})
+        part_{i} = Div (steps_on_map_{i}, cells_{i})
+        on_map_{i} = Mul (level_rois_{i}, part_{i})
+        first_{i}, last_{i} = Split <axis = 1, num_outputs = 2> (on_map_{i})
+        length_{i} = Sub (last_{i}, first_{i})
+        int_steps_{i} = Constant <value_ints: ints = @crop_steps> ()
+        steps_{i} = Cast <to = 1> (int_steps_{i})
+        margin_{i} = Div (length_{i}, steps_{i})
+        middle_{i} = {float_constant(0.5)}
+        before_{i} = Sub (first_{i}, margin_{i})
+        after_{i} = Add (last_{i}, margin_{i})
+        from_{i} = Add (before_{i}, middle_{i})
+        to_{i} = Add (after_{i}, middle_{i})
+        placed_rois_{i} = Concat <axis = 1> (from_{i}, to_{i})
 """
 
-_PLACE = {"warp": _ROUND_CORNERS, "crop": _CROP}
+
+_PLACE = {"warp": _with_round_corners, "crop": _on_the_grid}
 
 
 def _pool(i: int, pooling: Pooling) -> str:

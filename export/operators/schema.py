@@ -13,6 +13,15 @@ PLUGIN_ATTRIBUTES = {"plugin_namespace": DOMAIN, "plugin_version": str(VERSION)}
 AttrType = OpSchema.AttrType
 
 
+def float_constant(value: float) -> str:
+    """A float32 number in the text of a body, as a tensor.
+
+    As an attribute, value_float, it would have whatever type a tool's language gives to numbers: onnxslim
+    makes a double of it, and the file does not load.
+    """
+    return f"Constant <value = float {{{value!r}}}> ()"
+
+
 def operator(name: str, inputs: dict[str, str], outputs: dict[str, str], **attributes: AttrType) -> Op:
     """An operator to call in a translation: names and ONNX types of its inputs and outputs, types of its
     attributes. The type "T" is float32 or float16."""

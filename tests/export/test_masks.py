@@ -45,13 +45,15 @@ def test_the_mask_of_a_detections_own_class(config: dict, count: int) -> None:
         softmax = settings.mask_activation == "softmax"
         logits, masks = own_class_masks(predictor, features, labels, torch.float64, softmax=softmax)
     assert every.shape == (count, 4, 14, 14)
-    assert logits.shape == masks.shape == (count, 14, 14)
+    assert (logits.shape, masks.shape) == ((count, 14 * 14), (count, 14, 14))
     if softmax:
         expected = functional.softmax(every, dim=1)[torch.arange(count), labels.long() + 1]
     else:
         expected = torch.cat(maskrcnn_inference(every, [labels.long() + 1]))[:, 0]
     torch.testing.assert_close(masks, expected, atol=1e-12, rtol=0)
-    torch.testing.assert_close(logits, every[torch.arange(count), labels.long() + 1], atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        logits, every[torch.arange(count), labels.long() + 1].flatten(1), atol=1e-12, rtol=0
+    )
 
 
 @pytest.mark.parametrize("kind", ["fcn", "mlp"])

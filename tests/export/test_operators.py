@@ -95,7 +95,7 @@ class NmsGraph(nn.Module):
         return torch.ops.maskrt.grouped_nms(boxes, scores, groups, 0.5, 0.05, 20, 4)
 
 
-def as_onnx(graph: nn.Module, inputs: tuple[Tensor, ...]) -> onnxruntime.InferenceSession:
+def as_model(graph: nn.Module, inputs: tuple[Tensor, ...]) -> onnx.ModelProto:
     program = torch.onnx.export(
         graph, inputs, dynamo=True, opset_version=OPSET, custom_translation_table=TRANSLATIONS, verbose=False
     )
@@ -103,7 +103,11 @@ def as_onnx(graph: nn.Module, inputs: tuple[Tensor, ...]) -> onnxruntime.Inferen
     model = program.model_proto
     attach_bodies(model)
     onnx.checker.check_model(model, full_check=True)
-    return onnxruntime.InferenceSession(model.SerializeToString())
+    return model
+
+
+def as_onnx(graph: nn.Module, inputs: tuple[Tensor, ...]) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(as_model(graph, inputs).SerializeToString())
 
 
 def run(session: onnxruntime.InferenceSession, inputs: tuple[Tensor, ...]) -> list[np.ndarray]:

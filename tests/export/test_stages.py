@@ -27,6 +27,15 @@ def test_every_export_names_its_stages_and_gives_none_of_them(random_onnx: Path)
     assert {PREFIX + stage for stage in INSTANCE_STAGES} <= made
 
 
+def test_what_simplifies_a_graph_finds_no_stage_to_cut_off(random_onnx: Path) -> None:
+    """onnxsim and onnxslim take out what leads to no output: with a stage they took, nothing could be looked into."""
+    graph = onnx.load(random_onnx, load_external_data=False).graph
+
+    read = {name for node in graph.node for name in node.input}
+
+    assert {PREFIX + stage for stage in INSTANCE_STAGES} <= read
+
+
 def test_stages_become_outputs_and_cease_to_be(random_onnx: Path) -> None:
     model = onnx.load(random_onnx)
     before = model.SerializeToString(deterministic=True)
