@@ -93,7 +93,7 @@ def test_a_call_that_fails_is_told_in_a_sentence(
 ) -> None:
     """A graph that is of one size inside, and promises any: it loads, and fails on another size."""
     model = onnx.load(write_model())
-    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 64, 96, 3]), "size"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1, 64, 96, 3]), "size"))
     (cast,) = (node for node in model.graph.node if node.output[0] == "floats")
     cast.output[0] = "of_any"
     model.graph.node.insert(1, helper.make_node("Reshape", ["of_any", "size"], ["floats"]))
