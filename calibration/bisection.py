@@ -21,6 +21,7 @@ from calibration.images import CalibrationImage, find
 from calibration.layers import Graph
 from calibration.plan import FLOAT, INT8, Plan
 from calibration.restore import reduced_units, return_to_float32
+from runtime import terminal
 from runtime.cli import say, track
 from runtime.errors import ModelError, ParityError
 from runtime.files import atomic_path, write_text
@@ -211,10 +212,9 @@ def command(
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    found, console = facts["float32"], Console()
+    found, console = facts["float32"], terminal.console()
     if not found:
         console.print(f"{facts['candidate']}: passes as it is; nothing has to go back.", highlight=False)
         return

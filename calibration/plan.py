@@ -103,7 +103,8 @@ class Plan:
             plan = cls(**fields)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CalibrationError(
-                f"{path}: not a precision plan ({error!r}). maskrt calibrate writes one beside each model."
+                f"{path}: not a precision plan ({type(error).__name__}: {error}). maskrt calibrate writes "
+                "one beside each model."
             ) from error
         for what, got, allowed in (
             ("format", version, (FORMAT_VERSION,)),

@@ -9,13 +9,13 @@ import numpy as np
 
 from calibration.gate import Verdict
 from calibration.sensitivity import Row, plot
+from runtime import terminal
 from runtime.files import write_text
 from runtime.kinds import SENSITIVITY
 
 
 def print_verdict(verdict: Verdict, title: str) -> None:
     """What one candidate loses, beside what it may."""
-    from rich.console import Console
     from rich.table import Table
 
     report, limits = verdict.report, verdict.limits
@@ -49,12 +49,11 @@ def print_verdict(verdict: Verdict, title: str) -> None:
             f"{verdict.ap_drop:.2f}",
             f"{limits.max_ap_drop:g}",
         )
-    Console(stderr=True).print(table)
+    terminal.console(stderr=True).print(table)
 
 
 def print_sensitivity(rows: list[Row]) -> None:
     """A line a group, the most sensitive first."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="Sensitivity: each group alone in INT8, and left out alone")
@@ -72,7 +71,7 @@ def print_sensitivity(rows: list[Row]) -> None:
             stage,
             f"{row.stage_errors[stage]:.3f}",
         )
-    Console(stderr=True).print(table)
+    terminal.console(stderr=True).print(table)
 
 
 def write_sensitivity(path: Path, rows: list[Row]) -> None:

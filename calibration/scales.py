@@ -101,5 +101,6 @@ class Scales:
             return cls(key=Key(**fields.pop("key")), tensors=tensors, **fields)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CalibrationError(
-                f"{path}: not a scales.json of maskrt ({error!r}). Delete it to measure again."
+                f"{path}: not a scales.json of maskrt ({type(error).__name__}: {error}). "
+                "Delete it to measure again."
             ) from error

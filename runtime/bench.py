@@ -17,9 +17,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from runtime import terminal
 from runtime.backends import installed
 from runtime.bench_plot import check_plot, plot_timings
-from runtime.cli import run, track
+from runtime.cli import Threads, run, track
 from runtime.contract import Canvas
 from runtime.errors import ModelError
 from runtime.guard import Writes
@@ -116,7 +117,6 @@ def interleave(runs: list[tuple[str, Callable[[], object]]], rounds: int) -> lis
 def print_timings(timings: list[Timing], title: str, *, images: int = 1) -> None:
     """The table a person reads; `images` a call."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, box=box.SIMPLE)  # lean: 80 columns leave room for the names
@@ -133,7 +133,7 @@ def print_timings(timings: list[Timing], title: str, *, images: int = 1) -> None
             f"{t.speedup:.2f}×",
             f"{t.speedup_p10:.2f}–{t.speedup_p90:.2f}",
         )
-    Console().print(table)
+    terminal.console().print(table)
 
 
 def _ms(duration_ms: float) -> str:
@@ -148,7 +148,7 @@ def command(
     backend: Annotated[
         str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, or all that are installed")
     ] = "all",
-    threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU, for ONNX files")] = None,
+    threads: Threads = None,
     batches: Annotated[
         list[int] | None, typer.Option("--batch", min=1, help="Images a call; may be given several times")
     ] = None,
@@ -213,7 +213,8 @@ def command(
         print_timings(network, f"{title}, network alone", images=shape[0])
         print_timings(whole, f"{title}, from images to masks", images=shape[0])
     for name, peak in peaks.items():
-        print(f"peak memory of {name}: " + (f"{peak / 1e9:.2f} GB" if peak else "could not be measured"))
+        measured = f"{peak / 1e9:.2f} GB" if peak else "could not be measured"
+        print(terminal.printable(f"peak memory of {name}: {measured}"))
 
 
 def _backends(path: Path, device: str, backend: str) -> list[str]:

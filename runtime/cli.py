@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
+from runtime import terminal
 from runtime.door import guarded
-from runtime.errors import MaskrtError
+from runtime.errors import EXIT_USER_ERROR, MaskrtError
 from runtime.packages import missing_for
+from runtime.terminal import flush_stdout, printable, shortened
 
 T = TypeVar("T")
+USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which newer releases of typer carry with them
 
 
 def between(low: float, high: float = math.inf) -> Callable[[float], float]:
@@ -29,6 +33,11 @@ def between(low: float, high: float = math.inf) -> Callable[[float], float]:
     return check
 
 
+MOST_THREADS = 1024  # a machine is slower with more of them than cores, and is brought down by 100000
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_THREADS, metavar="N", help="Of the CPU, for ONNX files; default: all"),
+]
 ONE_PIXEL = 1e-6  # in megapixels
 MinScore = Annotated[float, typer.Option(callback=between(0, 1), help="Keep detections above this score")]
 MaxMegapixels = Annotated[
@@ -54,8 +63,20 @@ def app_of(*commands: Callable[..., Any], **settings: Any) -> typer.Typer:
         add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, **settings
     )
     for command in commands:
-        app.command()(guarded(command))
+        app.command(cls=_Command)(guarded(command))
     return app
+
+
+class _Command(TyperCommand):
+    """What tells of a wrong line, in which names stand as they were typed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer's."""
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE_ERROR as error:
+            error.message = printable(error.message)
+            raise
 
 
 def _run(app: typer.Typer, prog: str, args: list[str] | None) -> None:
@@ -75,8 +96,20 @@ def errors_as_sentences(prog: str) -> Iterator[None]:
         except ImportError as error:
             raise missing_for(error, prog) from error
     except MaskrtError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        say(shortened(f"{prog}: {error}"))
         sys.exit(error.exit_code)
+    except OSError as error:  # that no stage foresaw: a file that went away, a disk that is full
+        what = error.filename or "standard output"
+        say(f"{prog}: {what}: {error.strerror or error}. Look whether it is there, and the disk has room.")
+        flush_stdout()
+        sys.exit(EXIT_USER_ERROR)
+    except MemoryError:
+        say(f"{prog}: memory ran out. Take a smaller --batch, smaller images, or a machine with more of it.")
+        sys.exit(EXIT_USER_ERROR)
+    finally:
+        if reason := flush_stdout():
+            say(f"{prog}: standard output: {reason}. What was printed is not whole.")
+            sys.exit(EXIT_USER_ERROR)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
@@ -84,7 +117,6 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
     Silent where stderr is no terminal.
     """
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -94,7 +126,7 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
+    console = terminal.console(stderr=True)
     percentage_or_speed = TaskProgressColumn(show_speed=True)
     columns = (
         TextColumn("{task.description}"),
@@ -109,4 +141,4 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
 def say(message: str) -> None:
     """A line for the person at the terminal (stderr, so that --json on stdout stays clean)."""
-    print(message, file=sys.stderr)
+    print(printable(message), file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from runtime import terminal
 from runtime.cli import run
 from runtime.findings import Finding
 from runtime.findings_cpu import cpu_findings
@@ -121,7 +122,6 @@ def command(
     if as_json:
         print(json.dumps({"findings": [asdict(f) for f in findings], "stages": stages}))
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -135,7 +135,7 @@ def command(
             escape(f.found),
             escape(f.meaning if f.usable else f.remedy),
         )
-    console = Console()
+    console = terminal.console()
     console.print(table)
     for stage, works in stages.items():
         console.print(f"{'[green]✓[/]' if works else '[red]✗[/]'} {stage}", highlight=False)

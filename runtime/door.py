@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from runtime.files import check_writable
-from runtime.guard import Guard, Writes, guarding
+from runtime.guard import Guard, Writes, check_readable, guarding
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace even what is not its own")]
 
@@ -35,10 +35,12 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run(*, overwrite: bool = False, **values: Any) -> Any:
         given = [(mark, values[name]) for name, mark in outputs.items()]
-        with guarding(Guard(given, overwrite=overwrite)) as guard:
+        with guarding(Guard(given, overwrite=overwrite, options=values)) as guard:
             for name, value in values.items():
                 if name not in outputs:  # any text may name a file; where it does, that file is safe
-                    guard.reading(*_texts(value))
+                    for text in _texts(value):
+                        check_readable(text)
+                        guard.reading(text)
             check_writable(*(file for mark, value in given for file in mark.files(value)))
             return command(**values)
 

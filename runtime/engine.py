@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from runtime import terminal
 from runtime.cli import run_several, say
 from runtime.engine_file import EngineHeader, Profile, read_header, read_plan
 from runtime.files import atomic_path
@@ -34,14 +35,13 @@ def inspect(
     if as_json:
         print(json.dumps({**dataclasses.asdict(header), "plan_bytes": plan_bytes}))
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=escape(str(engine)), show_header=False)
     for subject, found in describe(header, plan_bytes).items():
         table.add_row(subject, escape(found))
-    Console().print(table)
+    terminal.console().print(table)
 
 
 def describe(header: EngineHeader, plan_bytes: int) -> dict[str, str]:

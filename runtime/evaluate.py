@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from runtime import terminal
 from runtime.class_metrics import class_metrics, curves
 from runtime.cli import between, run, track
 from runtime.coco_metrics import KINDS, STATISTICS, coco_evaluations, coco_metrics, statistics
@@ -109,7 +110,6 @@ def command(
     if as_json:
         print(text)
         return
-    from rich.console import Console
     from rich.table import Table
 
     took_s = time.perf_counter() - start
@@ -121,7 +121,7 @@ def command(
     for statistic in STATISTICS:
         values = (metrics.get(f"{kind}_{statistic}", -1) for kind in kinds)
         table.add_row(statistic, *("–" if v < 0 else f"{v:.4f}" for v in values))
-    console = Console()
+    console = terminal.console()
     console.print(table)
     if len(session.contract.classes) > 1:
         _print_classes(console, metrics["per_class"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,9 +51,11 @@ class Writes:
 class Guard:
     """Of one run of a command."""
 
-    def __init__(self, outputs: list[tuple[Writes, Path | None]], *, overwrite: bool) -> None:
-        """outputs: the options that name outputs, with their values."""
-        self.overwrite, self._outputs = overwrite, outputs
+    def __init__(
+        self, outputs: list[tuple[Writes, Path | None]], *, overwrite: bool, options: Collection[str] = ()
+    ) -> None:
+        """outputs: the options that name outputs, with their values. options: the names of all."""
+        self.overwrite, self.options, self._outputs = overwrite, options, outputs
         self._read: set[tuple[int, int]] = set()
         self._written: dict[tuple[int, int], Path] = {}
 
@@ -99,6 +101,11 @@ def overwrites() -> bool:
     return bool(_running) and _running[-1].overwrite
 
 
+def offers(option: str) -> bool:
+    """Whether the command that runs has an option, so that it may be advised; from Python, a parameter."""
+    return not _running or option in _running[-1].options
+
+
 def note_read(*paths: Name) -> None:
     """Tell the command that runs, if one does, of files that it reads; see `Guard.reading`."""
     if _running:
@@ -109,6 +116,16 @@ def check_output(path: Name, kind: Kind) -> None:
     """Ask the command that runs, if one does, whether a file may be written; see `Guard.writing`."""
     if _running:
         _running[-1].writing(path, kind)
+
+
+def check_readable(path: Name) -> None:
+    """Raise MaskrtError for what can be opened, but has no end or waits for somebody: a pipe, a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):  # no such thing; a name of zero bytes is no path
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise MaskrtError(f"{path}: no file but a pipe, a socket or a device. Copy what it gives to a file.")
 
 
 def check_kind(path: Path, kind: Kind) -> None:

@@ -23,7 +23,7 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli import MaxMegapixels, MinScore, between, run, say, track
+from runtime.cli import MaxMegapixels, MinScore, Threads, between, run, say, track
 from runtime.draw import Style
 from runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
 from runtime.files import claimed_folder
@@ -94,7 +94,7 @@ def command(
     backend: Annotated[
         str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, auto")
     ] = "onnxruntime",
-    threads: Annotated[int | None, typer.Option(min=1, metavar="N", help="Of the CPU, for the model")] = None,
+    threads: Threads = None,
     ray: Annotated[
         str | None, typer.Option(help="On a Ray cluster: local, auto, or its head's address")
     ] = None,

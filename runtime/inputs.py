@@ -15,7 +15,7 @@ from pathlib import Path
 from runtime.buckets import BucketFile, is_bucket, list_bucket
 from runtime.errors import ImageError
 from runtime.frames import Frame, Skipped, Source
-from runtime.guard import note_read
+from runtime.guard import check_readable, note_read
 from runtime.sources import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
@@ -28,6 +28,7 @@ from runtime.sources import (
 )
 from runtime.video import LiveStream, VideoFile, is_live, is_video
 
+MOST_CAMERA = 255  # of Linux's /dev/video0 to /dev/video255
 # What zipfile and its decompressors raise for a damaged member, one that is encrypted, or a method they lack.
 UNPACKING_FAILS = (
     OSError,
@@ -110,6 +111,8 @@ def open_inputs(inputs: list[str], *, max_pixels: int = MAX_PIXELS) -> list[Sour
             raise ImageError(
                 f"{text}: an image behind a URL, where only videos and streams may be. Copy it here."
             )
+        elif text.isdecimal() and int(text) > MOST_CAMERA and not Path(text).exists():
+            raise ImageError(f"{text}: no such file, and no camera's number, which is {MOST_CAMERA} at most.")
         elif is_live(text):
             sources.setdefault(text, LiveStream(text))
         elif is_video(text) and "://" in text:
@@ -149,6 +152,7 @@ def _files(text: str) -> list[Path]:
 
 
 def _sources_of(path: Path, max_pixels: int) -> list[Source]:
+    check_readable(path)
     if is_video(str(path)):
         return [VideoFile(str(path), max_pixels=max_pixels)]
     if path.suffix.lower() == ".zip":

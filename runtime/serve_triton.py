@@ -20,6 +20,7 @@ from runtime.guard import Writes, overwrites
 from runtime.keep import DEFAULT_SCORE
 from runtime.ort_session import check_device
 from runtime.session import open_session
+from runtime.terminal import printable
 from runtime.triton_config import LABELS_FILE, PLATFORMS, Serving, pbtxt
 
 MODEL_PY = '''"""Written by maskrt serve-triton; needs maskrt in the server's Python."""
@@ -74,7 +75,7 @@ def command(
     write_repository(serving, model, output)
     flags = EMBEDDED if header and header.plugin_embedded else ""
     say(f"{output}: models {', '.join(serving.configurations())}. Serve them, where maskrt is installed too:")
-    print(f"tritonserver --model-repository={output.resolve()}{flags}")
+    print(printable(f"tritonserver --model-repository={output.resolve()}{flags}"))
 
 
 def check_plugins(path: Path, header: EngineHeader) -> None:

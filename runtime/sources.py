@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import stat
 from pathlib import Path, PurePath
 
 import cv2
@@ -33,7 +34,10 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
     Raises ImageError, naming the file, for anything that is not a whole image, or has over `max_pixels`.
     """
     try:
-        check_bytes(str(path), os.stat(path).st_size, max_pixels)
+        status = os.stat(path)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise ImageError(f"{path}: no file but a pipe, a socket or a device. Name an image file.")
+        check_bytes(str(path), status.st_size, max_pixels)
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}).") from error

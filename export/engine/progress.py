@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from runtime import terminal
 from runtime.errors import MaskrtError
 
 T = TypeVar("T")
@@ -28,10 +29,9 @@ class BuildProgress:
     """Bars with ETA on stderr, one for each phase under way; silent where stderr is no terminal."""
 
     def __init__(self, console: Any = None) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        console = console or Console(stderr=True)
+        console = console or terminal.console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bars = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._depth: dict[str, int] = {}

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy
 import typer
 
+from runtime import terminal
 from runtime.cli import say
 from runtime.contract import Contract
 from runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
@@ -120,10 +121,9 @@ def evidence(report: Report) -> list[str]:
 
 
 def _print(report: Report, candidate: Model, facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    console = terminal.console()
     failures = facts["failures"]
     if failures:
         console.print(f"[red]failed[/]: not the same model. {failures[0]}", highlight=False)

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from runtime.guard import note_read
+from runtime.errors import MaskrtError
+from runtime.guard import check_readable, note_read
 from runtime.sources import is_cut_off_jpeg
 from training.data.problems import Flaw
 
@@ -87,11 +88,14 @@ def image_size(path: Path) -> tuple[int, int]:
     and looks for the end of a JPEG: a copy that broke off must not stop a training run hours later."""
     note_read(path)
     try:
+        check_readable(path)
         if is_cut_off_jpeg(path):
             raise Flaw("unreadable_image", f"{path} is a JPEG cut off after {path.stat().st_size} bytes")
         with Image.open(path) as image:
             width, height = image.size
             transposed = image.getexif().get(EXIF_ORIENTATION) in EXIF_TRANSPOSED
+    except MaskrtError as error:
+        raise Flaw("unreadable_image", str(error)) from None
     except FileNotFoundError:
         raise Flaw("missing_image", f"no such file: {path}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

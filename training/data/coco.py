@@ -106,6 +106,13 @@ def _classes(categories: list[Any], annotation_file: Path) -> tuple[Category, ..
             f"{annotation_file}: category ids are {[c.id for c in classes]}, expected at least one, all "
             "different. Mend 'categories'."
         )
+    names = [category.name.strip() for category in classes]
+    for category, name in zip(classes, names, strict=True):
+        if not name or names.count(name) > 1:
+            raise DataError(
+                f"{annotation_file}: in 'categories': the name {category.name!r} of id {category.id} is "
+                f"{'used twice' if name else 'empty'}, expected a different name for each. Mend 'categories'."
+            )
     return tuple(sorted(classes, key=lambda category: category.id))
 
 
@@ -165,6 +172,13 @@ def _instance(
         rle=rle,
         box=checks.coco_box(annotation.get("bbox"), size),
         area_px=checks.numbers([annotation.get("area", mask_area)], "area")[0],
-        is_crowd=bool(annotation.get("iscrowd", 0)),
+        is_crowd=_is_crowd(annotation),
         keypoints=instance_keypoints(annotation, keypoints, size),
     )
+
+
+def _is_crowd(annotation: dict[str, Any]) -> bool:
+    value = annotation.get("iscrowd", 0)
+    if value not in (0, 1):
+        raise Flaw("malformed", f"'iscrowd' is {checks.brief(value)}, expected 0 or 1")
+    return bool(value)

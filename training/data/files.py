@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import DataError
-from runtime.guard import note_read
+from runtime.guard import check_readable, note_read
 from training.data.sample import Sample
 
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises DataError where it is not JSON."""
+    check_readable(path)
     note_read(path)
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))

@@ -26,6 +26,7 @@ from training.data.sample import Dataset
 IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"
 PER_CLASS = 1000  # cityscapesScripts, json2instanceImg.py
 LOSSLESS = ("PNG", "TIFF", "BMP")
+MOST_OBJECTS = 4096  # of an image; noise of 16 bits has 65535 numbers, each a mask
 # Pascal VOC marks borders, which are not to be judged, with index 255, of this colour in its palette.
 VOID, VOID_COLOUR = 255, (224, 224, 192)
 
@@ -65,8 +66,15 @@ def read_mask_png(folder: Path, images_dir: Path | None, skip_bad: bool, class_n
                     f"mask is {ids.shape[1]} x {ids.shape[0]} px, expected the image's "
                     f"{image.size[1]} x {image.size[0]}",
                 )
+            values = np.unique(ids[ids > 0])
+            if len(values) > MOST_OBJECTS:
+                raise Flaw(
+                    "too_many_objects",
+                    f"mask has {len(values)} different numbers, expected at most {MOST_OBJECTS}: an object "
+                    "each, and no photograph",
+                )
             images.append(image)
-            for value in np.unique(ids[ids > 0]).tolist():
+            for value in values.tolist():
                 with problems.noting(mask_files[stem].name, value):
                     name, is_crowd = _class_of(value, classes) if classes else (class_name, False)
                     rle = masks.mask_rle(ids == value)

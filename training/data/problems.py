@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from runtime.errors import DataError
+from runtime.guard import offers
 
 # Stable names: they are the keys of Dataset.dropped and end every line of the error message.
 Reason = Literal[
@@ -36,6 +37,7 @@ Reason = Literal[
     "missing_mask",
     "unreadable_mask",
     "mask_size",  # the mask file's size is not the image's
+    "too_many_objects",
 ]
 LISTED = 20
 
@@ -75,7 +77,7 @@ class Problems:
     """The problems of one annotation file."""
 
     def __init__(self, annotation_file: Path, skip: str = "--skip-bad") -> None:
-        """skip: what a user writes to go on without them."""
+        """skip: what a user writes to go on without them, where the command that runs has it."""
         self.annotation_file, self.skip = annotation_file, skip
         self.found: list[Problem] = []
         self.on_dropped_image = 0  # sound annotations that go because their image does
@@ -105,5 +107,9 @@ class Problems:
         if rest:
             reasons = ", ".join(f"{reason} {n}" for reason, n in rest.most_common())
             lines.append(f"  and {rest.total()} more: {reasons}")
-        lines.append(f"Mend the file, or go on without them: {self.skip} drops them and counts them.")
+        lines.append(
+            f"Mend the file, or go on without them: {self.skip} drops them and counts them."
+            if offers("skip_bad")
+            else "Mend the file. What is wrong with all of it: maskrt inspect-data"
+        )
         return "\n".join(lines)
