@@ -53,7 +53,7 @@ def build(
     """Build an engine file, and say how it went.
 
     profiles: shapes as for --min, --opt and --max. operators: "plugin", "body" or "auto". small: the preset
-    for small devices. Writes `output` and the timing cache beside it as soon as TensorRT has built; what it
+    for small devices. Writes `output`, and the timing cache beside it, as soon as TensorRT has built; what it
     built is looked at after, and `output` goes only where a plugin is missing.
 
     Raises ModelError and ContractError for the ONNX file, ExportError where TensorRT does not take it or
@@ -92,8 +92,6 @@ def build(
     rungs = ladder(options.workspace_mib or (WORKSPACE_MIB if small else None), gpu.free_bytes)
     attempt = _attempt(trt, builder, network, config, version)
     plan = climb_down(attempt, words, rungs, str(source), say)
-    save_timing_cache(config, cache)
-
     header = EngineHeader(
         contract=contract,
         tensorrt_version=trt.__version__,
@@ -111,7 +109,8 @@ def build(
         hardware_compatible=options.hardware_compatible,
         onnx_sha256=sha256,
     )
-    write_engine(output, header, plan)
+    write_engine(output, header, plan)  # before all that could fail
+    save_timing_cache(config, cache)
     try:
         report = _report(trt, plan, prepared, str(source))
     except MissingPluginError:
