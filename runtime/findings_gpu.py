@@ -6,12 +6,15 @@ import re
 import shutil
 from pathlib import Path
 
+import cv2
+
 from runtime.errors import MissingDependencyError
 from runtime.findings import Finding, ask
 from runtime.packages import install
 
 TEGRA_RELEASE = Path("/etc/nv_tegra_release")
 NVCC = ("nvcc", "/usr/local/cuda/bin/nvcc")
+FIRST_L4T = 36  # of JetPack 6
 TENSOR_CORES_INT8 = (7, 2)  # compute capability from which tensor cores take eight bits (CUDA's guide)
 QUERY = ("--query-gpu=name,driver_version,memory.total,compute_cap", "--format=csv,noheader")
 
@@ -53,16 +56,32 @@ def _jetson() -> list[Finding]:
     release = re.search(r"R(\d+).*REVISION:\s*([\d.]+)", TEGRA_RELEASE.read_text())
     l4t = f"{release[1]}.{release[2]}" if release else "of an unknown release"
     jetpack = ask("dpkg-query", "--show", "--showformat=${Version}", "nvidia-jetpack")
-    packages = (
-        Finding("JetPack", True, jetpack, meaning="which TensorRT and CUDA it has: docs/jetson.md")
-        if jetpack
-        else Finding("JetPack", False, "not installed as a whole", "sudo apt install nvidia-jetpack")
-    )
+    if release and int(release[1]) < FIRST_L4T:
+        packages = Finding(
+            "JetPack",
+            False,
+            f"{jetpack or '5 or older'}, whose TensorRT (8.5 at most) and Python are too old",
+            "an Orin can have JetPack 6, other Jetsons cannot: docs/jetson.md",
+        )
+    elif jetpack:
+        packages = Finding("JetPack", True, jetpack, meaning="which TensorRT and CUDA it has: docs/jetson.md")
+    else:
+        packages = Finding("JetPack", False, "not installed as a whole", "sudo apt install nvidia-jetpack")
     return [
         Finding("GPU", True, f"Jetson, L4T {l4t}", meaning="shares its memory with the CPU"),
         packages,
+        _cameras(),
         _power(),
     ]
+
+
+def _cameras() -> Finding:
+    """GStreamer, which a Jetson's cameras need: JetPack's OpenCV has it, the wheels of pip have not."""
+    subject, found = "OpenCV", f"{cv2.__version__}, {Path(cv2.__file__).parent}"
+    if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
+        return Finding(subject, True, found, meaning="with GStreamer: csi://0 and pipelines work")
+    remedy = "pip uninstall opencv-python-headless; sudo apt install libopencv-python (docs/jetson.md)"
+    return Finding(subject, False, f"{found}: without GStreamer, so without CSI cameras", remedy)
 
 
 def _power() -> Finding:

@@ -29,7 +29,7 @@ def import_tensorrt() -> Any:
     if (major, minor) != (8, 6) and major < 10:
         raise TensorRtError(
             f"TensorRT {tensorrt.__version__} is not supported; expected 8.6, or 10.0 and later. "
-            f"Install one of these: {install('gpu')}"
+            f"Install one of these: {install('gpu')}; JetPack 5 has none of them (docs/jetson.md)"
         )
     return tensorrt
 

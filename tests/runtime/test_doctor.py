@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from runtime import findings_cpu, findings_gpu
@@ -184,6 +185,34 @@ def test_a_jetson_tells_its_jetpack_and_power_mode(
     assert found("JetPack").found == "6.2+b77"
     assert (power.found, power.usable) == (mode, fastest)
     assert ("jetson_clocks" in power.meaning) if fastest else ("nvpmodel -m" in power.remedy)
+
+
+def test_jetpack_5_is_said_to_be_too_old(
+    monkeypatch: pytest.MonkeyPatch, tool: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    (tmp_path / "release").write_text("# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref\n")
+    monkeypatch.setattr(findings_gpu, "TEGRA_RELEASE", tmp_path / "release")
+    tool("dpkg-query", "printf 5.1.2-b104")
+    tool("nvpmodel", "exit 1")
+
+    assert found("JetPack").usable is False
+    assert found("JetPack").found.startswith("5.1.2-b104, whose TensorRT (8.5 at most)")
+    assert "docs/jetson.md" in found("JetPack").remedy
+
+
+@pytest.mark.parametrize("gstreamer", [True, False])
+def test_a_jetson_tells_whether_its_opencv_has_gstreamer(
+    gstreamer: bool, monkeypatch: pytest.MonkeyPatch, tool: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    (tmp_path / "release").write_text("# R36 (release), REVISION: 4.3\n")
+    monkeypatch.setattr(findings_gpu, "TEGRA_RELEASE", tmp_path / "release")
+    monkeypatch.setattr(cv2.videoio_registry, "hasBackend", lambda backend: gstreamer)
+    tool("dpkg-query", "printf 6.2+b77")
+    tool("nvpmodel", "exit 1")
+
+    assert found("OpenCV").usable is gstreamer
+    assert ("csi://0" in found("OpenCV").meaning) is gstreamer
+    assert ("libopencv-python" in found("OpenCV").remedy) is not gstreamer
 
 
 def test_a_jetson_without_jetpack_s_tools_is_told_so(
