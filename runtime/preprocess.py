@@ -82,16 +82,22 @@ def corner(size: tuple[int, int], canvas: tuple[int, ...], layout: str) -> tuple
     return ((canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2) if layout == "square" else (0, 0)
 
 
-def resize(image: NDArray[np.uint8], size: tuple[int, int], dtype: str) -> NDArray:
+def resize(
+    image: NDArray[np.uint8], size: tuple[int, int], dtype: str, *, out: NDArray | None = None
+) -> NDArray:
     """Bilinear without antialiasing, half-pixel centres (torch's `align_corners=False`).
 
     image: (H, W, 3) uint8; size: (height, width). "uint8" is OpenCV's fixed-point resize, within one
     grey level of torch's. "float32" reproduces torch's arithmetic, source coordinates in float32
-    included, and so its result to the last bits; it costs several times as much.
+    included, and so its result to the last bits; it costs several times as much. out: where it is to go, of
+    that size and dtype; it need not be contiguous.
     """
     height, width = size
     if dtype == "uint8":
-        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        resized = cv2.resize(image, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+        if out is not None and not np.may_share_memory(resized, out):  # of a kind that OpenCV does not fill
+            out[:] = resized
+        return resized
     rows_low, rows_high, rows_weight = _source_positions(image.shape[0], height)
     cols_low, cols_high, cols_weight = _source_positions(image.shape[1], width)
     wx = cols_weight[None, :, None]
@@ -101,7 +107,7 @@ def resize(image: NDArray[np.uint8], size: tuple[int, int], dtype: str) -> NDArr
         line = image[rows]
         return (1 - wx) * line[:, cols_low].astype(np.float32) + wx * line[:, cols_high].astype(np.float32)
 
-    return (1 - wy) * along_width(rows_low) + wy * along_width(rows_high)
+    return np.add((1 - wy) * along_width(rows_low), wy * along_width(rows_high), out=out)
 
 
 def _source_positions(
@@ -143,7 +149,7 @@ def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas, *, empty: Empty 
     for row, image, (h, w) in zip(out, images, sizes, strict=True):
         top, left = corner((h, w), (height, width), canvas.layout)
         row[:top] = row[top + h :] = row[top : top + h, :left] = row[top : top + h, left + w :] = 0
-        row[top : top + h, left : left + w] = resize(image, (h, w), canvas.dtype)
+        resize(image, (h, w), canvas.dtype, out=row[top : top + h, left : left + w])
     return Batch(
         images=out,
         image_sizes=np.array(sizes, dtype=np.float32),

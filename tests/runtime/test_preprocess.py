@@ -9,7 +9,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from runtime.contract import Canvas
 from runtime.errors import ImageError, ModelError
-from runtime.preprocess import preprocess, resize, resized_size, round_up
+from runtime.preprocess import corner, preprocess, resize, resized_size, round_up
 
 # torch may fuse the multiplication and the subtraction of a source coordinate: that moves a coordinate of up
 # to 300 by its last bit, 300 * 2**-24 px, on a slope of up to 255 grey levels a pixel, along both sides: 0.009.
@@ -124,6 +124,31 @@ def test_a_fixed_canvas_is_given_whole() -> None:
     assert batch.images.shape == (1, 32, 160, 3)
     assert batch.image_sizes.tolist() == [[32, 42]]
     assert not batch.images[:, :, 42:].any()
+
+
+@pytest.mark.parametrize("layout", ["corner", "square"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_canvas_is_made_in_the_memory_that_is_given(dtype: str, layout: str) -> None:
+    """Whatever that held before."""
+    canvas = canvas_of(dtype=dtype, layout=layout, max_size_px=128)
+    images = [noise(40, 70), noise(64, 128, 1), noise(90, 50, 2), noise(1, 1, 3)]
+    memory = np.full((4, 128, 128, 3), 165, dtype)
+
+    def empty(shape: tuple[int, ...], of: str) -> np.ndarray:
+        assert (shape, of) == (memory.shape, dtype)
+        return memory
+
+    assert preprocess(images, canvas, empty=empty).images is memory
+    for row, image in zip(memory, images, strict=True):
+        (alone,) = preprocess(
+            [image], canvas_of(**{**vars(canvas), "height_px": 128, "width_px": 128})
+        ).images
+        size = resized_size(*image.shape[:2], canvas)
+        top, left = corner(size, (128, 128), layout)
+        expected = np.zeros_like(alone)
+        expected[top : top + size[0], left : left + size[1]] = resize(image, size, dtype)
+        np.testing.assert_array_equal(row, expected)
+        np.testing.assert_array_equal(alone, expected)
 
 
 def test_the_image_given_stays_as_it_was() -> None:
