@@ -30,6 +30,11 @@ def fall_back(
     return best
 
 
+def most_evaluations(groups: int, layers: int) -> int:
+    """How often `fall_back` and then `give_back` ask their judge at most, of so many groups and layers."""
+    return 2 * groups.bit_length() + layers.bit_length()
+
+
 def give_back(
     plan: Plan, verdict: Verdict, layers: list[str], judge: Callable[[Plan], Verdict]
 ) -> tuple[Plan, Verdict]:

@@ -133,7 +133,10 @@ class Judge:
             path = Path(folder) / "candidate.onnx"
             onnx.save_model(model, path)
             session = OrtSession(path)
-            for image, expected in zip(self.images[:count], self._expected[:count], strict=True):
+            pairs = list(zip(self.images[:count], self._expected[:count], strict=True))
+            # The few images of a ranking are a part of another bar.
+            shown = track(pairs, f"Evaluation {self.verdicts}") if count is None else pairs
+            for image, expected in shown:
                 batch = self._laid(image)
                 actual = session.infer(batch.images, batch.image_sizes)
                 found.append(actual)

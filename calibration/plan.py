@@ -53,6 +53,12 @@ class Plan:
         return [name for names in self.layers.values() for name, kind in names.items() if kind == FLOAT]
 
     @property
+    def in_words(self) -> str:
+        """How much of the model it puts into eight bits."""
+        int8 = len(self.int8_layers)
+        return f"{int8} of {int8 + len(self.float_layers)} layers in INT8"
+
+    @property
     def last_layers(self) -> list[str]:
         """Those of `int8_layers` whose outputs are class scores, boxes and RPN outputs."""
         return [name for name, kind in self.layers.get(OUTPUTS, {}).items() if kind == INT8]

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from onnx import ModelProto
 
-from calibration.fallback import fall_back, give_back
+from calibration.fallback import fall_back, give_back, most_evaluations
 from calibration.gate import Judge, Verdict
 from calibration.layers import Graph
 from calibration.placement import place
@@ -55,7 +55,7 @@ class Search:
         verdict = self._verdict(self.plan)
         if not verdict.failures:
             return self.plan, verdict
-        print_verdict(verdict, "all of the plan in INT8")
+        print_verdict(verdict, f"the plan that was asked for: {self.plan.in_words}")
         named = "".join(f"\n  {line}" for line in self._suspects())
         reasons = "; ".join(verdict.failures)
         if fixed:
@@ -63,7 +63,11 @@ class Search:
                 f"the plan does not pass: {reasons}. Worst:{named}\n"
                 "Let maskrt look for a plan: leave --plan out."
             )
-        say(f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float.")
+        groups, layers = len(self.plan.int8_groups), len(self.plan.int8_layers)
+        say(
+            f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float, in "
+            f"at most {groups} short evaluations and {most_evaluations(groups, layers)} long ones."
+        )
         ranked = rank(self.plan, self.build, self.judge)
         found = fall_back(self.plan, ranked, self._verdict)
         if found is None:

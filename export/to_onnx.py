@@ -13,6 +13,7 @@ from runtime.files import write_text
 from runtime.guard import Writes
 from runtime.kinds import MODEL_CARD, ONNX
 from runtime.preprocess import round_up
+from runtime.progress import steps
 
 
 def command(
@@ -59,7 +60,7 @@ def command(
     """
     # PyTorch is imported here, since --help does not need it.
     from export.model_card import model_card
-    from export.onnx_model import export_onnx, for_small_devices, save_onnx
+    from export.onnx_model import EXPORT_STEPS, WRITE, export_onnx, for_small_devices, save_onnx
     from export.overflow import half_contract
     from export.stages import show_stages
     from export.weights import load_checkpoint
@@ -90,10 +91,12 @@ def command(
     )
     if precision == "fp16":
         contract = half_contract(loaded, contract, images or [])
-    model = export_onnx(loaded, contract)
-    if with_stages:
-        show_stages(model, str(output))
-    save_onnx(model, output)
+    with steps(EXPORT_STEPS) as under_way:
+        model = export_onnx(loaded, contract, under_way.begin)
+        if with_stages:
+            show_stages(model, str(output))
+        under_way.begin(WRITE)
+        save_onnx(model, output)
     if card:
         write_text(card, model_card(loaded, contract, output, checkpoint), MODEL_CARD)
     size = "any size and batch" if dynamic else f"{batch} x {height} x {width}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.fallback import fall_back, give_back
+from calibration.fallback import fall_back, give_back, most_evaluations
 from calibration.gate import Limits, Verdict
 from calibration.layers import Graph
 from calibration.plan import Plan
@@ -82,3 +82,25 @@ def test_a_layer_is_judged_by_the_tensors_that_it_reads_and_makes() -> None:
     graph = Graph(model.graph)
     assert graph.around("a") == {"x", "pooled", "a", "sum_a", "stage_a"}
     assert graph.around("b") == {"stage_a", "b", "sum_b", "y"}
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3, 8, 13])
+def test_no_search_takes_more_evaluations_than_was_said(groups: int) -> None:
+    names = [f"g{i}" for i in range(groups)]
+    plan = Plan("cpu", "minmax", {name: {f"{name}.{i}": "int8" for i in range(3)} for name in names})
+    for needed in range(groups + 1):
+        tried: list[Plan] = []
+
+        def judge(trial: Plan, needed: int = needed, tried: list[Plan] = tried) -> Verdict:
+            tried.append(trial)
+            return verdict(passes=len(trial.float_layers) >= needed)
+
+        if found := fall_back(plan, names, judge):
+            passing, last, back = found
+            give_back(passing, last, [layer for name in back for layer in plan.layers[name]], judge)
+        assert len(tried) <= most_evaluations(groups, 3 * groups)
+
+
+def test_a_plan_says_how_much_of_the_model_it_puts_into_eight_bits() -> None:
+    assert PLAN.in_words == "8 of 8 layers in INT8"
+    assert PLAN.without(LAYERS[:3]).in_words == "5 of 8 layers in INT8"
