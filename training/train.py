@@ -44,7 +44,7 @@ def command(
         "out/train"
     ),
     preset: Annotated[
-        str, typer.Option(help="small (from scratch, minutes), paper, c4 or mobilenet")
+        str, typer.Option(help="small (from scratch, minutes), tiny, paper, c4 or mobilenet")
     ] = "small",
     epochs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Passes over the data")] = None,
     batch: Annotated[

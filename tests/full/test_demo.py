@@ -21,7 +21,7 @@ def test_the_demo_leaves_what_it_promises(tmp_path: Path) -> None:
     assert parity["passed"] is True
     assert parity["summary"]["instances"] > 30
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert metrics["mask_ap50"] >= 0.7, "the masks on the picture are visibly right"
+    assert metrics["mask_ap50"] >= 0.9, "0.965 was measured; less is not what the README shows"
     assert json.loads((tmp_path / "predictions.json").read_text())
     assert cv2.imread(str(tmp_path / "overlay.png")).shape == (3 * 256, 4 * 320, 3)
     assert (tmp_path / "model.onnx").stat().st_size > 1e6
