@@ -26,7 +26,7 @@ from runtime.pinned import PinnedPool
 from runtime.protocol import Outputs, Session, check_task
 from runtime.stages import PREFIX, Stages, stages_of
 from runtime.trt_execution import Execution, activation_bytes, trt_failure
-from runtime.trt_library import forget_words, import_tensorrt, logger
+from runtime.trt_library import TensorRtError, forget_words, import_tensorrt, logger
 from runtime.trt_plugins import load_for_engine
 
 SHAPES_KEPT = 8  # of a lane: a shape's buffers are a few MB, its context and graph about as much
@@ -89,11 +89,12 @@ class TrtSession(Session):
         feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))
         n, height, width = images.shape[:3]
         profile = choose_profile(self.name, self.header, (n, height, width))
-        with self._borrowed_lane() as lane:
+        with self._borrowed_lane((n, height, width), profile) as lane:
             return lane.run((n, height, width), profile, feed)
 
     @contextmanager
-    def _borrowed_lane(self) -> Iterator[_Lane]:
+    def _borrowed_lane(self, shape: Shape, profile: int) -> Iterator[_Lane]:
+        """A lane that nobody else uses meanwhile; a new one has an execution for the shape already."""
         lane = self._lanes.get()
         try:
             if self._engine is None:
@@ -102,20 +103,32 @@ class TrtSession(Session):
                 )
             while lane is None:
                 try:
-                    lane = _Lane(self.name, self._engine, self.header, self._stages, self._options)
-                except CudaError as error:
-                    if self.lanes == 1:
+                    lane = self._new_lane(shape, profile)
+                except (CudaError, TensorRtError) as error:
+                    if not self._can_do_with_less(error):
                         raise
-                    self._do_with_less(error)
-                    lane = self._lanes.get()
+                lane = lane or self._lanes.get()  # outside, since an error in hand keeps what failed alive
             yield lane
         finally:
             self._lanes.put(lane)
 
-    def _do_with_less(self, error: CudaError) -> None:
-        """Give up a lane that there is no memory for; the others serve its calls."""
-        self.lanes -= 1
+    def _new_lane(self, shape: Shape, profile: int) -> _Lane:
+        lane = _Lane(self.name, self._engine, self.header, self._stages, self._options)
+        try:
+            lane.execution(shape, profile)
+        except BaseException:
+            lane.close()  # what it has of the memory is for the others
+            raise
+        return lane
+
+    def _can_do_with_less(self, error: MaskrtError) -> bool:
+        """Give up a lane that there is no memory for, if another can serve its calls."""
+        with self._options.creating:
+            if self.lanes == 1:
+                return False
+            self.lanes -= 1
         say(f"{self.name}: calls at a time: {self.lanes}, not {self.lanes + 1}, since {error}")
+        return True
 
     def close(self) -> None:
         """Give back the GPU's memory, once no call is under way. Python does the same when it forgets us."""
@@ -155,7 +168,7 @@ class _Lane:
         self._activations = DeviceMemory(activation_bytes(engine))
         self._shapes: OrderedDict[Shape, Execution] = OrderedDict()
 
-    def run(self, shape: Shape, profile: int, feed: dict[str, NDArray]) -> dict[str, NDArray]:
+    def execution(self, shape: Shape, profile: int) -> Execution:
         if shape in self._shapes:
             self._shapes.move_to_end(shape)
         else:
@@ -178,7 +191,10 @@ class _Lane:
                     counted=counted,
                     shared=self._options.shared,
                 )
-        execution = self._shapes[shape]
+        return self._shapes[shape]
+
+    def run(self, shape: Shape, profile: int, feed: dict[str, NDArray]) -> dict[str, NDArray]:
+        execution = self.execution(shape, profile)
         execution.take(feed)
         self._capture(execution)
         return execution.give()

@@ -253,12 +253,13 @@ def test_infer_has_two_calls_of_an_engine_under_way(
     assert (ended.code, not meeting.broken) == (0, True), ended.err
 
 
+@pytest.mark.parametrize("room", [3 << 19, 5 << 19], ids=["its activations", "its buffers"])
 def test_without_memory_for_a_second_context_one_serves_all(
-    open_engine: Open, capsys: pytest.CaptureFixture[str]
+    room: int, open_engine: Open, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session = open_engine(contexts=2)
-    session.machine.cuda.room = 3 << 19  # activations of one context, and buffers
-    with session._borrowed_lane() as first:
+    session.machine.cuda.room = room  # activations take 1 MiB a context, buffers a third of that
+    with session._borrowed_lane((1, *CANVAS), 0) as first:
         assert first is not None
         waiting = threading.Thread(target=session.infer, args=(canvas(session, 7), SIZES))
         waiting.start()
@@ -268,6 +269,16 @@ def test_without_memory_for_a_second_context_one_serves_all(
 
     assert "calls at a time: 1, not 2, since cudaMalloc failed" in capsys.readouterr().err
     assert session.infer(canvas(session, 8), SIZES).num_detections.tolist() == [FOUND]
+
+
+def test_without_memory_for_any_context_every_call_is_told(open_engine: Open) -> None:
+    session = open_engine(contexts=3)
+    session.machine.cuda.room = 1 << 10
+    with ThreadPoolExecutor(3) as threads:
+        calls = [threads.submit(session.infer, canvas(session, 7), SIZES) for _ in range(6)]
+
+    assert {str(call.exception()).split(" ")[0] for call in calls} == {"cudaMalloc"}
+    session.close()
 
 
 def test_a_plan_is_given_as_bytes(open_engine: Open) -> None:

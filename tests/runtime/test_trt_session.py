@@ -45,6 +45,14 @@ def test_a_cuda_graph_changes_no_result(engine: Path) -> None:
         assert_same(eager.infer(canvas(), sizes), graphed.infer(canvas(), sizes))
 
 
+def test_canvases_in_pinned_memory_and_others_give_the_same(engine: Path) -> None:
+    session = TrtSession(engine)
+    for value in (7, 8, 9, 0):
+        pinned = session.empty_canvas((1, 64, 96, 3), "uint8")
+        pinned[:] = value
+        assert_same(session.infer(pinned.copy(), SIZES), session.infer(pinned, SIZES))
+
+
 def test_where_capture_is_refused_it_goes_on_without(
     engine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
