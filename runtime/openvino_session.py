@@ -14,6 +14,7 @@ from runtime.graph_shapes import check_shapes
 from runtime.packages import install
 from runtime.protocol import Outputs, Session, check_task, failed_call
 from runtime.siblings import read_inlined
+from runtime.weights import check_weights
 
 
 class OpenVinoSession(Session):
@@ -57,6 +58,7 @@ class OpenVinoSession(Session):
             for tensor in tensors
         }
         check_shapes(self.contract, self.name, shapes)
+        check_weights(path)
         self._own = threading.local()
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:

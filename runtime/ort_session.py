@@ -16,6 +16,7 @@ from runtime.packages import install
 from runtime.protocol import Outputs, Session, check_task, failed_call
 from runtime.siblings import read_with_stages
 from runtime.stages import PREFIX, Stages, stages_of
+from runtime.weights import check_weights
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 # It rounds the biases that a file with Q/DQ keeps in half, and counts their steps in half: from 65504 on they
@@ -37,6 +38,7 @@ class OrtSession(Session):
         self.name = str(path)
         self._session = load_onnx(str(path), self.name, device, threads)
         self.contract = self._check_promises()
+        check_weights(path)
         self.has_stages = self._gives_stages()
         if stages and not self.has_stages:
             self._session = load_onnx(read_with_stages(path), self.name, device, threads)

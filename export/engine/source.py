@@ -11,6 +11,7 @@ from onnx import ModelProto
 from runtime.contract import METADATA_KEY, Contract
 from runtime.errors import ContractError, ExportError, ModelError
 from runtime.trt_library import major_minor
+from runtime.weights import check_weights
 
 OLDEST = (10, 3)  # besides 8.6: of JetPack 6.2; nothing between is supported
 
@@ -42,6 +43,7 @@ def read_model(path: Path) -> tuple[ModelProto, Contract, str]:
             f"{path}: exported with --detections {contract.detections}, whose shapes depend on the picture. "
             f"TensorRT wants fixed ones: maskrt export CHECKPOINT --detections fixed -o {path}"
         )
+    check_weights(path)
     return model, contract, hashlib.sha256(content).hexdigest()
 
 

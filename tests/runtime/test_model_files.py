@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import onnx.numpy_helper
 import pytest
 from onnx import helper
 
@@ -103,6 +105,33 @@ def test_refuses_a_contract_of_other_shapes_than_the_graph_s(
     path = write_model(contract=contract_with(**promise).to_json())
 
     assert said in message(path, ContractError, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_refuses_weights_that_are_no_numbers(
+    backend: str, value: float, dtype: type, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    """Of a layer that the tiny model does not run, so that its outputs are sound."""
+    pytest.importorskip(backend)
+    model, path = onnx.load(tiny_onnx), tmp_path / "diverged.onnx"
+    weights = np.zeros((4, 3), dtype)
+    weights[1, 2] = value
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "layer1.weight"))
+    onnx.save_model(model, path)
+
+    said = message(path, ModelError, backend=backend)
+
+    assert "weight 'layer1.weight': 1 of 12 values are NaN or infinite" in said
+
+
+def test_an_infinity_that_is_a_constant_is_none_of_the_weights(tiny_onnx: Path, tmp_path: Path) -> None:
+    model, path = onnx.load(tiny_onnx), tmp_path / "model.onnx"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(-np.inf), "padding"))
+    onnx.save_model(model, path)
+
+    open_session(path)
 
 
 def test_refuses_a_model_for_another_task(write_model: Write, contract_with: Make) -> None:
