@@ -107,7 +107,7 @@ class Plan:
             version, layers = fields.pop("format"), fields["layers"]
             entries = [(name, kind) for names in layers.values() for name, kind in names.items()]
             plan = cls(**fields)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CalibrationError(
                 f"{path}: not a precision plan ({type(error).__name__}: {error}). maskrt calibrate writes "
                 "one beside each model."

@@ -99,7 +99,7 @@ class Scales:
                 raise CalibrationError(f"{path}: format {version}, this maskrt reads {FORMAT_VERSION}.")
             tensors = {name: TensorScale(**tensor) for name, tensor in fields.pop("tensors").items()}
             return cls(key=Key(**fields.pop("key")), tensors=tensors, **fields)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CalibrationError(
                 f"{path}: not a scales.json of maskrt ({type(error).__name__}: {error}). "
                 "Delete it to measure again."

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from runtime.cli import run, say
+from runtime.contract_fields import MOST_IMAGES, MOST_SIDE_PX
 from runtime.errors import ExportError
 from runtime.files import write_text
 from runtime.guard import Writes
@@ -23,9 +24,17 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="ONNX file to write"), Writes(ONNX)] = Path(
         "model.onnx"
     ),
-    height: Annotated[int | None, typer.Option(help="Canvas height in px; default: as trained")] = None,
-    width: Annotated[int | None, typer.Option(help="Canvas width in px; default: as trained")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Images per call; default: 1")] = None,
+    height: Annotated[
+        int | None,
+        typer.Option(min=0, max=MOST_SIDE_PX, metavar="PX", help="Canvas height; default: as trained"),
+    ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(min=0, max=MOST_SIDE_PX, metavar="PX", help="Canvas width; default: as trained"),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=MOST_IMAGES, metavar="N", help="Images per call; default: 1")
+    ] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Any batch, height and width")] = False,
     detections: Annotated[
         str, typer.Option(help="Mask head on: 'fixed' rows (TensorRT) or the 'dynamic' number found (CPU)")

@@ -103,6 +103,9 @@ def errors_as_sentences(prog: str) -> Iterator[None]:
         say(f"{prog}: {what}: {error.strerror or error}. Look whether it is there, and the disk has room.")
         flush_stdout()
         sys.exit(EXIT_USER_ERROR)
+    except RecursionError:
+        say(f"{prog}: an input is nested too deeply to be read. Look at what it holds.")
+        sys.exit(EXIT_USER_ERROR)
     except MemoryError:
         say(f"{prog}: memory ran out. Take a smaller --batch, smaller images, or a machine with more of it.")
         sys.exit(EXIT_USER_ERROR)

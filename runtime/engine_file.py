@@ -42,6 +42,13 @@ FOREIGN = {  # first bytes of what is mistaken for an engine: what it is, and wh
     b"\x08": ("an ONNX model", "Make an engine of it: maskrt build {path} -o MODEL.engine"),
 }
 
+#: What the header's own values are, by field; a text or null is a text's.
+KINDS: dict[str, Any] = {
+    **dict.fromkeys(("tensorrt_version", "cuda_version", "driver_version", "gpu_name"), str),
+    **dict.fromkeys(("compute_capability", "platform", "precision", "operators", "onnx_sha256"), str),
+    **dict.fromkeys(("plugin_embedded", "version_compatible", "hardware_compatible"), bool),
+    "plugin_sha256": str | None,
+}
 Shape = tuple[int, int, int]  # N, H, W of the input `images`
 
 
@@ -93,13 +100,16 @@ class EngineHeader:
                 Profile(p.pop("name"), **{end: _shape(sides) for end, sides in p.items()})
                 for p in fields["profiles"]
             )
+            for name, kind in KINDS.items():
+                if not isinstance(fields[name], kind):
+                    raise TypeError(f"{name} is {fields[name]!r}")
             header = cls(Contract.from_json(contract, str(path)), **fields)
         except ContractError as error:
             raise ContractError(
                 f"{path}: the contract in its header cannot be honoured: {error} Then build the engine "
                 f"again: maskrt build MODEL.onnx -o {path}"
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(
                 f"{path}: its header is damaged ({type(error).__name__}: {error}). "
                 f"Copy the file again, or build it: maskrt build MODEL.onnx -o {path}"

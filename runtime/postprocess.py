@@ -14,6 +14,8 @@ from runtime.preprocess import Batch
 from runtime.protocol import Outputs
 from runtime.results import Result
 
+FARTHEST = 2  # canvases that a box may reach; rounding in half precision passes the border by little
+
 
 def postprocess(
     outputs: Outputs, batch: Batch, contract: Contract, *, keep: Keep = EVERYTHING
@@ -21,7 +23,7 @@ def postprocess(
     """One Result per image of the batch, with the detections that are to be kept."""
     results = []
     for row, (height, width) in enumerate(batch.original_sizes):
-        count = int(outputs.num_detections[row])
+        count = _checked_count(outputs, row, batch.images.shape[1:3])
         _check_labels(outputs.labels[row, :count], contract)
         kept = keep.rows(outputs.scores[row, :count], outputs.labels[row, :count], contract.classes)
         # torchvision's resize_boxes: a ratio a side, in float32
@@ -41,6 +43,24 @@ def postprocess(
             )
         )
     return results
+
+
+def _checked_count(outputs: Outputs, row: int, canvas: tuple[int, ...]) -> int:
+    """Detections of an image. Raises ModelError for more than there are rows, and for boxes far off the
+    canvas (height, width), to which the graph clips them: pasting one mask could take all memory."""
+    count, rows = int(outputs.num_detections[row]), outputs.boxes.shape[1]
+    if not 0 <= count <= rows:
+        raise ModelError(
+            f"output 'num_detections' holds {count}, but there are {rows} rows. Export the model again: "
+            "maskrt export CHECKPOINT"
+        )
+    far = float(np.abs(outputs.boxes[row, :count]).max(initial=0))
+    if far > FARTHEST * max(canvas):
+        raise ModelError(
+            f"output 'boxes' reaches to {far:.4g} px on a canvas of {canvas[0]}x{canvas[1]}, to which boxes "
+            "are clipped. Export the model again: maskrt export CHECKPOINT"
+        )
+    return count
 
 
 def _check_labels(labels: NDArray[np.int32], contract: Contract) -> None:

@@ -28,9 +28,10 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """The beginning of a text that nobody would read to its end."""
-    cut = text[:LONGEST_CHARACTERS]
-    return text if cut == text else f"{cut} … ({len(text)} characters)"
+    """A text without its middle, where nobody would read it whole; what to do stands at the end."""
+    if len(text) <= LONGEST_CHARACTERS:
+        return text
+    return f"{text[: LONGEST_CHARACTERS // 2]} … {text[-LONGEST_CHARACTERS // 2 :]}"
 
 
 class SafeConsole(Console):

@@ -22,7 +22,7 @@ FLOATS: dict[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),
     10: np.dtype("<f2"),
     11: np.dtype("<f8"),
-}  # TensorProto.DataType
+}
 VARINT, FIXED64, BYTES = 0, 1, 2  # wire types; what is left is of 32 bits
 
 

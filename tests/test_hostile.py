@@ -5,18 +5,24 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 import maskrt
+from runtime.engine_file import PREFIX
+from runtime.files import PendingFile
+from runtime.kinds import OWN_NAME
 from tests.conftest import REPOSITORY
 from tests.runtime.conftest import make_contract, tiny_model
+from tests.runtime.engines import HEADER
 
 Refuse = Callable[..., str]
 ESCAPE = "\x1b]0;renamed\x07\x1b[2J"  # names the terminal's window, and clears it
@@ -147,17 +153,19 @@ def test_an_escape_sequence_in_a_name_is_shown_not_obeyed(
     assert "\\x1b" in said or "--min-score" in said
 
 
-def test_an_escape_sequence_in_a_class_s_name(refused: Refuse, photo: Path, tmp_path: Path) -> None:
-    """In tables too, which rich draws."""
-    document = {
+def coco(photo: Path, name: str) -> dict[str, Any]:
+    return {
         "images": [{"id": 1, "file_name": photo.name, "width": 64, "height": 48}],
-        "categories": [{"id": 1, "name": ESCAPE}],
+        "categories": [{"id": 1, "name": name}],
         "annotations": [
             {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9], "area": 81, "iscrowd": 0,
              "segmentation": [[1, 1, 10, 1, 10, 10, 1, 10]]}
         ],
     }  # fmt: skip
-    (tmp_path / "ann.json").write_text(json.dumps(document))
+
+
+def test_an_escape_sequence_in_a_class_s_name(refused: Refuse, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "ann.json").write_text(json.dumps(coco(photo, ESCAPE)))
     said = refused("inspect-data", tmp_path / "ann.json", "-o", tmp_path / "page.html", code=0)
     assert "\\x1b]0;renamed" in said
 
@@ -178,3 +186,160 @@ def test_another_file_than_the_one_asked_for_is_not_printed(
         "tensorrt",
     )
     assert len(refused(*line)) < 1000
+
+
+def test_boxes_a_billion_times_too_large_take_no_memory(refused: Refuse, photo: Path, tmp_path: Path) -> None:
+    made = tiny_model(make_contract(), box_rows=((1e8, 2e8, 6e8, 9e8),) * 3)
+    made.metadata_props.add(key="maskrt.contract", value=make_contract().to_json())
+    (tmp_path / "large.onnx").write_bytes(made.SerializeToString())
+
+    said = refused("infer", tmp_path / "large.onnx", photo, "-o", tmp_path / "out")
+
+    assert "output 'boxes' reaches to 5.76e+10 px on a canvas of 64x96" in said
+
+
+@pytest.mark.parametrize(
+    "data", ["synthetic:1000000000000", "synthetic:" + "9" * 5000, "synthetic:1:99999999999"]
+)
+@pytest.mark.parametrize("verb", ["train", "evaluate", "inspect-data"])
+def test_more_synthetic_images_than_anybody_waits_for(
+    data: str, verb: str, refused: Refuse, model: Path, tmp_path: Path
+) -> None:
+    line = {
+        "train": ("--data", data, "-o", tmp_path / "run"),
+        "evaluate": (model, "--data", data),
+        "inspect-data": (data,),
+    }
+    assert "expected synthetic[:COUNT[:SEED]], COUNT from 1 to 1000000" in refused(verb, *line[verb])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", ["--height", "--width", "--batch"])
+def test_a_canvas_larger_than_memory(option: str, refused: Refuse, tmp_path: Path) -> None:
+    assert "less than or equal to" in refused("export", tmp_path / "a.pt", option, 1_000_000_000)
+
+
+NESTED = "[" * 100_000
+
+
+@pytest.mark.parametrize("option", ["--plan", "--scales"])
+def test_a_nested_plan(option: str, refused: Refuse, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "nested.json").write_text(NESTED)
+    refused("calibrate", model, "--data", "synthetic:2", option, tmp_path / "nested.json")
+
+
+def test_a_nested_contract(refused: Refuse, photo: Path, tmp_path: Path) -> None:
+    made = tiny_model(make_contract())
+    made.metadata_props.add(key="maskrt.contract", value=NESTED)
+    (tmp_path / "nested.onnx").write_bytes(made.SerializeToString())
+    said = refused("infer", tmp_path / "nested.onnx", photo, "-o", tmp_path / "out")
+    assert "is not a maskrt contract" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tensorrt_version": None},
+        {"precision": 16},
+        {"plugin_embedded": "yes"},
+        {"plugin_sha256": []},
+        {"profiles": None},
+        {"contract": None},
+        {"contract": {"format_version": 1}},
+        NESTED,
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_an_engine_s_header(change: dict[str, object] | str, refused: Refuse, tmp_path: Path) -> None:
+    fields = json.loads(HEADER.to_json()) | (change if isinstance(change, dict) else {})
+    text = (change if isinstance(change, str) else json.dumps(fields)).encode()
+    path = tmp_path / "a.engine"
+    path.write_bytes(PREFIX.pack(b"MASKRTEN", 1, len(text), 4) + text + b"ftrt")
+
+    said = refused("engine", "inspect", path)
+
+    assert str(path) in said
+    assert "maskrt build MODEL.onnx" in said
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next_and_nothing_else(
+    refused: Refuse, model: Path, photo: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from runtime.files import PendingFile\n"
+        "from runtime.kinds import OWN_NAME\n"
+        f"PendingFile(Path({str(out / 'predictions.json')!r}), OWN_NAME)\n"
+        f"PendingFile(Path({str(out / 'overlays' / 'clip.mp4')!r}), OWN_NAME)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY)
+    assert killed.returncode == -9
+    (left,) = out.glob(".predictions-*.json")
+    (video,) = (out / "overlays").glob(".clip-*.mp4")
+    live = PendingFile(out / "results.jsonl", OWN_NAME)  # of a run that goes on
+    mine = out / ".predictions-abcdefgh.json"  # a user's, whatever it is for
+    mine.write_text("mine")
+
+    refused("infer", model, photo, "-o", out, code=0)
+
+    assert not left.exists()
+    assert not video.exists()
+    assert live.temporary.exists()
+    assert mine.read_text() == "mine"
+    live.discard()
+
+
+def test_a_refused_repository_leaves_no_folder(refused: Refuse, model: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "deep" / "repository"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # as on a full disk
+    try:
+        said = refused("serve-triton", model, "-o", repository)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert f"{repository}: cannot be written" in said
+    assert not (tmp_path / "deep").exists()
+
+
+def test_bench_looks_for_its_image_before_it_loads_a_model(refused: Refuse, tmp_path: Path) -> None:
+    said = refused("bench", tmp_path / "no.onnx", "--image", tmp_path / "no.png")
+    assert "no.png" in said
+    assert "no.onnx" not in said
+
+
+def test_a_photograph_in_the_place_of_a_mask(refused: Refuse, tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        noise = np.random.default_rng(0).integers(0, 2**16, (128, 128), np.uint16)
+        cv2.imwrite(str(tmp_path / folder / "a.png"), noise)
+    said = refused("train", "--data", tmp_path, "-o", tmp_path / "run")
+    assert "different numbers, expected at most 4096" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "'a' of id 1 is used twice"),
+        ({"categories": [{"id": 1, "name": " "}]}, "' ' of id 1 is empty"),
+        ({"iscrowd": "yes"}, "'iscrowd' is 'yes', expected 0 or 1"),
+    ],
+)
+def test_a_coco_file(
+    change: dict[str, object], expected: str, refused: Refuse, model: Path, photo: Path
+) -> None:
+    document = coco(photo, "a")
+    if "iscrowd" in change:
+        document["annotations"][0] |= change
+    else:
+        document |= change
+    path = photo.with_name("ann.json")
+    path.write_text(json.dumps(document))
+    trained = refused("train", "--data", path, "-o", photo.with_name("run"))
+    judged = refused("calibrate", model, "--data", path)
+    assert expected in trained
+    assert expected in judged
+    assert "--skip-bad" not in judged, "which it does not have"
+    assert ("--skip-bad" in trained) == ("iscrowd" in change)

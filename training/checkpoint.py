@@ -7,6 +7,7 @@ so that it loads with `weights_only=True` and cannot run code.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -154,20 +155,21 @@ class Checkpoint:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the checkpoint atomically."""
+        content = {
+            "format": FORMAT_VERSION,
+            "family": self.config.family,
+            "config": self.config.to_dict(),
+            "classes": [dataclasses.asdict(c) for c in self.classes],
+            "state_dict": self.state_dict,
+            "keypoints": self.keypoints and dataclasses.asdict(self.keypoints),
+            "metrics": self.metrics,
+            "provenance": self.provenance,
+        }
         with atomic_path(path, CHECKPOINT) as temporary:
-            torch.save(
-                {
-                    "format": FORMAT_VERSION,
-                    "family": self.config.family,
-                    "config": self.config.to_dict(),
-                    "classes": [dataclasses.asdict(c) for c in self.classes],
-                    "state_dict": self.state_dict,
-                    "keypoints": self.keypoints and dataclasses.asdict(self.keypoints),
-                    "metrics": self.metrics,
-                    "provenance": self.provenance,
-                },
-                temporary,
-            )
+            try:
+                torch.save(content, temporary)
+            except RuntimeError as error:  # so PyTorch's writer ends where the disk is full
+                raise OSError(errno.ENOSPC, str(error).splitlines()[0]) from error
 
 
 def read_weights_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:

@@ -143,9 +143,12 @@ def _fit(trainer: lightning.Trainer, module: DetectorModule, output: Path, *, re
     try:
         trainer.fit(module, ckpt_path=str(output / "last.ckpt") if resume else None)
     except (KeyboardInterrupt, SystemExit) as stopped:  # Lightning ends the process on Ctrl-C, without a word
+        kept = (output / "last.ckpt").is_file()
         raise InterruptedTrainingError(
             f"interrupted; what was finished is in {output}. Go on after the last save: the same "
             "command with --resume"
+            if kept
+            else "interrupted before anything was saved. Start again: the same command"
         ) from stopped
     except FloatingPointError as error:
         raise MaskrtError(f"training diverged: {error}. Lower --lr or set --set clip=1.") from error

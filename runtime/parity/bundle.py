@@ -113,7 +113,7 @@ def open_bundle(path: str | Path) -> Bundle:
             about = json.loads(_read(archive, "about.npy").tobytes())
             stages = any("/stages/" in key for key in archive.namelist())
             damaged = archive.testzip()
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a parity bundle, or one cut off ({error}). {again}") from error
     if damaged:
         raise ModelError(f"{path}: damaged at {damaged}. Copy it again. {again}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from runtime.cli import say, track
+from runtime.contract_fields import MOST_SIDE_PX
 from runtime.errors import EXIT_PARTIAL, ImageError, ParityError
 from runtime.files import atomic_path
 from runtime.guard import Writes
@@ -25,9 +26,13 @@ def command(
     inputs: Annotated[list[str], typer.Argument(help="Image files, folders and globs")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle to write (.npz)"), Writes(BUNDLE)],
     height: Annotated[
-        int | None, typer.Option(help="Canvas height in px, as the model's to be checked")
+        int | None,
+        typer.Option(min=1, max=MOST_SIDE_PX, help="Canvas height in px, as the model's to be checked"),
     ] = None,
-    width: Annotated[int | None, typer.Option(help="Canvas width in px; both: any size, as trained")] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_SIDE_PX, help="Canvas width in px; both: any size, as trained"),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="Of that model's canvas: uint8 or float32")] = "uint8",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the model, as given to maskrt export")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from export.weights import load_checkpoint
 from runtime.contract import Category
-from runtime.errors import CheckpointError, ExportError
+from runtime.errors import CheckpointError, ExportError, MaskrtError
 from training.checkpoint import FORMAT_VERSION, Checkpoint
 from training.models import MaskRcnnConfig
 
@@ -129,6 +130,19 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, random_checkpoint:
     broken = dataclasses.replace(checkpoint, metrics={"unpicklable": lambda: None})  # type: ignore[dict-item]
     with pytest.raises(Exception, match="pickle"):
         broken.save(tmp_path / "half.pt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_a_sentence(tmp_path: Path, random_checkpoint: Path) -> None:
+    """Here a quota: PyTorch's writer raises what is no OSError."""
+    checkpoint = load_checkpoint(random_checkpoint)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(MaskrtError, match=r"half\.pt: could not be written \(No space left"):
+            checkpoint.save(tmp_path / "half.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
 
 

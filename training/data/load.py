@@ -22,6 +22,7 @@ from training.data.yolo import find_yolo, read_yolo
 
 FORMATS = ("auto", "coco", "via", "labelme", "yolo", "mask-png", "instance-masks", "synthetic")
 VIA_DEFAULT_NAME = "via_region_data.json"
+MOST_SYNTHETIC, MOST_SEED = 10**6, 2**32 - 1
 SYNTHETIC_DEFAULTS = (160, 0)  # count, seed
 
 
@@ -81,14 +82,14 @@ def load_dataset(
 
 
 def _synthetic(spec: str) -> Dataset:
-    match = re.fullmatch(r"synthetic(?::(\d+))?(?::(\d+))?", spec)
+    match = re.fullmatch(r"synthetic(?::(\d{1,12}))?(?::(\d{1,12}))?", spec)
     count, seed = (
         (int(v or d) for v, d in zip(match.groups(), SYNTHETIC_DEFAULTS, strict=True)) if match else (0, 0)
     )
-    if count == 0:
+    if not 0 < count <= MOST_SYNTHETIC or seed > MOST_SEED:
         raise DataError(
-            f"{spec}: expected synthetic[:COUNT[:SEED]] with COUNT above 0, both whole numbers, "
-            "such as: maskrt train --data synthetic:160:0"
+            f"{spec}: expected synthetic[:COUNT[:SEED]], COUNT from 1 to {MOST_SYNTHETIC}, SEED to "
+            f"{MOST_SEED}, such as: maskrt train --data synthetic:160:0"
         )
     return SyntheticDataset(count, seed)
 
