@@ -78,7 +78,7 @@ CASES = {
 WIDE = {
     "nms a second tile": lambda kernels: suppress(kernels, 1, 2070, 60, 300),
     "nms 5 levels of 1000": lambda kernels: suppress(kernels, 1, 5000, 5, 1000),
-    "nms 4 images": lambda kernels: suppress(kernels, 4, 2500, 80, 300),
+    "nms 2 images, 40 chunks": lambda kernels: suppress(kernels, 2, 2500, 20, 300),
     **{
         f"roi_align {storage.name} {size}x{size}": lambda kernels, storage=storage, size=size: pool(
             kernels, storage, size=(size, size), channels=256, count=60
