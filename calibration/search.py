@@ -63,10 +63,10 @@ class Search:
                 f"the plan does not pass: {reasons}. Worst:{named}\n"
                 "Let maskrt look for a plan: leave --plan out."
             )
-        groups, layers = len(self.plan.int8_groups), len(self.plan.int8_layers)
+        short, layers = len(self.plan.int8_groups), len(self.plan.int8_layers)
         say(
             f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float, in "
-            f"at most {groups} short evaluations and {most_evaluations(groups, layers)} long ones."
+            f"at most {short} short evaluations and {most_evaluations(short, layers)} long ones."
         )
         ranked = rank(self.plan, self.build, self.judge)
         found = fall_back(self.plan, ranked, self._verdict)
