@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import evaluate
+from runtime import evaluate, evaluation_page
 from runtime.class_metrics import class_metrics, curves, mean_curve
 from runtime.coco_metrics import coco_evaluations, statistics
 from runtime.confusion import confusion
@@ -150,6 +150,26 @@ def test_evaluate_writes_classes_curves_confusion_and_a_page(
     text = page.read_text()
     assert text.count("data:image/png;base64,") == 3, "curves of masks and of boxes, and the matrix"
     assert "Confusion at scores above 0.5 and box IoU 0.5" in text
+
+
+def test_the_page_shows_the_classes_and_sorts_nothing_by_itself(
+    in_browser: Callable[[str], tuple[str, str]], evaluation: Any
+) -> None:
+    facts = {
+        "model": "</script><b>m</b>.onnx",
+        "data": "val",
+        "images": 2,
+        **statistics({"box": evaluation}),
+        "per_class": {"box": class_metrics(evaluation, CLASSES)},
+        "curves": {"box": curves(evaluation, CLASSES)},
+        "confusion": confusion(TWO_OF_EACH, [], CLASSES, min_score=0.5).to_dict(),
+    }
+    shown, console = in_browser(evaluation_page.page(facts))
+    assert console == ""
+    assert "</script><b>m</b>.onnx" in shown
+    assert "<td>cat</td><td>2</td><td>100.0</td>" in shown
+    assert "<td>none here</td><td>0</td><td>–</td>" in shown
+    assert shown.count('<img src="data:image/png') == 2
 
 
 def test_an_engine_is_evaluated_like_any_model(command: Callable[..., Any], tmp_path: Path) -> None:
