@@ -117,16 +117,15 @@ def tensorrt(files: Files, size: Size) -> Cell:
 
     Bodies may be refused: TensorRT's NMS considers 5000 boxes an image, and some models have more.
     """
-    model, found = onnx.load(files.onnx("fp16")), []
-    told = {"plugin": "taken", "body": "taken"}
+    model = onnx.load(files.onnx("fp16"))
+    refused: dict[str, list[str]] = {"plugin": [], "body": []}
     for version in TENSORRT:
-        for operators in told:
+        for operators, why in refused.items():
             try:
                 prepare(model, version, operators, str(files.onnx("fp16")))
-            except ExportError as refused:
-                told[operators] = "refused"
-                found += [str(refused)] if operators == "plugin" else []
-    return Cell(", ".join(f"{operators} {word}" for operators, word in told.items()), "; ".join(found[:3]))
+            except ExportError as error:
+                why.append(str(error))
+    return Cell("taken with plugins" if refused["body"] else "taken", "; ".join(refused["plugin"][:3]))
 
 
 def int8(files: Files, size: Size) -> Cell:
