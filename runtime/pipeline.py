@@ -7,6 +7,7 @@ queues, whatever the sources hold. Results come in the order of the frames.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
@@ -77,8 +78,8 @@ class Pipeline:
                 self._decode(sources, crew), DEPTH * self._size, "decode", _is_live if live else None
             )
             batches = crew.start(self._prepare(frames, live), DEPTH, "preprocess")
-            calls = ThreadPoolExecutor(self._session.lanes, "infer")
-            answers = crew.start(self._infer(batches, calls), max(DEPTH, self._session.lanes), "infer")
+            calls = ThreadPoolExecutor(self._session.lanes, initializer=_be_called_infer)
+            answers = crew.start(self._infer(batches, calls), max(DEPTH, self._session.lanes), "submit")
             results = crew.start(self._finish(answers), DEPTH * self._size, "postprocess")
             try:
                 yield from crew.start(self._draw(results), DEPTH, "draw") if self._painters else results
@@ -207,6 +208,11 @@ def batch_size(session: Session, wanted: int | None) -> int:
 def filled(images: list[NDArray[np.uint8]], batch: int | None) -> list[NDArray[np.uint8]]:
     """The images, filled up with the first to the model's fixed batch size."""
     return images + [images[0]] * ((batch or len(images)) - len(images))
+
+
+def _be_called_infer() -> None:
+    """In a trace a thread has the name of its stage; the pool would number it."""
+    threading.current_thread().name = "infer"
 
 
 def _is_live(item: Frame | Skipped) -> bool:
