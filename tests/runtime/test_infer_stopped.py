@@ -24,6 +24,13 @@ from tests.runtime.videos import read_video
 
 WAIT_S = 30.0  # for a program to start on a busy machine
 FRAMES = 20_000  # far more than are done before the signal comes
+STUCK = """
+import sys, time
+from runtime import infer, inputs
+read = inputs.read_image
+inputs.read_image = lambda name, **how: time.sleep(1000) if "second" in str(name) else read(name, **how)
+infer.main(sys.argv[1:])
+"""
 
 
 def wait_for(condition: object) -> None:
@@ -40,12 +47,12 @@ def lines(out: Path) -> list[str]:
 
 @pytest.fixture
 def stuck_run(tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that has done one image and waits for the second: a pipe that nobody writes to."""
+    """A run that has done one image and waits for the second, as if its disk did not answer."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "predictions.json").write_text("[]")
     second = tmp_path / "second.png"
-    os.mkfifo(second)
-    arguments = ["-m", "runtime.infer", tiny_onnx, picture_file, second, "-o", tmp_path / "out"]
+    second.write_bytes(picture_file.read_bytes())
+    arguments = ["-c", STUCK, tiny_onnx, picture_file, second, "-o", tmp_path / "out"]
     with subprocess.Popen(
         [sys.executable, *map(str, arguments)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
     ) as process:
