@@ -74,6 +74,8 @@ def check_writable(*outputs: tuple[Path, Kind]) -> None:
         folder, missing = path.parent, [path.name]
         while not folder.exists() and folder != folder.parent:
             folder, missing = folder.parent, [*missing, folder.name]
+        if not folder.is_dir():
+            raise _unwritable(folder, OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
         try:
             if max(len(os.fsencode(name)) for name in missing) > os.pathconf(folder, "PC_NAME_MAX"):
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
