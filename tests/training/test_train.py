@@ -154,7 +154,7 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr(trainer_module, "LossBar", lambda: bars.append(LossBar()) or bars[-1])
     monkeypatch.setattr(DetectorModule, "training_step", interrupted)
     assert run("--data", "synthetic:2", "-o", str(tmp_path / "run"), "--epochs", "1", *TINY) == 130
-    assert "--resume" in capsys.readouterr().err
+    assert "interrupted before anything was saved. Start again" in capsys.readouterr().err
     assert bars[0].train_progress_bar.disable, "closed, or it is drawn again when Python ends"
 
 
