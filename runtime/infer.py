@@ -69,35 +69,25 @@ def command(
     ] = Path("out/infer"),
     min_score: MinScore = DEFAULT_SCORE,
     classes: Annotated[str | None, typer.Option(metavar="A,B", help="Keep these classes alone")] = None,
-    overlays: Annotated[bool, typer.Option(help="Draw on each image or video")] = True,
-    color_by: Annotated[
-        str, typer.Option(help="Overlays: class, instance or auto: by instance if one class")
-    ] = "auto",
+    overlays: Annotated[bool, typer.Option(show_default=False, help="Draw on each image or video")] = True,
+    color_by: Annotated[str, typer.Option(help="Overlays: class, instance or auto")] = "auto",
     labels: Annotated[bool, typer.Option(help="Overlays: class, score")] = True,
     boxes: Annotated[
-        bool | None, typer.Option("--boxes/--no-boxes", help="Overlays: default, where there are no masks")
+        bool | None, typer.Option("--boxes/--no-boxes", help="Overlays: boxes too")
     ] = None,
-    alpha: Annotated[
-        float, typer.Option(callback=between(0, 1), help="Overlays: opacity of masks")
-    ] = Style.alpha,
+    alpha: Annotated[float, typer.Option(callback=between(0, 1), help="Overlays: opacity")] = Style.alpha,
     splashes: Annotated[bool, typer.Option("--splash", help="Objects in colour on grey")] = False,
     masks: Annotated[bool, typer.Option("--masks", help="A PNG per mask")] = False,
     contours: Annotated[bool, typer.Option("--contours", help="Outlines, in contours.jsonl")] = False,
     batch: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Images a call, of one canvas size")
     ] = None,
-    batch_wait_ms: Annotated[
-        float, typer.Option(callback=between(0), help="A camera's limit on a batch")
-    ] = 50.0,
+    batch_wait_ms: Annotated[float, typer.Option(callback=between(0), help="A camera's limit")] = 50.0,
     max_megapixels: MaxMegapixels = 100.0,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    backend: Annotated[
-        str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, auto")
-    ] = "onnxruntime",
+    backend: Annotated[str, typer.Option(help="ONNX: onnxruntime, openvino, auto")] = "onnxruntime",
     threads: Threads = None,
-    ray: Annotated[
-        str | None, typer.Option(help="On a Ray cluster: local, auto, or its head's address")
-    ] = None,
+    ray: Annotated[str | None, typer.Option(help="Ray cluster: local, auto, its address")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="With --ray; default: as many as fit")
     ] = None,
