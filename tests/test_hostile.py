@@ -262,6 +262,24 @@ def test_an_engine_s_header(change: dict[str, object] | str, refused: Refuse, tm
     assert "maskrt build MODEL.onnx" in said
 
 
+@pytest.mark.parametrize("damage", ["missing", "empty", "scalar", "NaN"])
+@pytest.mark.parametrize("name", ["images", "image_sizes", "num_detections", "boxes", "labels", "masks"])
+def test_a_bundle_with_an_array_of_another_shape(
+    name: str, damage: str, refused: Refuse, model: Path, photo: Path, tmp_path: Path
+) -> None:
+    refused("parity", "record", model, photo, "-o", tmp_path / "a.npz", code=0)
+    with np.load(tmp_path / "a.npz") as stored:
+        arrays = dict(stored)
+    wrong = {"empty": np.zeros(0), "scalar": np.float32(1), "NaN": np.full((1, 3), np.nan, np.float32)}
+    arrays.pop(f"0/{name}")
+    np.savez(tmp_path / "b.npz", **arrays, **({f"0/{name}": wrong[damage]} if damage in wrong else {}))
+
+    said = refused("parity", "check", tmp_path / "b.npz", model)
+
+    assert f"b.npz: what it holds of {photo} is damaged ({name} is " in said
+    assert "Record it again: maskrt parity record" in said
+
+
 def test_what_a_killed_run_left_is_cleared_by_the_next_and_nothing_else(
     refused: Refuse, model: Path, photo: Path, tmp_path: Path
 ) -> None:

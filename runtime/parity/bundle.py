@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from runtime.contract import Contract
 from runtime.errors import ModelError
 from runtime.instances import MaskCrop
+from runtime.parity.bundle_arrays import check_arrays
 from runtime.parity.judge import Expected
 from runtime.parity.samples import Sample
 from runtime.preprocess import Batch, corner
-from runtime.protocol import Outputs
+from runtime.protocol import Outputs, check_task
 from runtime.stages import CANVAS
 
 FORMAT_VERSION = 1
@@ -100,30 +101,42 @@ class Bundle:
                     for key in archive.namelist()
                     if key.startswith(at)
                 }
-                batch, expected = _image(arrays, self.contract)
+                try:
+                    check_arrays(arrays, self.contract)
+                    batch, expected = _image(arrays, self.contract)
+                except (ValueError, KeyError, TypeError, IndexError) as error:
+                    raise ModelError(
+                        f"{self.path}: what it holds of {name} is damaged ({error}). {_again(self.path)}"
+                    ) from error
                 yield name, batch, expected
 
 
 def open_bundle(path: str | Path) -> Bundle:
     """Raises ModelError for a file that is no bundle, a damaged one, or one of another format."""
     path = Path(path)
-    again = f"Record it again: maskrt parity record REFERENCE.pt IMAGES -o {path}"
+    again = _again(path)
     try:
         with zipfile.ZipFile(path) as archive:
             about = json.loads(_read(archive, "about.npy").tobytes())
             stages = any("/stages/" in key for key in archive.namelist())
             damaged = archive.testzip()
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
+        version, reference, text = about["format_version"], about["reference"], about["contract"]
+        names = tuple(about["images"])
+        if not all(isinstance(each, str) for each in (reference, text, *names)):
+            raise ValueError("a name is no text")
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: not a parity bundle, or one cut off ({error}). {again}") from error
     if damaged:
         raise ModelError(f"{path}: damaged at {damaged}. Copy it again. {again}")
-    if about["format_version"] != FORMAT_VERSION:
-        raise ModelError(
-            f"{path}: bundle format {about['format_version']}, but this maskrt reads {FORMAT_VERSION}. "
-            f"{again}"
-        )
-    contract = Contract.from_json(about["contract"], str(path))
-    return Bundle(path, about["reference"], contract, tuple(about["images"]), stages)
+    if version != FORMAT_VERSION:
+        raise ModelError(f"{path}: bundle format {version}, but this maskrt reads {FORMAT_VERSION}. {again}")
+    contract = Contract.from_json(text, str(path))
+    check_task(contract, str(path))
+    return Bundle(path, reference, contract, names, stages)
+
+
+def _again(path: Path) -> str:
+    return f"Record it again: maskrt parity record REFERENCE.pt IMAGES -o {path}"
 
 
 def normalised_canvas(batch: Batch, contract: Contract) -> NDArray[np.float32]:
