@@ -26,7 +26,7 @@ from runtime.device import Gpu
 from runtime.errors import MaskrtError
 from runtime.session import Outputs, Session
 from tests.conftest import REPOSITORY
-from tests.runtime.recordings import BATCH, DYNAMIC, MODEL, STATIC, as_it_is, record, shift_boxes
+from tests.runtime.recordings import BATCH, DYNAMIC, MODEL, STATIC, as_it_is, halve_boxes, record
 
 PERFECT = Agreement(500, 400, 400, 0, 0, (), 1.0, 1.0, None, 0.0, 0.0)
 CHECK_WITHOUT_TORCH = """
@@ -86,7 +86,7 @@ def test_a_form_sees_only_canvases_of_its_shape(
     assert agree(tiny_session, MODEL, form, recorded()).instances == instances
 
 
-@pytest.mark.parametrize("fault", [shift_boxes, swap_labels, invert_masks, find_nothing])
+@pytest.mark.parametrize("fault", [halve_boxes, swap_labels, invert_masks, find_nothing])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_another_model_does_not_agree(
     fault: Callable[[Outputs], Outputs], precision: str, recorded: Callable[..., Path], tiny_session: Session

@@ -15,7 +15,7 @@ from benchmarks.gpu_check.bundle import ALL_FORMS, Form, Model
 from benchmarks.gpu_check.report import EngineResult
 from runtime.session import Outputs, Session
 from tests.runtime.played_gpu import play
-from tests.runtime.recordings import MODEL, STATIC, as_it_is, record, shift_boxes
+from tests.runtime.recordings import MODEL, STATIC, as_it_is, halve_boxes, record
 
 LAYERS = {"fp32": "45 FP32, 2 INT32", "fp16": "40 FP16, 7 FP32", "int8": "30 INT8, 17 FP32"}
 
@@ -81,7 +81,7 @@ def test_a_second_context_that_answers_otherwise_is_found(machine: Callable[...,
         if threading.get_ident() not in threads:
             threads.add(threading.get_ident())
             both.wait()
-        return shift_boxes(outputs) if threading.get_ident() == max(threads) else outputs
+        return halve_boxes(outputs) if threading.get_ident() == max(threads) else outputs
 
     result = machine(STATIC, fault=fault)
 
