@@ -72,9 +72,7 @@ def command(
     overlays: Annotated[bool, typer.Option(show_default=False, help="Draw on each image or video")] = True,
     color_by: Annotated[str, typer.Option(help="Overlays: class, instance or auto")] = "auto",
     labels: Annotated[bool, typer.Option(help="Overlays: class, score")] = True,
-    boxes: Annotated[
-        bool | None, typer.Option("--boxes/--no-boxes", help="Overlays: boxes too")
-    ] = None,
+    boxes: Annotated[bool | None, typer.Option("--boxes/--no-boxes", help="Overlays: boxes too")] = None,
     alpha: Annotated[float, typer.Option(callback=between(0, 1), help="Overlays: opacity")] = Style.alpha,
     splashes: Annotated[bool, typer.Option("--splash", help="Objects in colour on grey")] = False,
     masks: Annotated[bool, typer.Option("--masks", help="A PNG per mask")] = False,
