@@ -38,7 +38,7 @@ public:
     DataType output_type(int, DataType const* inputs) const { return inputs[0]; }
     DimsExprs output_shape(int, DimsExprs const* inputs, int, IExprBuilder&) const { return inputs[0]; }
     bool supports(int, maskrt::TensorKind const*) const { return true; }
-    void check(std::vector<Dims> const&) const {}
+    void check(maskrt::Shapes const&) const {}
     size_t workspace_bytes(std::vector<Dims> const&) const { return 0; }
     void enqueue(PluginTensorDesc const*, void const* const*, void* const*, void*, cudaStream_t) const {}
 

@@ -47,7 +47,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "R18-C4": C4_FIELDS | SIZE,
     "Matterport": MATTERPORT
     | SIZE
-    | {"max_size_px": 128, "num_classes": 9, "fpn_channels": 32, "mask_convs": (32,) * 4},
+    | {
+        "stride_in_1x1": False,
+        "max_size_px": 128,
+        "num_classes": 9,
+        "fpn_channels": 32,
+        "mask_convs": (32,) * 4,
+    },
     "keypoint": SIZE | {"task": "keypoint", "num_classes": 2},
     "Faster R-CNN": SIZE | {"task": "detection"},
 }
