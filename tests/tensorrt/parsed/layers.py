@@ -216,7 +216,7 @@ def output_types(kind: str, p: Parameters, given: list[DataType], wide: bool) ->
     if kind == "NonZero":
         return [DataType.INT32]
     if kind in ("Quantize", "Dequantize", "Fill") and "outputType" in p:
-        return [DataType(p["outputType"])]
+        return [DataType(p.get("toType", p["outputType"]))]
     if kind == "Quantize":
         return [DataType.INT8]
     if kind == "Dequantize":

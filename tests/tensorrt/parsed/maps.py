@@ -11,6 +11,10 @@ from torch.nn import functional
 Parameters = dict[str, Any]
 Inputs = dict[int, Tensor]
 
+EXPLICIT, EXPLICIT_ROUND_UP = (
+    0,
+    1,
+)  # PaddingMode: of pooling alone, the second has the last, partial window too
 ACTIVATIONS = {
     0: lambda x, p: x.relu(),
     1: lambda x, p: x.sigmoid(),
@@ -22,7 +26,7 @@ ACTIVATIONS = {
 
 def _pads(parameters: Parameters, sides: int) -> list[int]:
     """As torch's pad takes them: of the last axis first, before and after."""
-    if parameters.get("paddingMode", 0) != 0:
+    if parameters.get("paddingMode", 0) not in (EXPLICIT, EXPLICIT_ROUND_UP):
         raise ValueError(f"padding mode {parameters['paddingMode']} is not known here")
     before = parameters.get("prePadding", [0] * sides)
     after = parameters.get("postPadding", [0] * sides)
@@ -66,7 +70,9 @@ def pooling(p: Parameters, x: Inputs, spare: int) -> list[Tensor]:
     window, pads = p["windowSize"], _pads(p, 2)
     stride = p.get("strideNd", window)
     if p["type"] == 0:
-        return [functional.max_pool2d(functional.pad(x[0], pads, value=-torch.inf), window, stride)]
+        padded = functional.pad(x[0], pads, value=-torch.inf)
+        up = p.get("paddingMode", EXPLICIT) == EXPLICIT_ROUND_UP
+        return [functional.max_pool2d(padded, window, stride, ceil_mode=up)]
     if any(pads):
         raise ValueError("an average over padding is not known here")
     return [functional.avg_pool2d(x[0], window, stride)]

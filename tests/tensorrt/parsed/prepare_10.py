@@ -59,6 +59,8 @@ def prepare(environment: Environment, tensorrt: Path, onnx_tensorrt: Path) -> No
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_file, files))
+    empty = environment.libraries / "libnvinfer_vc_plugin.so.10"  # looked for where a graph has a RoiAlign
+    subprocess.run(["gcc", "-shared", "-fPIC", "-xc", os.devnull, "-o", str(empty)], check=True)
     library = environment.root / LIBRARY
     subprocess.run(["g++", "-shared", *objects, "-o", f"{library}.new", "-l:libprotobuf.so"], check=True)
     os.replace(f"{library}.new", library)

@@ -41,12 +41,14 @@ SIZE: dict[str, Any] = {
     "rpn_post_nms_test": 50,
     "max_detections": 10,
 }
+FEW = {"rpn_pre_nms_test": 1000}  # the bodies' NMS takes at most 5000 boxes on TensorRT
 C4_FIELDS = {field.name: getattr(C4, field.name) for field in dataclasses.fields(C4)}
 MODELS: dict[str, dict[str, Any]] = {
     "R18-FPN": SIZE,
-    "R18-C4": C4_FIELDS | SIZE,
+    "R18-C4": C4_FIELDS | SIZE | FEW,
     "Matterport": MATTERPORT
     | SIZE
+    | FEW
     | {
         "stride_in_1x1": False,
         "max_size_px": 128,
