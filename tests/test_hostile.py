@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -361,3 +362,27 @@ def test_a_coco_file(
     assert expected in judged
     assert "--skip-bad" not in judged, "which it does not have"
     assert ("--skip-bad" in trained) == ("iscrowd" in change)
+
+
+@pytest.mark.parametrize("name", ["best.pt", "last.pt"])
+def test_a_trained_model_in_the_folder_of_a_run(name: str, refused: Refuse, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("archive/data.pkl", b"trained for days")
+    before = (tmp_path / name).read_bytes()
+
+    said = refused("train", "--data", "synthetic:2", "-o", tmp_path)
+
+    assert f"{tmp_path / name}: the folder holds a trained model" in said
+    assert "--overwrite" in said
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_demo_among_somebody_s_pictures(refused: Refuse, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    mine = photo.rename(tmp_path / "images" / "000.png")
+    before = mine.read_bytes()
+
+    said = refused("demo", "-o", tmp_path)
+
+    assert f"{mine}: no image of the demo" in said
+    assert mine.read_bytes() == before
