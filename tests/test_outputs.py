@@ -32,7 +32,7 @@ CALLS: list[Call] = [
 ]
 #: Parameters that name a path to read; a new one is to be put here, or marked with runtime.guard.Writes.
 READ = {"model", "models", "image", "images", "val_images", "reference", "candidate", "bundle", "engine"}
-READ |= {"checkpoint", "start", "qat", "onto", "plan", "from_cache", "tensorrt_root"}
+READ |= {"checkpoint", "start", "qat", "onto", "plan", "from_cache", "tensorrt_root", "run_config"}
 
 
 def run(call: Call, args: list[str]) -> None:
