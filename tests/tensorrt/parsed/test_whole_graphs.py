@@ -145,7 +145,7 @@ def assert_held(parser: Parser, model: str, canvas: str, precision: str, operato
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Of a node of ours, without the plugin's name and version."""
+    """Of a node of ours, without the plugin's name and version, and what the body alone reads."""
     read: Callable[[Any], Any] = lambda value: value.decode() if isinstance(value, bytes) else value  # noqa: E731
     given = {a.name: read(onnx.helper.get_attribute_value(a)) for a in node.attribute}
-    return {name: value for name, value in given.items() if not name.startswith("plugin_")}
+    return {name: value for name, value in given.items() if not name.startswith(("plugin_", "crop_steps"))}
