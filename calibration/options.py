@@ -31,7 +31,7 @@ def check_options(
             "--onto and --from-cache are for --flavour tensorrt: on the CPU what is not in INT8 runs in "
             "FP32, and a cache of TensorRT knows only symmetric ranges."
         )
-    if not 0 <= limits.min_mask_iou <= 1 or limits.max_ap_drop < 0:
+    if not (0 <= limits.min_mask_iou <= 1 and limits.max_ap_drop >= 0):  # NaN is neither
         raise CalibrationError(
             f"--min-mask-iou {limits.min_mask_iou} and --max-ap-drop {limits.max_ap_drop}: expected 0 to 1, "
             "and 0 or more."

@@ -31,6 +31,8 @@ from runtime.preprocess import Batch, preprocess
 from runtime.session import Session, open_session
 from runtime.sources import find_images, read_image
 
+MOST_ROUNDS = 100_000
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -143,7 +145,7 @@ def _ms(duration_ms: float) -> str:
 def command(
     models: Annotated[list[Path], typer.Argument(help="Model files; the first is what others are held to")],
     image: Annotated[Path, typer.Option(help="An image to run on")],
-    rounds: Annotated[int, typer.Option(min=3, help="Counted rounds")] = 15,
+    rounds: Annotated[int, typer.Option(min=3, max=MOST_ROUNDS, help="Counted rounds")] = 15,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     backend: Annotated[
         str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, or all that are installed")

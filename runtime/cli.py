@@ -71,8 +71,12 @@ class _Command(TyperCommand):
     """What tells of a wrong line, in which names stand as they were typed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As typer's."""
+        """As typer's, but that an empty text is no value: it is the shell's variable that was not set."""
         try:
+            for before, arg in zip(["", *args], args, strict=False):
+                if not arg or (arg.startswith("--") and arg.endswith("=") and before != "--"):
+                    what = arg or (before if before.startswith("-") else "an argument")
+                    raise typer.BadParameter(f"{what}: an empty text is no value. Leave it out, or give one.")
             return super().parse_args(ctx, args)
         except USAGE_ERROR as error:
             error.message = printable(error.message)

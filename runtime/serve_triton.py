@@ -28,6 +28,7 @@ MODEL_PY = '''"""Written by maskrt serve-triton; needs maskrt in the server's Py
 from runtime.triton_models import {name} as TritonPythonModel  # noqa: F401
 '''
 BEFORE = ".before"  # put to the name of a model that is replaced
+MOST_WORKERS = 256  # each is a process with Python in it
 UNFIT = r"[^A-Za-z0-9_.-]"  # for the name of a model, which is a folder's and a part of a URL
 EMBEDDED = " --backend-config=tensorrt,version-compatible=true"  # Triton then runs the plugins in the plan
 
@@ -43,7 +44,9 @@ def command(
     batch_wait_ms: Annotated[
         float, typer.Option(callback=between(0), help="How long a batch waits to fill")
     ] = 2.0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that decode, and that paste masks")] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_WORKERS, help="Processes that decode, and that paste masks")
+    ] = 2,
     min_score: MinScore = DEFAULT_SCORE,
     max_megapixels: MaxMegapixels = 100.0,
 ) -> None:
@@ -97,8 +100,10 @@ def write_repository(serving: Serving, model: Path, repository: Path) -> None:
 
     Raises MaskrtError for a name that is taken or unfit, and where the folder cannot be written.
     """
-    if re.search(UNFIT, serving.name):
-        raise MaskrtError(f"--name {serving.name!r}: letters, digits, '_', '.' and '-' alone, as in a URL.")
+    if re.search(UNFIT, serving.name) or not serving.name.strip("."):
+        raise MaskrtError(
+            f"--name {serving.name!r}: letters, digits, '_', '.' and '-' alone, as in a URL, and not dots alone."
+        )
     configurations = serving.configurations()
     taken = [name for name in configurations if (repository / name).exists()]
     if taken and not overwrites():

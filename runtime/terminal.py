@@ -50,6 +50,8 @@ def console(*, stderr: bool = False) -> Console:
 
 def flush_stdout() -> str:
     """Write out what was printed; gives why that failed, as where the disk is full, else nothing."""
+    if sys.stdout is None:  # closed before Python began: print says nothing then, and nothing is lost
+        return ""
     try:
         sys.stdout.flush()
     except OSError as error:

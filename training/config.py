@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from runtime.errors import MaskrtError
@@ -61,7 +62,7 @@ class TrainConfig:
             (0, ("save_every_iterations", "seed", "workers")),
         ):
             for name in names:
-                if not getattr(self, name) >= least:
+                if not least <= getattr(self, name) < math.inf:
                     raise MaskrtError(
                         f"training configuration: {name} is {getattr(self, name)}, expected at least {least}."
                     )

@@ -115,6 +115,8 @@ def command(
     chosen |= {"batch": None if batch in (None, AUTO) else int(batch)}
     config = dataclasses.replace(config, **{k: v for k, v in chosen.items() if v is not None})
     values = parse(assignments(settings or []), model_config, config)
+    if of_data := sorted({"num_classes", "num_keypoints"} & values.keys()):
+        raise MaskrtError(f"--set {of_data[0]}: that follows from the annotations of --data. Leave it out.")
     of_run = {f.name for f in dataclasses.fields(config)} & values.keys()
     config = dataclasses.replace(config, **{name: values[name] for name in of_run})
     model_config = dataclasses.replace(model_config, **{k: v for k, v in values.items() if k not in of_run})

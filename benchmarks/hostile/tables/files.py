@@ -46,7 +46,8 @@ def hard(name: str, to: str) -> Make:
 
 
 PLACES = [
-    Case("outputs", f"{place} {line}", tuple(line.format(name).split()), make)
+    Case("outputs", f"{place} {line}", tuple(line.format(name).split()), make,
+         EITHER if place == "loop" else "refused")
     for line, suffix in WRITERS.items()
     for place, name, make in (
         ("in a file", f"photo.png/x{suffix}", None),

@@ -1,0 +1,49 @@
+"""Values of options that are none: empty texts, numbers beyond any use, names of dots; each refused."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+import maskrt
+from runtime.terminal import flush_stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (("infer", "m.onnx", "p.png", "--classes", ""), "--classes"),
+        (("export", "m.pt", "--classes="), "--classes="),
+        (("calibrate", "m.onnx", "--data", ""), "--data"),
+        (("train", "--data", "synthetic:1", "--backbone", ""), "--backbone"),
+        (("serve-triton", "m.onnx", "-o", "r", "--name", ""), "--name"),
+        (("parity", "m.pt", "m.onnx", ""), "an argument"),
+        (("bench", "m.onnx", "--image", "p.png", "--rounds", "9" * 30), "--rounds"),
+        (("serve-triton", "m.onnx", "-o", "r", "--workers", "100000000"), "--workers"),
+        (("train", "--data", "synthetic:1", "--lr", "inf"), "lr is inf"),
+        (("train", "--data", "synthetic:1", "--set", "num_classes=9"), "follows from the annotations"),
+    ],
+    ids=" ".join,
+)
+def test_a_value_that_is_none_is_named(
+    line: tuple[str, ...],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(maskrt.VERBS[line[0]][0]).main(list(line[1:]))
+    said = capfd.readouterr().err
+    assert ended.value.code == 2, said
+    assert told in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_standard_output_that_was_closed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", None)
+    assert flush_stdout() == ""
