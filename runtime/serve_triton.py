@@ -102,7 +102,7 @@ def write_repository(serving: Serving, model: Path, repository: Path) -> None:
     """
     if re.search(UNFIT, serving.name) or not serving.name.strip("."):
         raise MaskrtError(
-            f"--name {serving.name!r}: letters, digits, '_', '.' and '-' alone, as in a URL, and not dots alone."
+            f"--name {serving.name!r}: letters, digits, '_', '.' and '-' alone, as in a URL; no dots alone."
         )
     configurations = serving.configurations()
     taken = [name for name in configurations if (repository / name).exists()]
