@@ -94,9 +94,12 @@ def _add(
         expected.outputs, outputs, on_canvas(batch), contract, within_px=limit.rounding_px
     )
     ours = dataclasses.replace(ours, crops=expected.crops)
-    if outputs.masks is not None and contract.mask_threshold is not None:
+    probabilities = expected.outputs.masks, outputs.masks
+    if probabilities[0] is not None and probabilities[1] is not None and contract.mask_threshold is not None:
         ties = {"within_px": limit.rounding_px, "margin": limit.tied_probability}
-        theirs = settle_ties(ours, theirs, outputs.masks[0], contract.mask_threshold, **ties)
+        theirs = settle_ties(
+            ours, theirs, (probabilities[0][0], probabilities[1][0]), contract.mask_threshold, **ties
+        )
     matching = match(ours, theirs)
     flipped = flips(ours, theirs, matching, contract, limit)
     report.coverage.add(expected.contract, expected.outputs, expected.samples, batch, report.unseen.cells)

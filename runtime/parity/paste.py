@@ -52,7 +52,7 @@ def paste_alike(
 def settle_ties(
     reference: Result,
     candidate: Result,
-    masks: NDArray[np.float32],
+    masks: tuple[NDArray[np.float32], NDArray[np.float32]],
     threshold: float,
     *,
     within_px: float,
@@ -60,8 +60,9 @@ def settle_ties(
 ) -> Result:
     """The candidate with its undecided pixels as the reference has them.
 
-    Undecided are pixels whose probability is no further than `margin` from the threshold, in the masks
-    (D, M, M) of boxes that both have within `within_px`.
+    masks: of the reference and of the candidate, (D, M, M). Undecided are pixels whose probability is no
+    further than `margin` from the threshold on both sides, in boxes that both have within `within_px`: a
+    candidate that is unsure where the reference is sure has another mask.
     """
     if not margin or candidate.crops is None or reference.crops is None:
         return candidate
@@ -71,16 +72,27 @@ def settle_ties(
         ours, box = reference.crops[expected], reference.boxes[expected]
         if np.array_equal(*on_one_plane(ours, crops[found])):
             continue
-        likely, surely = (
-            paste_mask(masks[found], box, *size, threshold + side) for side in (-margin, margin)
-        )
         theirs = crops[found]
-        if theirs.bits.shape != likely.bits.shape:  # not pasted by this runtime's rule
+        undecided = [
+            _undecided(mask, box, size, threshold, margin) for mask in (masks[0][expected], masks[1][found])
+        ]
+        if theirs.bits.shape != undecided[1].shape:  # not pasted by this runtime's rule
             continue
-        settled = np.where(_inside(ours, theirs), likely.bits, surely.bits)
-        decided = likely.bits == surely.bits
-        crops[found] = dataclasses.replace(theirs, bits=np.where(decided, theirs.bits, settled))
+        settled = np.where(undecided[0] & undecided[1], _inside(ours, theirs), theirs.bits)
+        crops[found] = dataclasses.replace(theirs, bits=settled)
     return dataclasses.replace(candidate, crops=tuple(crops))
+
+
+def _undecided(
+    mask: NDArray[np.float32],
+    box: NDArray[np.float32],
+    size: tuple[int, int],
+    threshold: float,
+    margin: float,
+) -> NDArray[np.bool_]:
+    """The pixels of a pasted mask that are as near to the threshold."""
+    at_most, at_least = (paste_mask(mask, box, *size, threshold + side) for side in (-margin, margin))
+    return at_most.bits != at_least.bits
 
 
 def _alike(

@@ -79,7 +79,8 @@ def settled(reference_pixels: float, candidate_pixels: float, margin: float) -> 
         one.masks[..., -8:] = probability
         both.append(one)
     (ours,), (theirs,) = paste_alike(*both, batch, contract, within_px=WITHIN_PX)
-    theirs = settle_ties(ours, theirs, both[1].masks[0], 0.5, within_px=WITHIN_PX, margin=margin)
+    masks = both[0].masks[0], both[1].masks[0]
+    theirs = settle_ties(ours, theirs, masks, 0.5, within_px=WITHIN_PX, margin=margin)
     (pair,) = match(ours, theirs).pairs
     return pair.mask_iou
 
@@ -94,3 +95,8 @@ def test_pixels_that_rounding_decides_are_no_difference() -> None:
 def test_pixels_further_from_the_threshold_are() -> None:
     assert settled(0.501, 0.499, margin=5e-4) < 0.9
     assert settled(0.49, 0.51, margin=5e-4) < 0.9
+
+
+def test_a_mask_that_is_unsure_where_the_reference_is_sure_is_another() -> None:
+    """A mask head of zeros gives 0.5 everywhere: no pixel of it is decided, and none is right."""
+    assert settled(1.0, 0.5, margin=5e-4) < 0.9
