@@ -45,7 +45,10 @@ def expose(model: ModelProto, tensors: list[str]) -> bytes:
 
 
 def open_exposed(model: ModelProto, tensors: list[str]) -> Any:
-    """An ONNX Runtime session on the CPU that gives `tensors`."""
+    """An ONNX Runtime session on the CPU that gives `tensors`.
+
+    Raises CalibrationError for a model that it cannot load.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -56,12 +59,18 @@ def open_exposed(model: ModelProto, tensors: list[str]) -> Any:
     options.log_severity_level = 3
     options.enable_mem_pattern = False  # see runtime/ort_session.py
     options.enable_cpu_mem_arena = False  # the outputs are handed over and freed; an arena would keep them
-    return onnxruntime.InferenceSession(
-        expose(model, tensors),
-        sess_options=options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=WRONG_OPTIMISERS,
-    )
+    try:
+        return onnxruntime.InferenceSession(
+            expose(model, tensors),
+            sess_options=options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=WRONG_OPTIMISERS,
+        )
+    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+        raise CalibrationError(
+            f"ONNX Runtime cannot load the model to be measured ({str(error).splitlines()[0]}). "
+            "Export it again: maskrt export CHECKPOINT -o MODEL.onnx"
+        ) from error
 
 
 def measure(

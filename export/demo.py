@@ -35,7 +35,7 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all of it"), Writes(None)] = Path(
         "out/demo"
     ),
-    epochs: Annotated[int, typer.Option(help="Fewer is quicker and worse")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Fewer is quicker and worse")] = 3,
 ) -> None:
     """Train, export, run and check a Mask R-CNN on synthetic images.
 

@@ -110,6 +110,13 @@ def errors_as_sentences(prog: str) -> Iterator[None]:
     except RecursionError:
         say(f"{prog}: an input is nested too deeply to be read. Look at what it holds.")
         sys.exit(EXIT_USER_ERROR)
+    except RuntimeError as error:
+        if not str(error).startswith(
+            "Symlink loop"
+        ):  # pathlib's, before Python 3.13; RecursionError is above
+            raise
+        say(f"{prog}: {error}: a link that leads to itself names no file. Remove it, or name another.")
+        sys.exit(EXIT_USER_ERROR)
     except MemoryError:
         say(f"{prog}: memory ran out. Take a smaller --batch, smaller images, or a machine with more of it.")
         sys.exit(EXIT_USER_ERROR)

@@ -138,6 +138,8 @@ def _with_stdin(inputs: list[str]) -> list[str]:
 
 def _read_names() -> list[str]:
     """The lines of standard input, of any encoding, as names are; those of Windows end with \\r\\n."""
+    if sys.stdin is None:  # closed before Python began
+        return []
     lines = (line.rstrip(b"\r\n") for line in sys.stdin.buffer)
     return [os.fsdecode(line) for line in lines if line.strip()]
 

@@ -78,7 +78,17 @@ class Checkpoint:
 
         Raises CheckpointError where keys or shapes do not fit, or a weight is not finite.
         """
-        model = build_mask_rcnn(self.config)
+        if unnamed := [name for name in self.state_dict if not isinstance(name, str)]:
+            raise CheckpointError(
+                f"a weight's name is {unnamed[0]!r}, expected a text. Export an earlier checkpoint."
+            )
+        try:
+            model = build_mask_rcnn(self.config)
+        except RuntimeError as error:  # of torch, which could not allocate the weights
+            raise CheckpointError(
+                f"no {self.config.backbone} {self.config.family} can be built of the checkpoint's configuration "
+                f"({str(error).splitlines()[0][-120:]}). Compare its sizes with those it was trained with."
+            ) from error
         try:
             model.load_state_dict(self.state_dict)
         except RuntimeError as error:

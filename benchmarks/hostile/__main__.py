@@ -80,11 +80,13 @@ def main() -> None:
     """Run the trial, print its tables and its failures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=__doc__)
     parser.add_argument("-k", default="", help="run only cases with this text in their kind, name or line")
+    parser.add_argument("--count", type=int, help="run that many alone, of all kinds")
     parser.add_argument("--jobs", type=int, default=2, help="cases at a time")
     parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="of one case")
     arguments = parser.parse_args()
     chosen = [case for case in ALL if arguments.k in f"{case.kind} {case.name} {' '.join(case.line)}"]
     random.Random(0).shuffle(chosen)  # the slow ones of a kind apart from each other
+    chosen = chosen[: arguments.count]
     for name in (*PRELOADED, *(module for module, _ in importlib.import_module("maskrt").VERBS.values())):
         importlib.import_module(name)
     with TemporaryDirectory() as folder:

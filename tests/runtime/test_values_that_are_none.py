@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import maskrt
+from runtime.errors import ImageError
+from runtime.inputs import open_inputs
 from runtime.terminal import flush_stdout
 
 
@@ -22,6 +24,7 @@ from runtime.terminal import flush_stdout
         (("parity", "m.pt", "m.onnx", ""), "an argument"),
         (("bench", "m.onnx", "--image", "p.png", "--rounds", "9" * 30), "--rounds"),
         (("serve-triton", "m.onnx", "-o", "r", "--workers", "100000000"), "--workers"),
+        (("demo", "--epochs", "0"), "--epochs"),
         (("train", "--data", "synthetic:1", "--lr", "inf"), "lr is inf"),
         (("train", "--data", "synthetic:1", "--set", "num_classes=9"), "follows from the annotations"),
     ],
@@ -47,3 +50,23 @@ def test_a_value_that_is_none_is_named(
 def test_a_standard_output_that_was_closed_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", None)
     assert flush_stdout() == ""
+
+
+def test_a_standard_input_that_was_closed_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(ImageError, match="no name came on standard input"):
+        open_inputs(["-"])
+
+
+def test_a_link_that_leads_to_itself(
+    tmp_path: Path, tiny_onnx: Path, picture_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(maskrt.VERBS["infer"][0]).main(
+            [str(tiny_onnx), str(picture_file), "-o", str(tmp_path / "loop")]
+        )
+    said = capfd.readouterr().err
+    assert ended.value.code == 2, said
+    assert "loop" in said
+    assert "Traceback" not in said

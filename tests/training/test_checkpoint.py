@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -154,3 +155,18 @@ def test_the_contract_refuses_a_canvas_off_the_stride(random_checkpoint: Path) -
 def test_every_class_needs_a_name() -> None:
     with pytest.raises(CheckpointError, match="names for 1 classes"):
         Checkpoint(MaskRcnnConfig(num_classes=3), (Category(1, "a"),), {})
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "told"),
+    [
+        ({"state_dict": {3: torch.zeros(1)}}, "a weight's name is 3"),
+        ({"config": MaskRcnnConfig(num_classes=2, backbone="resnet18", mask_convs=(10**9,))}, "can be built"),
+    ],
+    ids=["name", "sizes"],
+)
+def test_what_no_network_can_hold_is_named(spoiled: dict[str, Any], told: str) -> None:
+    fields: dict[str, Any] = {"config": MaskRcnnConfig(num_classes=2, backbone="resnet18"), "state_dict": {}}
+    checkpoint = Checkpoint(classes=(Category(1, "a"),), **(fields | spoiled))
+    with pytest.raises(CheckpointError, match=told):
+        checkpoint.build()
