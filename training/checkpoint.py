@@ -86,7 +86,7 @@ class Checkpoint:
             model = build_mask_rcnn(self.config)
         except RuntimeError as error:  # of torch, which could not allocate the weights
             raise CheckpointError(
-                f"no {self.config.backbone} {self.config.family} can be built of the checkpoint's configuration "
+                f"no {self.config.backbone} {self.config.family} can be built of its configuration "
                 f"({str(error).splitlines()[0][-120:]}). Compare its sizes with those it was trained with."
             ) from error
         try:
