@@ -17,6 +17,7 @@ from runtime.errors import CalibrationError
 from runtime.files import atomic_path
 from runtime.guard import Writes
 from runtime.kinds import CALIBRATION_CACHE, ONNX, PARTIAL_RANGES, PLOT, PRECISION_PLAN, SCALES, SENSITIVITY
+from runtime.weights import check_weights
 
 BESIDE = {".plan.json": PRECISION_PLAN, ".scales.json": SCALES, ".scales.partial.npz": PARTIAL_RANGES}
 
@@ -98,6 +99,7 @@ def command(
     check_options(flavour, method, onto, from_cache, limits)
     ranges_file = scales or output.with_suffix(".scales.json")
     source, contract = read_model(model, "fp32")
+    check_weights(model)  # before ranges of NaN are measured, and kept
     base, base_contract = read_model(onto, "fp16") if onto else (source, contract)
     if base_contract.checkpoint_sha256 != contract.checkpoint_sha256:
         raise CalibrationError(f"{onto}: made from another checkpoint than {model}. Export both from one.")

@@ -118,6 +118,11 @@ def check_fields(fields: Mapping[str, Any], source: str) -> None:
         for name, value in _values(fields, path):
             if not rule.fits(value):
                 raise wrong(source, name, value, rule.expected)
+    known: set[int] = set()
+    for index, category in enumerate(fields["classes"]):
+        if category["id"] in known:
+            raise wrong(source, f"classes[{index}].id", category["id"], "an id that no other class has")
+        known.add(category["id"])
     canvas, keypoints = fields["canvas"], fields["keypoints"]
     if canvas["max_size_px"] < canvas["min_size_px"]:
         least = f"at least canvas.min_size_px, {canvas['min_size_px']}"

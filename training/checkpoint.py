@@ -100,6 +100,8 @@ class Checkpoint:
                 f"{'; '.join(shown)}{more}."
             ) from error
         for name, tensor in self.state_dict.items():
+            if tensor.is_complex():
+                raise CheckpointError(f"weight '{name}' is of complex numbers, which no layer here takes.")
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 bad = int((~torch.isfinite(tensor)).sum())
                 raise CheckpointError(

@@ -136,6 +136,7 @@ WRONG = [  # field, what is written there, what was expected
     ("canvas.layout", [], "'corner' or 'square'"),
     ("config", None, "an object"),
     ("classes[1].id", "9", "a whole number"),
+    ("classes[1].id", 17, "an id that no other class has"),
     ("classes[1].name", 9, "a text"),
     ("classes", {}, "a list"),
     ("mean", [0.4, float("nan"), 0.4], "a list of 3 finite numbers"),

@@ -19,6 +19,7 @@ from training.config import SMALL, TrainConfig
 from training.data import load_dataset
 from training.largest_batch import automatic_batch, by_estimate, by_trial
 from training.loggers import check_loggers, make_loggers
+from training.run_file import read_run
 from training.settings import override
 
 Started = list[SimpleNamespace]
@@ -228,3 +229,9 @@ def test_the_file_is_yaml_that_people_can_read(started: Started) -> None:
     assert content["data"] == "synthetic:2"
     assert content["run"]["batch"] == 4
     assert "num_classes" not in content["model"], "it follows from the data"
+
+
+def test_what_follows_from_the_annotations_is_not_given(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("model: {num_classes: 5}\n")
+    with pytest.raises(MaskrtError, match="num_classes follows from the annotations"):
+        read_run(tmp_path / "run.yaml")
