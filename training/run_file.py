@@ -71,7 +71,9 @@ def read_run(path: Path) -> RunFile:
         if value is not None and not isinstance(value, expected):
             words = {dict: "names with values", bool: "true or false", str: "text"}[expected]
             raise MaskrtError(f"{path}: {name} is {value!r}, expected {words}.")
-        if name == "model" and (of_data := [each for each in OF_THE_DATA if each in (value or {})]):
+        if name == "model" and (
+            of_data := [each for each in OF_THE_DATA if each in (content["model"] or {})]
+        ):
             raise MaskrtError(f"{path}: model: {of_data[0]} follows from the annotations. Leave it out.")
         if name in OPTIONS and value is not None:
             options[OPTIONS[name]] = value
