@@ -12,7 +12,7 @@ import onnx
 
 from runtime.contract import METADATA_KEY, Contract
 from runtime.errors import ModelError
-from runtime.stages import PREFIX, parts_of, stages_of, tensor_name
+from runtime.stages import PREFIX, PROPOSAL_COUNTS, parts_of, stages_of, tensor_name
 
 
 def hide_stages(model: onnx.ModelProto) -> None:
@@ -30,6 +30,7 @@ def show_stages(model: onnx.ModelProto, source: str) -> None:
     """
     outputs = {value.name for value in model.graph.output}
     inner = {value.name: value for value in model.graph.value_info}
+    inner |= {value.name: value for value in _untyped(model) if value.name not in inner}
     names = [tensor_name(stage) for stage in stages_of(_contract(model, source))]
     names = [name for name in names if name not in outputs]
     missing = [name for name in names if name not in inner]
@@ -40,7 +41,22 @@ def show_stages(model: onnx.ModelProto, source: str) -> None:
         )
     for name in names:
         model.graph.output.append(inner[name])
-        model.graph.value_info.remove(inner[name])
+        if inner[name] in model.graph.value_info:
+            model.graph.value_info.remove(inner[name])
+
+
+def _untyped(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The stages that a tool left without a type: float32, and counts int32. Of a graph with half precision
+    in it nothing is known."""
+    if any(one.data_type == onnx.TensorProto.FLOAT16 for one in model.graph.initializer):
+        return []
+    kinds = {tensor_name(PROPOSAL_COUNTS): onnx.TensorProto.INT32}
+    return [
+        onnx.helper.make_tensor_value_info(name, kinds.get(name, onnx.TensorProto.FLOAT), None)
+        for node in model.graph.node
+        for name in node.output
+        if name.startswith(PREFIX)
+    ]
 
 
 def read_with_stages(path: Path) -> bytes:

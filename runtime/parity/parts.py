@@ -72,5 +72,8 @@ class GraphParts:
             values = values.astype(FLOATS.get(node.type, values.dtype), copy=False)
             feed[node.name] = np.concatenate([values] * self._copies) if self._copies > 1 else values
         names = [node.name.removeprefix(PREFIX) for node in session.get_outputs()]
-        made = dict(zip(names, session.run(None, feed), strict=True))
+        try:
+            made = dict(zip(names, session.run(None, feed), strict=True))
+        except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+            raise ModelError(f"{part} cannot be run by itself ({str(error).splitlines()[0]})") from error
         return {name: values[: len(values) // self._copies] for name, values in made.items()}

@@ -151,10 +151,17 @@ def look_without_images(reference: Any, path: Path, candidate: Session, *, devic
         found.reason = "made inputs are by torchvision's rules, and this model follows Matterport's"
         return found
     try:
-        theirs = GraphParts(path, candidate.contract, device=device)
-    except ModelError as error:
-        found.reason = str(error)
-        return found
+        _run_on_made_inputs(
+            found, facts, shown, GraphParts(path, candidate.contract, device=device), candidate
+        )
+    except (ModelError, RuntimeError) as error:  # PyTorch's too, where a part is of another shape
+        found.reason = str(error).splitlines()[0]
+    return found
+
+
+def _run_on_made_inputs(
+    found: Unseen, facts: Any, shown: Any, theirs: GraphParts, candidate: Session
+) -> None:
     setting = Setting(candidate.contract, facts.parts.cells, theirs.proposals, theirs.channels)
     in_float = {name for name, precision in shown.parts.items() if precision != "int8"}
     coarsest = max((shown.parts[name] for name in in_float), key=FINEST_FIRST.index, default="fp32")
@@ -163,7 +170,6 @@ def look_without_images(reference: Any, path: Path, candidate: Session, *, devic
     found.faults += [
         Fault(STAGE_OF_PART[one.part], MADE, one.about, (one.cause,)) for one in _told(found.findings)
     ]
-    return found
 
 
 def _told(findings: list[Finding]) -> list[Finding]:

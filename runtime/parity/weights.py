@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 LEAST_DB = {"fp32": 100.0, "fp16": 60.0}
 RELATED_DB = 6.0  # of constants without a known name: less is another layer's
 RELATED_VALUES, EQUAL_DB = 64, 60.0  # of fewer values, or of a vector, only an equal one is surely the same
-HALF_STEP = 0.51  # what rounding to a step leaves at most, and float32's rounding of it
+HALF_STEP = 0.56  # what rounding to a step leaves at most, of a weight that was rounded to half before
 CLIPPED = 127.5  # steps: what lies beyond may have been clipped
 SHOWN = 3
 
@@ -46,9 +46,9 @@ def weight_faults(
     What has no counterpart (a tool may have folded it into another) is neither.
     """
     by_name = {weight.name: weight for weight in found}
-    by_shape: dict[tuple[int, ...], list[Weight]] = {}
+    by_shape: dict[tuple[int, ...], list[Weight]] = {}  # without axes of one
     for one in found:
-        by_shape.setdefault(one.values.shape, []).append(one)
+        by_shape.setdefault(_sides(one.values), []).append(one)
     faults, held = {}, []
     for name, values in expected.items():
         weight: Weight | None = by_name.get(name)
@@ -67,12 +67,16 @@ def weight_faults(
 def _nearest(values: NDArray, by_shape: Mapping[tuple[int, ...], list[Weight]]) -> Weight | None:
     """The constant that is surely this one: of its shape, or transposed, and near."""
     least_db = RELATED_DB if values.ndim >= 2 and values.size >= RELATED_VALUES else EQUAL_DB
-    same = [*by_shape.get(values.shape, [])]
-    same += by_shape.get(values.shape[::-1], []) if values.ndim == 2 else []
+    same = [*by_shape.get(_sides(values), [])]
+    same += by_shape.get(_sides(values)[::-1], []) if values.ndim == 2 else []
     best = max(same, key=lambda one: _snr_db(values, _like(one.values, values)), default=None)
     if best is None or _snr_db(values, _like(best.values, values)) < least_db:
         return None
     return best
+
+
+def _sides(values: NDArray) -> tuple[int, ...]:
+    return tuple(side for side in values.shape if side != 1)
 
 
 def _like(values: NDArray, expected: NDArray) -> NDArray:
@@ -89,7 +93,7 @@ def _fault(expected: NDArray, found: NDArray, weight: Weight) -> str:
         step = _like(np.asarray(weight.step), expected)
         inside = np.abs(expected) <= CLIPPED * step
         off = np.abs(found - expected)[inside] / step[inside]
-        wrong = np.count_nonzero(off > HALF_STEP + 1e-3)
+        wrong = np.count_nonzero(off > HALF_STEP)
         return f"{wrong} of {off.size} values are not rounded to the nearest of 8 bits" if wrong else ""
     snr_db = _snr_db(expected, found)
     if snr_db >= LEAST_DB[weight.precision]:

@@ -11,6 +11,7 @@ from runtime.parity.compare import compare
 from runtime.parity.judge import judge
 from runtime.parity.report import Report
 from runtime.parity.sides import open_looking, open_reference, report_for
+from runtime.parity.unseen import look_without_images
 from runtime.session import Session
 from runtime.sources import find_images, read_image
 
@@ -42,7 +43,10 @@ def reference(candidate: Session, pytestconfig: pytest.Config) -> Session | Bund
 @pytest.fixture(scope="session")
 def report(reference: Session | Bundle, candidate: Session, pytestconfig: pytest.Config) -> Report:
     """Both models over all images, compared once."""
-    found = report_for(reference, candidate)
+    unseen = look_without_images(
+        reference, Path(candidate.name), candidate, device=pytestconfig.getoption(DEVICE)
+    )
+    found = report_for(reference, candidate, unseen)
     if isinstance(reference, Bundle):
         for name, batch, expected in reference:
             judge(name, batch, expected, candidate, found)

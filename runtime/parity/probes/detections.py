@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.parity.parts import Parts
-from runtime.parity.probes.proposals import STEP, border_cause, pairs
+from runtime.parity.probes.ladders import STEP, border_cause, pairs, turning_point
 from runtime.parity.probes.setting import (
     Finding,
     Setting,
@@ -18,7 +18,6 @@ from runtime.parity.probes.setting import (
     places,
     sizes_of,
     there,
-    turning_point,
 )
 from runtime.stages import BOX_DELTAS, CLASS_LOGITS, PROPOSAL_COUNTS, PROPOSALS
 

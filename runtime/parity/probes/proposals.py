@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.parity.parts import Parts
+from runtime.parity.probes.ladders import STEP, border_cause, ladder, pairs, turning_point
 from runtime.parity.probes.setting import (
     Finding,
     Setting,
@@ -20,7 +21,6 @@ from runtime.parity.probes.setting import (
     places,
     sizes_of,
     there,
-    turning_point,
 )
 from runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 
@@ -28,7 +28,6 @@ PART = "proposals"
 BLANK = -40.0
 VANISHING = -30.0  # of dw and dh: nothing is left of the box, and no proposal is made of it
 SHRUNK = 1 / 16  # of an anchor's size, so that none reaches the border or its neighbour
-STEP = 0.25  # of a delta
 SAME = 1e-3  # of a size; half precision of the RPN's head is cast before anything is decoded
 BOX_PX = 16.0
 RANKS = 150  # between the first and the last: each 5% further down
@@ -150,6 +149,8 @@ class ProposalProbes:
         ours, theirs = self._boxes(given)
         expected = _nearest(np.array(wanted), ours)
         found = _nearest(expected, theirs)
+        field_px = np.sqrt(np.prod(setting.canvas_px) / len(kinds))
+        found[np.linalg.norm(centres_of(found) - centres_of(expected), axis=1) > field_px * 0.75] = np.nan
         for level in layout.levels:
             rows_of = [number for number, (name, _) in enumerate(kinds) if name == level]
             cause = "" if known else self._of_level(level, expected[rows_of], found[rows_of])
@@ -164,6 +165,8 @@ class ProposalProbes:
         wrong = ~((np.abs(ratio - 1).max(axis=1) <= SAME) & (np.abs(moved).max(axis=1) <= 0.05))
         if not wrong.any():
             return ""
+        if np.isnan(found[wrong]).all():
+            return f"anchors of {level}: {np.count_nonzero(wrong)} of {kinds} kinds are not decoded"
         dx, dy = np.nanmedian(moved[wrong], axis=0)
         wide, high = np.nanmedian(ratio[wrong], axis=0)
         down, across = self._setting.stride_px(level)
@@ -301,34 +304,6 @@ class ProposalProbes:
     def _room(self) -> int:
         """Boxes that the finest level has cells for."""
         return int(np.prod(self._setting.map_px(self._finest))) // 2
-
-
-def ladder(pairs_at_most: int, room: int) -> NDArray[np.float64]:
-    """IoUs from nearly none to nearly all, as fine as there is room for."""
-    return np.linspace(0.025, 0.975, min(96, pairs_at_most, room // 2))
-
-
-def pairs(ious: NDArray, canvas_px: tuple[int, int], box_px: float) -> tuple[NDArray, NDArray]:
-    """Boxes (R, 4) apart from each other, and for each a narrower one within it of that IoU."""
-    centres = places(len(ious), *canvas_px)
-    side_px = min(box_px, 0.8 * float(np.sqrt(np.prod(canvas_px) / len(ious))))
-    return around(centres, side_px, side_px), around(centres, side_px * ious, side_px)
-
-
-def border_cause(boxes: NDArray, expected: NDArray, found: NDArray, what: str) -> str:
-    """What is wrong with how boxes (R, 4) beyond the borders are clipped. expected: in their order."""
-    if there(expected, found).all():
-        return ""
-    if len(found) >= len(boxes) and there(boxes, found).sum() > there(boxes, expected).sum():
-        return f"{what} are not clipped to the picture"
-    low, high = found.reshape(-1, 2, 2).min(axis=(0, 1)), found.reshape(-1, 2, 2).max(axis=(0, 1))
-    ours = expected.reshape(-1, 2, 2)
-    return (
-        f"{what} are clipped to x {low[0]:.1f} to {high[0]:.1f} px and y {low[1]:.1f} to "
-        f"{high[1]:.1f} px, the "
-        f"reference's to x {ours[..., 0].min():.1f} to {ours[..., 0].max():.1f} px and "
-        f"y {ours[..., 1].min():.1f} to {ours[..., 1].max():.1f} px"
-    )
 
 
 def _nearest(wanted: NDArray, found: NDArray) -> NDArray:

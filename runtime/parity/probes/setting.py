@@ -114,18 +114,3 @@ def there(wanted: NDArray, found: NDArray, within_px: float = 0.05) -> NDArray[n
     if not len(found):
         return np.zeros(len(wanted), bool)
     return np.abs(wanted[:, None] - found[None]).max(axis=2).min(axis=1) <= within_px
-
-
-def turning_point(values: NDArray, expected: NDArray[np.bool_], found: NDArray[np.bool_]) -> str:
-    """Where a ladder of values turns from kept to dropped, on both sides; empty where both turn alike."""
-    if np.array_equal(expected, found):
-        return ""
-    return f"{_turn(values, found)}, the reference's {_turn(values, expected)}"
-
-
-def _turn(values: NDArray, kept: NDArray[np.bool_]) -> str:
-    steps = np.flatnonzero(kept[1:] != kept[:-1])
-    if not len(steps):
-        return f"{'nowhere' if kept[0] else 'everywhere'} from {values[0]:.3g} to {values[-1]:.3g}"
-    first, last = values[steps[0]], values[steps[-1] + 1]
-    return f"between {min(first, last):.4g} and {max(first, last):.4g}"
