@@ -63,6 +63,16 @@ class GraphParts:
         """C, of what is pooled for a proposal."""
         return int(self.shape("box_head", BOX_FEATURES)[1])
 
+    def as_taken(self, part: str, given: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """What a part is given, rounded as the types of its inputs round it: half takes half."""
+        types = {node.name.removeprefix(PREFIX): node.type for node in self._sessions[part].get_inputs()}
+        return {
+            name: values.astype(np.float16).astype(values.dtype)
+            if types.get(name) == "tensor(float16)"
+            else values
+            for name, values in given.items()
+        }
+
     def run(self, part: str, given: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """As the protocol has it; a graph of a fixed batch gets copies, and its first answer counts."""
         session = self._sessions[part]

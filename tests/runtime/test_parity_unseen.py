@@ -88,7 +88,11 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("plant", "stage", "cause"), FAULTS, ids=[row[1] + row[2][:12] for row in FAULTS])
+@pytest.mark.parametrize(
+    ("plant", "stage", "cause"),
+    [FAULTS[0], *(pytest.param(*row, marks=pytest.mark.full) for row in FAULTS[1:])],
+    ids=[f"{row[1]}: {row[2][:12]}" for row in FAULTS],
+)
 def test_a_fault_is_found_and_measured_without_an_image(
     plant: Plant, stage: str, cause: str, looked_at: Callable[[Plant], Unseen]
 ) -> None:
@@ -114,7 +118,11 @@ def without_types(model: onnx.ModelProto) -> None:
     del model.graph.value_info[:]
 
 
-@pytest.mark.parametrize("again", [inlined, renamed, without_types], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "again",
+    [renamed, *(pytest.param(one, marks=pytest.mark.full) for one in (inlined, without_types))],
+    ids=["renamed", "inlined", "without_types"],
+)
 def test_a_correct_file_made_again_raises_no_alarm(
     again: Plant, looked_at: Callable[[Plant], Unseen]
 ) -> None:
@@ -145,6 +153,7 @@ def test_a_claim_that_the_graph_does_not_show_is_told_and_the_finer_is_judged(
     assert report.inside("rpn_deltas.P2", "int8").snr_db == 80
 
 
+@pytest.mark.full
 def test_half_precision_is_shown_by_the_graph(checkpoint: Path, looked_at: Callable[[Plant], Unseen]) -> None:
     loaded = load_checkpoint(checkpoint)
     contract = loaded.contract(height_px=192, width_px=256)
@@ -174,6 +183,7 @@ def test_the_report_says_what_was_exercised(
     assert facts["without_images"]["weights_held"] == facts["without_images"]["weights"] > 60
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("value", [0, 255])
 def test_a_picture_of_one_colour_is_undecided_or_passes(
     value: int, command: Callable[..., Any], checkpoint: Path, model: onnx.ModelProto, tmp_path: Path

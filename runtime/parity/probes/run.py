@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from numpy.typing import NDArray
 
 from runtime.parity.parts import GraphParts, Parts
 from runtime.parity.probes.detections import DetectionProbes
@@ -15,6 +17,18 @@ from runtime.parity.tolerances import StageTolerance
 HEADS = ("box_head", "mask_head", "keypoint_head")
 
 
+class Rounded:
+    """The reference's parts on what the candidate's are given, in the types that those take."""
+
+    def __init__(self, ours: Parts, theirs: GraphParts) -> None:
+        self._ours, self._theirs = ours, theirs
+        self.names = ours.names
+
+    def run(self, part: str, given: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        """As the protocol has it."""
+        return self._ours.run(part, self._theirs.as_taken(part, given))
+
+
 def probe(
     setting: Setting, ours: Parts, theirs: GraphParts, in_float: set[str], limit: StageTolerance
 ) -> Iterator[Finding]:
@@ -23,6 +37,7 @@ def probe(
     in_float: the parts without eight bits in them; the others' ranges were measured on images, and made
     inputs are none. limit: of the heads.
     """
+    ours = Rounded(ours, theirs)
     heads = HeadProbes(setting, ours, theirs, limit)
     for part in ours.names:
         if part not in in_float:
