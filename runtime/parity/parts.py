@@ -38,7 +38,7 @@ class GraphParts:
             raise ModelError(
                 f"{path}: only an ONNX file can be run in parts. Give the one it was built from."
             )
-        self._copies = contract.batch or 1
+        self._config, self._copies = contract.config, contract.batch or 1
         self._sessions = {
             name: load_onnx(part, str(path), device) for name, part in cut_into_parts(path).items()
         }
@@ -56,12 +56,20 @@ class GraphParts:
     @property
     def proposals(self) -> int:
         """P, the rows of proposals of an image."""
-        return int(self.shape("box_pooling", PROPOSALS)[1])
+        return self._side("box_pooling", PROPOSALS, "rpn_post_nms_test")
 
     @property
     def channels(self) -> int:
         """C, of what is pooled for a proposal."""
-        return int(self.shape("box_head", BOX_FEATURES)[1])
+        return self._side("box_head", BOX_FEATURES, "fpn_channels")
+
+    def _side(self, part: str, name: str, setting: str) -> int:
+        """The second axis of what a part takes or, of a graph that lost its shapes, what the model was built
+        with."""
+        shape = self.shape(part, name)
+        if len(shape) > 1 and isinstance(shape[1], int):
+            return shape[1]
+        return int(self._config[setting])
 
     def as_taken(self, part: str, given: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """What a part is given, rounded as the types of its inputs round it: half takes half."""

@@ -15,7 +15,7 @@ from runtime.parity.parts import GraphParts
 from runtime.parity.probes.run import probe
 from runtime.parity.probes.setting import Finding, Setting
 from runtime.parity.stage_report import Fault
-from runtime.parity.stages import DETECTIONS
+from runtime.parity.stages import DETECTIONS, ORDER
 from runtime.parity.tolerances import STAGES_BY_PRECISION
 from runtime.parity.weights import weight_faults
 from runtime.protocol import Session
@@ -167,9 +167,9 @@ def _run_on_made_inputs(
     coarsest = max((shown.parts[name] for name in in_float), key=FINEST_FIRST.index, default="fp32")
     limit = STAGES_BY_PRECISION[coarsest]
     found.findings = list(probe(setting, facts.parts, theirs, in_float, limit))
-    found.faults += [
-        Fault(STAGE_OF_PART[one.part], MADE, one.about, (one.cause,)) for one in _told(found.findings)
-    ]
+    for one in _told(found.findings):
+        stage = one.about if one.about in ORDER else STAGE_OF_PART[one.part]
+        found.faults.append(Fault(stage, MADE, one.about, (one.cause,)))
 
 
 def _told(findings: list[Finding]) -> list[Finding]:

@@ -25,6 +25,7 @@ PART = "detections"
 NONE = -40.0  # a class's logit where it has no share in the probability
 SURE = 12.0
 BOX_PX = 16.0
+LARGE_PX = 60.0  # of boxes that may overlap, being of different classes
 SAME_SCORE = 1e-4
 
 
@@ -51,10 +52,13 @@ class DetectionProbes:
         yield self._scores()
         if labels.cause:  # what follows tells instances apart by their class
             return
+        least = self._least_side()
+        yield least
+        if least.cause:
+            return
         yield self._gains()
         yield self._growth()
         yield self._clip()
-        yield self._least_side()
         yield self._nms()
         yield self._classes_apart()
         yield self._threshold()
@@ -101,7 +105,7 @@ class DetectionProbes:
         wrong: dict[int, int] = {}
         for first in range(0, self._setting.classes, self._rows):
             labels = np.arange(first, min(first + self._rows, self._setting.classes))
-            boxes = self._grid(len(labels))
+            boxes = around(places(len(labels), *self._setting.canvas_px), LARGE_PX, LARGE_PX)
             ours, theirs = self._found(boxes, labels)
             wrong |= {
                 a: b
@@ -186,7 +190,7 @@ class DetectionProbes:
         return Finding(PART, "clipping of boxes", border_cause(boxes, ours.boxes, theirs.boxes, "boxes"))
 
     def _least_side(self) -> Finding:
-        values = 2.0 ** np.arange(-14, 5)
+        values = 2.0 ** np.arange(-14, 7)
         boxes = around(places(len(values), *self._setting.canvas_px), values, values)
         kept = (there(boxes, side.boxes, 1e-5) for side in self._found(boxes, np.zeros(len(boxes), int)))
         said = turning_point(values, *kept)

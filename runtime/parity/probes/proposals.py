@@ -27,7 +27,7 @@ from runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 PART = "proposals"
 BLANK = -40.0
 VANISHING = -30.0  # of dw and dh: nothing is left of the box, and no proposal is made of it
-SHRUNK = 1 / 16  # of an anchor's size, so that none reaches the border or its neighbour
+SHRUNK_PX = 20.0  # the shorter side of an anchor then: none reaches the border or its neighbour
 SAME = 1e-3  # of a size; half precision of the RPN's head is cast before anything is decoded
 BOX_PX = 16.0
 RANKS = 150  # between the first and the last: each 5% further down
@@ -52,9 +52,12 @@ class ProposalProbes:
         ):  # what follows puts boxes where they tell something
             yield from self._at_random()
             return
+        least = self._least_side()
+        yield least
+        if least.cause:
+            return
         yield self._growth()
         yield self._clip()
-        yield self._least_side()
         yield self._nms()
         yield self._score()
         yield self._rows_a_level()
@@ -142,10 +145,11 @@ class ProposalProbes:
             rows, columns = setting.map_px(level)
             row, column = min(int(place[1] / down), rows - 1), min(int(place[0] / across), columns - 1)
             index = layout.levels.index(level)
-            given[layout.rpn_logits[index]][0, kind, row, column] = 10 - 10 * number / len(kinds)
-            given[layout.rpn_deltas[index]][0, 4 * kind + 2 : 4 * kind + 4, row, column] = np.log(SHRUNK)
             anchor = self._anchor(level, kind, np.array([row]), np.array([column]))
-            wanted.append(around(centres_of(anchor), *(sizes_of(anchor)[0] * SHRUNK))[0])
+            shrunk = SHRUNK_PX / sizes_of(anchor).min()
+            given[layout.rpn_logits[index]][0, kind, row, column] = 10 - 10 * number / len(kinds)
+            given[layout.rpn_deltas[index]][0, 4 * kind + 2 : 4 * kind + 4, row, column] = np.log(shrunk)
+            wanted.append(around(centres_of(anchor), *(sizes_of(anchor)[0] * shrunk))[0])
         ours, theirs = self._boxes(given)
         expected = _nearest(np.array(wanted), ours)
         found = _nearest(expected, theirs)
@@ -217,7 +221,7 @@ class ProposalProbes:
         return Finding(PART, "clipping of proposals", border_cause(boxes, ours[:4], theirs, "proposals"))
 
     def _least_side(self) -> Finding:
-        values = 2.0 ** np.arange(-14, 5)
+        values = 2.0 ** np.arange(-14, 6)
         centres = places(len(values), *self._setting.canvas_px)
         boxes = around(centres, values, values)
         kept = self._kept(boxes, np.linspace(9, 6, len(values)), within_px=1e-5)
