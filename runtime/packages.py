@@ -36,9 +36,10 @@ def install(extra: str) -> str:
 
 
 def missing(error: ImportError, purpose: str, extra: str) -> MissingDependencyError:
-    """What to raise for a package that is not here. Raises the error itself where the module is our own."""
+    """What to raise for a package that is not here. Raises the error itself for a module of a stage of our
+    own that is; where the runtime is installed alone, the whole stage is not."""
     package = (error.name or "").split(".")[0]
-    if package in STAGES:
+    if package in STAGES and error.name != package:
         raise error
     if not isinstance(error, ModuleNotFoundError):
         return MissingDependencyError(

@@ -70,11 +70,11 @@ def _nms_culprits(
     overlap = _largest_overlap(candidate)
     let_through = overlap[list(matching.extra)]
     above = let_through > nms_threshold
-    if len(above) and above.mean() >= MOST and not matching.missed:
+    if len(above) and above.mean() >= MOST:
         return [
             f"{np.count_nonzero(above)} of {len(above)} extra detections overlap a better one of their class "
             f"by IoU up to {let_through.max():.2f}, above the NMS threshold {nms_threshold:g}"
-            f"{':' if above.all() else '; possible:'} NMS with a higher threshold"
+            f"{':' if above.all() and not matching.missed else '; possible:'} NMS with a higher threshold"
         ]
     overlap = _largest_overlap(reference)
     lost = overlap[list(matching.missed)]
