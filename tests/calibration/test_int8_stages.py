@@ -17,7 +17,7 @@ from calibration.plan import Plan
 from calibration.scales import Key
 from export.stages import show_stages
 from runtime.files import write_png
-from runtime.parity import compare
+from runtime.parity.command import main as parity
 from tests.models import scene
 
 NARROWER = 20  # times: nearly all of the tensor's values are clipped
@@ -43,7 +43,7 @@ def test_parity_names_the_first_stage_after_a_scale_that_clips(
 
     files = [random_checkpoint, tmp_path / "int8.onnx", tmp_path / "images", "-o", tmp_path / "parity.json"]
     with pytest.raises(SystemExit) as ended:
-        compare.main([str(argument) for argument in files])
+        parity([str(argument) for argument in files])
 
     assert ended.value.code == 1
     first = json.loads((tmp_path / "parity.json").read_text())["stages"]["first"]

@@ -19,8 +19,8 @@ from export.graphs.mask_rcnn import MaskRcnnGraph
 from export.operators import DOMAIN
 from runtime.errors import ExportError
 from runtime.files import write_png
-from runtime.parity import compare
 from runtime.parity.bundle import normalised_canvas
+from runtime.parity.command import main as parity
 from runtime.preprocess import preprocess
 from runtime.session import open_session
 from runtime.stages import CANVAS
@@ -100,7 +100,7 @@ def test_the_file_is_a_square_and_at_parity(exported: tuple[Path, Path], tmp_pat
         write_png(tmp_path / f"{name}.png", np.ascontiguousarray(picture))
     report = tmp_path / "parity.json"
     with pytest.raises(SystemExit) as finished:
-        compare.main([str(checkpoint), str(model), str(tmp_path), "-o", str(report)])
+        parity([str(checkpoint), str(model), str(tmp_path), "-o", str(report)])
     assert not finished.value.code
     assert json.loads(report.read_text())["summary"]["instances"] > 50
 

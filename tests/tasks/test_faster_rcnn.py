@@ -17,7 +17,7 @@ from runtime.coco_metrics import STATISTICS
 from runtime.contract import OUTPUTS
 from runtime.draw import draw
 from runtime.ort_session import OrtSession
-from runtime.parity import compare
+from runtime.parity.command import main as parity
 from runtime.predictor import load
 from runtime.session import open_session
 from runtime.stages import MASK_LOGITS
@@ -63,7 +63,7 @@ def test_its_results_have_boxes_and_no_masks(faster_rcnn: Models) -> None:
 
 def test_it_is_at_parity_stage_by_stage(faster_rcnn: Models, picture: Path, tmp_path: Path) -> None:
     out, page = tmp_path / "parity.json", tmp_path / "parity.html"
-    assert ended(compare.main, *faster_rcnn, picture, "--forced", "-o", out, "--html", page) == 0
+    assert ended(parity, *faster_rcnn, picture, "--forced", "-o", out, "--html", page) == 0
     report = json.loads(out.read_text())
     assert report["summary"]["instances"] > 10
     assert report["summary"]["mask_iou"] is None
@@ -80,14 +80,14 @@ def test_parity_fails_for_a_box_head_that_is_off(faster_rcnn: Models, picture: P
     weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
     onnx.save(model, tmp_path / "off.onnx")
     out = tmp_path / "parity.json"
-    assert ended(compare.main, faster_rcnn[0], tmp_path / "off.onnx", picture, "-o", out) == 1
+    assert ended(parity, faster_rcnn[0], tmp_path / "off.onnx", picture, "-o", out) == 1
     assert json.loads(out.read_text())["stages"]["first"]["stage"] == "box_deltas"
 
 
 def test_a_recorded_reference_serves_for_it_too(faster_rcnn: Models, picture: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "boxes.npz"
-    assert ended(compare.main, "record", faster_rcnn[0], picture, "-o", bundle) == 0
-    assert ended(compare.main, "check", bundle, faster_rcnn[1]) == 0
+    assert ended(parity, "record", faster_rcnn[0], picture, "-o", bundle) == 0
+    assert ended(parity, "check", bundle, faster_rcnn[1]) == 0
 
 
 def test_infer_writes_boxes_and_refuses_to_write_masks(

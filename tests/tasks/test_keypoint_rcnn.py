@@ -17,7 +17,7 @@ from runtime import evaluate, infer
 from runtime.contract import OUTPUTS
 from runtime.draw import draw
 from runtime.ort_session import OrtSession
-from runtime.parity import compare
+from runtime.parity.command import main as parity
 from runtime.predictor import load
 from runtime.session import open_session
 from runtime.stages import KEYPOINT_LOGITS, MASK_LOGITS
@@ -52,7 +52,7 @@ def test_the_file_promises_points_by_name(keypoint_rcnn: Models) -> None:
 
 def test_it_is_at_parity_stage_by_stage(keypoint_rcnn: Models, picture: Path, tmp_path: Path) -> None:
     out, page = tmp_path / "parity.json", tmp_path / "parity.html"
-    assert ended(compare.main, *keypoint_rcnn, picture, "--forced", "-o", out, "--html", page) == 0
+    assert ended(parity, *keypoint_rcnn, picture, "--forced", "-o", out, "--html", page) == 0
     report = json.loads(out.read_text())
     assert report["summary"]["instances"] > 10
     assert report["summary"]["keypoint_difference_px"]["max"] < 0.25
@@ -90,7 +90,7 @@ def test_parity_names_what_is_wrong_with_the_points(
         move_points(model, 2.5)
     onnx.save(model, tmp_path / "faulty.onnx")
     out = tmp_path / "parity.json"
-    assert ended(compare.main, keypoint_rcnn[0], tmp_path / "faulty.onnx", picture, "-o", out) == 1
+    assert ended(parity, keypoint_rcnn[0], tmp_path / "faulty.onnx", picture, "-o", out) == 1
     report = json.loads(out.read_text())
     assert any("keypoints differ by" in failure for failure in report["failures"])
     expected = KEYPOINT_LOGITS if fault == "mirrored" else "keypoints"
@@ -113,8 +113,8 @@ def test_the_gate_of_int8_judges_it_by_its_points_too(keypoint_rcnn: Models) -> 
 
 def test_a_recorded_reference_serves_for_it_too(keypoint_rcnn: Models, picture: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "points.npz"
-    assert ended(compare.main, "record", keypoint_rcnn[0], picture, "-o", bundle) == 0
-    assert ended(compare.main, "check", bundle, keypoint_rcnn[1]) == 0
+    assert ended(parity, "record", keypoint_rcnn[0], picture, "-o", bundle) == 0
+    assert ended(parity, "check", bundle, keypoint_rcnn[1]) == 0
 
 
 def test_results_are_in_the_pictures_own_pixels(keypoint_rcnn: Models) -> None:

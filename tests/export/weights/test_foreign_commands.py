@@ -12,7 +12,7 @@ from export import to_onnx
 from export.weights.classes import COCO
 from export.weights.conventions import SETTINGS
 from runtime.files import write_png
-from runtime.parity import compare
+from runtime.parity.command import main as parity
 from runtime.session import open_session
 from tests.export.weights.files import detectron2_weights
 from tests.models import lively_checkpoint, scene
@@ -39,7 +39,7 @@ def test_it_is_exported_and_at_parity(model_final: Path, tmp_path: Path) -> None
     assert open_session(model).contract.classes == COCO
     write_png(picture, scene(1))
     with pytest.raises(SystemExit) as finished:
-        compare.main([str(model_final), str(model), str(picture), "-o", str(report)])
+        parity([str(model_final), str(model), str(picture), "-o", str(report)])
     assert not finished.value.code
     assert json.loads(report.read_text())["summary"]["instances"] > 10
 

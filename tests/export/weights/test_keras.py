@@ -14,7 +14,7 @@ from export.weights import load_checkpoint
 from export.weights.classes import COCO
 from runtime.errors import CheckpointError, MissingDependencyError
 from runtime.files import write_png
-from runtime.parity import compare
+from runtime.parity.command import main as parity
 from runtime.preprocess import preprocess
 from tests.export.weights.matterport_files import Layers, matterport_layers, write_h5
 from tests.export.weights.matterport_oracle import Found, Matterport
@@ -240,5 +240,5 @@ def test_a_file_goes_through_export_and_parity(saved: Saved, tmp_path: Path) -> 
     assert not finished.value.code
     write_png(picture, scene(1))
     with pytest.raises(SystemExit) as finished:
-        compare.main([str(saved.path), str(model), str(picture)])
+        parity([str(saved.path), str(model), str(picture)])
     assert not finished.value.code
