@@ -39,7 +39,6 @@ def expected_weights(model: FasterRCNN) -> dict[str, NDArray[np.float32]]:
     """By the names that `maskrt export` gives them, batch norms folded, and the anchors a level."""
     graph = MaskRcnnGraph(model, detections="fixed")
     weights = {name: values for name, values in graph.state_dict().items() if values.is_floating_point()}
-    weights |= {f"proposals.lifted_tensor_{level}": cell for level, cell in enumerate(graph.proposals.cells)}
     return {name: _array(values) for name, values in weights.items()}
 
 

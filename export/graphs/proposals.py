@@ -29,7 +29,8 @@ class Proposals(nn.Module):
         super().__init__()
         self.head = model.rpn.head
         self.layout = model.backbone.layout
-        self.cells = [cell.clone() for cell in model.rpn.anchor_generator.cell_anchors]  # (A, 4) a level
+        for level, anchors in enumerate(model.rpn.anchor_generator.cell_anchors):  # (A, 4), around 0, 0
+            self.register_buffer(f"anchors_{level}", anchors.clone())  # under which name the file has them
         # Of a generator that knows them; else torchvision's, which follow from the canvas.
         self.strides_px = getattr(model.rpn.anchor_generator, "strides_px", None)
         self.per_level = model.rpn._pre_nms_top_n["testing"]
@@ -92,7 +93,7 @@ class Proposals(nn.Module):
         self, level: int, feature: Tensor, logit: Tensor, canvas: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The best positions of one level: logits (N, k), anchors (N, k, 4), rows (N, k) of the map."""
-        cell = self.cells[level].to(logit)
+        cell = self.get_buffer(f"anchors_{level}").to(logit)
         flat = logit.permute(0, 2, 3, 1).reshape(logit.shape[0], -1)  # (N, H·W·A), anchors fastest
         if isinstance(flat.shape[1], int):
             best, rows = top_rows(flat, min(self.per_level, flat.shape[1]))

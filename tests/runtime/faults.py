@@ -41,7 +41,7 @@ def rois_of_another_level(model: Model) -> None:
 
 def anchors_half_a_stride_off(model: Model) -> None:
     for level in range(5):
-        name = f"proposals.lifted_tensor_{level}"
+        name = f"proposals.anchors_{level}"
         set_constant(model, name, constant(model, name) + np.float32(2 ** (level + 1)))
 
 
