@@ -153,13 +153,13 @@ def _precision() -> Iterator[Planted]:
 
 def _anchors_and_boxes() -> Iterator[Planted]:
     def anchor(level: int) -> str:
-        return f"proposals.lifted_tensor_{level}"
+        return f"proposals.anchors_{level}"
 
     for what, level, change, cause in (
-        ("P5's zero", 3, _scaled(0), "anchors of P5|lifted_tensor_3"),
-        ("P6's 20% larger", 4, _scaled(1.2), "anchors of P6|lifted_tensor_4"),
-        ("one kind of P3 by 3 px", 1, _row(1, lambda v: v + 3), "anchors of P3|lifted_tensor_1"),
-        ("kinds of P4 exchanged", 2, _exchanged(0, 2), "anchors of P4|lifted_tensor_2"),
+        ("P5's zero", 3, _scaled(0), "anchors of P5|anchors_3"),
+        ("P6's 20% larger", 4, _scaled(1.2), "anchors of P6|anchors_4"),
+        ("one kind of P3 by 3 px", 1, _row(1, lambda v: v + 3), "anchors of P3|anchors_1"),
+        ("kinds of P4 exchanged", 2, _exchanged(0, 2), "anchors of P4|anchors_2"),
     ):
         yield Planted(f"anchors: {what}", "proposals", cause, _of(anchor(level), change))
     for what, stage, value, to, cause in (

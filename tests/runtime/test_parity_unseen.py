@@ -75,7 +75,7 @@ def rounded_and_claimed(model: onnx.ModelProto) -> None:
 
 
 FAULTS = [
-    (zeroed("proposals.lifted_tensor_3", slice(None)), "proposals", "anchors of P5: none of its 3 kinds"),
+    (zeroed("proposals.anchors_3", slice(None)), "proposals", "anchors of P5: none of its 3 kinds"),
     (zeroed("detections.box_predictor.cls_score.weight", -1), "class_logits", "differ for class 20"),
     (rounded_and_claimed, "class_logits", "detections.box_head.fc6.weight is not the checkpoint's: SNR"),
     (attribute("PyramidRoiAlign", 1, "aligned", 1), "mask_features", "aligned is 1, the checkpoint's 0"),
