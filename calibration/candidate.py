@@ -15,7 +15,7 @@ from calibration.layers import Graph
 from calibration.placement import place
 from calibration.plan import Plan
 from calibration.qdq import Ranges, quantise
-from runtime.contract import METADATA_KEY, Contract
+from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from runtime.errors import CalibrationError, ModelError
 
 
@@ -33,6 +33,12 @@ def read_model(path: Path, *precisions: str) -> tuple[ModelProto, Contract]:
         raise ModelError(
             f"{path}: a model in {contract.precision}, expected {' or '.join(precisions)}. Make one: "
             f"maskrt export CHECKPOINT -o {path} --precision {precisions[0]}"
+        )
+    inputs = {each.name for each in model.graph.input} - {each.name for each in model.graph.initializer}
+    if inputs != set(INPUT_NAMES):
+        raise ModelError(
+            f"{path}: takes {', '.join(sorted(inputs)) or 'nothing'}, expected {' and '.join(INPUT_NAMES)} "
+            f"alone. Export it again: maskrt export CHECKPOINT -o {path}"
         )
     return model, contract
 

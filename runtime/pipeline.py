@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -78,13 +78,11 @@ class Pipeline:
                 self._decode(sources, crew), DEPTH * self._size, "decode", _is_live if live else None
             )
             batches = crew.start(self._prepare(frames, live), DEPTH, "preprocess")
-            calls = ThreadPoolExecutor(self._session.lanes, initializer=_be_called_infer)
-            answers = crew.start(self._infer(batches, calls), max(DEPTH, self._session.lanes), "submit")
+            answers = crew.start(self._infer(batches), max(DEPTH, self._session.lanes), "submit")
             results = crew.start(self._finish(answers), DEPTH * self._size, "postprocess")
             try:
                 yield from crew.start(self._draw(results), DEPTH, "draw") if self._painters else results
             finally:
-                calls.shutdown(wait=False, cancel_futures=True)
                 self.dropped += frames.dropped
 
     def _decode(self, sources: list[Source], crew: Crew) -> Generator[Frame | Skipped, None, None]:
@@ -149,10 +147,17 @@ class Pipeline:
             batch = preprocess(images, self._contract.canvas, empty=self._session.empty_canvas)
         return _Numbered([number for number, _ in group], [frame for _, frame in group], batch=batch)
 
-    def _infer(self, batches: Ahead[_Numbered], calls: Executor) -> Generator[Future[_Numbered], None, None]:
+    def _infer(self, batches: Ahead[_Numbered]) -> Generator[Future[_Numbered], None, None]:
         """A promise for each batch, in order: as many calls run at a time as the session has lanes."""
-        for work in batches:
-            yield calls.submit(self._call, work)
+        calls = ThreadPoolExecutor(self._session.lanes, initializer=_be_called_infer)
+        try:
+            for work in batches:
+                yield calls.submit(self._call, work)
+        except GeneratorExit:  # stopped: nobody waits for what has not begun
+            calls.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            calls.shutdown()
 
     def _call(self, work: _Numbered) -> _Numbered:
         if work.batch is None:

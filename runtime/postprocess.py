@@ -14,7 +14,7 @@ from runtime.preprocess import Batch
 from runtime.protocol import Outputs
 from runtime.results import Result
 
-FARTHEST = 2  # canvases that a box may reach; rounding in half precision passes the border by little
+FARTHEST = 2  # times the picture that a box may reach; rounding in half precision passes the border by little
 
 
 def postprocess(
@@ -23,7 +23,7 @@ def postprocess(
     """One Result per image of the batch, with the detections that are to be kept."""
     results = []
     for row, (height, width) in enumerate(batch.original_sizes):
-        count = _checked_count(outputs, row, batch.images.shape[1:3])
+        count = _checked_count(outputs, row, batch.image_sizes[row])
         _check_labels(outputs.labels[row, :count], contract)
         kept = keep.rows(outputs.scores[row, :count], outputs.labels[row, :count], contract.classes)
         # torchvision's resize_boxes: a ratio a side, in float32
@@ -45,9 +45,9 @@ def postprocess(
     return results
 
 
-def _checked_count(outputs: Outputs, row: int, canvas: tuple[int, ...]) -> int:
+def _checked_count(outputs: Outputs, row: int, size: NDArray[np.float32]) -> int:
     """Detections of an image. Raises ModelError for more than there are rows, and for boxes far off the
-    canvas (height, width), to which the graph clips them: pasting one mask could take all memory."""
+    valid area (height, width), to which the graph clips them: pasting one mask could take all memory."""
     count, rows = int(outputs.num_detections[row]), outputs.boxes.shape[1]
     if not 0 <= count <= rows:
         raise ModelError(
@@ -55,10 +55,10 @@ def _checked_count(outputs: Outputs, row: int, canvas: tuple[int, ...]) -> int:
             "maskrt export CHECKPOINT"
         )
     far = float(np.abs(outputs.boxes[row, :count]).max(initial=0))
-    if far > FARTHEST * max(canvas):
+    if far > FARTHEST * size.max():
         raise ModelError(
-            f"output 'boxes' reaches to {far:.4g} px on a canvas of {canvas[0]}x{canvas[1]}, to which boxes "
-            "are clipped. Export the model again: maskrt export CHECKPOINT"
+            f"output 'boxes' reaches to {far:.4g} px in a picture of {size[0]:g}x{size[1]:g} px, to which "
+            "boxes are clipped. Export the model again: maskrt export CHECKPOINT"
         )
     return count
 

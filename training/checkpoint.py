@@ -102,6 +102,7 @@ class Checkpoint:
         for name, tensor in self.state_dict.items():
             if tensor.is_complex():
                 raise CheckpointError(f"weight '{name}' is of complex numbers, which no layer here takes.")
+        for name, tensor in model.state_dict().items():  # as it is used: in float32, wider numbers overflow
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 bad = int((~torch.isfinite(tensor)).sum())
                 raise CheckpointError(
@@ -181,7 +182,7 @@ class Checkpoint:
             try:
                 torch.save(content, temporary)
             except RuntimeError as error:  # so PyTorch's writer ends where the disk is full
-                raise OSError(errno.ENOSPC, str(error).splitlines()[0]) from error
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
 
 def read_weights_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:

@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(
         arguments = ["-o", tmp_path / "x.onnx", option, tmp_path / "file" / "below.onnx"]
         assert run(random_onnx, "--data", DATA, *arguments) == 2
         said = capsys.readouterr().err
-        assert f"maskrt calibrate: {tmp_path / 'file' / 'below'}." in said
+        assert said.startswith(f"maskrt calibrate: {tmp_path / 'file'}: cannot be written (Not a directory)")
         assert "cannot be written" in said
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import onnx
 import pytest
 
+from calibration.candidate import read_model
 from calibration.collect import open_exposed
-from runtime.errors import CalibrationError
+from runtime.contract import METADATA_KEY
+from runtime.errors import CalibrationError, ModelError
 from tests.runtime.conftest import make_contract, tiny_model
 
 
@@ -17,9 +21,11 @@ def test_an_operator_that_nobody_knows() -> None:
         open_exposed(model, ["scores"])
 
 
-def test_another_model() -> None:
+def test_another_model(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(
         '<ir_version: 9, opset_import: ["": 18]> g (float[2] x) => (float[2] y) {y = Add(x, x)}'
     )
-    with pytest.raises(CalibrationError, match="takes x, expected images and image_sizes"):
-        open_exposed(model, ["y"])
+    model.metadata_props.add(key=METADATA_KEY, value=make_contract().to_json())
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(ModelError, match=r"other\.onnx: takes x, expected images and image_sizes alone"):
+        read_model(tmp_path / "other.onnx", "fp32")

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from export.demo import HEIGHT_PX, TRAIN, VALIDATION, WIDTH_PX
+from export.demo import TRAIN, VALIDATION
 from tests.conftest import REPOSITORY
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "maskrt" / "tests"
 # The command of docs/training.md, and a deeper network for less long: no more than its parity is judged on.
 DROPLETS = ["--class-name", "droplet", "--preset", "small"]
 DROPLETS_RESNET50 = [*DROPLETS, "--set", "backbone=resnet50", "--epochs", "5"]
+HEIGHT_PX, WIDTH_PX = 192, 256  # of the synthetic scenes, in training and in files of one shape
 # As the demo's, for longer: after its three epochs proposals of nearly equal worth still change places.
 SIZE = ["--set", f"min_size_px={HEIGHT_PX}", "--set", f"max_size_px={WIDTH_PX}"]
 SCENES = ["--epochs", "8", "--batch", "4", "--lr", "8e-4", *SIZE]

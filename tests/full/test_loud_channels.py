@@ -14,8 +14,8 @@ import pytest
 from calibration.candidate import build, read_model, sign
 from calibration.plan import Plan
 from calibration.scales import Scales
-from export.demo import HEIGHT_PX, TRAIN, VALIDATION, WIDTH_PX
-from tests.full.conftest import CACHE, run, training_key
+from export.demo import TRAIN, VALIDATION
+from tests.full.conftest import CACHE, HEIGHT_PX, WIDTH_PX, run, training_key
 from tests.full.exported import Exported, Loudness, export, louder
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]

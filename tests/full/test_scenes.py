@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from calibration.plan import Plan
-from export.demo import HEIGHT_PX, TRAIN, VALIDATION, WIDTH_PX, write_images
+from export.demo import TRAIN, VALIDATION, write_images
 from runtime.sources import find_images
+from tests.full.conftest import HEIGHT_PX, WIDTH_PX
 from tests.full.exported import Exported, export, loss_of
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]

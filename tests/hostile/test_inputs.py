@@ -88,7 +88,7 @@ def test_boxes_a_billion_times_too_large_take_no_memory(refused: Refuse, photo: 
 
     said = refused("infer", tmp_path / "large.onnx", photo, "-o", tmp_path / "out")
 
-    assert "output 'boxes' reaches to 5.76e+10 px on a canvas of 64x96" in said
+    assert "output 'boxes' reaches to 5.76e+10 px in a picture of" in said
 
 
 @pytest.mark.parametrize(

@@ -101,8 +101,8 @@ def test_a_model_that_is_no_model(command: Run, picture_file: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("answer", "named"),
-    [({"box_rows": np.full((3, 4), np.nan)}, "boxes"), ({"score_rows": [np.nan] * 3}, "scores")],
-    ids=["boxes", "scores"],
+    [({"box_rows": np.full((3, 4), 3e38)}, "boxes"), ({"score_rows": [np.nan] * 3}, "score_rows")],
+    ids=["overflow", "weights"],
 )
 def test_a_model_that_answers_nan(
     answer: dict[str, Any], named: str, command: Run, write_model: Run, picture_file: Path, out: Path

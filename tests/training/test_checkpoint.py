@@ -134,6 +134,20 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, random_checkpoint:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["NaN", "wider than float32"])
+def test_weights_that_are_no_numbers_once_loaded_are_named(
+    dtype: torch.dtype, random_checkpoint: Path
+) -> None:
+    """1e300 is a number in float64 and infinity in the network."""
+    checkpoint = load_checkpoint(random_checkpoint)
+    name = "backbone.body.layer1.0.conv1.weight"
+    value = float("nan") if dtype == torch.float32 else 1e300
+    weights = checkpoint.state_dict | {name: torch.full_like(checkpoint.state_dict[name], value, dtype=dtype)}
+
+    with pytest.raises(CheckpointError, match=rf"weight '{name}': 36864 of 36864 values are NaN or infinite"):
+        dataclasses.replace(checkpoint, state_dict=weights).build()
+
+
 def test_a_full_disk_is_a_sentence(tmp_path: Path, random_checkpoint: Path) -> None:
     """Here a quota: PyTorch's writer raises what is no OSError."""
     checkpoint = load_checkpoint(random_checkpoint)

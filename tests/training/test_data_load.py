@@ -148,7 +148,7 @@ def test_synthetic_spec(spec: str, name: str) -> None:
     "spec", ["synthetic:", "synthetic:0", "synthetic:-1", "synthetic:3:x", "synthetic:1:2:3"]
 )
 def test_a_bad_synthetic_spec_is_refused(spec: str) -> None:
-    with pytest.raises(DataError, match=rf"{spec}: expected synthetic\[:COUNT\[:SEED\]\] with COUNT above 0"):
+    with pytest.raises(DataError, match=rf"{spec}: expected synthetic\[:COUNT\[:SEED\]\], COUNT from 1 to"):
         load_dataset(spec)
 
 

@@ -144,7 +144,7 @@ def test_with_weights_the_model_is_theirs() -> None:
     ("name", "value", "message"),
     [
         ("IMAGES_PRO_GPU", 2, "Mine.IMAGES_PRO_GPU: no such setting. Known: .*IMAGES_PER_GPU"),
-        ("PRESET", "large", "PRESET is 'large', expected one of small, paper"),
+        ("PRESET", "large", "PRESET is 'large', expected one of small, tiny, paper"),
         ("IMAGES_PER_GPU", 0, "batch is 0, expected at least 1"),
     ],
 )

@@ -171,7 +171,7 @@ def test_another_network_of_keras_is_refused(tmp_path: Path) -> None:
 
 def test_without_h5py_it_names_the_extra(saved: Saved, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(MissingDependencyError, match=r"needs the package 'h5py'.*maskrt\[keras\]"):
+    with pytest.raises(MissingDependencyError, match=r"needs the package 'h5py'.*\[keras\]"):
         load_checkpoint(saved.path)
 
 
