@@ -114,7 +114,7 @@ def command(
     folders = [folder / kind for kind in (*painters, *(["masks"] if masks else []))]
     check_apart(sources, [*folders, *([video] if video else [])])
     keep = Keep(min_score, tuple(name.strip() for name in classes.split(",")) if classes else None)
-    check_folder(folder, video, contours=contours)
+    check_folder(folder, folders, video, contours=contours)
     needs_masks = masks or contours or splashes
     session = (
         None if ray else open_session(model, device=device, backend=backend, threads=threads, lanes=LANES)

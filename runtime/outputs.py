@@ -32,10 +32,14 @@ def check_video(video: Path, sources: list[Source], kinds: list[str]) -> None:
         )
 
 
-def check_folder(folder: Path, video: Path | None, *, contours: bool) -> None:
-    """Raise MaskrtError where a run into the folder would write over somebody else's file, or cannot."""
-    if folder.exists() and not folder.is_dir():
-        raise MaskrtError(f"{folder}: a file, where a folder is needed. Choose another output.")
+def check_folder(folder: Path, below: list[Path], video: Path | None, *, contours: bool) -> None:
+    """Raise MaskrtError where a run into the folder would write over somebody else's file, or cannot.
+
+    below: the folders that it makes there.
+    """
+    for needed in (folder, *below):
+        if needed.exists() and not needed.is_dir():
+            raise MaskrtError(f"{needed}: a file, where a folder is needed. Choose another output.")
     check_writable((folder / PREDICTIONS, COCO_RESULTS), *([(video, VIDEO)] if video else []))
     for name in (RESULTS, *([CONTOURS] if contours else [])):
         check_stream(folder / name, LINES)

@@ -52,10 +52,13 @@ def read_run(path: Path) -> RunFile:
     if not path.is_file():
         raise MaskrtError(f"{path}: no such file. A run leaves one as {NAME} beside its checkpoints.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        double, content = _double(yaml.compose(text, yaml.SafeLoader)), yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise MaskrtError(f"{path}: not YAML that can be read ({reason}). Mend it there.") from error
+    if double:
+        raise MaskrtError(f"{path}: {double} is there twice. Leave one of them out.")
     if not isinstance(content, dict):
         raise MaskrtError(f"{path}: holds a {type(content).__name__}, expected entries as in {NAME}.")
     known = [*OPTIONS, *SECTIONS]
@@ -78,6 +81,22 @@ def read_run(path: Path) -> RunFile:
         if name in OPTIONS and value is not None:
             options[OPTIONS[name]] = value
     return RunFile(options, *(content.get(section) or {} for section in SECTIONS))
+
+
+def _double(node: Any) -> str:
+    """An entry that a mapping of a file has twice, at any depth: YAML takes the last and says nothing."""
+    waiting, seen = [node], set[int]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or not isinstance(getattr(one, "value", None), list):
+            continue
+        seen.add(id(one))
+        keys = [key.value for key, _ in one.value] if one.id == "mapping" else []
+        names = [key for key in keys if isinstance(key, str)]
+        if double := next((name for i, name in enumerate(names) if name in names[:i]), ""):
+            return double
+        waiting += [value for _, value in one.value] if keys else one.value
+    return ""
 
 
 def describe_run(options: dict[str, Any], model: Any, run: Any) -> str:

@@ -127,6 +127,18 @@ def test_an_output_that_is_a_file(command: Run, tiny_onnx: Path, picture_file: P
     assert taken.read_text() == "mine"
 
 
+def test_a_file_in_the_place_of_a_folder_of_pictures(
+    command: Run, tiny_onnx: Path, picture_file: Path, out: Path
+) -> None:
+    out.mkdir()
+    (out / "overlays").write_text("mine")
+
+    said = one_line(command(main, tiny_onnx, picture_file, "-o", out))
+
+    assert said.startswith(f"{out / 'overlays'}: a file, where a folder is needed")
+    assert [path.name for path in out.iterdir()] == ["overlays"]
+
+
 def test_an_output_that_cannot_be_written(
     command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path
 ) -> None:

@@ -92,6 +92,8 @@ def test_a_file_in_the_run_s_own_folder_is_left_as_it_is(started: Started, tmp_p
         ("skip_bad: 'no'", "skip_bad is 'no', expected true or false"),
         ("- data", "holds a list, expected entries"),
         ("data: [", "not YAML that can be read"),
+        ("data: synthetic:2\ndata: synthetic:3", "data is there twice"),
+        ("run: {epochs: 3, lr: 0.1, epochs: 4}", "epochs is there twice"),
         ("!!python/object/apply:os.system [echo]", "not YAML that can be read"),
     ],
 )
