@@ -172,7 +172,7 @@ def test_the_command_fails_with_the_reason(
 def test_the_command_refuses_other_classes(
     command: Run, tiny_onnx: Path, write_model: Write, contract_with: Make, picture_file: Path
 ) -> None:
-    other = write_model(contract=contract_with(classes=(Category(1, "dog"),) * 3))
+    other = write_model(contract=contract_with(classes=tuple(Category(i, f"dog {i}") for i in range(3))))
 
     ended = command(main, tiny_onnx, other, picture_file)
 

@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +29,40 @@ PLUGIN_SOURCES = sorted(PLUGINS.glob("plugin_*.cpp")) + sorted(PLUGINS.glob("*_o
 FIELDS = [PLUGINS / f"plugin_{name}.cpp" for name in ("blob", "fields", "log")]
 
 
+class Apart:
+    """A process for calls that may end it; the next call has a new one then."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def call(self, function: Callable[..., Held], *arguments: object) -> Held:
+        """What the function gives there. Raises BrokenProcessPool where it ends the process."""
+        self._pool = self._pool or ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        try:
+            return self._pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            self._pool = None
+            raise
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
 @dataclass(frozen=True)
 class Parser:
     """The compiled bridge, our plugins compiled against the same headers, and the process they are used in."""
 
     version: tuple[int, int]
-    pool: ProcessPoolExecutor
+    apart: Apart
     bridge: Path
     plugins: Path
 
     def hold(self, file: ModelProto, reference: ModelProto, *feeds: dict[str, np.ndarray]) -> Held:
         """What the parser makes of a file, against what ONNX Runtime makes of the reference."""
         given = (file.SerializeToString(), reference.SerializeToString(), feeds, self.version >= (10, 0))
-        return self.pool.submit(hold, self.bridge, self.plugins, *given).result()
+        return self.apart.call(hold, self.bridge, self.plugins, *given)
 
     def loads(self, library: str, folder: Path) -> bool:
         """Whether the real registry of a fresh process, which stands in the folder, loads a library so named."""
@@ -84,5 +107,5 @@ def _compiled(
         (plugins, [HERE / "no_kernels.cpp", *PLUGIN_SOURCES], []),
     ):
         subprocess.run([*common, *map(str, sources), "-o", str(output), *libraries], check=True)
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        yield Parser(environment.version, pool, bridge, plugins)
+    with closing(Apart()) as apart:
+        yield Parser(environment.version, apart, bridge, plugins)
