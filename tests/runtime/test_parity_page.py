@@ -65,7 +65,8 @@ def reports(
 
 
 @pytest.mark.parametrize(
-    ("name", "verdict"), [("passing", "Passed: the same model"), ("failing", "Failed: not the same model")]
+    ("name", "verdict"),
+    [("passing", "Passed: the same in all that was compared"), ("failing", "Failed: not the same model")],
 )
 def test_the_page_opens_without_a_network_and_says_the_verdict(
     name: str, verdict: str, reports: dict[str, str], in_browser: Callable[[str], tuple[str, str]]
