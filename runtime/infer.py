@@ -38,7 +38,7 @@ from runtime.pipeline import Painter, Pipeline
 from runtime.ray_pipeline import RayOptions, RayPipeline
 from runtime.session import check_masks, open_session
 from runtime.sinks import Sink
-from runtime.stopping import Stopped, ignore_signals, signals_raise
+from runtime.stopping import Signals, Stopped, ignore_signals, signals_raise
 from runtime.stopwatch import Stopwatch
 from runtime.video import is_video
 
@@ -141,8 +141,8 @@ def command(
             )
         sinks = open_sinks(folder, sources, [*painters], video=video, masks=masks, contours=contours)
         tally = Tally()
-        with signals_raise():
-            _run(pipeline, sources, sinks, tally, output)
+        with signals_raise() as signals:
+            _run(pipeline, sources, sinks, tally, output, signals)
     _summarise(tally, pipeline, output)
     if as_json:
         summary = {"images": tally.images, "detections": tally.detections, "failed": tally.failed}
@@ -152,7 +152,12 @@ def command(
 
 
 def _run(
-    pipeline: Pipeline | RayPipeline, sources: list[Source], sinks: list[Sink], tally: Tally, output: Path
+    pipeline: Pipeline | RayPipeline,
+    sources: list[Source],
+    sinks: list[Sink],
+    tally: Tally,
+    output: Path,
+    signals: Signals,
 ) -> None:
     live = all(source.live for source in sources)
     lengths = [source.length for source in sources]
@@ -161,11 +166,11 @@ def _run(
         with closing(pipeline.run(sources)) as items:
             for item in track(items, "Inferring", total=known):
                 if isinstance(item, Inferred):
-                    with pipeline.stopwatch.measure("write"):
+                    with signals.held(), pipeline.stopwatch.measure("write"):  # in all files, or in none
                         for sink in sinks:
                             sink.add(item)
-                    tally.images += 1
-                    tally.detections += len(item.result)
+                        tally.images += 1
+                        tally.detections += len(item.result)
                 else:
                     tally.failed[item.name] = item.reason
                     tally.failures += 1

@@ -89,9 +89,8 @@ def test_to_be_stopped_is_a_camera_s_usual_end(
             assert process.wait(WAIT_S) == 0
 
     done = len(lines(tmp_path / "out"))
-    # The signal may come between two of the three: before a frame's line, or before the frame.
-    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) in (2 * done, 2 * (done + 1))
-    assert len(read_video(tmp_path / "out.mp4")[0]) in (done, done - 1)
+    assert len(json.loads((tmp_path / "out" / "predictions.json").read_text())) == 2 * done
+    assert len(read_video(tmp_path / "out.mp4")[0]) == done
 
 
 def test_a_signal_that_comes_while_the_last_files_are_finished_changes_nothing(
@@ -130,6 +129,31 @@ def test_two_runs_do_not_write_into_one_folder(
     assert subprocess.run(second, cwd=REPOSITORY, capture_output=True, timeout=WAIT_S).returncode == 0
 
 
+def test_a_signal_that_comes_while_an_image_is_written_waits_until_it_is_in_every_file(
+    command: Callable[..., Any],
+    tiny_onnx: Path,
+    picture_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add = CocoSink.add
+
+    def add_slowly(self: CocoSink, item: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        add(self, item)
+
+    monkeypatch.setattr(CocoSink, "add", add_slowly)
+    second = tmp_path / "second.png"
+    second.write_bytes(picture_file.read_bytes())
+
+    done = command(main, tiny_onnx, picture_file, second, "-o", tmp_path / "out")
+
+    assert done.code == 130
+    assert "stopped after 1 images" in done.err
+    assert len(lines(tmp_path / "out")) == 1
+    assert len(list((tmp_path / "out" / "overlays").iterdir())) == 1
+
+
 def test_a_video_can_be_watched_up_to_where_it_was_stopped(
     tiny_onnx: Path, picture: np.ndarray, tmp_path: Path
 ) -> None:
@@ -147,6 +171,5 @@ def test_a_video_can_be_watched_up_to_where_it_was_stopped(
     watched = len(read_video(out)[0])
     done = len(lines(tmp_path / "out"))
     assert 10 <= done < FRAMES
-    # The signal may come between the two: after a frame's line, and before the frame.
-    assert watched in (done, done - 1)
+    assert watched == done
     assert not (tmp_path / "out" / "predictions.json").exists()
