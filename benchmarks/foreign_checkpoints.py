@@ -21,24 +21,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.originals import records
 from benchmarks.originals.detectron2_model import Detectron2
+from benchmarks.originals.files import Weights, detectron2_c4_weights, detectron2_weights, mmdetection_weights
 from benchmarks.originals.mmdetection_model import MMDetection
 from benchmarks.originals.original import Original
-from export.onnx_model import export_onnx, save_onnx
-from export.weights import load_checkpoint
-from runtime.contract import Contract
-from runtime.parity.match import Matching, match
-from runtime.parity.paste import paste_alike
-from runtime.parity.tolerances import FP32
-from runtime.preprocess import Batch, preprocess
-from runtime.session import Outputs, Session, open_session
-from runtime.sources import read_image
-from tests.export.weights import records
-from tests.export.weights.files import Weights, detectron2_c4_weights, detectron2_weights, mmdetection_weights
-from tests.models import scene
-from training.checkpoint import Checkpoint
-from training.eager import EagerSession
-from training.models.random_weights import randomise
+from benchmarks.samples import scene
+from maskrt.export.onnx_model import export_onnx, save_onnx
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn.random_weights import randomise
+from maskrt.models.rcnn.reference import EagerSession
+from maskrt.runtime.backends.open import Outputs, Session, open_session
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.inputs.images import read_image
+from maskrt.runtime.parity.tolerances import FP32
+from maskrt.runtime.preprocess import Batch, preprocess
+from maskrt.runtime.tasks.instances.compare.match import Matching, match
+from maskrt.runtime.tasks.instances.compare.paste import paste_alike
 
 FOLDER = Path("out/foreign")
 DETECTRON2, DETECTRON2_BOXES = "COCO-InstanceSegmentation/mask_rcnn_", "COCO-Detection/faster_rcnn_"

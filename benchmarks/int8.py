@@ -11,15 +11,7 @@ import json
 from dataclasses import asdict
 from importlib import metadata
 
-from benchmarks.mask_rcnn import (
-    FOLDER,
-    HEIGHT_PX,
-    MODEL,
-    WIDTH_PX,
-    canvas,
-    make_models,
-    processor,
-)
+from benchmarks.mask_rcnn import FOLDER, HEIGHT_PX, MODEL, WIDTH_PX, canvas, make_models, processor
 
 INT8_MODEL = FOLDER / "resnet50.int8.onnx"
 CALIBRATION = "synthetic:4:7"
@@ -29,13 +21,13 @@ def make_int8() -> float:
     """The INT8 file beside the FP32 one, plain min-max. Returns the share of multiply-adds in INT8."""
     import onnx
 
-    from calibration.candidate import build, read_model, share_in_int8, sign
-    from calibration.flavours import CPU
-    from calibration.images import find, readable
-    from calibration.layers import Graph
-    from calibration.plan import Plan
-    from calibration.ranges import measured
-    from calibration.scales import Key, Scales
+    from maskrt.calibration.decide.candidate import build, read_model, share_in_int8, sign
+    from maskrt.calibration.decide.layers import Graph
+    from maskrt.calibration.decide.plan import Plan
+    from maskrt.calibration.flavours import CPU
+    from maskrt.calibration.measure.images import find, readable
+    from maskrt.calibration.measure.ranges import measured
+    from maskrt.calibration.measure.scales import Key, Scales
 
     model, contract = read_model(MODEL, "fp32")
     plan = Plan.default(Graph(model.graph), CPU, "minmax")
@@ -55,12 +47,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    from runtime.backends import installed
-    from runtime.bench import infer_call, interleave, print_timings
-    from runtime.cli import say
-    from runtime.files import write_text
-    from runtime.kinds import CHECKPOINT, OWN_NAME
-    from runtime.session import open_session
+    from maskrt.runtime.backends.open import open_session
+    from maskrt.runtime.backends.open_onnx import installed
+    from maskrt.runtime.bench import infer_call, interleave, print_timings
+    from maskrt.runtime.cli import say
+    from maskrt.runtime.files.atomic import write_text
+    from maskrt.runtime.files.kinds import CHECKPOINT, OWN_NAME
 
     make_models()
     share = make_int8()

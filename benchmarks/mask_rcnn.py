@@ -30,9 +30,9 @@ SCORE_THRESHOLD = 0.49
 
 def make_models() -> None:
     """Checkpoint and ONNX file, made anew: what is measured is the code as it stands."""
-    from export.onnx_model import export_onnx, save_onnx
-    from export.weights import load_checkpoint
-    from tests.models import lively_checkpoint
+    from benchmarks.samples import lively_checkpoint
+    from maskrt.export.onnx_model import export_onnx, save_onnx
+    from maskrt.models.load import load_checkpoint
 
     lively_checkpoint("resnet50", score_threshold=SCORE_THRESHOLD).save(CHECKPOINT)
     checkpoint = load_checkpoint(CHECKPOINT)
@@ -42,7 +42,7 @@ def make_models() -> None:
 
 def scene() -> np.ndarray:
     """One synthetic picture, as large as the canvas. (H, W, 3) uint8."""
-    from training.data import load_dataset
+    from maskrt.training.data import load_dataset
 
     return cv2.resize(load_dataset("synthetic:1:7")[0].image(), (WIDTH_PX, HEIGHT_PX))
 
@@ -56,8 +56,8 @@ def end_to_end() -> list[tuple[str, Callable[[], object]]]:
     """torchvision's model as its documentation calls it, and ours; both give boxes and full-size masks."""
     import torch
 
-    from export.weights import load_checkpoint
-    from runtime.predictor import load
+    from maskrt.models.load import load_checkpoint
+    from maskrt.runtime.predictor import load
 
     image, model, predictor = scene(), load_checkpoint(CHECKPOINT).build(), load(MODEL)
 
@@ -78,7 +78,7 @@ def peak_memory_bytes(model: Path) -> int:
     Read from the process's own status: getrusage's figure would begin at that of the process it came from.
     """
     code = (
-        "import sys; import numpy as np; from runtime.session import open_session\n"
+        "import sys; import numpy as np; from maskrt.runtime.backends.open import open_session\n"
         "session = open_session(sys.argv[1]); size = [int(n) for n in sys.argv[2:]]\n"
         "images = np.random.default_rng(0).integers(0, 255, (1, *size, 3), dtype=np.uint8)\n"
         "for _ in range(3): session.infer(images, np.array([size], np.float32))\n"
@@ -107,11 +107,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
-    from runtime.bench import interleave, measure, print_timings
-    from runtime.cli import say
-    from runtime.files import write_text
-    from runtime.kinds import CHECKPOINT, OWN_NAME
-    from runtime.session import open_session
+    from maskrt.runtime.backends.open import open_session
+    from maskrt.runtime.bench import interleave, measure, print_timings
+    from maskrt.runtime.cli import say
+    from maskrt.runtime.files.atomic import write_text
+    from maskrt.runtime.files.kinds import CHECKPOINT, OWN_NAME
 
     make_models()
     title = f"R50-FPN, 1x{HEIGHT_PX}x{WIDTH_PX}, FP32, {rounds} rounds"

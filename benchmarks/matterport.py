@@ -20,17 +20,17 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.foreign_checkpoints import FOLDER, Differences, print_rows
-from export.weights import load_checkpoint
-from runtime.contract import Contract
-from runtime.parity.match import match
-from runtime.parity.paste import paste_alike
-from runtime.parity.tolerances import FP32
-from runtime.preprocess import Batch, corner, preprocess
-from runtime.session import Outputs, Session
-from tests.export.weights.matterport_files import matterport_layers, write_h5
-from tests.models import lively_checkpoint, scene
-from training.checkpoint import Checkpoint
-from training.models.matterport_rcnn import SETTINGS
+from benchmarks.originals.matterport_files import matterport_layers, write_h5
+from benchmarks.samples import lively_checkpoint, scene
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn.matterport.network import SETTINGS
+from maskrt.runtime.backends.open import Outputs, Session
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.parity.tolerances import FP32
+from maskrt.runtime.preprocess import Batch, corner, preprocess
+from maskrt.runtime.tasks.instances.compare.match import match
+from maskrt.runtime.tasks.instances.compare.paste import paste_alike
 
 PROGRAM = Path(__file__).parent / "originals" / "matterport_model.py"
 # A random network is so sure of its classes that float32 makes ties of its scores.

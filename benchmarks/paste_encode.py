@@ -17,12 +17,12 @@ import torch
 from pycocotools import mask as coco_mask
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from runtime.bench import interleave, print_timings
-from runtime.cli import say
-from runtime.files import write_text
-from runtime.kinds import OWN_NAME
-from runtime.postprocess import paste_mask
-from runtime.rle import encode_crop
+from maskrt.runtime.bench import interleave, print_timings
+from maskrt.runtime.cli import say
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.kinds import OWN_NAME
+from maskrt.runtime.tasks.instances.decode import paste_mask
+from maskrt.runtime.tasks.instances.rle import encode_crop
 
 HEIGHT_PX, WIDTH_PX, INSTANCES, MASK_SIZE, THRESHOLD = 1080, 1920, 100, 28, 0.5
 SIDES_PX = (20, 400)  # from a bottle in a far shelf to a person near by; their mean area is 44 000 px

@@ -26,8 +26,8 @@ import numpy as np
 import onnx
 
 from benchmarks.matrix.models import MODELS, SMALL, make
-from export.weights import load_checkpoint
-from training.data import load_dataset
+from maskrt.models.load import load_checkpoint
+from maskrt.training.data import load_dataset
 
 ROWS: dict[str, dict[str, Any]] = {
     "R18-FPN": {"num_classes": 5},

@@ -9,15 +9,23 @@ from typing import Annotated
 
 import typer
 
-from calibration.flavours import CPU, METHOD, TENSORRT
-from calibration.images import WANTED
-from runtime.cli import run, say
-from runtime.contract import LEARNED_SCALES
-from runtime.errors import CalibrationError
-from runtime.files import atomic_path
-from runtime.guard import Writes
-from runtime.kinds import CALIBRATION_CACHE, ONNX, PARTIAL_RANGES, PLOT, PRECISION_PLAN, SCALES, SENSITIVITY
-from runtime.weights import check_weights
+from maskrt.calibration.flavours import CPU, METHOD, TENSORRT
+from maskrt.calibration.measure.images import WANTED
+from maskrt.runtime.backends.onnx_weights import check_weights
+from maskrt.runtime.cli import run, say
+from maskrt.runtime.contract import LEARNED_SCALES
+from maskrt.runtime.errors import CalibrationError
+from maskrt.runtime.files.atomic import atomic_path
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import (
+    CALIBRATION_CACHE,
+    ONNX,
+    PARTIAL_RANGES,
+    PLOT,
+    PRECISION_PLAN,
+    SCALES,
+    SENSITIVITY,
+)
 
 BESIDE = {".plan.json": PRECISION_PLAN, ".scales.json": SCALES, ".scales.partial.npz": PARTIAL_RANGES}
 
@@ -82,18 +90,18 @@ def command(
     """
     import onnx  # and all that needs it: --help does not
 
-    from calibration.cache import write_cache
-    from calibration.candidate import build, read_model, share_in_int8, sign
-    from calibration.equalise import EQUALISED, adopt, equalise_layers
-    from calibration.gate import Limits, open_judge
-    from calibration.images import find, readable
-    from calibration.layers import Graph
-    from calibration.options import check_equalise, check_options, wanted_plan
-    from calibration.ranges import KnownRanges, measured
-    from calibration.report import print_verdict, write_sensitivity
-    from calibration.scales import Key
-    from calibration.search import Search
-    from calibration.sensitivity import Build, analyse
+    from maskrt.calibration.decide.candidate import build, read_model, share_in_int8, sign
+    from maskrt.calibration.decide.gate import Limits, open_judge
+    from maskrt.calibration.decide.layers import Graph
+    from maskrt.calibration.decide.report import print_verdict, write_sensitivity
+    from maskrt.calibration.decide.search import Search
+    from maskrt.calibration.decide.sensitivity import Build, analyse
+    from maskrt.calibration.measure.cache import write_cache
+    from maskrt.calibration.measure.images import find, readable
+    from maskrt.calibration.measure.ranges import KnownRanges, measured
+    from maskrt.calibration.measure.scales import Key
+    from maskrt.calibration.options import check_equalise, check_options, wanted_plan
+    from maskrt.calibration.rewrite.equalise import EQUALISED, adopt, equalise_layers
 
     limits = Limits(max_ap_drop, min_mask_iou)
     check_options(flavour, method, onto, from_cache, limits)

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 CPU, TENSORRT = "cpu", "tensorrt"
 FLAVOURS = (CPU, TENSORRT)
-METHOD = "percentile"  # of calibration.observers.METHODS
+METHOD = "percentile"  # of maskrt.calibration.measure.observers.METHODS

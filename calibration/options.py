@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from calibration.flavours import CPU, FLAVOURS, METHOD
-from calibration.gate import Limits
-from calibration.layers import Graph
-from calibration.observers import METHODS
-from calibration.plan import Plan
-from runtime.errors import AccuracyError, CalibrationError
+from maskrt.calibration.decide.gate import Limits
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.flavours import CPU, FLAVOURS, METHOD
+from maskrt.calibration.measure.observers import METHODS
+from maskrt.runtime.errors import AccuracyError, CalibrationError
 
 
 def check_options(

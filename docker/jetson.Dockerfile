@@ -9,8 +9,10 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/maskrt
-COPY pyproject.toml README.md LICENSE maskrt.py ./
+COPY pyproject.toml README.md LICENSE ./
+COPY maskrt maskrt
 COPY runtime runtime
+COPY models models
 COPY training training
 COPY export export
 COPY calibration calibration

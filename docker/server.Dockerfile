@@ -5,8 +5,10 @@ FROM nvcr.io/nvidia/tensorrt:24.08-py3
 
 # TensorRT 10.3 and its Python package, CUDA 12.6, nvcc and the headers are the image's. The environment sees them.
 WORKDIR /opt/maskrt
-COPY pyproject.toml README.md LICENSE maskrt.py ./
+COPY pyproject.toml README.md LICENSE ./
+COPY maskrt maskrt
 COPY runtime runtime
+COPY models models
 COPY training training
 COPY export export
 COPY calibration calibration

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from export.engine.choose import KINDS
-from runtime.cli import run, say
-from runtime.engine_file import EngineHeader, Profile
-from runtime.errors import ExportError
-from runtime.guard import Writes
-from runtime.kinds import ENGINE
+from maskrt.export.engine.choose import KINDS
+from maskrt.runtime.backends.trt.engine_file import EngineHeader, Profile
+from maskrt.runtime.cli import run, say
+from maskrt.runtime.errors import ExportError
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import ENGINE
 
 
 def command(
@@ -41,8 +41,8 @@ def command(
     Example: maskrt build model.onnx -o model.engine --min 1x320x320 --opt 1x800x1344 --max 4x800x1344
     """
     # What needs onnx is imported where a file is built: --help has no need of it.
-    from export.build_engine import build
-    from export.engine.configure import Options
+    from maskrt.export.build_engine import build
+    from maskrt.export.engine.configure import Options
 
     if dla:
         raise ExportError(

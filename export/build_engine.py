@@ -10,8 +10,8 @@ from typing import Any
 
 from onnx import ModelProto
 
-from export.engine.choose import Operators, check_kind, choose_operators
-from export.engine.configure import (
+from maskrt.export.engine.choose import Operators, check_kind, choose_operators
+from maskrt.export.engine.configure import (
     EMBEDS_SINCE,
     Options,
     check_compatibility,
@@ -21,22 +21,22 @@ from export.engine.configure import (
     save_timing_cache,
     timing_cache_path,
 )
-from export.engine.layers import LayerReport, MissingPluginError, examine_layers, lines
-from export.engine.memory import check_memory, climb_down, ladder, needed_bytes
-from export.engine.parse import parse
-from export.engine.prepare import prepare
-from export.engine.profiles import make_profiles
-from export.engine.progress import BuildProgress, monitor, run_cancellable, run_until_killed
-from export.engine.small import LONG_SIDE_PX, PROPOSALS, WORKSPACE_MIB, small_contract
-from export.engine.source import check_version, read_model
-from runtime.cli import say
-from runtime.contract import Contract
-from runtime.device import PLATFORM, describe_gpu
-from runtime.engine_file import EngineHeader, write_engine
-from runtime.errors import ExportError, MaskrtError
-from runtime.trt_execution import activation_bytes, trt_failure
-from runtime.trt_library import forget_words, import_tensorrt, logger, words
-from runtime.trt_plugins import library_sha256, load_library, load_python, take_python_error
+from maskrt.export.engine.layers import LayerReport, MissingPluginError, examine_layers, lines
+from maskrt.export.engine.memory import check_memory, climb_down, ladder, needed_bytes
+from maskrt.export.engine.parse import parse
+from maskrt.export.engine.prepare import prepare
+from maskrt.export.engine.profiles import make_profiles
+from maskrt.export.engine.progress import BuildProgress, monitor, run_cancellable, run_until_killed
+from maskrt.export.engine.small import LONG_SIDE_PX, PROPOSALS, WORKSPACE_MIB, small_contract
+from maskrt.export.engine.source import check_version, read_model
+from maskrt.runtime.backends.trt.device import PLATFORM, describe_gpu
+from maskrt.runtime.backends.trt.engine_file import EngineHeader, write_engine
+from maskrt.runtime.backends.trt.execution import activation_bytes, trt_failure
+from maskrt.runtime.backends.trt.library import forget_words, import_tensorrt, logger, words
+from maskrt.runtime.backends.trt.plugins import library_sha256, load_library, load_python, take_python_error
+from maskrt.runtime.cli import say
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import ExportError, MaskrtError
 
 LIBRARY_PROBE_BYTES = 4096
 

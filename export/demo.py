@@ -15,19 +15,19 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from runtime.cli import run, say
-from runtime.errors import CheckpointError, MaskrtError
-from runtime.files import write_png
-from runtime.guard import Writes, overwrites
-from runtime.sources import read_image
+from maskrt.runtime.cli import run, say
+from maskrt.runtime.errors import CheckpointError, MaskrtError
+from maskrt.runtime.files.atomic import write_png
+from maskrt.runtime.files.guard import Writes, overwrites
+from maskrt.runtime.inputs.images import read_image
 
 TRAIN, VALIDATION, IMAGES = "synthetic:280:0", "synthetic:40:1", "synthetic:12:2"
 PROGRAMS = {
-    "train": "training.train",
-    "export": "export.to_onnx",
-    "infer": "runtime.infer",
-    "evaluate": "runtime.evaluate",
-    "parity": "runtime.parity.command",
+    "train": "maskrt.training.train",
+    "export": "maskrt.export.to_onnx",
+    "infer": "maskrt.runtime.infer",
+    "evaluate": "maskrt.runtime.evaluate",
+    "parity": "maskrt.runtime.parity.command",
 }
 
 
@@ -69,7 +69,7 @@ def write_images(folder: Path) -> None:
 
     Raises MaskrtError where another image has the name of one.
     """
-    from training.data import load_dataset  # its readers' packages are not needed for --help
+    from maskrt.training.data import load_dataset  # its readers' packages are not needed for --help
 
     dataset = load_dataset(IMAGES)
     for index in range(len(dataset)):
@@ -84,7 +84,7 @@ def write_images(folder: Path) -> None:
 
 def is_of_a_demo(checkpoint: Path) -> bool:
     """Whether a checkpoint was left by an earlier demo, and nobody needs the run that it is from."""
-    from training.checkpoint import read_checkpoint  # which needs torch
+    from maskrt.models.checkpoint import read_checkpoint  # which needs torch
 
     try:
         provenance = read_checkpoint(checkpoint).provenance

@@ -13,9 +13,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from export.stages import cut_into_parts
-from runtime.errors import ModelError
-from runtime.stages import PREFIX
+from maskrt.export.stages import cut_into_parts
+from maskrt.runtime.errors import ModelError
+from maskrt.runtime.stages import PREFIX
 
 LAYERS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # and which input is the weights
 PASSING = ("Cast", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze", "Gather", "Flatten")
@@ -40,7 +40,7 @@ class Weight:
 @dataclass(frozen=True)
 class Examined:
     """stages: the coarsest precision of what each stage and output is computed from. parts:
-    of what is inside each part (runtime.stages.parts_of). operators: the attributes of each custom operator,
+    of what lies in each part (`runtime.stages.parts_of`). operators: the attributes of each custom operator,
     in the order of the graph, with the names of what it makes."""
 
     weights: tuple[Weight, ...]

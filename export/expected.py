@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.detection import FasterRCNN
 
-from export.graphs.mask_rcnn import MaskRcnnGraph
-from runtime.contract import Contract
-from runtime.stages import BOX_FEATURES, KEYPOINT_FEATURES, MASK_FEATURES
-from training.eager import EagerSession
-from training.eager_parts import EagerParts
-from training.models.roi_features import CANONICAL_LEVEL, RoiPooler
+from maskrt.models.parts.roi_features import CANONICAL_LEVEL, RoiPooler
+from maskrt.models.rcnn.graph.network import MaskRcnnGraph
+from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.rcnn.reference_parts import EagerParts
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.stages import BOX_FEATURES, KEYPOINT_FEATURES, MASK_FEATURES
 
 
 @dataclass(frozen=True)

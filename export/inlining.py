@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import onnx.inliner
 
-from runtime.errors import ModelError
+from maskrt.runtime.errors import ModelError
 
 
 def read_inlined(path: Path) -> tuple[bytes, dict[str, str]]:

@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from runtime.contract import LEARNED_SCALES, OUTPUTS, Contract
-from runtime.stages import layout_of
-from training.checkpoint import Checkpoint
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.runtime.contract import LEARNED_SCALES, OUTPUTS, Contract
+from maskrt.runtime.stages import layout_of
 
 CLASSES_SHOWN = 100
 FINDS = {

@@ -10,7 +10,7 @@ from collections import Counter
 
 from onnx import ModelProto
 
-from runtime.stages import PREFIX
+from maskrt.runtime.stages import PREFIX
 
 
 def number_by_operator(model: ModelProto) -> None:

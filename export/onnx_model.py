@@ -13,18 +13,18 @@ from typing import Any
 import onnx
 import torch
 
-from export.engine.small import PROPOSALS, small_sides
-from export.graphs.half import to_half
-from export.graphs.mask_rcnn import MaskRcnnGraph
-from export.naming import number_by_operator
-from export.operators import OPSET, TRANSLATIONS, attach_bodies
-from export.stages import hide_stages
-from runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
-from runtime.errors import ExportError
-from runtime.files import atomic_path
-from runtime.kinds import ONNX
-from runtime.stages import PREFIX, stages_of
-from training.checkpoint import CANVAS_STRIDE, Checkpoint
+from maskrt.export.engine.small import PROPOSALS, small_sides
+from maskrt.export.naming import number_by_operator
+from maskrt.export.stages import hide_stages
+from maskrt.models.checkpoint import CANVAS_STRIDE, Checkpoint
+from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
+from maskrt.models.rcnn.graph.half import to_half
+from maskrt.models.rcnn.graph.network import MaskRcnnGraph
+from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
+from maskrt.runtime.errors import ExportError
+from maskrt.runtime.files.atomic import atomic_path
+from maskrt.runtime.files.kinds import ONNX
+from maskrt.runtime.stages import PREFIX, stages_of
 
 # Of the example input under dynamic shapes: sides that coincide with nothing else in the network, so that
 # the exporter cannot take one for a constant.

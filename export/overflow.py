@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
-from export.graphs.half import HALF_MAX, too_large, unit_of, watch
-from export.graphs.mask_rcnn import MaskRcnnGraph
-from runtime.cli import say, track
-from runtime.contract import Contract
-from runtime.preprocess import preprocess
-from runtime.sources import find_images, read_image
-from training.checkpoint import Checkpoint
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.rcnn.graph.half import HALF_MAX, too_large, unit_of, watch
+from maskrt.models.rcnn.graph.network import MaskRcnnGraph
+from maskrt.runtime.cli import say, track
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.preprocess import preprocess
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The stages of a model file (runtime.stages) as outputs of its graph, and the parts between them.
+"""The stages of a model file (maskrt.runtime.stages) as outputs of its graph, and the parts between them.
 
 Every exported file names the tensors at its stages. As a rule they are not outputs, since an output must be
 kept and copied; here they are made outputs, in a file exported long ago too.
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import onnx
 
-from runtime.contract import METADATA_KEY, Contract
-from runtime.errors import ModelError
-from runtime.stages import PREFIX, PROPOSAL_COUNTS, parts_of, stages_of, tensor_name
+from maskrt.runtime.contract import METADATA_KEY, Contract
+from maskrt.runtime.errors import ModelError
+from maskrt.runtime.stages import PREFIX, PROPOSAL_COUNTS, parts_of, stages_of, tensor_name
 
 
 def hide_stages(model: onnx.ModelProto) -> None:
@@ -67,7 +67,7 @@ def read_with_stages(path: Path) -> bytes:
 
 
 def cut_into_parts(path: Path) -> dict[str, bytes]:
-    """The parts of the graph between its stages (runtime.stages.parts_of), each an ONNX model, serialised.
+    """The parts of the graph between its stages (`runtime.stages.parts_of`), each an ONNX model, serialised.
 
     A part takes what parts_of says and, where it reads them, the graph's own inputs.
     """

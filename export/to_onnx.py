@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli import run, say
-from runtime.contract_fields import MOST_IMAGES, MOST_SIDE_PX
-from runtime.errors import ExportError
-from runtime.files import write_text
-from runtime.guard import Writes
-from runtime.kinds import MODEL_CARD, ONNX
-from runtime.preprocess import round_up
-from runtime.progress import steps
+from maskrt.runtime.cli import run, say
+from maskrt.runtime.contract_fields import MOST_IMAGES, MOST_SIDE_PX
+from maskrt.runtime.errors import ExportError
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import MODEL_CARD, ONNX
+from maskrt.runtime.preprocess import round_up
+from maskrt.runtime.progress import steps
 
 
 def command(
@@ -68,12 +68,12 @@ def command(
     Example: maskrt export best.pt -o model.onnx --height 800 --width 1088
     """
     # PyTorch is imported here, since --help does not need it.
-    from export.model_card import model_card
-    from export.onnx_model import EXPORT_STEPS, WRITE, export_onnx, for_small_devices, save_onnx
-    from export.overflow import half_contract
-    from export.stages import show_stages
-    from export.weights import load_checkpoint
-    from training.checkpoint import CANVAS_STRIDE
+    from maskrt.export.model_card import model_card
+    from maskrt.export.onnx_model import EXPORT_STEPS, WRITE, export_onnx, for_small_devices, save_onnx
+    from maskrt.export.overflow import half_contract
+    from maskrt.export.stages import show_stages
+    from maskrt.models.checkpoint import CANVAS_STRIDE
+    from maskrt.models.load import load_checkpoint
 
     names = [name.strip() for name in classes.split(",")] if classes else None
     loaded = load_checkpoint(checkpoint, names)

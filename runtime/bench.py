@@ -17,19 +17,19 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from runtime import terminal
-from runtime.backends import installed
-from runtime.bench_plot import check_plot, plot_timings
-from runtime.cli import Threads, run, track
-from runtime.contract import Canvas
-from runtime.errors import ModelError
-from runtime.guard import Writes
-from runtime.kinds import PLOT
-from runtime.peak_memory import peak_memory_bytes
-from runtime.postprocess import postprocess
-from runtime.preprocess import Batch, preprocess
-from runtime.session import Session, open_session
-from runtime.sources import find_images, read_image
+from maskrt.runtime import terminal
+from maskrt.runtime.backends.open import Session, open_session
+from maskrt.runtime.backends.open_onnx import installed
+from maskrt.runtime.cli import Threads, run, track
+from maskrt.runtime.contract import Canvas
+from maskrt.runtime.errors import ModelError
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import PLOT
+from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.machine.peak_memory import peak_memory_bytes
+from maskrt.runtime.preprocess import Batch, preprocess
+from maskrt.runtime.reports.bench_plot import check_plot, plot_timings
+from maskrt.runtime.tasks.instances.decode import postprocess
 
 MOST_ROUNDS = 100_000
 

@@ -11,11 +11,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from runtime import terminal
-from runtime.door import guarded
-from runtime.errors import EXIT_USER_ERROR, MaskrtError
-from runtime.packages import missing_for
-from runtime.terminal import flush_stdout, printable, shortened
+from maskrt.runtime import terminal
+from maskrt.runtime.door import guarded
+from maskrt.runtime.errors import EXIT_USER_ERROR, MaskrtError
+from maskrt.runtime.packages import missing_for
+from maskrt.runtime.terminal import flush_stdout, printable, shortened
 
 T = TypeVar("T")
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which newer releases of typer carry with them

@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.contract_fields import check_fields
-from runtime.errors import ContractError
+from maskrt.runtime.contract_fields import check_fields
+from maskrt.runtime.errors import ContractError
 
 FORMAT_VERSION = 1
 METADATA_KEY = "maskrt.contract"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.errors import ContractError
+from maskrt.runtime.errors import ContractError
 
 MOST_SIDE_PX = 1 << 14  # of a canvas; its square is a gigabyte of pixels
 MOST_SIZE_PX = 1 << 20  # of a resize rule, where some write "no limit" as a large number
@@ -69,7 +69,7 @@ PAIR = Rule(
 
 #: By field; "[]" stands for each entry of a list.
 RULES: dict[str, Rule] = {
-    "task": TEXT,  # one that this maskrt does not run is told apart: runtime.protocol.check_task
+    "task": TEXT,  # one that this maskrt does not run is told apart: backends.session.check_task
     "family": TEXT,
     "config": OBJECT,
     "classes": LIST,

@@ -12,12 +12,12 @@ from typing import Annotated
 
 import typer
 
-from runtime import terminal
-from runtime.cli import run
-from runtime.findings import Finding
-from runtime.findings_cpu import cpu_findings
-from runtime.findings_gpu import gpu_findings
-from runtime.packages import install
+from maskrt.runtime import terminal
+from maskrt.runtime.cli import run
+from maskrt.runtime.machine.findings import Finding
+from maskrt.runtime.machine.findings_cpu import cpu_findings
+from maskrt.runtime.machine.findings_gpu import gpu_findings
+from maskrt.runtime.packages import install
 
 PACKAGES = {  # import name: (distribution, what it is for, extra)
     "torch": ("torch", "training, export, the PyTorch reference", "train"),

@@ -1,6 +1,6 @@
 """The door that every command goes through: what its options name is known before it begins.
 
-`guarded` gives a command the option --overwrite, and checks what it declares (runtime/guard.py): an output
+`guarded` gives a command the option --overwrite, and checks what it declares (files/guard.py): an output
 that must not or cannot be written is refused before any work is done for it.
 """
 
@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from runtime.files import check_writable
-from runtime.guard import Guard, Writes, check_readable, guarding
+from maskrt.runtime.files.atomic import check_writable
+from maskrt.runtime.files.guard import Guard, Writes, check_readable, guarding
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace even what is not its own")]
 

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from runtime import terminal
-from runtime.cli import run_several, say
-from runtime.engine_file import EngineHeader, Profile, read_header, read_plan
-from runtime.files import atomic_path
-from runtime.guard import Writes
-from runtime.kinds import TENSORRT_PLAN
+from maskrt.runtime import terminal
+from maskrt.runtime.backends.trt.engine_file import EngineHeader, Profile, read_header, read_plan
+from maskrt.runtime.cli import run_several, say
+from maskrt.runtime.files.atomic import atomic_path
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import TENSORRT_PLAN
 
 SUMMARY = """Look into an engine file, or take TensorRT's plan out of it.
 

@@ -9,24 +9,30 @@ from typing import Annotated, Any
 
 import typer
 
-from runtime import terminal
-from runtime.class_metrics import class_metrics, curves
-from runtime.cli import between, run, track
-from runtime.coco_metrics import KINDS, STATISTICS, coco_evaluations, coco_metrics, statistics
-from runtime.confusion import confusion
-from runtime.evaluation_page import check_matplotlib, page
-from runtime.files import write_text
-from runtime.guard import Writes
-from runtime.kinds import METRICS, PAGE
-from runtime.predictor import Predictor
-from runtime.session import open_session
-from runtime.siblings import load_dataset
+from maskrt.runtime import terminal
+from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.cli import between, run, track
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import METRICS, PAGE
+from maskrt.runtime.predictor import Predictor
+from maskrt.runtime.reports.evaluation_page import check_matplotlib, page
+from maskrt.runtime.siblings import load_dataset
+from maskrt.runtime.tasks.instances.class_metrics import class_metrics, curves
+from maskrt.runtime.tasks.instances.confusion import confusion
+from maskrt.runtime.tasks.instances.metrics import (
+    KINDS,
+    STATISTICS,
+    coco_evaluations,
+    coco_metrics,
+    statistics,
+)
 
 END_CLASSES = 10  # shown of the best and of the worst
 
 
 def evaluate(predictor: Predictor, dataset: Any) -> dict[str, float]:
-    """AP of a predictor over a dataset (training.data.Dataset): see `coco_metrics`.
+    """AP of a predictor over a dataset (maskrt.training.data.Dataset): see `coco_metrics`.
 
     Raises DataError where the model's classes are not the dataset's.
     """

@@ -1,6 +1,6 @@
 """`maskrt infer`: run a model over files, folders, globs, archives, videos and cameras.
 
-Also `python -m runtime.infer` and `python runtime/infer.py`.
+Also `python -m maskrt.runtime.infer` and `python runtime/infer.py`.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli import MaxMegapixels, MinScore, Threads, between, run, say, track
-from runtime.draw import Style
-from runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
-from runtime.files import claimed_folder
-from runtime.frames import Inferred, Source
-from runtime.guard import Writes
-from runtime.inputs import open_inputs
-from runtime.keep import DEFAULT_SCORE, Keep
-from runtime.kinds import TRACE
-from runtime.outputs import check_apart, check_folder, check_video, end_sinks, open_sinks
-from runtime.overlay import Overlay, paint_splash
-from runtime.pipeline import Painter, Pipeline
-from runtime.ray_pipeline import RayOptions, RayPipeline
-from runtime.session import check_masks, open_session
-from runtime.sinks import Sink
-from runtime.stopping import Signals, Stopped, ignore_signals, signals_raise
-from runtime.stopwatch import Stopwatch
-from runtime.video import is_video
+from maskrt.runtime.backends.open import check_masks, open_session
+from maskrt.runtime.cli import MaxMegapixels, MinScore, Threads, between, run, say, track
+from maskrt.runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
+from maskrt.runtime.files.atomic import claimed_folder
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import TRACE
+from maskrt.runtime.inputs.frames import Inferred, Source
+from maskrt.runtime.inputs.open import open_inputs
+from maskrt.runtime.inputs.video import is_video
+from maskrt.runtime.outputs.open import check_apart, check_folder, check_video, end_sinks, open_sinks
+from maskrt.runtime.outputs.text import Sink
+from maskrt.runtime.pipeline.cluster import RayOptions, RayPipeline
+from maskrt.runtime.pipeline.run import Painter, Pipeline
+from maskrt.runtime.pipeline.stopping import Signals, Stopped, ignore_signals, signals_raise
+from maskrt.runtime.pipeline.stopwatch import Stopwatch
+from maskrt.runtime.tasks.instances.drawing.draw import Style
+from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
+from maskrt.runtime.tasks.instances.keep import DEFAULT_SCORE, Keep
 
 LANES = 2  # of an engine: while one call waits for the GPU, the next is on its way there
 

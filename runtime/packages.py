@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from runtime.errors import MissingDependencyError
+from maskrt.runtime.errors import MissingDependencyError
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("runtime", "training", "export", "calibration")

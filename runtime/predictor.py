@@ -11,14 +11,14 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.batching import Batcher
-from runtime.keep import DEFAULT_SCORE, Keep
-from runtime.pictures import Picture, as_image, is_picture
-from runtime.pipeline import batch_size, filled
-from runtime.postprocess import postprocess
-from runtime.preprocess import canvas_size, check_image, preprocess
-from runtime.results import Result
-from runtime.session import Session, open_session
+from maskrt.runtime.backends.open import Session, open_session
+from maskrt.runtime.inputs.pictures import Picture, as_image, is_picture
+from maskrt.runtime.pipeline.batching import Batcher
+from maskrt.runtime.pipeline.run import batch_size, filled
+from maskrt.runtime.preprocess import canvas_size, check_image, preprocess
+from maskrt.runtime.tasks.instances.decode import postprocess
+from maskrt.runtime.tasks.instances.keep import DEFAULT_SCORE, Keep
+from maskrt.runtime.tasks.instances.result import Result
 
 CLASSES_NAMED = 5  # in a model's repr
 
@@ -60,7 +60,7 @@ class Predictor:
         """A Result for each image, with the detections above min_score, whatever their sizes.
 
         images: one picture, or a sequence of them: file names, bytes of encoded images, uint8 arrays (RGB,
-        RGBA, grey), PIL images (runtime.pictures.as_image). Images of one canvas size share a call, so each
+        RGBA, grey), PIL images (`inputs.pictures.as_image`). Images of one canvas size share a call, so each
         result is that of the image alone. A model of fixed batch size is filled up with an image it has.
         min_score: from 0 to 1; 0 for all that the model gives. classes: names of those to keep; default all.
         Raises ImageError for what is no image, OptionError for a score or a class that cannot be.

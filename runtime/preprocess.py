@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import LAYOUTS, Canvas
-from runtime.errors import ImageError, ModelError
+from maskrt.runtime.contract import LAYOUTS, Canvas
+from maskrt.runtime.errors import ImageError, ModelError
 
 Empty = Callable[[tuple[int, ...], str], NDArray]
 
@@ -125,7 +125,7 @@ def check_image(image: NDArray[np.uint8]) -> tuple[int, int]:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ImageError(
             f"image array is {image.dtype} {image.shape}, expected uint8 (H, W, 3) in RGB order. "
-            "Read files with runtime.sources.read_image, which gives that."
+            "Read files with maskrt.runtime.inputs.images.read_image, which gives that."
         )
     return image.shape[0], image.shape[1]
 

@@ -11,21 +11,21 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli import MaxMegapixels, MinScore, between, run, say
-from runtime.engine_file import EngineHeader, read_header, read_plan
-from runtime.engine_fit import rebuild_command
-from runtime.errors import MaskrtError, ModelError
-from runtime.files import temporary_folder
-from runtime.guard import Writes, overwrites
-from runtime.keep import DEFAULT_SCORE
-from runtime.ort_session import check_device
-from runtime.session import open_session
-from runtime.terminal import printable
-from runtime.triton_config import LABELS_FILE, PLATFORMS, Serving, pbtxt
+from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.backends.ort_session import check_device
+from maskrt.runtime.backends.trt.engine_file import EngineHeader, read_header, read_plan
+from maskrt.runtime.backends.trt.engine_fit import rebuild_command
+from maskrt.runtime.cli import MaxMegapixels, MinScore, between, run, say
+from maskrt.runtime.errors import MaskrtError, ModelError
+from maskrt.runtime.files.atomic import temporary_folder
+from maskrt.runtime.files.guard import Writes, overwrites
+from maskrt.runtime.serving.triton_config import LABELS_FILE, PLATFORMS, Serving, pbtxt
+from maskrt.runtime.tasks.instances.keep import DEFAULT_SCORE
+from maskrt.runtime.terminal import printable
 
 MODEL_PY = '''"""Written by maskrt serve-triton; needs maskrt in the server's Python."""
 
-from runtime.triton_models import {name} as TritonPythonModel  # noqa: F401
+from maskrt.runtime.serving.triton_models import {name} as TritonPythonModel  # noqa: F401
 '''
 BEFORE = ".before"  # put to the name of a model that is replaced
 MOST_WORKERS = 256  # each is a process with Python in it

@@ -11,71 +11,75 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runtime.packages import missing
-from runtime.protocol import Session
+from maskrt.runtime.backends.session import Session
+from maskrt.runtime.packages import missing
 
 
 def load_reference(path: str | Path, **options: Any) -> Session:
-    """The PyTorch reference of a checkpoint (export.reference.open_reference)."""
-    return _sibling("export.reference", f"running the checkpoint {path}", "export").open_reference(
+    """The PyTorch reference of a checkpoint (maskrt.models.reference.open_reference)."""
+    return _sibling("maskrt.models.reference", f"running the checkpoint {path}", "export").open_reference(
         Path(path), **options
     )
 
 
 def load_checkpoint(path: str | Path, class_names: list[str] | None = None) -> Any:
-    """Any checkpoint that can be read, foreign ones too (export.weights.load_checkpoint)."""
-    weights = _sibling("export.weights", f"reading the checkpoint {path}", "export")
+    """Any checkpoint that can be read, foreign ones too (maskrt.models.load.load_checkpoint)."""
+    weights = _sibling("maskrt.models.load", f"reading the checkpoint {path}", "export")
     return weights.load_checkpoint(path, class_names)
 
 
 def load_dataset(spec: str, **options: Any) -> Any:
-    """An annotated dataset (training.data.load_dataset)."""
-    return _sibling("training.data", f"reading the dataset {spec}", "cpu").load_dataset(spec, **options)
+    """An annotated dataset (maskrt.training.data.load_dataset)."""
+    return _sibling("maskrt.training.data", f"reading the dataset {spec}", "cpu").load_dataset(
+        spec, **options
+    )
 
 
 def read_inlined(path: str | Path) -> tuple[bytes, dict[str, str]]:
-    """An ONNX file in standard operators alone, and its metadata (export.inlining.read_inlined)."""
-    return _sibling("export.inlining", f"running {path} on OpenVINO", "openvino").read_inlined(Path(path))
+    """An ONNX file in standard operators alone, and its metadata (maskrt.export.inlining.read_inlined)."""
+    return _sibling("maskrt.export.inlining", f"running {path} on OpenVINO", "openvino").read_inlined(
+        Path(path)
+    )
 
 
 def read_with_stages(path: str | Path) -> bytes:
-    """An ONNX file with its stages made outputs (export.stages.read_with_stages)."""
-    return _sibling("export.stages", f"looking into {path}", "export").read_with_stages(Path(path))
+    """An ONNX file with its stages made outputs (maskrt.export.stages.read_with_stages)."""
+    return _sibling("maskrt.export.stages", f"looking into {path}", "export").read_with_stages(Path(path))
 
 
 def cut_into_parts(path: str | Path) -> dict[str, bytes]:
-    """The parts of an ONNX file between its stages (export.stages.cut_into_parts)."""
-    return _sibling("export.stages", f"looking into {path}", "export").cut_into_parts(Path(path))
+    """The parts of an ONNX file between its stages (maskrt.export.stages.cut_into_parts)."""
+    return _sibling("maskrt.export.stages", f"looking into {path}", "export").cut_into_parts(Path(path))
 
 
 def examine(path: str | Path) -> Any:
-    """What an ONNX file shows without being run (export.examine.examine)."""
-    return _sibling("export.examine", f"looking into {path}", "export").examine(Path(path))
+    """What an ONNX file shows without being run (maskrt.export.examine.examine)."""
+    return _sibling("maskrt.export.examine", f"looking into {path}", "export").examine(Path(path))
 
 
 def checkpoint_facts(reference: Session) -> Any:
-    """What a PyTorch reference makes before any image (export.expected.facts_of)."""
-    expected = _sibling("export.expected", f"reading the checkpoint {reference.name}", "export")
+    """What a PyTorch reference makes before any image (maskrt.export.expected.facts_of)."""
+    expected = _sibling("maskrt.export.expected", f"reading the checkpoint {reference.name}", "export")
     return expected.facts_of(reference)
 
 
 def bisect_command() -> Callable[..., None]:
-    """`maskrt parity bisect` (calibration.bisection.command)."""
-    return _sibling("calibration.bisection", "bisecting a model", "calibrate").command
+    """`maskrt parity bisect` (maskrt.calibration.decide.bisection.command)."""
+    return _sibling("maskrt.calibration.decide.bisection", "bisecting a model", "calibrate").command
 
 
 def load_python_plugins() -> None:
-    """TensorRT's plugins in Python, put into its registry (export.plugins.python_plugin)."""
+    """TensorRT's plugins in Python, put into its registry (maskrt.export.plugins.python_plugin)."""
     _python_plugins().register_python_plugins()
 
 
 def take_python_plugin_error() -> Exception | None:
-    """What they raised last on this thread (export.plugins.python_plugin.take_error)."""
+    """What they raised last on this thread (maskrt.export.plugins.python_plugin.take_error)."""
     return _python_plugins().take_error()
 
 
 def _python_plugins() -> Any:
-    return _sibling("export.plugins.python_plugin", "running plugins in Python", "gpu")
+    return _sibling("maskrt.export.plugins.python_plugin", "running plugins in Python", "gpu")
 
 
 def _sibling(module: str, purpose: str, extra: str) -> Any:

@@ -29,7 +29,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from runtime.contract import Contract
+from maskrt.runtime.contract import Contract
 
 PREFIX = "stage."
 CANVAS, STEM, PROPOSALS, PROPOSAL_COUNTS = "canvas", "stem", "proposals", "proposal_counts"
@@ -113,7 +113,7 @@ Part = tuple[tuple[str, ...], tuple[str, ...]]  # what it takes, what it gives
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:
-    """The maps of a model, from its configuration (training.models.MaskRcnnConfig, as in a contract)."""
+    """The maps of a model, from its configuration (maskrt.models.rcnn.MaskRcnnConfig, as in a contract)."""
     if config.get("neck") == "c4":  # files from before there was a choice have no neck in them
         return C4
     return MOBILENET_FPN if str(config.get("backbone")).startswith("mobilenet") else FPN

@@ -31,7 +31,7 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """R18-FPN of 90 classes with lively random weights, on small canvases with few proposals: it is quick."""
-    from tests.models import lively_checkpoint  # needs torch, which tests/parity does not
+    from benchmarks.samples import lively_checkpoint  # needs torch, which tests/parity does not
 
     path = tmp_path_factory.mktemp("random") / "resnet18.pt"
     lively_checkpoint("resnet18", min_size_px=256, max_size_px=448, rpn_post_nms_test=200).save(path)
@@ -41,8 +41,8 @@ def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def random_onnx(random_checkpoint: Path) -> Path:
     """The same, exported for any size and batch."""
-    from export.onnx_model import export_onnx, save_onnx
-    from export.weights import load_checkpoint
+    from maskrt.export.onnx_model import export_onnx, save_onnx
+    from maskrt.models.load import load_checkpoint
 
     path = random_checkpoint.with_name("resnet18.onnx")
     checkpoint = load_checkpoint(random_checkpoint)

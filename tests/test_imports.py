@@ -5,20 +5,22 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from maskrt import VERBS
-
 REPOSITORY = Path(__file__).resolve().parents[1]
-STAGES = {"training", "export", "calibration", "runtime"}
 MAY_IMPORT = {
     "runtime": set(),
-    "training": {"runtime"},
-    "export": {"runtime", "training"},
+    "models": {"runtime"},
+    "training": {"runtime", "models"},
+    "export": {"runtime", "models"},
     "calibration": {"runtime"},
 }
+PACKAGES = set(MAY_IMPORT)
+#: `maskrt demo` is a tour through all of them, by their programs.
+TOUR = REPOSITORY / "export" / "demo.py"
 HEAVY = (
     "torch",
     "torchvision",
@@ -33,27 +35,98 @@ HEAVY = (
 )
 
 
+def files(package: str) -> list[Path]:
+    return sorted((REPOSITORY / package).rglob("*.py"))
+
+
+def module_name(file: Path) -> str:
+    """The module of a file of the repository: `maskrt.runtime.infer`."""
+    name = ".".join(("maskrt", *file.relative_to(REPOSITORY).with_suffix("").parts))
+    return name.removesuffix(".__init__")
+
+
+def statements(file: Path) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Import statements that are run, inside functions too; those for the type checker alone are not."""
+    waiting: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield node
+        waiting += ast.iter_child_nodes(node)
+
+
 def imported(file: Path) -> set[str]:
-    """Every module named by an import statement anywhere in the file."""
+    """Every module, or name of a module, that a file imports."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in statements(file):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{file}: relative import; files here are run as scripts"
-            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
-@pytest.mark.parametrize("stage", sorted(STAGES))
-def test_stages_import_only_what_they_may(stage: str) -> None:
-    for file in (REPOSITORY / stage).rglob("*.py"):
-        siblings = {name.split(".")[0] for name in imported(file)} & STAGES - {stage}
-        assert siblings <= MAY_IMPORT[stage], f"{file.relative_to(REPOSITORY)} imports {siblings}"
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_packages_import_only_what_they_may(package: str) -> None:
+    for file in files(package):
+        names = imported(file)
+        by_their_folder = {name for name in names if name.split(".")[0] in PACKAGES}
+        assert not by_their_folder, f"{file.relative_to(REPOSITORY)}: import maskrt.{min(by_their_folder)}"
+        siblings = {name.split(".")[1] for name in names if name.startswith("maskrt.")} & PACKAGES - {package}
+        assert siblings <= MAY_IMPORT[package] or file == TOUR, (
+            f"{file.relative_to(REPOSITORY)} imports {siblings}"
+        )
+
+
+def graph(sources: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Modules → the modules of the same project that they import, from the names in their statements."""
+
+    def module_of(name: str) -> str:
+        return name if name in sources else name.rpartition(".")[0]
+
+    return {
+        module: {module_of(name) for name in names} & sources.keys() - {module}
+        for module, names in sources.items()
+    }
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """The modules of one import circle, in order; empty where there is none."""
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return path[path.index(module) :]
+        if module in done:
+            return []
+        for target in sorted(edges[module]):
+            if found := visit(target, [*path, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(edges) if (found := visit(module, []))), [])
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    sources = {module_name(file): imported(file) for package in PACKAGES for file in files(package)}
+
+    assert circle(graph(sources)) == []
+
+
+def test_a_circle_is_found_when_there_is_one() -> None:
+    closed = {"a": {"b.name"}, "b": {"c"}, "c": {"a.other", "json"}, "d": {"a"}}
+
+    assert circle(graph(closed)) == ["a", "b", "c"]
+    assert circle(graph(closed | {"c": {"json"}})) == []
 
 
 def test_the_runtime_never_imports_torch() -> None:
-    for file in (REPOSITORY / "runtime").rglob("*.py"):
+    for file in files("runtime"):
         roots = {name.split(".")[0] for name in imported(file)}
         assert not roots & {"torch", "torchvision", "onnx", "onnxscript"}, file
 
@@ -72,34 +145,43 @@ sys.meta_path.insert(0, Block())
 """
 
 
-@pytest.mark.parametrize(
-    "module",
-    sorted(
-        str(f.relative_to(REPOSITORY).with_suffix("")).replace("/", ".")
-        for f in (REPOSITORY / "runtime").rglob("*.py")
-        if f.name != "__init__.py"
-    ),
-)
-def test_every_runtime_module_imports_without_the_heavy_packages(module: str) -> None:
-    done = python(f"{BLOCK}\nimport {module}")
-    assert done.returncode == 0, done.stderr
+def test_every_runtime_module_imports_without_the_heavy_packages() -> None:
+    modules = [module_name(file) for file in files("runtime")]
+    each_afresh = f"""{BLOCK}
+import importlib
+for module in {modules!r}:
+    for name in [name for name in sys.modules if name.startswith("maskrt")]:
+        del sys.modules[name]
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        print(module, error)
+"""
+    done = python(each_afresh)
 
-
-def test_every_command_imports_without_the_heavy_packages() -> None:
-    """So that its --help needs none of them: what does is imported in the command, when it runs."""
-    modules = sorted({module for module, _ in VERBS.values()})
-    done = python(f"{BLOCK}\nimport importlib\nfor module in {modules}: importlib.import_module(module)")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
 def test_the_blocker_blocks() -> None:
-    assert "blocked: torch" in python(f"{BLOCK}\nimport training.eager").stderr
+    assert "blocked: torch" in python(f"{BLOCK}\nimport maskrt.models.rcnn.reference").stderr
 
 
-@pytest.mark.parametrize("stage", sorted(STAGES))
-def test_no_file_shadows_a_module_when_run_as_a_script(stage: str) -> None:
-    taken = sys.stdlib_module_names | STAGES | {"onnx", "cuda", "tensorrt", "numpy", "torch"}
-    beside = {p.stem for p in (REPOSITORY / stage).glob("*.py")} | {
-        p.name for p in (REPOSITORY / stage).iterdir() if p.is_dir() and p.name != "__pycache__"
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_no_file_shadows_a_module_when_run_as_a_script(package: str) -> None:
+    taken = sys.stdlib_module_names | PACKAGES | {"onnx", "cuda", "tensorrt", "numpy", "torch"}
+    beside = {p.stem for p in (REPOSITORY / package).glob("*.py")} | {
+        p.name for p in (REPOSITORY / package).iterdir() if any(p.glob("*.py"))
     }
     assert not beside & taken
+
+
+def test_other_folders_of_these_names_are_no_hindrance(tmp_path: Path) -> None:
+    """A user's project may have a runtime/ and a training/ of its own."""
+    for package in PACKAGES:
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise ImportError('a stranger of the same name')")
+
+    code = "import maskrt.runtime.infer, maskrt.training.config; print(maskrt.load.__module__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+
+    assert (done.returncode, done.stdout.strip()) == (0, "maskrt.runtime.predictor"), done.stderr

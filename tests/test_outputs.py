@@ -16,27 +16,27 @@ import numpy as np
 import pytest
 import typer
 
-import maskrt
-import runtime.cli
-from runtime.door import guarded, outputs_of
-from runtime.files import write_text
-from runtime.guard import Writes
-from runtime.kinds import METRICS
+import maskrt.__main__ as umbrella
+import maskrt.runtime.cli
+from maskrt.runtime.door import guarded, outputs_of
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import METRICS
 
 Call = tuple[str, ...]  # a verb, and a command of it where it has several
 Option = tuple[Call, str]
 
 SEVERAL = {"parity": ("compare", "record", "check", "bisect"), "engine": ("inspect", "unpack")}
 CALLS: list[Call] = [
-    (verb, *rest) for verb in maskrt.VERBS for rest in ([(n,) for n in SEVERAL.get(verb, ())] or [()])
+    (verb, *rest) for verb in umbrella.VERBS for rest in ([(n,) for n in SEVERAL.get(verb, ())] or [()])
 ]
-#: Parameters that name a path to read; a new one is to be put here, or marked with runtime.guard.Writes.
+#: Parameters that name a path to read; a new one is to be put here, or marked with maskrt.runtime.files.guard.Writes.
 READ = {"model", "models", "image", "images", "val_images", "reference", "candidate", "bundle", "engine"}
 READ |= {"checkpoint", "start", "qat", "onto", "plan", "from_cache", "tensorrt_root", "run_config"}
 
 
 def run(call: Call, args: list[str]) -> None:
-    importlib.import_module(maskrt.VERBS[call[0]][0]).main([*call[1:], *args])
+    importlib.import_module(umbrella.VERBS[call[0]][0]).main([*call[1:], *args])
 
 
 def commands() -> dict[Call, Callable[..., Any]]:
@@ -45,7 +45,7 @@ def commands() -> dict[Call, Callable[..., Any]]:
     for call in CALLS:
         caught: list[Callable[..., Any]] = []
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
-            patch.setattr(runtime.cli, "guarded", lambda c, to=caught: to.append(c) or guarded(c))
+            patch.setattr(maskrt.runtime.cli, "guarded", lambda c, to=caught: to.append(c) or guarded(c))
             with pytest.raises(SystemExit):
                 run(call, ["--help"])
         found[call] = next((c for c in caught if c.__name__ == call[-1]), caught[0])

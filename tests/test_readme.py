@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.files import write_png
-from tests.models import lively_checkpoint, scene
+from benchmarks.samples import lively_checkpoint, scene
+from maskrt.runtime.files.atomic import write_png
+from maskrt.training.data import load_dataset
 from tests.runtime.videos import write_video
-from training.data import load_dataset
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 # By tests/full/test_demo.py; by make's own set-up; where there is a GPU, by `make gpu-check`.
@@ -80,7 +80,7 @@ def rename_classes(source: Path, target: Path) -> None:
     """Give a checkpoint the names of the data set that the README's commands evaluate it on."""
     import dataclasses
 
-    from export.weights import load_checkpoint
+    from maskrt.models.load import load_checkpoint
 
     checkpoint = load_checkpoint(source)
     dataclasses.replace(checkpoint, classes=load_dataset("synthetic:1").classes).save(target)

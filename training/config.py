@@ -1,18 +1,18 @@
-"""How a training run goes, and presets for it. What the model is: training/models."""
+"""How a training run goes, and presets for it. What the model is: models/rcnn/config.py."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 
-from runtime.errors import MaskrtError
-from training.augment import AUGMENTATIONS
-from training.layers import parse_plan
-from training.loggers import logger_names
-from training.models import MaskRcnnConfig
-from training.models.config import C4, MOBILENET
-from training.run_file import RunFile
-from training.settings import replaced
+from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import C4, MOBILENET
+from maskrt.models.settings import replaced
+from maskrt.runtime.errors import MaskrtError
+from maskrt.training.layers import parse_plan
+from maskrt.training.loop.augment import AUGMENTATIONS
+from maskrt.training.loop.loggers import logger_names
+from maskrt.training.run_file import RunFile
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # Lightning's names
 MOST_SEED = 2**32 - 1
@@ -37,13 +37,13 @@ class TrainConfig:
     warmup_iterations: int = 500  # linear, from lr / 1000
     clip: float = 0.0  # largest gradient norm; 0: no clipping
     precision: str = "32-true"
-    augment: str = "flip"  # training/augment.py
+    augment: str = "flip"  # training/loop/augment.py
     sync_bn: bool = False  # batch norms see the images of all GPUs
     ema_decay: float = 0.0  # of the exponential moving average of the weights, which is what is kept; 0: none
     best: str = "ap"  # of the validation set, what makes best.pt: "ap" (of masks if there are) or "loss"
     save_every_iterations: int = 0  # to resume in the middle of an epoch; 0: saved after each epoch
     seed: int = 0
-    logger: str = "tensorboard"  # beside the CSV file; several by comma: training/loggers.py
+    logger: str = "tensorboard"  # beside the CSV file; several by comma: training/loop/loggers.py
     workers: int = 4  # processes that load images; 0: the training process itself
 
     def __post_init__(self) -> None:

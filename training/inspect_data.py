@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runtime.cli import run, say
-from runtime.files import write_text
-from runtime.guard import Writes
-from runtime.html_page import html_page
-from runtime.kinds import PAGE
+from maskrt.runtime.cli import run, say
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import PAGE
+from maskrt.runtime.reports.html_page import html_page
 
 if TYPE_CHECKING:
-    from training.data.faults import Finding
+    from maskrt.training.data.faults import Finding
 
 TEMPLATE = Path(__file__).with_name("inspect_data.html")
 
@@ -39,7 +39,10 @@ def command(
 
     Example: maskrt inspect-data data/train --val data/val -o report.html
     """
-    from training.inspection import inspect, load_what_can_be  # what reads data is not needed for --help
+    from maskrt.training.inspection import (  # what reads data is not needed for --help
+        inspect,
+        load_what_can_be,
+    )
 
     options: dict[str, Any] = {"class_name": class_name, "class_attribute": class_attribute, "format": format}
     given = [(data_spec, images)] + ([(val, val_images)] if val else [])

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-import training.data as data
-from runtime.cli import track
-from runtime.draw import draw
-from runtime.errors import ImageError
-from runtime.html_page import jpeg_url
-from training.data.faults import Faults
-from training.data.problems import MalformedDataError, Problem
-from training.data.survey import Survey
-from training.plots import ground_truth
+import maskrt.training.data as data
+from maskrt.runtime.cli import track
+from maskrt.runtime.errors import ImageError
+from maskrt.runtime.reports.html_page import jpeg_url
+from maskrt.runtime.tasks.instances.drawing.draw import draw
+from maskrt.training.data.faults import Faults
+from maskrt.training.data.problems import MalformedDataError, Problem
+from maskrt.training.data.survey import Survey
+from maskrt.training.loop.plots import ground_truth
 
 OVERLAY_SIDE_PX = 480
 

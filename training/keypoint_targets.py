@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torchvision.tv_tensors import KeyPoints
 
-import training.data as data
-from runtime.contract import Keypoints
+import maskrt.training.data as data
+from maskrt.runtime.contract import Keypoints
 
 POINTS, MARKS = "keypoints", "marks"
 CORNERS = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75))  # of the marks, in sides of the picture: inside it

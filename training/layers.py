@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from runtime.errors import MaskrtError
+from maskrt.runtime.errors import MaskrtError
 
 LOWEST_STAGE = {"heads": 6, "5+": 5, "4+": 4, "3+": 3, "all": 1}  # of the ResNet; the heads stand above C5
 HEADS = 6

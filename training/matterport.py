@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import training.data as data
-from runtime.cli import track
-from runtime.contract import Category
-from runtime.errors import DataError, ImageError
-from runtime.siblings import load_checkpoint
-from runtime.sources import read_image
-from training.checkpoint import Checkpoint
-from training.data import masks
-from training.data.problems import Flaw, Problems
-from training.data.sample import Instance, Sample
-from training.matterport_config import Config, settings
-from training.run import train as train_detector
+import maskrt.training.data as data
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.runtime.cli import track
+from maskrt.runtime.contract import Category
+from maskrt.runtime.errors import DataError, ImageError
+from maskrt.runtime.inputs.images import read_image
+from maskrt.runtime.siblings import load_checkpoint
+from maskrt.training.data import masks
+from maskrt.training.data.problems import Flaw, Problems
+from maskrt.training.data.sample import Instance, Sample
+from maskrt.training.matterport_config import Config, settings
+from maskrt.training.run import train as train_detector
 
 __all__ = ["Config", "Dataset", "train"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from runtime.cli import say
-from runtime.errors import MaskrtError
-from training.checkpoint import Checkpoint
-from training.config import PRESETS, TrainConfig
-from training.models import MaskRcnnConfig
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.runtime.cli import say
+from maskrt.runtime.errors import MaskrtError
+from maskrt.training.config import PRESETS, TrainConfig
 
 # Theirs to ours; what each means is in mrcnn/config.py of matterport/Mask_RCNN.
 MODEL = {

@@ -15,27 +15,33 @@ import lightning
 from lightning.pytorch.utilities import rank_zero_only
 from torchvision.models.detection import FasterRCNN
 
-import training.data as data
-from runtime.cli import say as say_always
-from runtime.coco_metrics import check_points
-from runtime.contract import Keypoints
-from runtime.errors import CheckpointError, DataError, ImageError, InterruptedTrainingError, MaskrtError
-from runtime.files import check_writable, claimed_folder, write_text
-from runtime.guard import overwrites
-from runtime.kinds import CHECKPOINT, RUN_FILE, RUN_METRICS
-from runtime.predictor import Predictor
-from training.checkpoint import Checkpoint
-from training.config import TrainConfig
-from training.eager import EagerSession
-from training.fit import DetectorModule, first_batches
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.plots import plot_curves, plot_predictions
-from training.pretrained import load_backbone, load_detector
-from training.qat import fake_quantise, observe, plain_weights
-from training.resume import Position, find_position
-from training.run_file import NAME
-from training.saving import BEST, LAST, record
-from training.trainer import check_settings, make_trainer
+import maskrt.training.data as data
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.pretrained import load_backbone, load_detector
+from maskrt.models.rcnn.qat import fake_quantise, observe, plain_weights
+from maskrt.models.rcnn.reference import EagerSession
+from maskrt.runtime.cli import say as say_always
+from maskrt.runtime.contract import Keypoints
+from maskrt.runtime.errors import (
+    CheckpointError,
+    DataError,
+    ImageError,
+    InterruptedTrainingError,
+    MaskrtError,
+)
+from maskrt.runtime.files.atomic import check_writable, claimed_folder, write_text
+from maskrt.runtime.files.guard import overwrites
+from maskrt.runtime.files.kinds import CHECKPOINT, RUN_FILE, RUN_METRICS
+from maskrt.runtime.predictor import Predictor
+from maskrt.runtime.tasks.instances.metrics import check_points
+from maskrt.training.config import TrainConfig
+from maskrt.training.loop.fit import DetectorModule, first_batches
+from maskrt.training.loop.plots import plot_curves, plot_predictions
+from maskrt.training.loop.resume import Position, find_position
+from maskrt.training.loop.saving import BEST, LAST, record
+from maskrt.training.loop.trainer import check_settings, make_trainer
+from maskrt.training.run_file import NAME
 
 OBSERVED_BATCHES = 8  # from which the scales of --qat begin
 say = rank_zero_only(say_always)  # once, however many processes train
@@ -58,7 +64,7 @@ def train(
     """Train, leaving best.pt, last.pt, metrics.csv, TensorBoard logs and two PNGs in `output`.
 
     start: a detector whose weights to begin with; `model_config` should come from its own. qat: go on with it
-    in eight bits (training/qat.py), with its classes.
+    in eight bits (models/rcnn/qat.py), with its classes.
     run_file: the text of run.yaml, where one is to be left (training/run_file.py).
     resume: go on from the last save in `output`. Raises CheckpointError where there is none,
     DataError where the validation set has other classes or points, MaskrtError where `output` is taken.

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import MaskrtError
-from training.settings import near
+from maskrt.models.settings import near
+from maskrt.runtime.errors import MaskrtError
 
 NAME = "run.yaml"
 HEADING = "# maskrt train --config run.yaml -o FOLDER"

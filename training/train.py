@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from runtime.cli import run
-from runtime.coco_metrics import KINDS
-from runtime.errors import MaskrtError
-from runtime.guard import Writes
-from runtime.siblings import load_checkpoint
-from training.run_file import NAME, describe_run, read_run
-from training.settings import assignments, parse
+from maskrt.models.settings import assignments, parse
+from maskrt.runtime.cli import run
+from maskrt.runtime.errors import MaskrtError
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.siblings import load_checkpoint
+from maskrt.runtime.tasks.instances.metrics import KINDS
+from maskrt.training.run_file import NAME, describe_run, read_run
 
 AUTO = "auto"
 
@@ -93,11 +93,11 @@ def command(
     given = dict(locals())
     import torch  # and all that needs it: --help does not
 
-    import training.data as data
-    from training.checkpoint import read_checkpoint
-    from training.config import PRESETS, QAT, from_file
-    from training.largest_batch import automatic_batch
-    from training.run import say, train
+    import maskrt.training.data as data
+    from maskrt.models.checkpoint import read_checkpoint
+    from maskrt.training.config import PRESETS, QAT, from_file
+    from maskrt.training.loop.largest_batch import automatic_batch
+    from maskrt.training.run import say, train
 
     if preset not in PRESETS:
         raise MaskrtError(f"--preset {preset}: expected one of {', '.join(PRESETS)}.")

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.gpu_check.bundle import Form, Model, load_canvas
-from runtime.parity.flips import flips
-from runtime.parity.match import match
-from runtime.parity.paste import paste_alike
-from runtime.parity.tolerances import BY_PRECISION, FP32
-from runtime.preprocess import Batch
-from runtime.results import Result
-from runtime.session import Session
+from maskrt.runtime.backends.open import Session
+from maskrt.runtime.parity.tolerances import BY_PRECISION, FP32
+from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.instances.compare.flips import flips
+from maskrt.runtime.tasks.instances.compare.match import match
+from maskrt.runtime.tasks.instances.compare.paste import paste_alike
+from maskrt.runtime.tasks.instances.result import Result
 
 # Rounding decides on which side of a threshold a score or an overlap falls that is as near to it. On another
 # GPU sums run in another order than anywhere they were measured: parity's own limit is a third of this.

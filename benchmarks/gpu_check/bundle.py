@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import INPUT_NAMES
-from runtime.engine_file import Shape
-from runtime.errors import MaskrtError
-from runtime.files import write_text
-from runtime.kinds import OWN_NAME
-from runtime.session import Outputs
+from maskrt.runtime.backends.open import Outputs
+from maskrt.runtime.backends.trt.engine_file import Shape
+from maskrt.runtime.contract import INPUT_NAMES
+from maskrt.runtime.errors import MaskrtError
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.kinds import OWN_NAME
 
 MANIFEST = "bundle.json"
 BATCH = 2  # images of the form "batch", and of the dynamic form's largest

@@ -23,16 +23,16 @@ from benchmarks.gpu_check.bundle import Bundle, Form, Model, load_canvas
 from benchmarks.gpu_check.latency import session_latencies
 from benchmarks.gpu_check.operators import check_operator
 from benchmarks.gpu_check.report import EngineResult, Results, reason
-from runtime.cli import say
-from runtime.device import describe_gpu
-from runtime.engine_file import Shape
-from runtime.errors import EXIT_FAILED_CHECK, MaskrtError
-from runtime.trt_library import import_tensorrt
-from runtime.trt_plugins import VARIABLE
-from runtime.trt_session import TrtSession
+from maskrt.runtime.backends.trt.device import describe_gpu
+from maskrt.runtime.backends.trt.engine_file import Shape
+from maskrt.runtime.backends.trt.library import import_tensorrt
+from maskrt.runtime.backends.trt.plugins import VARIABLE
+from maskrt.runtime.backends.trt.session import TrtSession
+from maskrt.runtime.cli import say
+from maskrt.runtime.errors import EXIT_FAILED_CHECK, MaskrtError
 
 CONTEXTS = 2  # of a session, each run from a thread of its own
-LAYERS = re.compile(r"\blayers: ([^;\n]+)")  # as export.engine.layers says it
+LAYERS = re.compile(r"\blayers: ([^;\n]+)")  # as maskrt.export.engine.layers says it
 
 
 class Said(NamedTuple):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.predictor import Predictor
-from runtime.session import Session
+from maskrt.runtime.backends.open import Session
+from maskrt.runtime.predictor import Predictor
 
 WARM_UP, ROUNDS = 20, 200
 

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from benchmarks.gpu_check.bundle import Operator
 from benchmarks.gpu_check.latency import ROUNDS, WARM_UP, summarise
 from benchmarks.gpu_check.report import OperatorResult, reason
-from export.engine.configure import Options, configure, create_network
-from export.engine.parse import parse
-from export.engine.prepare import prepare
-from runtime.device import DeviceMemory, Stream
-from runtime.errors import MaskrtError
-from runtime.trt_execution import Execution, Inputs, Outputs, activation_bytes, trt_failure
-from runtime.trt_library import forget_words, import_tensorrt, logger, major_minor
-from runtime.trt_plugins import find_libraries, load_library, load_python
+from maskrt.export.engine.configure import Options, configure, create_network
+from maskrt.export.engine.parse import parse
+from maskrt.export.engine.prepare import prepare
+from maskrt.runtime.backends.trt.device import DeviceMemory, Stream
+from maskrt.runtime.backends.trt.execution import Execution, Inputs, Outputs, activation_bytes, trt_failure
+from maskrt.runtime.backends.trt.library import forget_words, import_tensorrt, logger, major_minor
+from maskrt.runtime.backends.trt.plugins import find_libraries, load_library, load_python
+from maskrt.runtime.errors import MaskrtError
 
 DTYPES = {"FLOAT": "float32", "HALF": "float16", "INT32": "int32"}
 

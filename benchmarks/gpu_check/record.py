@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 
 from benchmarks.gpu_check.bundle import ALL_FORMS, BATCH, RANDOM, TWO_FORMS, Bundle, Form, Model, save_canvas
 from benchmarks.gpu_check.record_operators import record_operators
-from calibration import calibrate
-from export import to_onnx
-from export.weights import load_checkpoint
-from runtime.cli import say, track
-from runtime.errors import MaskrtError
-from runtime.preprocess import preprocess, round_up
-from runtime.sources import find_images, read_image
-from training.checkpoint import CANVAS_STRIDE
-from training.data import load_dataset
-from training.eager import EagerSession
-from training.models.config import C4
+from maskrt.calibration import calibrate
+from maskrt.export import to_onnx
+from maskrt.models.checkpoint import CANVAS_STRIDE
+from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn.config import C4
+from maskrt.models.rcnn.reference import EagerSession
+from maskrt.runtime.cli import say, track
+from maskrt.runtime.errors import MaskrtError
+from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.preprocess import preprocess, round_up
+from maskrt.training.data import load_dataset
 
 IMAGES = 4
 #: R18-FPN with something that models of other projects have and ours do not.
@@ -47,7 +47,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def random_checkpoint(name: str, folder: Path, backbone: str = "resnet18", **settings: Any) -> Path:
     """A checkpoint of lively random weights at torchvision's sizes."""
-    from tests.models import lively_checkpoint
+    from benchmarks.samples import lively_checkpoint
 
     path = folder / f"{name}-{RANDOM}.pt"
     lively_checkpoint(backbone, **settings).save(path)

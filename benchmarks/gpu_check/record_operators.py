@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torchvision.ops import MultiScaleRoIAlign, batched_nms
 
 from benchmarks.gpu_check.bundle import Operator
-from export.onnx_model import save_onnx
-from export.operators import OPSET, TRANSLATIONS, attach_bodies
+from maskrt.export.onnx_model import save_onnx
+from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
 
 STRIDES = (4, 8, 16, 32)
 LEVELS = tuple(map(str, range(len(STRIDES))))

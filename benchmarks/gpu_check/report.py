@@ -10,10 +10,10 @@ from pathlib import Path
 
 from benchmarks.gpu_check.agreement import AT_THRESHOLD, Agreement
 from benchmarks.gpu_check.latency import ROUNDS, Latency
-from runtime.errors import MaskrtError
-from runtime.files import write_text
-from runtime.kinds import OWN_NAME
-from runtime.parity.tolerances import BY_PRECISION
+from maskrt.runtime.errors import MaskrtError
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.kinds import OWN_NAME
+from maskrt.runtime.parity.tolerances import BY_PRECISION
 
 
 def reason(error: Exception) -> str:

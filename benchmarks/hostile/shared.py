@@ -15,9 +15,9 @@ import numpy as np
 import onnx
 
 from benchmarks.hostile.run import main_of
-from runtime.contract import METADATA_KEY
-from runtime.engine_file import write_engine
-from tests.models import lively_checkpoint, scene
+from benchmarks.samples import lively_checkpoint, scene
+from maskrt.runtime.backends.trt.engine_file import write_engine
+from maskrt.runtime.contract import METADATA_KEY
 from tests.runtime.conftest import make_contract, tiny_model
 from tests.runtime.engines import HEADER
 

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from benchmarks.mask_rcnn import processor
 from benchmarks.matrix.cells import COLUMNS, Cell, Files
 from benchmarks.matrix.models import FULL, MODELS, SMALL, Size, make
-from runtime.cli import say
-from runtime.files import write_text
-from runtime.kinds import OWN_NAME
+from maskrt.runtime.cli import say
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.kinds import OWN_NAME
 
 FOLDER, PAGE = Path("out/matrix"), Path("docs/models.md")
 BEGIN, END = "<!-- begin: benchmarks.matrix -->\n", "<!-- end: benchmarks.matrix -->\n"

@@ -17,29 +17,29 @@ import numpy as np
 import onnx
 
 from benchmarks.matrix.models import Size
-from calibration.candidate import build, read_model, share_in_int8, sign
-from calibration.flavours import CPU
-from calibration.images import find, readable
-from calibration.layers import Graph
-from calibration.plan import Plan
-from calibration.ranges import measured
-from calibration.scales import Key
-from export.engine.prepare import prepare
-from export.onnx_model import export_onnx, save_onnx
-from export.reference import open_reference
-from export.weights import load_checkpoint
-from runtime.errors import ExportError
-from runtime.ort_session import OrtSession
-from runtime.parity.compare import compare
-from runtime.parity.judge import on_canvas
-from runtime.parity.match import match
-from runtime.parity.paste import paste_alike
-from runtime.parity.report import Report
-from runtime.parity.sides import tolerance_for
-from runtime.parity.tolerances import FP32, STAGES_BY_PRECISION
-from runtime.preprocess import Batch
-from runtime.stages import MAPS
-from tests.models import scene
+from benchmarks.samples import scene
+from maskrt.calibration.decide.candidate import build, read_model, share_in_int8, sign
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.flavours import CPU
+from maskrt.calibration.measure.images import find, readable
+from maskrt.calibration.measure.ranges import measured
+from maskrt.calibration.measure.scales import Key
+from maskrt.export.engine.prepare import prepare
+from maskrt.export.onnx_model import export_onnx, save_onnx
+from maskrt.models.load import load_checkpoint
+from maskrt.models.reference import open_reference
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.errors import ExportError
+from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.judge import on_canvas
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.sides import tolerance_for
+from maskrt.runtime.parity.tolerances import FP32, STAGES_BY_PRECISION
+from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.stages import MAPS
+from maskrt.runtime.tasks.instances.compare.match import match
+from maskrt.runtime.tasks.instances.compare.paste import paste_alike
 
 TENSORRT = ((8, 6), (10, 3), (10, 13), (11, 4))
 CALIBRATION_IMAGES, METHOD = 4, "percentile"

@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.models import lively_checkpoint
-from training.models import MaskRcnnConfig
-from training.models.config import C4, MOBILENET
+from benchmarks.samples import lively_checkpoint
+from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import C4, MOBILENET
 
 MODELS: dict[str, MaskRcnnConfig] = {
     "R18-FPN": MaskRcnnConfig(backbone="resnet18"),

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.originals.original import Original, outputs_of
-from runtime.session import Outputs
-from training.checkpoint import CANVAS_STRIDE
+from maskrt.models.checkpoint import CANVAS_STRIDE
+from maskrt.runtime.backends.open import Outputs
 
 
 class Detectron2(Original):

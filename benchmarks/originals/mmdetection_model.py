@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.originals.original import Original, outputs_of
-from runtime.session import Outputs
+from maskrt.runtime.backends.open import Outputs
 
 
 class MMDetection(Original):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from runtime.session import Outputs
+from maskrt.runtime.backends.open import Outputs
 
 
 class Original(ABC):

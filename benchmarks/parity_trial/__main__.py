@@ -14,20 +14,20 @@ import torch
 
 from benchmarks.parity_trial.controls import all_controls
 from benchmarks.parity_trial.faults import CLASSES, Planted, all_faults
-from export.onnx_model import export_onnx
-from export.reference import open_reference
-from export.weights import load_checkpoint
-from runtime.contract import Category
-from runtime.errors import MaskrtError
-from runtime.ort_session import OrtSession
-from runtime.parity.compare import compare
-from runtime.parity.sides import open_looking, report_for
-from runtime.parity.sides import open_reference as open_as_exported
-from runtime.parity.unseen import look_without_images
-from training.checkpoint import Checkpoint
-from training.data import load_dataset
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.random_weights import randomise
+from maskrt.export.onnx_model import export_onnx
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.random_weights import randomise
+from maskrt.models.reference import open_reference
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.contract import Category
+from maskrt.runtime.errors import MaskrtError
+from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.probes.unseen import look_without_images
+from maskrt.runtime.parity.sides import open_looking, report_for
+from maskrt.runtime.parity.sides import open_reference as open_as_exported
+from maskrt.training.data import load_dataset
 
 FLAT = {
     "black": np.zeros((256, 320, 3), np.uint8),

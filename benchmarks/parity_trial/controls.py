@@ -11,10 +11,10 @@ import onnx.inliner
 from onnx import helper
 
 from benchmarks.parity_trial.graph import Model
-from export.onnx_model import export_onnx
-from export.stages import show_stages
-from runtime.stages import PREFIX
-from training.checkpoint import Checkpoint
+from maskrt.export.onnx_model import export_onnx
+from maskrt.export.stages import show_stages
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.runtime.stages import PREFIX
 
 Save = Callable[[Path], None]
 

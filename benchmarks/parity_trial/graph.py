@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from runtime.contract import METADATA_KEY
-from runtime.stages import PREFIX
+from maskrt.runtime.contract import METADATA_KEY
+from maskrt.runtime.stages import PREFIX
 
 Model = onnx.ModelProto
 Change = Callable[[NDArray], NDArray]

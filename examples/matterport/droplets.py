@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 
 import maskrt
-from runtime.draw import splash
-from runtime.files import write_png
-from runtime.sources import read_image
-from training.matterport import Config, Dataset, train
+from maskrt.runtime.files.atomic import write_png
+from maskrt.runtime.inputs.images import read_image
+from maskrt.runtime.tasks.instances.drawing.draw import splash
+from maskrt.training.matterport import Config, Dataset, train
 
 
 class DropletConfig(Config):

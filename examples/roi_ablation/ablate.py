@@ -16,11 +16,11 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from runtime.cli import run, say
-from runtime.errors import DataError, MaskrtError
-from runtime.files import atomic_path, write_text
-from runtime.guard import Writes
-from runtime.kinds import OWN_NAME, PLOT
+from maskrt.runtime.cli import run, say
+from maskrt.runtime.errors import DataError, MaskrtError
+from maskrt.runtime.files.atomic import atomic_path, write_text
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import OWN_NAME, PLOT
 
 
 class Accuracy(NamedTuple):
@@ -43,7 +43,7 @@ PAPER = {
 
 def train(roi_pool: str, output: Path, arguments: list[str]) -> None:
     """One run of `maskrt train`, shown as it goes. Raises MaskrtError where it fails."""
-    command = [sys.executable, "-m", "training.train", *arguments, "-o", str(output)]
+    command = [sys.executable, "-m", "maskrt.training.train", *arguments, "-o", str(output)]
     resume = ["--resume"] if (output / "last.ckpt").exists() else []
     done = subprocess.run([*command, "--set", f"roi_pool={roi_pool}", *resume])
     if done.returncode:

@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.plugins.build import source_hash
-from runtime.errors import ExportError
-from runtime.trt_library import major_minor
-from runtime.trt_plugins import PYTHON, VARIABLE, Wanted, find_libraries
+from maskrt.export.plugins.build import source_hash
+from maskrt.runtime.backends.trt.library import major_minor
+from maskrt.runtime.backends.trt.plugins import PYTHON, VARIABLE, Wanted, find_libraries
+from maskrt.runtime.errors import ExportError
 
 KINDS = ("auto", "plugin", "body")
 

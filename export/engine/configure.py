@@ -8,13 +8,13 @@ from typing import Any
 
 from onnx import ModelProto
 
-from export.engine.wanted import Float32
-from runtime.contract import IMAGE_SIZES, IMAGES
-from runtime.engine_file import Profile
-from runtime.errors import ExportError
-from runtime.files import atomic_path
-from runtime.findings_gpu import TEGRA_RELEASE
-from runtime.kinds import OWN_NAME
+from maskrt.export.engine.wanted import Float32
+from maskrt.runtime.backends.trt.engine_file import Profile
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES
+from maskrt.runtime.errors import ExportError
+from maskrt.runtime.files.atomic import atomic_path
+from maskrt.runtime.files.kinds import OWN_NAME
+from maskrt.runtime.machine.findings_gpu import TEGRA_RELEASE
 
 Version = tuple[int, int]
 EMBEDS_SINCE = (10, 0)  # our plugins of 8.6 are of the second generation, which the plan does not carry

@@ -10,9 +10,9 @@ from typing import Any
 
 from onnx import ModelProto, TensorProto
 
-from export.engine.prepare import custom_nodes
-from export.engine.values import Values, standard_nodes
-from runtime.errors import ExportError
+from maskrt.export.engine.prepare import custom_nodes
+from maskrt.export.engine.values import Values, standard_nodes
+from maskrt.runtime.errors import ExportError
 
 HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # where precision is worth its while
 #: Words of a format such as "Channel major FP16 format where channel % 8 == 0".

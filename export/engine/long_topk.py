@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
-from export.engine.values import Values, attributes
+from maskrt.export.engine.values import Values, attributes
 
 LONG = 1 << 14  # an axis below it is short: two steps have more layers to launch
 GAIN = 2  # the two axes together must be this many times shorter than the one

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import onnx
 from onnx import ModelProto
 
-from export.engine.values import without_weights
-from runtime.cli import say
-from runtime.contract import IMAGE_SIZES, IMAGES
-from runtime.device import Gpu
-from runtime.engine_file import Shape
-from runtime.errors import ExportError
+from maskrt.export.engine.values import without_weights
+from maskrt.runtime.backends.trt.device import Gpu
+from maskrt.runtime.backends.trt.engine_file import Shape
+from maskrt.runtime.cli import say
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES
+from maskrt.runtime.errors import ExportError
 
 T = TypeVar("T")
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from onnx import ModelProto
 
-from export.engine.prepare import TOLD
-from export.engine.supported import PLUGINS
-from export.engine.values import label
-from runtime.errors import ExportError
-from runtime.trt_library import forget_words, logger, major_minor, words
-from runtime.trt_plugins import take_python_error
+from maskrt.export.engine.prepare import TOLD
+from maskrt.export.engine.supported import PLUGINS
+from maskrt.export.engine.values import label
+from maskrt.runtime.backends.trt.library import forget_words, logger, major_minor, words
+from maskrt.runtime.backends.trt.plugins import take_python_error
+from maskrt.runtime.errors import ExportError
 
 #: Of trt.ErrorCode by name: what it means, and what to do about it.
 MEANINGS = {

@@ -11,11 +11,11 @@ import onnx
 import onnx.inliner
 from onnx import ModelProto
 
-from export.engine.long_topk import group_long_topk
-from export.engine.rewrite import cast_bytes_first, hold_constants, say_for_8_6
-from export.engine.supported import PLUGINS, Version, refusals
-from export.engine.values import without_weights
-from runtime.errors import ExportError
+from maskrt.export.engine.long_topk import group_long_topk
+from maskrt.export.engine.rewrite import cast_bytes_first, hold_constants, say_for_8_6
+from maskrt.export.engine.supported import PLUGINS, Version, refusals
+from maskrt.export.engine.values import without_weights
+from maskrt.runtime.errors import ExportError
 
 TOLD = 5  # refusals that go into a message
 EXPORT_AGAIN = "Export it again with this maskrt, or use a newer TensorRT (docs/tensorrt.md)."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from runtime.contract import Contract
-from runtime.engine_file import Profile, Shape
-from runtime.errors import ExportError
-from runtime.preprocess import round_up
+from maskrt.runtime.backends.trt.engine_file import Profile, Shape
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import ExportError
+from maskrt.runtime.preprocess import round_up
 
 
 def parse_shape(text: str) -> Shape:

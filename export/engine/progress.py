@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from runtime import terminal
-from runtime.errors import MaskrtError
+from maskrt.runtime import terminal
+from maskrt.runtime.errors import MaskrtError
 
 T = TypeVar("T")
 POLL_S = 0.2

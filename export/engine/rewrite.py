@@ -7,9 +7,9 @@ from collections.abc import Callable
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-from export.engine.supported import PLUGINS
-from export.engine.values import Values, attributes, label, standard_nodes, value_of_constant_node
-from runtime.errors import ExportError
+from maskrt.export.engine.supported import PLUGINS
+from maskrt.export.engine.values import Values, attributes, label, standard_nodes, value_of_constant_node
+from maskrt.runtime.errors import ExportError
 
 OPSET_8_6, IR_8_6 = 17, 8  # what TensorRT 8.6 documents, and the IR of the ONNX release that brought it
 INT32_MAX = 2**31 - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from runtime.contract import Contract
+from maskrt.runtime.contract import Contract
 
 LONG_SIDE_PX = 640
 PROPOSALS = 300  # per image, of the 1000 that training's configuration keeps

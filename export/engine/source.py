@@ -8,10 +8,10 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from runtime.contract import METADATA_KEY, Contract
-from runtime.errors import ContractError, ExportError, ModelError
-from runtime.trt_library import major_minor
-from runtime.weights import check_weights
+from maskrt.runtime.backends.onnx_weights import check_weights
+from maskrt.runtime.backends.trt.library import major_minor
+from maskrt.runtime.contract import METADATA_KEY, Contract
+from maskrt.runtime.errors import ContractError, ExportError, ModelError
 
 OLDEST = (10, 3)  # besides 8.6: of JetPack 6.2; nothing between is supported
 

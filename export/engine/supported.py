@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto
 
-from export.engine.values import Values, attributes, label, standard_nodes
-from export.plugins.python_operators import OPERATORS
+from maskrt.export.engine.values import Values, attributes, label, standard_nodes
+from maskrt.export.plugins.python_operators import OPERATORS
+from maskrt.models.operators.limits import TOPK_LIMIT
 
 Version = tuple[int, int]
 
@@ -29,7 +30,6 @@ TABLE = Path(__file__).with_name("operators.csv")
 PLUGINS = tuple(operator.NAME for operator in OPERATORS)
 #: From this version on: the column of the table, and the newest opset that its document names.
 COLUMNS: dict[Version, tuple[str, int]] = {(8, 6): ("8.6", 17), (10, 1): ("10.1", 20), (10, 15): ("10.1", 24)}
-TOPK_LIMIT = 3840  # NvInfer.h, INetworkDefinition::addTopK, of every supported version
 NMS_LIMIT = 5000  # NvInfer.h, INMSLayer::setTopKBoxLimit, of every supported version: boxes of an image
 INT32 = np.iinfo(np.int32)
 TYPES: dict[int, str] = {

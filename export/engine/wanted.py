@@ -6,7 +6,7 @@ import re
 
 from onnx import ModelProto, TensorProto
 
-from export.engine.values import Values
+from maskrt.export.engine.values import Values
 
 
 class Float32:

@@ -12,11 +12,11 @@ from typing import Annotated
 
 import typer
 
-from export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt, gpu_arch, parse_arch
-from runtime import kinds
-from runtime.cli import run
-from runtime.files import atomic_path
-from runtime.guard import Writes
+from maskrt.export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt, gpu_arch, parse_arch
+from maskrt.runtime.cli import run
+from maskrt.runtime.files import kinds
+from maskrt.runtime.files.atomic import atomic_path
+from maskrt.runtime.files.guard import Writes
 
 FOLDER = Path(__file__).resolve().parent
 LIBRARY = "libmaskrt_plugins.so"

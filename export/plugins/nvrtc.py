@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from export.plugins.abi import Launch, NmsParams, RoiAlignParams
-from runtime.errors import MaskrtError, MissingDependencyError
+from maskrt.export.plugins.abi import Launch, NmsParams, RoiAlignParams
+from maskrt.runtime.errors import MaskrtError, MissingDependencyError
 
 SOURCES = Path(__file__).resolve().parent
 PROGRAMS = ("roi_align.cu", "nms.cu")

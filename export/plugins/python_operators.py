@@ -12,9 +12,9 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
-from export.plugins import abi
-from export.plugins.abi import Storage
-from runtime.errors import ModelError
+from maskrt.export.plugins import abi
+from maskrt.export.plugins.abi import Storage
+from maskrt.runtime.errors import ModelError
 
 Shape: TypeAlias = Sequence[Any]  # of integers, or of TensorRT's dimension expressions
 Step: TypeAlias = tuple[abi.Launch, ctypes.Structure]

@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from export.plugins import nvrtc
-from export.plugins.python_operators import OPERATORS, TensorKind, Tensors, read_fields, write_fields
-from runtime.errors import MaskrtError, MissingDependencyError
+from maskrt.export.plugins import nvrtc
+from maskrt.export.plugins.python_operators import OPERATORS, TensorKind, Tensors, read_fields, write_fields
+from maskrt.runtime.errors import MaskrtError, MissingDependencyError
 
 NAMESPACE = "maskrt"
 VERSION = "1"

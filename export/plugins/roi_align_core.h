@@ -16,7 +16,7 @@ constexpr int kMaxSamples = 32767;   // samples a bin has along one axis: only a
 constexpr int kTabledSamples = 128;  // samples of all bins along one axis that a block keeps in shared memory
 
 // What is rounded to whole cells: nothing; the corners of the RoI; these and the borders of its bins, of which the
-// largest cell is taken. The last rounds nothing: TensorFlow's crop_and_resize (training/models/roi_features.py).
+// largest cell is taken. The last rounds nothing: TensorFlow's crop_and_resize (models/parts/roi_features.py).
 enum Method { kRoiAlign = 0, kRoiWarp = 1, kRoiPool = 2, kRoiCrop = 3 };
 
 // Passed to the kernels by value; abi.py has the same fields in the same order.

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.errors import MaskrtError
+from maskrt.runtime.errors import MaskrtError
 
 HEADER = "NvInferRuntime.h"
 PYTHON_PLUGIN = "or use the Python plugin, which needs neither headers nor nvcc"

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import Contract
-from runtime.errors import ModelError
-from runtime.instances import MaskCrop
-from runtime.parity.bundle_arrays import check_arrays
-from runtime.parity.judge import Expected
-from runtime.parity.samples import Sample
-from runtime.preprocess import Batch, corner
-from runtime.protocol import Outputs, check_task
-from runtime.stages import CANVAS
+from maskrt.runtime.backends.session import Outputs, check_task
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import ModelError
+from maskrt.runtime.parity.bundle_arrays import check_arrays
+from maskrt.runtime.parity.inside.samples import Sample
+from maskrt.runtime.parity.judge import Expected
+from maskrt.runtime.preprocess import Batch, corner
+from maskrt.runtime.stages import CANVAS
+from maskrt.runtime.tasks.instances.instances import MaskCrop
 
 FORMAT_VERSION = 1
 

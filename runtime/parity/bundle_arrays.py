@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import Contract
+from maskrt.runtime.contract import Contract
 
 Rule = tuple[tuple[int | None, ...], str]  # shape, None for any; kinds of dtype, as numpy calls them
 
@@ -15,7 +15,7 @@ Rule = tuple[tuple[int | None, ...], str]  # shape, None for any; kinds of dtype
 def check_arrays(arrays: dict[str, NDArray], contract: Contract) -> None:
     """Raise ValueError for the first array that is missing, or of another shape, type or range.
 
-    arrays: of one image, by name, as runtime.parity.bundle writes them; its stages are not looked at.
+    arrays: of one image, by name, as maskrt.runtime.parity.bundle writes them; its stages are not looked at.
     """
     _check("num_detections", arrays, ((1,), "iu"))
     count = int(arrays["num_detections"][0])

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli import track
-from runtime.guard import Writes
-from runtime.kinds import PAGE, PARITY_REPORT
-from runtime.parity.bundle import open_bundle
-from runtime.parity.conclude import conclude
-from runtime.parity.judge import judge
-from runtime.parity.sides import open_looking, report_for
-from runtime.parity.unseen import look_without_images
+from maskrt.runtime.cli import track
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import PAGE, PARITY_REPORT
+from maskrt.runtime.parity.bundle import open_bundle
+from maskrt.runtime.parity.conclude import conclude
+from maskrt.runtime.parity.judge import judge
+from maskrt.runtime.parity.probes.unseen import look_without_images
+from maskrt.runtime.parity.sides import open_looking, report_for
 
 
 def command(

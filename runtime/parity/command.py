@@ -9,19 +9,19 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli import errors_as_sentences, run, say, track
-from runtime.errors import EXIT_PARTIAL, ImageError, ModelError, ParityError
-from runtime.guard import Writes
-from runtime.kinds import PAGE, PARITY_REPORT
-from runtime.parity import check, record
-from runtime.parity.compare import compare
-from runtime.parity.conclude import conclude
-from runtime.parity.forced import ForcedParts
-from runtime.parity.sides import load_task, open_looking, open_reference, report_for
-from runtime.parity.unseen import look_without_images
-from runtime.session import Session
-from runtime.siblings import bisect_command
-from runtime.sources import find_images, read_image
+from maskrt.runtime.backends.open import Session
+from maskrt.runtime.cli import errors_as_sentences, run, say, track
+from maskrt.runtime.errors import EXIT_PARTIAL, ImageError, ModelError, ParityError
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import PAGE, PARITY_REPORT
+from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.parity import check, record
+from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.conclude import conclude
+from maskrt.runtime.parity.inside.forced import ForcedParts
+from maskrt.runtime.parity.probes.unseen import look_without_images
+from maskrt.runtime.parity.sides import load_task, open_looking, open_reference, report_for
+from maskrt.runtime.siblings import bisect_command
 
 
 def command(

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.parity.forced import ForcedParts
-from runtime.parity.judge import expect, judge
-from runtime.parity.laying import laid_otherwise
-from runtime.parity.paste import results_of
-from runtime.parity.report import Report
-from runtime.parity.task import Task
-from runtime.preprocess import preprocess
-from runtime.session import Session
+from maskrt.runtime.backends.open import Session
+from maskrt.runtime.parity.inside.forced import ForcedParts
+from maskrt.runtime.parity.judge import expect, judge
+from maskrt.runtime.parity.laying import laid_otherwise
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.task import Task
+from maskrt.runtime.preprocess import preprocess
+from maskrt.runtime.tasks.instances.compare.paste import results_of
 
 
 def compare(

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import numpy
 import typer
 
-from runtime import terminal
-from runtime.cli import say
-from runtime.contract import Contract
-from runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
-from runtime.files import write_text
-from runtime.kinds import PAGE, PARITY_REPORT
-from runtime.parity.page import page
-from runtime.parity.report import Report
+from maskrt.runtime import terminal
+from maskrt.runtime.cli import say
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.kinds import PAGE, PARITY_REPORT
+from maskrt.runtime.parity.page import page
+from maskrt.runtime.parity.report import Report
 
 FAILURES_SHOWN = 10
 

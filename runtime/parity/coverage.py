@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import Contract
-from runtime.parity.rois import fpn_levels
-from runtime.parity.samples import Sample
-from runtime.parity.stages import same_boxes
-from runtime.preprocess import Batch
-from runtime.protocol import Outputs
-from runtime.stages import PROPOSALS, layout_of
+from maskrt.runtime.backends.session import Outputs
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.parity.inside.rois import fpn_levels
+from maskrt.runtime.parity.inside.samples import Sample
+from maskrt.runtime.parity.inside.stages import same_boxes
+from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.stages import PROPOSALS, layout_of
 
 SAME_PX = 0.05
 Cells = Mapping[str, NDArray[np.float32]]

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import Contract
-from runtime.instances import MaskCrop
-from runtime.parity.culprits import Evidence, culprits
-from runtime.parity.flips import flips
-from runtime.parity.match import Matching, match
-from runtime.parity.paste import paste_alike, results_of, settle_ties
-from runtime.parity.report import Report
-from runtime.parity.samples import Sample, whole_samples
-from runtime.parity.stage_report import instance_errors
-from runtime.parity.stages import Aligned, align, compare_stages, first_image, tied_proposals
-from runtime.preprocess import Batch, corner
-from runtime.protocol import Outputs, Session
-from runtime.stages import PROPOSALS, Stages
+from maskrt.runtime.backends.session import Outputs, Session
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.parity.inside.culprits import Evidence, culprits
+from maskrt.runtime.parity.inside.samples import Sample, whole_samples
+from maskrt.runtime.parity.inside.stage_report import instance_errors
+from maskrt.runtime.parity.inside.stages import Aligned, align, compare_stages, first_image, tied_proposals
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.preprocess import Batch, corner
+from maskrt.runtime.stages import PROPOSALS, Stages
+from maskrt.runtime.tasks.instances.compare.flips import flips
+from maskrt.runtime.tasks.instances.compare.match import Matching, match
+from maskrt.runtime.tasks.instances.compare.paste import paste_alike, results_of, settle_ties
+from maskrt.runtime.tasks.instances.instances import MaskCrop
 
 # Of the proposals: where equal logits choose as many (a picture of one colour), what one side alone finds is
 # no difference, and only boxes that both have are compared. On photographs the share is below 0.01.

@@ -11,12 +11,12 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import Canvas, Contract
-from runtime.parity.match import match
-from runtime.parity.paste import results_of
-from runtime.preprocess import preprocess
-from runtime.protocol import Outputs, Session
-from runtime.results import Result
+from maskrt.runtime.backends.session import Outputs, Session
+from maskrt.runtime.contract import Canvas, Contract
+from maskrt.runtime.preprocess import preprocess
+from maskrt.runtime.tasks.instances.compare.match import match
+from maskrt.runtime.tasks.instances.compare.paste import results_of
+from maskrt.runtime.tasks.instances.result import Result
 
 
 def own_canvas(reference: Contract, candidate: Contract) -> Canvas:

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from runtime.html_page import html_page
-from runtime.parity.worst import Case
+from maskrt.runtime.reports.html_page import html_page
+from maskrt.runtime.tasks.instances.compare.worst import Case
 
 TEMPLATE = Path(__file__).with_name("page.html")
 

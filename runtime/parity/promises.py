@@ -10,7 +10,7 @@ import dataclasses
 import json
 from typing import Any
 
-from runtime.contract import Contract
+from maskrt.runtime.contract import Contract
 
 #: Chosen at export, and so no difference: how a file computes, not what. `chosen_settings` names fields of
 #: the configuration that were chosen too; the reference is opened with them.

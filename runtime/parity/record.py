@@ -8,17 +8,17 @@ from typing import Annotated
 
 import typer
 
-from runtime.cli import say, track
-from runtime.contract_fields import MOST_SIDE_PX
-from runtime.errors import EXIT_PARTIAL, ImageError, ParityError
-from runtime.files import atomic_path
-from runtime.guard import Writes
-from runtime.kinds import BUNDLE
-from runtime.parity.bundle import BundleWriter
-from runtime.parity.judge import expect
-from runtime.parity.sides import open_looking
-from runtime.preprocess import preprocess
-from runtime.sources import find_images, read_image
+from maskrt.runtime.cli import say, track
+from maskrt.runtime.contract_fields import MOST_SIDE_PX
+from maskrt.runtime.errors import EXIT_PARTIAL, ImageError, ParityError
+from maskrt.runtime.files.atomic import atomic_path
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import BUNDLE
+from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.parity.bundle import BundleWriter
+from maskrt.runtime.parity.judge import expect
+from maskrt.runtime.parity.sides import open_looking
+from maskrt.runtime.preprocess import preprocess
 
 
 def command(

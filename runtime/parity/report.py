@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.parity.coverage import Coverage
-from runtime.parity.flips import Flips
-from runtime.parity.match import Matching
-from runtime.parity.stage_report import PartReport, StageReport
-from runtime.parity.tolerances import STAGES_BY_PRECISION, StageTolerance, Tolerance
-from runtime.parity.unseen import Unseen, finer
-from runtime.parity.worst import WorstCases
-from runtime.stopwatch import Stopwatch
+from maskrt.runtime.parity.coverage import Coverage
+from maskrt.runtime.parity.inside.stage_report import PartReport, StageReport
+from maskrt.runtime.parity.probes.unseen import Unseen, finer
+from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION, StageTolerance, Tolerance
+from maskrt.runtime.pipeline.stopwatch import Stopwatch
+from maskrt.runtime.tasks.instances.compare.flips import Flips
+from maskrt.runtime.tasks.instances.compare.match import Matching
+from maskrt.runtime.tasks.instances.compare.worst import WorstCases
 
 NO_FLIPS = Flips()
 

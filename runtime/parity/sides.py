@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runtime.contract import Contract
-from runtime.errors import MissingDependencyError, ModelError, ParityError
-from runtime.ort_session import OrtSession
-from runtime.parity.conclude import Model
-from runtime.parity.promises import broken_promises
-from runtime.parity.report import Report
-from runtime.parity.task import Task
-from runtime.parity.tolerances import BY_PRECISION, Tolerance
-from runtime.parity.unseen import Unseen, finer
-from runtime.session import Session, open_session
-from runtime.siblings import load_dataset
+from maskrt.runtime.backends.open import Session, open_session
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import MissingDependencyError, ModelError, ParityError
+from maskrt.runtime.parity.conclude import Model
+from maskrt.runtime.parity.probes.unseen import Unseen, finer
+from maskrt.runtime.parity.promises import broken_promises
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.task import Task
+from maskrt.runtime.parity.tolerances import BY_PRECISION, Tolerance
+from maskrt.runtime.siblings import load_dataset
 
 
 def open_looking(path: Path, device: str, **options: Any) -> Session:

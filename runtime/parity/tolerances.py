@@ -11,7 +11,7 @@ class Tolerance:
 
     on_average: the differences are held to it by their mean over all instances, not each by itself.
     flip_score, flip_iou: how near the score of an instance that one side alone has must be to a threshold,
-    or its overlap to that of NMS, to be a flip (runtime.parity.flips). Without on_average a flip is no
+    or its overlap to that of NMS, to be a flip (`compare.flips`). Without on_average a flip is no
     failure, every other missed or extra instance is; with it flips are named, and count as any other.
     """
 

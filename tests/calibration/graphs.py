@@ -7,11 +7,11 @@ import onnx
 import onnxruntime
 from onnx import ModelProto, numpy_helper
 
-from calibration.candidate import observed_tensors
-from calibration.collect import open_exposed
-from calibration.layers import Graph
-from calibration.placement import place
-from calibration.qdq import Ranges, quantise
+from maskrt.calibration.decide.candidate import observed_tensors
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.measure.collect import open_exposed
+from maskrt.calibration.rewrite.placement import place
+from maskrt.calibration.rewrite.qdq import Ranges, quantise
 
 # Eight bits in and out of a handful of layers on random data: each rounds by at most half of 1/127 of the peak.
 RELATIVE_ERROR = 0.05

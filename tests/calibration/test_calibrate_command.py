@@ -13,14 +13,14 @@ import numpy as np
 import onnx
 import pytest
 
-from calibration import calibrate
-from calibration.gate import Limits, Verdict
-from calibration.plan import Plan
-from runtime.contract import METADATA_KEY
-from runtime.ort_session import OrtSession
-from runtime.parity.match import Matching, Pair
-from runtime.parity.report import Report
-from runtime.parity.tolerances import INT8
+from maskrt.calibration import calibrate
+from maskrt.calibration.decide.gate import Limits, Verdict
+from maskrt.calibration.decide.plan import Plan
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.contract import METADATA_KEY
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.tolerances import INT8
+from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
 
 DATA = "synthetic:2:7"
 ONE = np.ones(1, np.float32)
@@ -79,7 +79,7 @@ def test_the_contract_says_how_the_precision_was_reached(calibrated: Path) -> No
 
 
 def test_the_quantised_model_runs(calibrated: Path) -> None:
-    from tests.models import scene
+    from benchmarks.samples import scene
 
     outputs = OrtSession(calibrated / "int8.onnx").infer(scene(0)[None], np.array([[256, 320]], np.float32))
     assert outputs.num_detections[0] > 5
@@ -210,11 +210,11 @@ def test_a_cache_of_another_model_is_refused(
 
 
 def test_the_cache_gives_the_same_scales_as_the_ranges(calibrated: Path, random_onnx: Path) -> None:
-    from calibration.cache import read_cache
-    from calibration.candidate import build, read_model
-    from calibration.flavours import TENSORRT
-    from calibration.layers import Graph
-    from calibration.scales import Scales
+    from maskrt.calibration.decide.candidate import build, read_model
+    from maskrt.calibration.decide.layers import Graph
+    from maskrt.calibration.flavours import TENSORRT
+    from maskrt.calibration.measure.cache import read_cache
+    from maskrt.calibration.measure.scales import Scales
 
     model, _ = read_model(random_onnx, "fp32")
     plan = Plan.default(Graph(model.graph), TENSORRT, "percentile")

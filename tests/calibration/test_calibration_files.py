@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from calibration.cache import read_cache, write_cache
-from calibration.flavours import CPU, TENSORRT
-from calibration.layers import Graph
-from calibration.plan import Plan
-from calibration.scales import Key, Scales, TensorScale
-from runtime.errors import CalibrationError
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.flavours import CPU, TENSORRT
+from maskrt.calibration.measure.cache import read_cache, write_cache
+from maskrt.calibration.measure.scales import Key, Scales, TensorScale
+from maskrt.runtime.errors import CalibrationError
 from tests.calibration.graphs import parse
 
 KEY = Key(model="a", checkpoint="b", images="c", preprocessing="d", equalisation="none")
@@ -117,7 +117,7 @@ def test_a_malformed_plan_is_refused_by_entry(change: dict, said: str, graph: Gr
 
 def test_the_cache_is_tensorrt_s_text(tmp_path: Path) -> None:
     """The published form: a name, and its scale as the bits of a big-endian float32."""
-    path = tmp_path / "calibration.cache"
+    path = tmp_path / "maskrt.calibration.measure.cache"
     write_cache(path, {"b": (-127.0, 5.0), "a": (0.0, 254.0)})
     assert path.read_text() == "TRT-8601-EntropyCalibration2\na: 40000000\nb: 3f800000\n"
     assert read_cache(path) == {"a": (-254.0, 254.0), "b": (-127.0, 127.0)}
@@ -125,7 +125,7 @@ def test_the_cache_is_tensorrt_s_text(tmp_path: Path) -> None:
 
 def test_a_cache_written_by_tensorrt_itself(tmp_path: Path) -> None:
     """TensorRT leaves out leading zeros, and names layers that have none in parentheses."""
-    path = tmp_path / "calibration.cache"
+    path = tmp_path / "maskrt.calibration.measure.cache"
     path.write_text(
         "TRT-100300-EntropyCalibration2\n(Unnamed Layer* 3) [Convolution]_output: 3c010a14\nempty: 0\n"
     )
@@ -148,7 +148,7 @@ def test_a_cache_written_by_tensorrt_itself(tmp_path: Path) -> None:
     ],
 )
 def test_no_cache_is_refused_by_line(text: str, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "calibration.cache"
+    path = tmp_path / "maskrt.calibration.measure.cache"
     path.write_text(text)
     with pytest.raises(CalibrationError) as caught:
         read_cache(path)

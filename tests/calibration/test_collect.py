@@ -10,16 +10,16 @@ import numpy as np
 import onnx
 import pytest
 
-from calibration import collect
-from calibration.candidate import read_model
-from calibration.collect import measure
-from calibration.images import WANTED, CalibrationImage, find, readable
-from calibration.layers import Graph, multiply_adds
-from calibration.scales import Key, Scales
-from runtime.errors import DataError, ImageError
-from runtime.files import write_png
+from benchmarks.samples import scene
+from maskrt.calibration.decide.candidate import read_model
+from maskrt.calibration.decide.layers import Graph, multiply_adds
+from maskrt.calibration.measure import collect
+from maskrt.calibration.measure.collect import measure
+from maskrt.calibration.measure.images import WANTED, CalibrationImage, find, readable
+from maskrt.calibration.measure.scales import Key, Scales
+from maskrt.runtime.errors import DataError, ImageError
+from maskrt.runtime.files.atomic import write_png
 from tests.calibration.graphs import parse
-from tests.models import scene
 
 RETAINED_BYTES = 50_000  # over four images: counters that outgrow small integers, names; no tensor
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from calibration.equalise import adopt, equalise_layers, joints
-from calibration.flavours import TENSORRT
-from calibration.layers import Graph
-from calibration.options import check_equalise
-from runtime.errors import CalibrationError
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.flavours import TENSORRT
+from maskrt.calibration.options import check_equalise
+from maskrt.calibration.rewrite.equalise import adopt, equalise_layers, joints
+from maskrt.runtime.errors import CalibrationError
 from tests.calibration.graphs import parse, quantised, run
 
 ONE = "<kernel_shape = [1, 1]>"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.fallback import fall_back, give_back, most_evaluations
-from calibration.gate import Limits, Verdict
-from calibration.layers import Graph
-from calibration.plan import Plan
-from runtime.parity.match import Matching, Pair
-from runtime.parity.report import Report
-from runtime.parity.tolerances import INT8
+from maskrt.calibration.decide.fallback import fall_back, give_back, most_evaluations
+from maskrt.calibration.decide.gate import Limits, Verdict
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.tolerances import INT8
+from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
 from tests.calibration.graphs import parse
 
 LAYERS = [f"g{i}" for i in range(8)]  # eight groups of a layer each

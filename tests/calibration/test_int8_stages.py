@@ -8,17 +8,17 @@ from pathlib import Path
 import onnx
 import pytest
 
-from calibration.candidate import build, read_model, sign
-from calibration.collect import measure
-from calibration.flavours import CPU, TENSORRT
-from calibration.images import CalibrationImage
-from calibration.layers import Graph
-from calibration.plan import Plan
-from calibration.scales import Key
-from export.stages import show_stages
-from runtime.files import write_png
-from runtime.parity.command import main as parity
-from tests.models import scene
+from benchmarks.samples import scene
+from maskrt.calibration.decide.candidate import build, read_model, sign
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.flavours import CPU, TENSORRT
+from maskrt.calibration.measure.collect import measure
+from maskrt.calibration.measure.images import CalibrationImage
+from maskrt.calibration.measure.scales import Key
+from maskrt.export.stages import show_stages
+from maskrt.runtime.files.atomic import write_png
+from maskrt.runtime.parity.command import main as parity
 
 NARROWER = 20  # times: nearly all of the tensor's values are clipped
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from calibration.candidate import read_model
-from calibration.collect import open_exposed
-from runtime.contract import METADATA_KEY
-from runtime.errors import CalibrationError, ModelError
+from maskrt.calibration.decide.candidate import read_model
+from maskrt.calibration.measure.collect import open_exposed
+from maskrt.runtime.contract import METADATA_KEY
+from maskrt.runtime.errors import CalibrationError, ModelError
 from tests.runtime.conftest import make_contract, tiny_model
 
 

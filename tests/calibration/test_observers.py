@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.observers import (
+from maskrt.calibration.measure.observers import (
     BINS,
     LEVELS,
     METHODS,

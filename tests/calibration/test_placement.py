@@ -14,12 +14,12 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from calibration.flavours import CPU, TENSORRT
-from calibration.layers import Graph
-from calibration.placement import place
-from calibration.qdq import quantise
-from runtime.errors import ModelError
-from runtime.ort_session import load_onnx
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.flavours import CPU, TENSORRT
+from maskrt.calibration.rewrite.placement import place
+from maskrt.calibration.rewrite.qdq import quantise
+from maskrt.runtime.backends.ort_session import load_onnx
+from maskrt.runtime.errors import ModelError
 from tests.calibration.graphs import kernels, pairs, parse, quantised, run, sample, scale, seen_ranges
 
 CONV3 = "<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>"

@@ -15,29 +15,29 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from calibration import calibrate
-from calibration.candidate import build, put_contract, read_model
-from calibration.flavours import TENSORRT
-from calibration.gate import Verdict
-from calibration.layers import Graph
-from calibration.learned import learned_ranges, tensor_at
-from calibration.placement import place
-from calibration.plan import Plan
-from calibration.qdq import quantise_weight
-from export.stages import cut_into_parts
-from export.weights import load_checkpoint
-from runtime.contract import IMAGE_SIZES, IMAGES, LEARNED_SCALES
-from runtime.errors import CalibrationError, MaskrtError
-from runtime.stages import FPN, PREFIX
-from tests.models import COCO_CLASSES, scene
-from training.checkpoint import Checkpoint
-from training.config import QAT
-from training.eager import EagerSession
-from training.fake_quantise import FakeQuantise, RoundedWeight
-from training.fit import parameter_groups
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.config import C4
-from training.qat import QUANTISERS, fake_quantise, learned_scales, observe, plain_weights
+from benchmarks.samples import COCO_CLASSES, scene
+from maskrt.calibration import calibrate
+from maskrt.calibration.decide.candidate import build, put_contract, read_model
+from maskrt.calibration.decide.gate import Verdict
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.flavours import TENSORRT
+from maskrt.calibration.measure.learned import learned_ranges, tensor_at
+from maskrt.calibration.rewrite.placement import place
+from maskrt.calibration.rewrite.qdq import quantise_weight
+from maskrt.export.stages import cut_into_parts
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.load import load_checkpoint
+from maskrt.models.parts.fake_quantise import FakeQuantise, RoundedWeight
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import C4
+from maskrt.models.rcnn.qat import QUANTISERS, fake_quantise, learned_scales, observe, plain_weights
+from maskrt.models.rcnn.reference import EagerSession
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, LEARNED_SCALES
+from maskrt.runtime.errors import CalibrationError, MaskrtError
+from maskrt.runtime.stages import FPN, PREFIX
+from maskrt.training.config import QAT
+from maskrt.training.loop.fit import parameter_groups
 
 # Both round to the same steps; a value that lies between two may fall to either side with the order of a sum,
 # and moves what follows by a step. Trained on synthetic images: C2 had 53 dB, and 30 dB against the float model.

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.contract import Canvas
-from runtime.preprocess import preprocess
+from benchmarks.samples import scene
+from maskrt.runtime.contract import Canvas
+from maskrt.runtime.preprocess import preprocess
 from tests.conftest import REPOSITORY
-from tests.models import scene
 
 ROUNDING = 1  # grey levels: OpenCV's resize of bytes is in fixed point, the example's in float32
 

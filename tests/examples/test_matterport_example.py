@@ -10,12 +10,12 @@ from types import ModuleType
 import cv2
 import pytest
 
-from runtime.files import write_png
-from runtime.sources import read_image
+from benchmarks.samples import COCO_CLASSES
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.runtime.files.atomic import write_png
+from maskrt.runtime.inputs.images import read_image
 from tests.conftest import REPOSITORY
-from tests.models import COCO_CLASSES
-from training.checkpoint import Checkpoint
-from training.models import MaskRcnnConfig, build_mask_rcnn
 
 SCALE = 8  # of the images and their polygons, downwards
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from onnx import ModelProto, TensorProto
 
-from export.engine.configure import Options, configure
-from export.engine.supported import PLUGINS
-from export.engine.values import Values
+from maskrt.export.engine.configure import Options, configure
+from maskrt.export.engine.supported import PLUGINS
+from maskrt.export.engine.values import Values
 
 TYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.BOOL: "bool"}
 KINDS = {"Cast": "CAST", "Shape": "SHAPE", "TopK": "TOPK"} | dict.fromkeys(

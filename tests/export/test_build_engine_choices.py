@@ -8,18 +8,18 @@ from types import SimpleNamespace
 import onnx
 import pytest
 
-from export import build as build_command
-from export import build_engine
-from export.build_engine import carries
-from export.engine.choose import choose_operators
-from export.engine.configure import timing_cache_path
-from export.engine.profiles import make_profiles, parse_shape
-from export.engine.small import small_contract
-from export.engine.source import check_version, read_model
-from runtime.contract import METADATA_KEY
-from runtime.engine_file import Profile
-from runtime.errors import ContractError, ExportError, ModelError
-from runtime.trt_plugins import LIBRARY, VARIABLE
+from maskrt.export import build as build_command
+from maskrt.export import build_engine
+from maskrt.export.build_engine import carries
+from maskrt.export.engine.choose import choose_operators
+from maskrt.export.engine.configure import timing_cache_path
+from maskrt.export.engine.profiles import make_profiles, parse_shape
+from maskrt.export.engine.small import small_contract
+from maskrt.export.engine.source import check_version, read_model
+from maskrt.runtime.backends.trt.engine_file import Profile
+from maskrt.runtime.backends.trt.plugins import LIBRARY, VARIABLE
+from maskrt.runtime.contract import METADATA_KEY
+from maskrt.runtime.errors import ContractError, ExportError, ModelError
 from tests.runtime.conftest import make_contract
 from tests.test_imports import BLOCK, python
 
@@ -247,6 +247,6 @@ def test_building_needs_no_torch() -> None:
     """A Jetson has numpy, OpenCV, onnx and TensorRT, not our training stack."""
     block = BLOCK.replace("'onnx', ", "")
     parts = "layers, memory, parse, prepare, source"
-    done = python(f"{block}\nimport export.build_engine\nfrom export.engine import {parts}")
+    done = python(f"{block}\nimport maskrt.export.build_engine\nfrom maskrt.export.engine import {parts}")
     assert done.returncode == 0, done.stderr
-    assert "blocked: torch" in python(f"{block}\nimport export.onnx_model").stderr
+    assert "blocked: torch" in python(f"{block}\nimport maskrt.export.onnx_model").stderr

@@ -13,24 +13,24 @@ import onnxruntime
 import pytest
 from onnx import ModelProto
 
-from calibration.candidate import build as quantise
-from calibration.flavours import TENSORRT
-from calibration.layers import Graph
-from calibration.plan import Plan
-from export.engine import long_topk
-from export.engine.prepare import custom_nodes, prepare
-from export.engine.rewrite import say_for_8_6
-from export.engine.small import LONG_SIDE_PX, PROPOSALS
-from export.engine.supported import refusals
-from export.onnx_model import export_onnx, for_small_devices
-from export.operators import DOMAIN, attach_bodies
-from export.overflow import half_contract
-from export.weights import load_checkpoint
-from runtime.contract import INPUT_NAMES
-from runtime.errors import ExportError
-from runtime.stages import PREFIX
+from benchmarks.samples import scene
+from maskrt.calibration.decide.candidate import build as quantise
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.flavours import TENSORRT
+from maskrt.export.engine import long_topk
+from maskrt.export.engine.prepare import custom_nodes, prepare
+from maskrt.export.engine.rewrite import say_for_8_6
+from maskrt.export.engine.small import LONG_SIDE_PX, PROPOSALS
+from maskrt.export.engine.supported import refusals
+from maskrt.export.onnx_model import export_onnx, for_small_devices
+from maskrt.export.overflow import half_contract
+from maskrt.models.load import load_checkpoint
+from maskrt.models.operators import DOMAIN, attach_bodies
+from maskrt.runtime.contract import INPUT_NAMES
+from maskrt.runtime.errors import ExportError
+from maskrt.runtime.stages import PREFIX
 from tests.export.network_8_6 import constrain, parsed
-from tests.models import scene
 
 OPERATORS = ["plugin", "body"]
 CANVAS = {"height_px": 256, "width_px": 320, "batch": 1}

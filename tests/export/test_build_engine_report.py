@@ -12,9 +12,9 @@ import onnx
 import pytest
 from onnx import ModelProto
 
-from export.engine.layers import examine_layers, lines
-from export.engine.parse import ROI_ALIGN_LIBRARY, explain, parse
-from runtime.errors import ExportError
+from maskrt.export.engine.layers import examine_layers, lines
+from maskrt.export.engine.parse import ROI_ALIGN_LIBRARY, explain, parse
+from maskrt.runtime.errors import ExportError
 
 PLUGIN_NODES = """
     pooled = maskrt.PyramidRoiAlign <plugin_namespace = "maskrt"> (rois, batch, features)
@@ -195,7 +195,7 @@ class Taken:
 @pytest.fixture
 def roi_align(monkeypatch: pytest.MonkeyPatch) -> ModelProto:
     for name in ("logger", "forget_words"):
-        monkeypatch.setattr(f"export.engine.parse.{name}", lambda: None)
+        monkeypatch.setattr(f"maskrt.export.engine.parse.{name}", lambda: None)
     node = "y = RoiAlign <output_height = 2, output_width = 2> (x, rois, batch)"
     return graph(node, "float[1,4,8,8] x, float[3,4] rois, int64[3] batch")
 
@@ -210,6 +210,6 @@ def test_a_roi_align_is_parsed_where_nothing_is_missing(
 ) -> None:
     later, old = Taken("10.3.0"), Taken("8.6.1")
     parse(later, None, roi_align, "model.onnx")
-    monkeypatch.setattr("export.engine.parse.ROI_ALIGN_LIBRARY", "libc.so.6")
+    monkeypatch.setattr("maskrt.export.engine.parse.ROI_ALIGN_LIBRARY", "libc.so.6")
     parse(old, None, roi_align, "model.onnx")
     assert (len(later.given), len(old.given)) == (1, 1)

@@ -17,10 +17,10 @@ import pytest
 from onnx import ModelProto
 from rich.console import Console
 
-from export.engine.memory import check_memory, climb_down, is_out_of_memory, ladder, needed_bytes
-from export.engine.progress import BuildProgress, InterruptedBuildError, run_cancellable
-from runtime.device import Gpu
-from runtime.errors import ExportError
+from maskrt.export.engine.memory import check_memory, climb_down, is_out_of_memory, ladder, needed_bytes
+from maskrt.export.engine.progress import BuildProgress, InterruptedBuildError, run_cancellable
+from maskrt.runtime.backends.trt.device import Gpu
+from maskrt.runtime.errors import ExportError
 from tests.conftest import REPOSITORY
 
 MIB = 1 << 20
@@ -232,7 +232,7 @@ def test_ctrl_c_ends_a_build_that_cannot_be_asked_to_stop() -> None:
     code = (
         "import signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from export.engine.progress import run_until_killed\n"
+        "from maskrt.export.engine.progress import run_until_killed\n"
         "def deaf():\n"
         "    print('building', flush=True)\n"
         "    while True: sum(range(10_000_000))\n"

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto
 
-from export.engine import long_topk
-from export.engine.long_topk import best_groups, group_long_topk
-from export.engine.prepare import prepare
-from export.engine.supported import TOPK_LIMIT
-from export.engine.values import Values
+from maskrt.export.engine import long_topk
+from maskrt.export.engine.long_topk import best_groups, group_long_topk
+from maskrt.export.engine.prepare import prepare
+from maskrt.export.engine.values import Values
+from maskrt.models.operators.limits import TOPK_LIMIT
 
 
 def top(rows: str, length: str, k: int, attributes: str = "axis = 1") -> ModelProto:

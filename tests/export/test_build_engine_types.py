@@ -6,8 +6,8 @@ import onnx
 import pytest
 from onnx import ModelProto
 
-from export.engine.prepare import prepare
-from export.operators import DOMAIN
+from maskrt.export.engine.prepare import prepare
+from maskrt.models.operators import DOMAIN
 from tests.export.network_8_6 import Layer, constrain, parsed
 
 HEAD = f"""<ir_version: 8, opset_import: ["": 17, "{DOMAIN}": 1]>

@@ -10,16 +10,16 @@ from unittest.mock import MagicMock
 import onnx
 import pytest
 
-from export import build_engine
-from export.build_engine import build
-from export.engine import configure, parse
-from export.engine.configure import Options
-from export.operators import DOMAIN
-from runtime import trt_library
-from runtime.contract import METADATA_KEY
-from runtime.device import Gpu
-from runtime.engine_file import read_plan
-from runtime.errors import ExportError
+from maskrt.export import build_engine
+from maskrt.export.build_engine import build
+from maskrt.export.engine import configure, parse
+from maskrt.export.engine.configure import Options
+from maskrt.models.operators import DOMAIN
+from maskrt.runtime.backends.trt import library as trt_library
+from maskrt.runtime.backends.trt.device import Gpu
+from maskrt.runtime.backends.trt.engine_file import read_plan
+from maskrt.runtime.contract import METADATA_KEY
+from maskrt.runtime.errors import ExportError
 from tests.runtime.conftest import make_contract
 
 PLAN = b"what TensorRT has built"

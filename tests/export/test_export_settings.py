@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from export import to_onnx
-from export.model_card import model_card
-from export.weights import load_checkpoint
-from runtime.files import write_png
-from runtime.parity import command as parity
-from runtime.parity.bundle import open_bundle
-from runtime.session import open_session
-from tests.models import scene
-from training.checkpoint import read_checkpoint
+from benchmarks.samples import scene
+from maskrt.export import to_onnx
+from maskrt.export.model_card import model_card
+from maskrt.models.checkpoint import read_checkpoint
+from maskrt.models.load import load_checkpoint
+from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.files.atomic import write_png
+from maskrt.runtime.parity import command as parity
+from maskrt.runtime.parity.bundle import open_bundle
 
 CHOSEN = {"min_size_px": 128, "max_size_px": 160, "rpn_post_nms_test": 60, "frozen_bn_epsilon": 1e-5}
 

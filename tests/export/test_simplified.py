@@ -10,13 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from torch import Tensor, nn
-
-from export.operators.grouped_nms import grouped_nms_body
-from export.operators.pyramid_roi_align_body import pyramid_roi_align_body
-from runtime.ort_session import OrtSession
-from runtime.preprocess import preprocess
-from tests.export.test_operators import (
+from benchmarks.samples.test_operators import (
     NmsGraph,
     PoolGraph,
     as_model,
@@ -25,8 +19,14 @@ from tests.export.test_operators import (
     random_rois,
     run,
 )
-from tests.models import scene
-from training.models.roi_features import Pooling
+from torch import Tensor, nn
+
+from benchmarks.samples import scene
+from maskrt.models.operators.grouped_nms import grouped_nms_body
+from maskrt.models.operators.pyramid_roi_align_body import pyramid_roi_align_body
+from maskrt.models.parts.roi_features import Pooling
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.preprocess import preprocess
 
 Simplify = Callable[[onnx.ModelProto], onnx.ModelProto]
 BODIES = {

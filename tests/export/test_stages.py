@@ -8,13 +8,21 @@ import numpy as np
 import onnx
 import pytest
 
-from export.stages import hide_stages, read_with_stages, show_stages
-from runtime.contract import OUTPUTS
-from runtime.errors import ModelError
-from runtime.ort_session import OrtSession
-from runtime.preprocess import preprocess
-from runtime.stages import FPN, MASK_FEATURES, MASK_LOGITS, PER_PROPOSAL, PREFIX, PROPOSAL_COUNTS, PROPOSALS
-from tests.models import scene
+from benchmarks.samples import scene
+from maskrt.export.stages import hide_stages, read_with_stages, show_stages
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.contract import OUTPUTS
+from maskrt.runtime.errors import ModelError
+from maskrt.runtime.preprocess import preprocess
+from maskrt.runtime.stages import (
+    FPN,
+    MASK_FEATURES,
+    MASK_LOGITS,
+    PER_PROPOSAL,
+    PREFIX,
+    PROPOSAL_COUNTS,
+    PROPOSALS,
+)
 
 INSTANCE_STAGES = (*FPN.maps, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, MASK_FEATURES, MASK_LOGITS)
 

@@ -12,19 +12,19 @@ import onnx
 import pytest
 import torch
 
-from export import to_onnx
-from export.onnx_model import EXPORT_STEPS, WRITE, export_onnx, save_onnx
-from export.operators import DOMAIN, PLUGIN_ATTRIBUTES
-from export.reference import open_reference
-from export.weights import load_checkpoint
-from runtime.contract import METADATA_KEY, OUTPUTS
-from runtime.ort_session import OrtSession
-from runtime.parity.compare import compare
-from runtime.parity.report import Report
-from runtime.parity.sides import tolerance_for
-from runtime.session import Session, open_session
-from tests.models import scene
-from training.eager import EagerSession
+from benchmarks.samples import scene
+from maskrt.export import to_onnx
+from maskrt.export.onnx_model import EXPORT_STEPS, WRITE, export_onnx, save_onnx
+from maskrt.models.load import load_checkpoint
+from maskrt.models.operators import DOMAIN, PLUGIN_ATTRIBUTES
+from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.reference import open_reference
+from maskrt.runtime.backends.open import Session, open_session
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.contract import METADATA_KEY, OUTPUTS
+from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.sides import tolerance_for
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_one_dynamic_file_serves_every_size(
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
 def test_an_image_gives_the_same_in_any_batch(batch: int, dynamic: Session) -> None:
-    from runtime.predictor import Predictor
+    from maskrt.runtime.predictor import Predictor
 
     images = [scene(i) for i in range(batch)]
     predictor = Predictor(dynamic)
@@ -157,7 +157,7 @@ def test_parity_sees_a_fault_in_the_file(
 
 def test_export_command_is_silent_but_for_one_line(random_checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
-    line = [sys.executable, "-m", "export.to_onnx", str(random_checkpoint), "-o", str(out)]
+    line = [sys.executable, "-m", "maskrt.export.to_onnx", str(random_checkpoint), "-o", str(out)]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

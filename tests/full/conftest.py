@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from export.demo import TRAIN, VALIDATION
+from maskrt.export.demo import TRAIN, VALIDATION
 from tests.conftest import REPOSITORY
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "maskrt" / "tests"
@@ -42,7 +42,7 @@ def trained(name: str, train: str | Path, val: str | Path, *arguments: str) -> P
     if not (folder / "metrics.json").exists():  # written last
         shutil.rmtree(folder, ignore_errors=True)
         sets = ["--data", str(train), "--val", str(val), "-o", str(folder)]
-        assert run("training.train", *sets, *arguments) == 0
+        assert run("maskrt.training.train", *sets, *arguments) == 0
     return folder / "best.pt"
 
 
@@ -63,7 +63,7 @@ def droplets_onnx(droplets_checkpoint: Path, tmp_path_factory: pytest.TempPathFa
     """R18-FPN trained on the droplets, exported for a CPU."""
     path = tmp_path_factory.mktemp("droplets") / "droplets.onnx"
     export = [str(droplets_checkpoint), "-o", str(path), "--detections", "dynamic"]
-    assert run("export.to_onnx", *export) == 0
+    assert run("maskrt.export.to_onnx", *export) == 0
     return path
 
 
@@ -73,7 +73,7 @@ def droplets_int8(droplets_onnx: Path, data_dir: Path) -> Path:
     path = droplets_onnx.with_suffix(".int8.onnx")
     droplets = data_dir / "droplets"
     sets = ["--data", str(droplets / "train"), "--val", str(droplets / "val"), "--class-name", "droplet"]
-    assert run("calibration.calibrate", str(droplets_onnx), "-o", str(path), *sets) == 0
+    assert run("maskrt.calibration.calibrate", str(droplets_onnx), "-o", str(path), *sets) == 0
     return path
 
 

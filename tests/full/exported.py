@@ -6,13 +6,13 @@ import dataclasses
 import json
 from pathlib import Path
 
-from calibration.candidate import read_model, share_in_int8
-from calibration.layers import Graph
-from calibration.plan import Plan
-from calibration.scales import Scales
-from runtime.ort_session import OrtSession
+from maskrt.calibration.decide.candidate import read_model, share_in_int8
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.measure.scales import Scales
+from maskrt.models.checkpoint import read_checkpoint
+from maskrt.runtime.backends.ort_session import OrtSession
 from tests.full.conftest import run
-from training.checkpoint import read_checkpoint
 
 LOUDER, CHANNELS = 100.0, 4  # times these few, to make quantisation hard
 
@@ -37,7 +37,7 @@ class Exported:
         """`maskrt calibrate` on the training images, judged by the validation images. Its exit code."""
         data = ["--data", self.train, "--max-images", self.calibrated_on, "--val", *self.val]
         options = [*data, "--scales", self.scales, *arguments]
-        return run("calibration.calibrate", str(self.fp32), "-o", str(output), *map(str, options))
+        return run("maskrt.calibration.calibrate", str(self.fp32), "-o", str(output), *map(str, options))
 
     def default_plan(self, flavour: str) -> Plan:
         """With the last layers in float and all else in eight bits."""
@@ -50,19 +50,22 @@ class Exported:
 
     def parity(self, model: Path) -> int:
         """`maskrt parity` with the checkpoint on the unseen images. Its exit code."""
-        return run("runtime.parity.command", str(self.checkpoint), str(model), *map(str, self.unseen))
+        return run("maskrt.runtime.parity.command", str(self.checkpoint), str(model), *map(str, self.unseen))
 
     def mask_ap(self, model: Path, folder: Path) -> float:
         """In points, by `maskrt evaluate`."""
         metrics = folder / "metrics.json"
-        assert run("runtime.evaluate", str(model), "--data", *self.val, "-o", str(metrics)) == 0
+        assert run("maskrt.runtime.evaluate", str(model), "--data", *self.val, "-o", str(metrics)) == 0
         return 100 * json.loads(metrics.read_text())["mask_ap"]
 
 
 def export(checkpoint: Path, output: Path, *arguments: str) -> Path:
     """`maskrt export`, for a CPU."""
     assert (
-        run("export.to_onnx", str(checkpoint), "-o", str(output), "--detections", "dynamic", *arguments) == 0
+        run(
+            "maskrt.export.to_onnx", str(checkpoint), "-o", str(output), "--detections", "dynamic", *arguments
+        )
+        == 0
     )
     return output
 

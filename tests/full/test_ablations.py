@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.onnx_model import export_onnx, save_onnx
-from export.reference import open_reference
-from export.weights import load_checkpoint
-from runtime.ort_session import OrtSession
-from runtime.parity.compare import compare
-from runtime.parity.report import Report
-from runtime.parity.sides import tolerance_for
-from tests.models import lively_checkpoint, scene
+from benchmarks.samples import lively_checkpoint, scene
+from maskrt.export.onnx_model import export_onnx, save_onnx
+from maskrt.models.load import load_checkpoint
+from maskrt.models.reference import open_reference
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.sides import tolerance_for
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 

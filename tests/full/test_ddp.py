@@ -23,7 +23,16 @@ ROUNDING = 1e-5  # sums in another order, after four steps of weights below 1
 
 def train(output: Path, *arguments: str, launcher: tuple[str, ...] = ("-m",)) -> None:
     data = ["--data", "synthetic:8", "--val", "synthetic:3:1", "--epochs", "1", "--lr", "0.01"]
-    command = [sys.executable, *launcher, "training.train", *data, "-o", str(output), *TINY, *EQUAL_SHARES]
+    command = [
+        sys.executable,
+        *launcher,
+        "maskrt.training.train",
+        *data,
+        "-o",
+        str(output),
+        *TINY,
+        *EQUAL_SHARES,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [*command, *arguments], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=500

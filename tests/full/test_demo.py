@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from export import demo
+from maskrt.export import demo
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 

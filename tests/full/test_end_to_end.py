@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from export.onnx_model import export_onnx, save_onnx
-from export.weights import load_checkpoint
-from runtime import evaluate
-from runtime.ort_session import OrtSession
-from runtime.parity.match import box_iou
-from runtime.predictor import Predictor
-from runtime.session import open_session
-from runtime.siblings import load_dataset
-from runtime.sources import find_images, read_image
+from maskrt.export.onnx_model import export_onnx, save_onnx
+from maskrt.models.load import load_checkpoint
+from maskrt.runtime import evaluate
+from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.predictor import Predictor
+from maskrt.runtime.siblings import load_dataset
+from maskrt.runtime.tasks.instances.compare.match import box_iou
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 

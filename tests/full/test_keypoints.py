@@ -63,7 +63,7 @@ def people(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def checkpoint(people: Path) -> Path:
     """Trained on them, from the cache or into it."""
-    from training import train
+    from maskrt.training import train
 
     folder = CACHE / f"people-{training_key(*ARGUMENTS)}"
     if not (folder / "metrics.json").exists():  # written last
@@ -73,7 +73,7 @@ def checkpoint(people: Path) -> Path:
 
 
 def keypoint_metrics(model: Path, people: Path, out: Path) -> dict[str, float]:
-    from runtime import evaluate
+    from maskrt.runtime import evaluate
 
     assert ended(evaluate.main, model, "--data", people, "-o", out) == 0
     return json.loads(out.read_text())
@@ -82,8 +82,8 @@ def keypoint_metrics(model: Path, people: Path, out: Path) -> dict[str, float]:
 def test_twenty_people_learned_by_heart_survive_export_and_int8(
     people: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
-    from calibration import calibrate
-    from export import to_onnx
+    from maskrt.calibration import calibrate
+    from maskrt.export import to_onnx
 
     exact, rounded = tmp_path / "people.onnx", tmp_path / "people.int8.onnx"
     assert ended(to_onnx.main, checkpoint, "-o", exact, "--dynamic", "--detections", "dynamic") == 0

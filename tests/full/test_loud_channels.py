@@ -11,10 +11,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from calibration.candidate import build, read_model, sign
-from calibration.plan import Plan
-from calibration.scales import Scales
-from export.demo import TRAIN, VALIDATION
+from maskrt.calibration.decide.candidate import build, read_model, sign
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.measure.scales import Scales
+from maskrt.export.demo import TRAIN, VALIDATION
 from tests.full.conftest import CACHE, HEIGHT_PX, WIDTH_PX, run, training_key
 from tests.full.exported import Exported, Loudness, export, louder
 
@@ -78,7 +78,7 @@ def learned(loud_stream: Exported, tmp_path_factory: pytest.TempPathFactory) -> 
             "-o",
             str(folder),
         ]
-        assert run("training.train", *places, *QAT) == 0
+        assert run("maskrt.training.train", *places, *QAT) == 0
     return exported(folder / "best.pt", tmp_path_factory.mktemp("learned"))
 
 

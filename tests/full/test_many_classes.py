@@ -60,7 +60,7 @@ def learned(twenty: Path, request: pytest.FixtureRequest) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         start = request.getfixturevalue("droplets_checkpoint")
         places = ["--data", str(twenty), "-o", str(folder), "--from", str(start)]
-        assert run("training.train", *places, *ARGUMENTS) == 0
+        assert run("maskrt.training.train", *places, *ARGUMENTS) == 0
     return folder / "last.pt"
 
 
@@ -82,9 +82,17 @@ def test_many_classes_are_learned_and_keep_coco_s_ids_and_ap(
     twenty: Path, learned: Path, tmp_path: Path
 ) -> None:
     model, out = tmp_path / "twenty.onnx", tmp_path / "out"
-    assert run("export.to_onnx", str(learned), "-o", str(model), "--dynamic", "--detections", "dynamic") == 0
-    assert run("runtime.evaluate", str(model), "--data", str(twenty), "-o", str(tmp_path / "ap.json")) == 0
-    assert run("runtime.infer", str(model), str(twenty.parent), "-o", str(out), "--min-score", "0") == 0
+    assert (
+        run("maskrt.export.to_onnx", str(learned), "-o", str(model), "--dynamic", "--detections", "dynamic")
+        == 0
+    )
+    assert (
+        run("maskrt.runtime.evaluate", str(model), "--data", str(twenty), "-o", str(tmp_path / "ap.json"))
+        == 0
+    )
+    assert (
+        run("maskrt.runtime.infer", str(model), str(twenty.parent), "-o", str(out), "--min-score", "0") == 0
+    )
 
     metrics = json.loads((tmp_path / "ap.json").read_text())
     found = json.loads((out / "predictions.json").read_text())

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.evaluate import evaluate
-from runtime.parity.compare import compare
-from runtime.parity.report import Report
-from runtime.parity.tolerances import FP32, INT8
-from runtime.predictor import Predictor
-from runtime.preprocess import preprocess
-from runtime.session import open_session
-from runtime.siblings import load_dataset
-from runtime.sources import find_images, read_image
+from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.evaluate import evaluate
+from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.tolerances import FP32, INT8
+from maskrt.runtime.predictor import Predictor
+from maskrt.runtime.preprocess import preprocess
+from maskrt.runtime.siblings import load_dataset
 
 pytestmark = pytest.mark.full
 pytest.importorskip("openvino")

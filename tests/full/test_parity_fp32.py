@@ -2,7 +2,7 @@
 
 On trained weights: random ones give a hundred boxes an image that compete at random, and of 9300 instances
 float32's rounding alone decided a few otherwise. That the graph is torchvision's function is shown in float64
-(tests/export/test_graph.py).
+(tests/models/test_graph.py).
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.onnx_model import export_onnx, save_onnx
-from export.reference import open_reference
-from export.weights import load_checkpoint
-from runtime.ort_session import OrtSession
-from runtime.parity.compare import compare
-from runtime.parity.match import match
-from runtime.parity.paste import paste_alike
-from runtime.parity.report import Report
-from runtime.parity.sides import tolerance_for
-from runtime.parity.tolerances import FP32
-from runtime.preprocess import Batch, preprocess
-from runtime.session import Session
-from runtime.sources import find_images, read_image
+from maskrt.export.onnx_model import export_onnx, save_onnx
+from maskrt.models.load import load_checkpoint
+from maskrt.models.reference import open_reference
+from maskrt.runtime.backends.open import Session
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.sides import tolerance_for
+from maskrt.runtime.parity.tolerances import FP32
+from maskrt.runtime.preprocess import Batch, preprocess
+from maskrt.runtime.tasks.instances.compare.match import match
+from maskrt.runtime.tasks.instances.compare.paste import paste_alike
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.plan import Plan
-from runtime.sources import find_images, read_image
+from maskrt.calibration.decide.plan import Plan
+from maskrt.runtime.inputs.images import find_images, read_image
 from tests.full.conftest import run
 from tests.full.exported import Exported, Loudness, export, loss_of, louder
 
@@ -43,7 +43,7 @@ def exported(checkpoint: Path, folder: Path, droplets: Path) -> Exported:
 
 
 def calibrate(*arguments: object) -> int:
-    return run("calibration.calibrate", *map(str, arguments))
+    return run("maskrt.calibration.calibrate", *map(str, arguments))
 
 
 @pytest.fixture(scope="module")

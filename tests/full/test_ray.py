@@ -20,7 +20,7 @@ import onnx.numpy_helper
 import psutil
 import pytest
 
-from runtime.ray_pipeline import PORTION
+from maskrt.runtime.pipeline.cluster import PORTION
 from tests.conftest import REPOSITORY
 from tests.runtime.conftest import METADATA_KEY, make_contract, tiny_model
 

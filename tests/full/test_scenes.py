@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from calibration.plan import Plan
-from export.demo import TRAIN, VALIDATION, write_images
-from runtime.sources import find_images
+from maskrt.calibration.decide.plan import Plan
+from maskrt.export.demo import TRAIN, VALIDATION, write_images
+from maskrt.runtime.inputs.images import find_images
 from tests.full.conftest import HEIGHT_PX, WIDTH_PX
 from tests.full.exported import Exported, export, loss_of
 

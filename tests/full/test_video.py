@@ -12,18 +12,18 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.backends import installed
-from runtime.draw import Style
-from runtime.frames import Frame, Inferred
-from runtime.infer import main
-from runtime.keep import Keep
-from runtime.outputs import open_sinks
-from runtime.overlay import Overlay, paint_splash
-from runtime.pipeline import Painter, Pipeline
-from runtime.predictor import Predictor
-from runtime.session import Session, open_session
-from runtime.sources import read_image
-from runtime.video import VideoFile
+from maskrt.runtime.backends.open import Session, open_session
+from maskrt.runtime.backends.open_onnx import installed
+from maskrt.runtime.infer import main
+from maskrt.runtime.inputs.frames import Frame, Inferred
+from maskrt.runtime.inputs.images import read_image
+from maskrt.runtime.inputs.video import VideoFile
+from maskrt.runtime.outputs.open import open_sinks
+from maskrt.runtime.pipeline.run import Painter, Pipeline
+from maskrt.runtime.predictor import Predictor
+from maskrt.runtime.tasks.instances.drawing.draw import Style
+from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
+from maskrt.runtime.tasks.instances.keep import Keep
 
 pytestmark = pytest.mark.full
 

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.engine_file import PREFIX
-from runtime.files import PendingFile
-from runtime.kinds import OWN_NAME
+from maskrt.runtime.backends.trt.engine_file import PREFIX
+from maskrt.runtime.files.atomic import PendingFile
+from maskrt.runtime.files.kinds import OWN_NAME
 from tests.conftest import REPOSITORY
 from tests.hostile.conftest import Refuse, coco
 from tests.runtime.conftest import make_contract, tiny_model
@@ -180,8 +180,8 @@ def test_what_a_killed_run_left_is_cleared_by_the_next_and_nothing_else(
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from runtime.files import PendingFile\n"
-        "from runtime.kinds import OWN_NAME\n"
+        "from maskrt.runtime.files.atomic import PendingFile\n"
+        "from maskrt.runtime.files.kinds import OWN_NAME\n"
         f"PendingFile(Path({str(out / 'predictions.json')!r}), OWN_NAME)\n"
         f"PendingFile(Path({str(out / 'overlays' / 'clip.mp4')!r}), OWN_NAME)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

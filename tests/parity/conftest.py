@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from runtime.parity.bundle import Bundle, open_bundle
-from runtime.parity.compare import compare
-from runtime.parity.judge import judge
-from runtime.parity.report import Report
-from runtime.parity.sides import open_looking, open_reference, report_for
-from runtime.parity.unseen import look_without_images
-from runtime.session import Session
-from runtime.sources import find_images, read_image
+from maskrt.runtime.backends.open import Session
+from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.parity.bundle import Bundle, open_bundle
+from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.judge import judge
+from maskrt.runtime.parity.probes.unseen import look_without_images
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.sides import open_looking, open_reference, report_for
 
 REFERENCE, CANDIDATE, IMAGES, DEVICE = (
     f"--maskrt-{name}" for name in ("reference", "candidate", "images", "device")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.parity.bundle import Bundle
-from runtime.parity.report import Report
-from runtime.session import Session
+from maskrt.runtime.backends.open import Session
+from maskrt.runtime.parity.bundle import Bundle
+from maskrt.runtime.parity.report import Report
 
 
 def test_no_stage_inside_is_out_of_tolerance(

@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from calibration.candidate import build, observed_tensors, put_contract, sign
-from calibration.collect import open_exposed
-from calibration.layers import Graph
-from calibration.plan import Plan
-from runtime.contract import IMAGE_SIZES, IMAGES, METADATA_KEY
+from maskrt.calibration.decide.candidate import build, observed_tensors, put_contract, sign
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.measure.collect import open_exposed
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, METADATA_KEY
 from tests.calibration.graphs import parse
 from tests.runtime.conftest import make_contract, tiny_model
 from tests.runtime.faults import add_constant, constant, put_before, set_constant

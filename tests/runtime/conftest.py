@@ -19,8 +19,8 @@ import onnx.numpy_helper
 import onnx.parser
 import pytest
 
-from runtime.contract import METADATA_KEY, Canvas, Category, Contract, Keypoints
-from runtime.session import Session, open_session
+from maskrt.runtime.backends.open import Session, open_session
+from maskrt.runtime.contract import METADATA_KEY, Canvas, Category, Contract, Keypoints
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASSES = (Category(17, "cat"), Category(90, "toothbrush"), Category(3, "car"))
@@ -198,7 +198,7 @@ def picture_file(picture: np.ndarray, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Runs a stage's main() in this process: command(runtime.infer.main, "model.onnx", …)."""
+    """Runs a stage's main() in this process: command(maskrt.runtime.infer.main, "model.onnx", …)."""
 
     def execute(main: Callable[[list[str]], None], *args: object) -> Ended:
         capfd.readouterr()

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from runtime.device import describe_gpu
-from runtime.engine_file import EngineHeader, Profile
-from runtime.errors import MaskrtError
-from runtime.trt_library import import_tensorrt
+from maskrt.runtime.backends.trt.device import describe_gpu
+from maskrt.runtime.backends.trt.engine_file import EngineHeader, Profile
+from maskrt.runtime.backends.trt.library import import_tensorrt
+from maskrt.runtime.errors import MaskrtError
 from tests.conftest import REPOSITORY
 from tests.runtime.conftest import make_contract
 

@@ -1,4 +1,4 @@
-"""Faults as they happen in deployments, planted in an exported graph of tests.models.lively_checkpoint."""
+"""Faults as they happen in deployments, planted in an exported graph of benchmarks.samples.lively_checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import onnx
 import onnx.numpy_helper
 from onnx import helper
 
-from export.operators import attach_bodies
+from maskrt.models.operators import attach_bodies
 
 Model = onnx.ModelProto
 

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from runtime.contract import Contract
-from runtime.parity.compare import compare
-from runtime.parity.sides import report_for
-from runtime.parity.task import Task
-from runtime.results import Result
-from runtime.session import Outputs, Session
-from runtime.stages import (
+from maskrt.runtime.backends.open import Outputs, Session
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.sides import report_for
+from maskrt.runtime.parity.task import Task
+from maskrt.runtime.stages import (
     BOX_FEATURES,
     BRANCHES,
     CANVAS,
@@ -28,6 +27,7 @@ from runtime.stages import (
     PROPOSALS,
     Stages,
 )
+from maskrt.runtime.tasks.instances.result import Result
 from tests.runtime.conftest import CLASSES, MASK_SIZE, make_contract
 
 CANVAS_PX, VALID_PX, ROWS = 96, 80, 8

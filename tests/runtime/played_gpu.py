@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import device, trt_execution, trt_library, trt_session
-from runtime.contract import INPUT_NAMES, Contract
-from runtime.device import PLATFORM
-from runtime.engine_file import write_engine
+from maskrt.runtime.backends.trt import device
+from maskrt.runtime.backends.trt import execution as trt_execution
+from maskrt.runtime.backends.trt import library as trt_library
+from maskrt.runtime.backends.trt import session as trt_session
+from maskrt.runtime.backends.trt.device import PLATFORM
+from maskrt.runtime.backends.trt.engine_file import write_engine
+from maskrt.runtime.contract import INPUT_NAMES, Contract
 from tests.runtime.engines import make_header
 
 KINDS = {"uint8": "UINT8", "float32": "FLOAT", "float16": "HALF", "int32": "INT32"}

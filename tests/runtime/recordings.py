@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.gpu_check.bundle import Form, Model, save_canvas
-from runtime.session import Outputs, Session
+from maskrt.runtime.backends.open import Outputs, Session
 
 STATIC, BATCH, DYNAMIC = (Form(shape, "fp32") for shape in ("static", "batch", "dynamic"))
 SIZES = {"smallest": (1, 256, 320), "usual": (1, 256, 320), "largest": (2, 256, 320)}

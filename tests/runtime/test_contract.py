@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.contract import FORMAT_VERSION, Canvas, Category, Contract
-from runtime.errors import ContractError
+from maskrt.runtime.contract import FORMAT_VERSION, Canvas, Category, Contract
+from maskrt.runtime.errors import ContractError
 
 Make = Callable[..., Contract]
 SOURCE = "somewhere/model.onnx"

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.gpu_check import check, latency
 from benchmarks.gpu_check.bundle import ALL_FORMS, Form, Model
 from benchmarks.gpu_check.report import EngineResult
-from runtime.session import Outputs, Session
+from maskrt.runtime.backends.open import Outputs, Session
 from tests.runtime.played_gpu import play
 from tests.runtime.recordings import MODEL, STATIC, as_it_is, halve_boxes, record
 

@@ -11,11 +11,11 @@ from benchmarks.gpu_check import record
 from benchmarks.gpu_check.agreement import agree
 from benchmarks.gpu_check.bundle import ALL_FORMS, Form, load_canvas
 from benchmarks.gpu_check.record import VARIANTS, record_model
-from runtime.contract import OUTPUTS
-from runtime.session import Outputs, open_session
-from tests.models import scene
-from training.models import MaskRcnnConfig
-from training.models.config import C4
+from benchmarks.samples import scene
+from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import C4
+from maskrt.runtime.backends.open import Outputs, open_session
+from maskrt.runtime.contract import OUTPUTS
 
 INT8 = Form("static", "int8")
 

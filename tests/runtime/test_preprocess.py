@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from runtime.contract import Canvas
-from runtime.errors import ImageError, ModelError
-from runtime.preprocess import corner, preprocess, resize, resized_size, round_up
+from maskrt.runtime.contract import Canvas
+from maskrt.runtime.errors import ImageError, ModelError
+from maskrt.runtime.preprocess import corner, preprocess, resize, resized_size, round_up
 
 # torch may fuse the multiplication and the subtraction of a source coordinate: that moves a coordinate of up
 # to 300 by its last bit, 300 * 2**-24 px, on a slope of up to 255 grey levels a pixel, along both sides: 0.009.
@@ -192,7 +192,7 @@ def test_names_an_array_that_is_no_image(wrong: np.ndarray) -> None:
 
     said = str(caught.value)
     assert f"image array is {wrong.dtype} {wrong.shape}, expected uint8 (H, W, 3) in RGB order" in said
-    assert "runtime.sources.read_image" in said
+    assert "maskrt.runtime.inputs.images.read_image" in said
 
 
 def test_names_a_canvas_dtype_that_is_none() -> None:

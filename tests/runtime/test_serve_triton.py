@@ -18,10 +18,10 @@ from google.protobuf import json_format, text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 import maskrt
-from runtime import serve_triton
-from runtime.contract import Contract
-from runtime.engine_file import write_engine
-from runtime.session import Outputs, open_session
+from maskrt.runtime import serve_triton
+from maskrt.runtime.backends.open import Outputs, open_session
+from maskrt.runtime.backends.trt.engine_file import write_engine
+from maskrt.runtime.contract import Contract
 from tests.runtime.conftest import BOXES_ALONE, WITH_POINTS
 from tests.runtime.engines import make_header
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.contract import Category
-from tests.models import lively_checkpoint
-from training.data import load_dataset
+from benchmarks.samples import lively_checkpoint
+from maskrt.runtime.contract import Category
+from maskrt.training.data import load_dataset
 
 SMALL = {"num_classes": 5, "min_size_px": 192, "max_size_px": 256, "fpn_channels": 64}
 
@@ -17,8 +17,8 @@ SMALL = {"num_classes": 5, "min_size_px": 192, "max_size_px": 256, "fpn_channels
 @pytest.fixture(scope="session")
 def faster_rcnn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Faster R-CNN on R18-FPN: its checkpoint, and the file exported from it for any size."""
-    from export.onnx_model import export_onnx, save_onnx
-    from export.weights import load_checkpoint
+    from maskrt.export.onnx_model import export_onnx, save_onnx
+    from maskrt.models.load import load_checkpoint
 
     folder = tmp_path_factory.mktemp("faster_rcnn")
     checkpoint = lively_checkpoint("resnet18", task="detection", **SMALL)
@@ -32,8 +32,8 @@ def faster_rcnn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def keypoint_rcnn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Keypoint R-CNN on R18-FPN: its checkpoint, and the file exported from it for any size."""
-    from export.onnx_model import export_onnx, save_onnx
-    from export.weights import load_checkpoint
+    from maskrt.export.onnx_model import export_onnx, save_onnx
+    from maskrt.models.load import load_checkpoint
 
     folder = tmp_path_factory.mktemp("keypoint_rcnn")
     small = {**SMALL, "num_classes": 2, "keypoint_convs": (64,), "max_detections": 20}

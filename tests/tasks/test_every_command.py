@@ -16,23 +16,23 @@ import onnx
 import pytest
 from google.protobuf import json_format, text_format
 
-from calibration.flavours import CPU, FLAVOURS, TENSORRT
-from calibration.layers import OUTPUTS, Graph
-from calibration.learned import learned_ranges
-from calibration.placement import place
-from calibration.plan import FLOAT, INT8, Plan
-from export.engine.prepare import prepare
-from export.engine.supported import refusals
-from export.onnx_model import export_onnx, save_onnx
-from export.overflow import half_contract
-from export.weights import load_checkpoint
-from runtime import serve_triton
-from runtime.parity.tolerances import FP32
-from runtime.predictor import load
-from runtime.preprocess import preprocess
-from runtime.session import Outputs, open_session
-from tests.models import scene
-from training.qat import fake_quantise, learned_scales
+from benchmarks.samples import scene
+from maskrt.calibration.decide.layers import OUTPUTS, Graph
+from maskrt.calibration.decide.plan import FLOAT, INT8, Plan
+from maskrt.calibration.flavours import CPU, FLAVOURS, TENSORRT
+from maskrt.calibration.measure.learned import learned_ranges
+from maskrt.calibration.rewrite.placement import place
+from maskrt.export.engine.prepare import prepare
+from maskrt.export.engine.supported import refusals
+from maskrt.export.onnx_model import export_onnx, save_onnx
+from maskrt.export.overflow import half_contract
+from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn.qat import fake_quantise, learned_scales
+from maskrt.runtime import serve_triton
+from maskrt.runtime.backends.open import Outputs, open_session
+from maskrt.runtime.parity.tolerances import FP32
+from maskrt.runtime.predictor import load
+from maskrt.runtime.preprocess import preprocess
 
 Models = tuple[Path, Path]
 MIN_SCORE = 0.2

@@ -10,19 +10,19 @@ import numpy as np
 import onnx
 import pytest
 
-from calibration.gate import Judge, Limits
-from calibration.images import CalibrationImage
-from runtime import evaluate, infer
-from runtime.coco_metrics import STATISTICS
-from runtime.contract import OUTPUTS
-from runtime.draw import draw
-from runtime.ort_session import OrtSession
-from runtime.parity.command import main as parity
-from runtime.predictor import load
-from runtime.session import open_session
-from runtime.stages import MASK_LOGITS
-from tests.models import scene
-from training.data import load_dataset
+from benchmarks.samples import scene
+from maskrt.calibration.decide.gate import Judge, Limits
+from maskrt.calibration.measure.images import CalibrationImage
+from maskrt.runtime import evaluate, infer
+from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.contract import OUTPUTS
+from maskrt.runtime.parity.command import main as parity
+from maskrt.runtime.predictor import load
+from maskrt.runtime.stages import MASK_LOGITS
+from maskrt.runtime.tasks.instances.drawing.draw import draw
+from maskrt.runtime.tasks.instances.metrics import STATISTICS
+from maskrt.training.data import load_dataset
 
 Models = tuple[Path, Path]
 BOX_LAYER = "detections.box_predictor.bbox_pred.weight"

@@ -11,17 +11,17 @@ import numpy as np
 import onnx
 import pytest
 
-from calibration.gate import Judge, Limits
-from calibration.images import CalibrationImage
-from runtime import evaluate, infer
-from runtime.contract import OUTPUTS
-from runtime.draw import draw
-from runtime.ort_session import OrtSession
-from runtime.parity.command import main as parity
-from runtime.predictor import load
-from runtime.session import open_session
-from runtime.stages import KEYPOINT_LOGITS, MASK_LOGITS
-from tests.models import POINTS, scene
+from benchmarks.samples import POINTS, scene
+from maskrt.calibration.decide.gate import Judge, Limits
+from maskrt.calibration.measure.images import CalibrationImage
+from maskrt.runtime import evaluate, infer
+from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.contract import OUTPUTS
+from maskrt.runtime.parity.command import main as parity
+from maskrt.runtime.predictor import load
+from maskrt.runtime.stages import KEYPOINT_LOGITS, MASK_LOGITS
+from maskrt.runtime.tasks.instances.drawing.draw import draw
 
 Models = tuple[Path, Path]
 POINT_LAYER = "keypoint_predictor.kps_score_lowres"

@@ -58,10 +58,10 @@ def test_every_name_that_is_used_exists(file: str, version: Version, api: Api) -
         ("export/engine/configure.py", ["NetworkDefinitionCreationFlag.STRONGLY_TYPED", "ITimingCache.combine",
                                         "IOptimizationProfile.set_shape", "IBuilderConfig.plugins_to_serialize"]),
         ("export/engine/parse.py", ["OnnxParser.get_error", "ParserError.desc", "ParserError.node"]),
-        ("runtime/trt_execution.py", ["IExecutionContext.execute_async_v3", "ICudaEngine.device_memory_size_v2",
+        ("runtime/backends/trt/execution.py", ["IExecutionContext.execute_async_v3", "ICudaEngine.device_memory_size_v2",
                                       "IExecutionContext.set_tensor_address"]),
-        ("runtime/trt_session.py", ["Runtime.deserialize_cuda_engine", "ICudaEngine.get_tensor_dtype"]),
-        ("runtime/trt_plugins.py", ["IPluginRegistry.load_library"]),
+        ("runtime/backends/trt/session.py", ["Runtime.deserialize_cuda_engine", "ICudaEngine.get_tensor_dtype"]),
+        ("runtime/backends/trt/plugins.py", ["IPluginRegistry.load_library"]),
         ("export/plugins/python_plugin.py", [f"{MODULE}.IPluginV3OneBuild", f"{MODULE}.DimsExprs"]),
     ],
 )  # fmt: skip

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training import train as train_module
-from training.checkpoint import Checkpoint, parse_checkpoint, read_weights_file
+from maskrt.models.checkpoint import Checkpoint, parse_checkpoint, read_weights_file
+from maskrt.training import train as train_module
 
 SETTINGS = (
     "min_size_px=64",

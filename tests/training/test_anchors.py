@@ -6,8 +6,8 @@ import pytest
 import torch
 from torchvision.models.detection.image_list import ImageList
 
-from runtime.stages import FPN
-from training.models import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.runtime.stages import FPN
 
 
 def anchors_of(height_px: int, width_px: int, **settings: bool) -> list[torch.Tensor]:

@@ -14,12 +14,12 @@ from torch import nn
 from torchvision.models import mobilenet_v3_large, resnet18, resnext101_32x8d
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_fpn
 
-from runtime.errors import CheckpointError
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.backbones import build_body, norm_layer
-from training.models.config import C4, MOBILENET
-from training.models.random_weights import randomise
-from training.pretrained import load_backbone
+from maskrt.models.parts.backbones import build_body, norm_layer
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import C4, MOBILENET
+from maskrt.models.rcnn.pretrained import load_backbone
+from maskrt.models.rcnn.random_weights import randomise
+from maskrt.runtime.errors import CheckpointError
 
 FROZEN = norm_layer("frozen_bn", 1e-5)
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 
-from runtime.errors import CheckpointError
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.config import C4, MOBILENET
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import C4, MOBILENET
+from maskrt.runtime.errors import CheckpointError
 
 IMAGE = torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(0))
 SMALL: dict[str, Any] = {"min_size_px": 96, "max_size_px": 128, "num_classes": 3, "norm": "bn"}

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from export.weights import load_checkpoint
-from runtime.contract import Category
-from runtime.errors import CheckpointError, ExportError, MaskrtError
-from training.checkpoint import FORMAT_VERSION, Checkpoint
-from training.models import MaskRcnnConfig
+from maskrt.models.checkpoint import FORMAT_VERSION, Checkpoint
+from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.runtime.contract import Category
+from maskrt.runtime.errors import CheckpointError, ExportError, MaskrtError
 
 
 def test_a_checkpoint_survives_its_file(random_checkpoint: Path, tmp_path: Path) -> None:

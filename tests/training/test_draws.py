@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 
-from training.draws import Draws, SampleByDraw
+from maskrt.training.loop.draws import Draws, SampleByDraw
 
 
 def test_every_image_comes_once_an_epoch_in_another_order() -> None:

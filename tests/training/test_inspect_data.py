@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from runtime.errors import ImageError
-from training.data import Dataset, Sample
-from training.data.survey import octaves, spread
-from training.inspect_data import main
-from training.inspection import inspect as inspect_dataset
+from maskrt.runtime.errors import ImageError
+from maskrt.training.data import Dataset, Sample
+from maskrt.training.data.survey import octaves, spread
+from maskrt.training.inspect_data import main
+from maskrt.training.inspection import inspect as inspect_dataset
 
 Document = dict[str, Any]
 

@@ -11,17 +11,17 @@ import pytest
 import torch
 from torchvision.models.detection.roi_heads import keypointrcnn_loss
 
-from runtime.contract import Canvas, Category, Keypoints
-from runtime.draw import POINT_SCORE
-from runtime.errors import CheckpointError, DataError
-from training.checkpoint import Checkpoint
-from training.config import TrainConfig
-from training.data import load_dataset
-from training.loader import TrainingImages
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.plots import ground_truth
-from training.pretrained import load_detector
-from training.run import train
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.pretrained import load_detector
+from maskrt.runtime.contract import Canvas, Category, Keypoints
+from maskrt.runtime.errors import CheckpointError, DataError
+from maskrt.runtime.tasks.instances.drawing.draw import POINT_SCORE
+from maskrt.training.config import TrainConfig
+from maskrt.training.data import load_dataset
+from maskrt.training.loop.loader import TrainingImages
+from maskrt.training.loop.plots import ground_truth
+from maskrt.training.run import train
 
 NAMES = ["nose", "left_hand", "right_hand"]
 POINT_LAYER = "roi_heads.keypoint_predictor.kps_score_lowres"

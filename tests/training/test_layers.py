@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from runtime.errors import MaskrtError
-from training.layers import TrainLayers, layers_at, parse_plan, set_trained, stage_of
-from training.models import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.runtime.errors import MaskrtError
+from maskrt.training.layers import TrainLayers, layers_at, parse_plan, set_trained, stage_of
 
 
 @pytest.fixture(scope="module")

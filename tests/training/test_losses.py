@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.mask_branch import last_layer
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.mask_branch import last_layer
 
 SIDE_PX = 128
 TINY: dict[str, Any] = {

@@ -21,10 +21,10 @@ from torchvision.models.detection import (
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.misc import FrozenBatchNorm2d as Frozen
 
-from export.weights import load_checkpoint
-from runtime.errors import CheckpointError
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.random_weights import randomise
+from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.random_weights import randomise
+from maskrt.runtime.errors import CheckpointError
 
 SIZE = {"min_size": 128, "max_size": 160}
 

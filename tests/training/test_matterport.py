@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.contract import Category
-from runtime.errors import DataError, MaskrtError
-from training.checkpoint import Checkpoint
-from training.config import SMALL
-from training.matterport import Config, Dataset
-from training.matterport_config import settings
-from training.models import MaskRcnnConfig
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.runtime.contract import Category
+from maskrt.runtime.errors import DataError, MaskrtError
+from maskrt.training.config import SMALL
+from maskrt.training.matterport import Config, Dataset
+from maskrt.training.matterport_config import settings
 
 Masks = tuple[np.ndarray, np.ndarray]
 

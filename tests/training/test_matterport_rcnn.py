@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
-import export.operators  # noqa: F401  registers the torch operators
-from export.graphs.matterport import BestClassDetections
-from runtime.errors import CheckpointError
-from tests.export.weights import matterport_oracle as oracle
-from training.models import MaskRcnnConfig, build_mask_rcnn
-from training.models.matterport_rcnn import CANONICAL_SCALE, SETTINGS
-from training.models.roi_features import Pooling, assign_levels, pool_pyramid
+import maskrt.models.operators  # noqa: F401  registers the torch operators
+from benchmarks.originals import matterport_oracle as oracle
+from maskrt.models.parts.roi_features import Pooling, assign_levels, pool_pyramid
+from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.matterport.graph import BestClassDetections
+from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE, SETTINGS
+from maskrt.runtime.errors import CheckpointError
 
 SMALL: dict[str, Any] = SETTINGS | {
     "backbone": "resnet18",

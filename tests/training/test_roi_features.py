@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torchvision import ops
 
-from runtime.errors import CheckpointError
-from training.models import MaskRcnnConfig
-from training.models.roi_features import ROI_POOLS, Pooling, RoiPooler, pool_pyramid, round_half_away
+from maskrt.models.parts.roi_features import ROI_POOLS, Pooling, RoiPooler, pool_pyramid, round_half_away
+from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.runtime.errors import CheckpointError
 
 CANVAS_PX = 256
 STRIDES = (4, 8, 16, 32)

@@ -11,16 +11,16 @@ import pytest
 import torch
 import yaml
 
-from runtime.errors import MaskrtError
+from maskrt.models.settings import override
+from maskrt.runtime.errors import MaskrtError
+from maskrt.training import run as run_module
+from maskrt.training.config import SMALL, TrainConfig
+from maskrt.training.data import load_dataset
+from maskrt.training.loop import largest_batch, loggers
+from maskrt.training.loop.largest_batch import automatic_batch, by_estimate, by_trial
+from maskrt.training.loop.loggers import check_loggers, make_loggers
+from maskrt.training.run_file import read_run
 from tests.training.runs import run, setting
-from training import largest_batch, loggers
-from training import run as run_module
-from training.config import SMALL, TrainConfig
-from training.data import load_dataset
-from training.largest_batch import automatic_batch, by_estimate, by_trial
-from training.loggers import check_loggers, make_loggers
-from training.run_file import read_run
-from training.settings import override
 
 Started = list[SimpleNamespace]
 

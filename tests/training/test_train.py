@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from runtime.contract import LEARNED_SCALES
-from runtime.errors import ImageError, MaskrtError
-from runtime.files import claimed_folder
+from maskrt.models.checkpoint import read_checkpoint
+from maskrt.models.settings import override
+from maskrt.runtime.contract import LEARNED_SCALES
+from maskrt.runtime.errors import ImageError, MaskrtError
+from maskrt.runtime.files.atomic import claimed_folder
+from maskrt.training import train as train_module
+from maskrt.training.config import SMALL
+from maskrt.training.data import load_dataset
+from maskrt.training.loop import trainer as trainer_module
+from maskrt.training.loop.fit import DetectorModule, lr_factor
+from maskrt.training.loop.progress import LossBar
+from maskrt.training.run import train
 from tests.training.runs import SETTINGS, TINY, read, run, weights
-from training import train as train_module
-from training import trainer as trainer_module
-from training.checkpoint import read_checkpoint
-from training.config import SMALL
-from training.data import load_dataset
-from training.fit import DetectorModule, lr_factor
-from training.progress import LossBar
-from training.run import train
-from training.settings import override
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +164,8 @@ def test_resuming_from_nothing_is_an_error(tmp_path: Path, capsys: pytest.Captur
 
 
 def coco(tmp_path: Path, segmentation: list) -> Path:
-    from runtime.files import write_png
-    from tests.models import scene
+    from benchmarks.samples import scene
+    from maskrt.runtime.files.atomic import write_png
 
     write_png(tmp_path / "a.png", scene(0))
     annotation = {

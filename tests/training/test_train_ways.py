@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from runtime.contract import Category
+from maskrt.models.checkpoint import Checkpoint, read_weights_file
+from maskrt.models.rcnn import build_mask_rcnn
+from maskrt.models.rcnn.pretrained import load_detector
+from maskrt.models.settings import override
+from maskrt.runtime.contract import Category
+from maskrt.training.config import PAPER, SMALL, TrainConfig
+from maskrt.training.loop.fit import DetectorModule
 from tests.training.runs import SETTINGS, TINY, logged, read, run, setting, weights
-from training.checkpoint import Checkpoint, read_weights_file
-from training.config import PAPER, SMALL, TrainConfig
-from training.fit import DetectorModule
-from training.models import build_mask_rcnn
-from training.pretrained import load_detector
-from training.settings import override
 
 # Every image has one positive RoI and as many samples, so that the mean over images is that over batches; group
 # norms see one image at a time.

@@ -1,10 +1,10 @@
-"""Dataset readers (`training.data.load` lists the formats), and scenes made on the fly. All give the one
+"""Dataset readers (`load` lists the formats), and scenes made on the fly. All give the one
 `Sample` type.
 
 Needs numpy, OpenCV, Pillow, pycocotools and PyYAML, never torch: `maskrt evaluate` reads datasets too.
 """
 
-from training.data.load import FORMATS, load_dataset
-from training.data.sample import Dataset, Instance, Sample
+from maskrt.training.data.load import FORMATS, load_dataset
+from maskrt.training.data.sample import Dataset, Instance, Sample
 
 __all__ = ["FORMATS", "Dataset", "Instance", "Sample", "load_dataset"]

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from runtime.errors import MaskrtError
-from runtime.guard import check_readable, note_read
-from runtime.sources import is_cut_off_jpeg
-from training.data.problems import Flaw
+from maskrt.runtime.errors import MaskrtError
+from maskrt.runtime.files.guard import check_readable, note_read
+from maskrt.runtime.inputs.images import is_cut_off_jpeg
+from maskrt.training.data.problems import Flaw
 
 ROUNDING_PX = 1  # how far annotations may pass the image's border
 EXIF_ORIENTATION = 0x0112

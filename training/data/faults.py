@@ -10,11 +10,11 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from runtime.errors import ImageError
-from training.data.masks import tight_box
-from training.data.problems import Problem
-from training.data.sample import Sample
-from training.data.survey import Survey
+from maskrt.runtime.errors import ImageError
+from maskrt.training.data.masks import tight_box
+from maskrt.training.data.problems import Problem
+from maskrt.training.data.sample import Sample
+from maskrt.training.data.survey import Survey
 
 TINY_PX = 4  # a shorter side than this has no cell of its own on the finest pyramid level (stride 4)
 SAME_OBJECT_IOU = 0.9

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import DataError
-from runtime.guard import check_readable, note_read
-from training.data.sample import Sample
+from maskrt.runtime.errors import DataError
+from maskrt.runtime.files.guard import check_readable, note_read
+from maskrt.training.data.sample import Sample
 
 
 def read_json(path: Path) -> Any:

@@ -8,17 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import DataError
-from training.data.coco import coco_dataset, is_coco
-from training.data.files import read_json
-from training.data.instance_masks import is_instance_masks, read_instance_masks
-from training.data.labelme import is_labelme, read_labelme
-from training.data.mask_png import is_mask_png, read_mask_png
-from training.data.sample import Dataset
-from training.data.synthetic import SyntheticDataset
-from training.data.via import is_via, via_dataset
-from training.data.yolo import SUFFIXES as YAML_SUFFIXES
-from training.data.yolo import find_yolo, read_yolo
+from maskrt.runtime.errors import DataError
+from maskrt.training.data.files import read_json
+from maskrt.training.data.formats.coco import coco_dataset, is_coco
+from maskrt.training.data.formats.instance_masks import is_instance_masks, read_instance_masks
+from maskrt.training.data.formats.labelme import is_labelme, read_labelme
+from maskrt.training.data.formats.mask_png import is_mask_png, read_mask_png
+from maskrt.training.data.formats.via import is_via, via_dataset
+from maskrt.training.data.formats.yolo import SUFFIXES as YAML_SUFFIXES
+from maskrt.training.data.formats.yolo import find_yolo, read_yolo
+from maskrt.training.data.sample import Dataset
+from maskrt.training.data.synthetic import SyntheticDataset
 
 FORMATS = ("auto", "coco", "via", "labelme", "yolo", "mask-png", "instance-masks", "synthetic")
 VIA_DEFAULT_NAME = "via_region_data.json"

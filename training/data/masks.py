@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from training.data import checks
-from training.data.problems import Flaw
+from maskrt.training.data import checks
+from maskrt.training.data.problems import Flaw
 
 Rle = dict[str, Any]
 

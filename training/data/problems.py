@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from runtime.errors import DataError
-from runtime.guard import offers
+from maskrt.runtime.errors import DataError
+from maskrt.runtime.files.guard import offers
 
 # Stable names: they are the keys of Dataset.dropped and end every line of the error message.
 Reason = Literal[

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from runtime.contract import Category, Keypoints
-from runtime.errors import DataError, ImageError
+from maskrt.runtime.contract import Category, Keypoints
+from maskrt.runtime.errors import DataError, ImageError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data.sample import Dataset, Sample
+from maskrt.training.data.sample import Dataset, Sample
 
 SMALL_PX2, MEDIUM_PX2 = 32**2, 96**2  # COCO's limits of area, which its AP by size goes by
 

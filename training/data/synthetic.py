@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from runtime.contract import Category
-from training.data import masks
-from training.data.sample import Dataset, Instance, Sample
-from training.data.scenes import SHAPES, draw_scene
+from maskrt.runtime.contract import Category
+from maskrt.training.data import masks
+from maskrt.training.data.sample import Dataset, Instance, Sample
+from maskrt.training.data.scenes import SHAPES, draw_scene
 
 
 class SyntheticDataset(Dataset):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hostile.case import EITHER, Case, Make, cases, cut, wrote
-from runtime.engine_file import PREFIX
+from maskrt.runtime.backends.trt.engine_file import PREFIX
 
 INSPECT, UNPACK = "engine inspect bad.engine", "engine unpack bad.engine -o plan"
 CHECK = "parity check bad.npz real.onnx"

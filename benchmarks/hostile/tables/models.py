@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.hostile.case import EITHER, Case, Make, cases, cut, flipped, wrote
-from runtime.contract import METADATA_KEY
+from maskrt.runtime.contract import METADATA_KEY
 
 USERS = (
     "infer {} photo.png -o out",

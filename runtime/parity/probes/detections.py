@@ -8,18 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.parity.parts import Parts
-from runtime.parity.probes.ladders import STEP, border_cause, pairs, turning_point
-from runtime.parity.probes.setting import (
-    Finding,
-    Setting,
-    around,
-    centres_of,
-    places,
-    sizes_of,
-    there,
-)
-from runtime.stages import BOX_DELTAS, CLASS_LOGITS, PROPOSAL_COUNTS, PROPOSALS
+from maskrt.runtime.parity.inside.parts import Parts
+from maskrt.runtime.parity.probes.ladders import STEP, border_cause, pairs, turning_point
+from maskrt.runtime.parity.probes.setting import Finding, Setting, around, centres_of, places, sizes_of, there
+from maskrt.runtime.stages import BOX_DELTAS, CLASS_LOGITS, PROPOSAL_COUNTS, PROPOSALS
 
 PART = "detections"
 NONE = -40.0  # a class's logit where it has no share in the probability

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.parity.parts import Parts
-from runtime.parity.probes.setting import Finding, Setting
-from runtime.parity.stages import measure
-from runtime.parity.tolerances import StageTolerance
-from runtime.stages import (
+from maskrt.runtime.parity.inside.parts import Parts
+from maskrt.runtime.parity.inside.stages import measure
+from maskrt.runtime.parity.probes.setting import Finding, Setting
+from maskrt.runtime.parity.tolerances import StageTolerance
+from maskrt.runtime.stages import (
     BOX_DELTAS,
     BOX_FEATURES,
     CLASS_LOGITS,

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.parity.parts import Parts
-from runtime.parity.probes.setting import Finding, Setting, around, sizes_of
-from runtime.stages import PROPOSAL_COUNTS, PROPOSALS
+from maskrt.runtime.parity.inside.parts import Parts
+from maskrt.runtime.parity.probes.setting import Finding, Setting, around, sizes_of
+from maskrt.runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 
 #: Of a map: which level it is, x and y in px, and then noise.
 LEVEL, X, Y, NOISE = 0, 1, 2, 3

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from numpy.typing import NDArray
 
-from runtime.parity.parts import GraphParts, Parts
-from runtime.parity.probes.detections import DetectionProbes
-from runtime.parity.probes.heads import HeadProbes
-from runtime.parity.probes.pooling import STAGES, PoolingProbes
-from runtime.parity.probes.proposals import ProposalProbes
-from runtime.parity.probes.setting import Finding, Setting
-from runtime.parity.tolerances import StageTolerance
+from maskrt.runtime.parity.inside.parts import GraphParts, Parts
+from maskrt.runtime.parity.probes.detections import DetectionProbes
+from maskrt.runtime.parity.probes.heads import HeadProbes
+from maskrt.runtime.parity.probes.pooling import STAGES, PoolingProbes
+from maskrt.runtime.parity.probes.proposals import ProposalProbes
+from maskrt.runtime.parity.probes.setting import Finding, Setting
+from maskrt.runtime.parity.tolerances import StageTolerance
 
 HEADS = ("box_head", "mask_head", "keypoint_head")
 

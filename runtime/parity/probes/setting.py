@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.contract import IMAGE_SIZES, IMAGES, Contract
-from runtime.stages import CANVAS, Layout, layout_of
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, Contract
+from maskrt.runtime.stages import CANVAS, Layout, layout_of
 
 CANVAS_PX = 512  # a side, of a model that takes any size
 STRIDE_OF_C5_PX = 32  # maps of a larger stride are pooled from it
@@ -17,7 +17,7 @@ STRIDE_OF_C5_PX = 32  # maps of a larger stride are pooled from it
 
 @dataclass(frozen=True)
 class Finding:
-    """What a probe found. part: of runtime.stages.parts_of; about: what was probed ("NMS", "anchors of P4").
+    """What a probe found. part: of `runtime.stages.parts_of`; about: what was probed ("NMS").
 
     cause: what is measured to be otherwise, empty where nothing is. A probe that only shows that something is
     wrong, and not what, says so by `named` being False.

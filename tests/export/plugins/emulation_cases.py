@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from export.plugins.abi import Storage
-from export.plugins.python_operators import NmsOperator, RoiAlignOperator
+from maskrt.export.plugins.abi import Storage
+from maskrt.export.plugins.python_operators import NmsOperator, RoiAlignOperator
 from tests.export.plugins.emulation import EmulatedKernels
 from tests.export.plugins.kernels import HostKernels, Kernels
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from export.plugins import abi
-from export.plugins.abi import Storage
-from export.plugins.python_operators import (
+from maskrt.export.plugins import abi
+from maskrt.export.plugins.abi import Storage
+from maskrt.export.plugins.python_operators import (
     HALF_CHANNELS_LAST,
     INTEGER,
     REAL,

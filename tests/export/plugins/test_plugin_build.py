@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from export.plugins import build, toolchain
-from export.plugins.build import build_plugins, library_path
-from export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt, gpu_arch, parse_arch
+from maskrt.export.plugins import build, toolchain
+from maskrt.export.plugins.build import build_plugins, library_path
+from maskrt.export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt, gpu_arch, parse_arch
 
 HEADERS = {
     "8.6.1": "#define NV_TENSORRT_MAJOR 8 //!< major\n#define NV_TENSORRT_MINOR 6\n#define NV_TENSORRT_PATCH 1\n"

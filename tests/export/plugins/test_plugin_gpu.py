@@ -10,9 +10,9 @@ from itertools import cycle
 import numpy as np
 import pytest
 
-from export.plugins import nvrtc
-from export.plugins.abi import Storage
-from export.plugins.python_operators import (
+from maskrt.export.plugins import nvrtc
+from maskrt.export.plugins.abi import Storage
+from maskrt.export.plugins.python_operators import (
     HALF_CHANNELS_LAST,
     INTEGER,
     REAL,

@@ -9,9 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from export.plugins import abi, nvrtc
-from export.plugins.abi import Storage
-from runtime.errors import MissingDependencyError
+from maskrt.export.plugins import abi, nvrtc
+from maskrt.export.plugins.abi import Storage
+from maskrt.runtime.errors import MissingDependencyError
 from tests.export.plugins.sass import kernels_of
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from export.plugins import build
-from export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt
+from maskrt.export.plugins import build
+from maskrt.export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt
 
 
 @pytest.fixture(scope="module")

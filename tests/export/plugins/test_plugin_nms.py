@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.plugins.python_operators import NmsOperator
-from runtime.errors import ModelError
+from maskrt.export.plugins.python_operators import NmsOperator
+from maskrt.runtime.errors import ModelError
 
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")

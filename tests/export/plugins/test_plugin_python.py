@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from export.plugins import nvrtc, python_plugin
-from export.plugins.python_operators import (
+from maskrt.export.plugins import nvrtc, python_plugin
+from maskrt.export.plugins.python_operators import (
     HALF_CHANNELS_LAST,
     INTEGER,
     OPERATORS,
@@ -22,7 +22,7 @@ from export.plugins.python_operators import (
     read_fields,
     write_fields,
 )
-from runtime.errors import MaskrtError, MissingDependencyError, ModelError
+from maskrt.runtime.errors import MaskrtError, MissingDependencyError, ModelError
 
 ROI_ALIGN = RoiAlignOperator(
     7, 14, (4, 8, 16, 32), sampling_ratio=2, aligned=1, method="warp", mode="max", canonical_scale=112.0
@@ -223,7 +223,7 @@ def test_shapes_of_the_outputs():
 
 def test_importing_the_plugins_imports_neither_tensorrt_nor_cuda():
     blocked = "import sys; sys.modules.update(dict.fromkeys(['tensorrt', 'cuda', 'torch', 'onnx'])); "
-    modules = "export.plugins.build, export.plugins.nvrtc, export.plugins.python_plugin"
+    modules = "maskrt.export.plugins.build, maskrt.export.plugins.nvrtc, maskrt.export.plugins.python_plugin"
     subprocess.run([sys.executable, "-c", blocked + f"import {modules}"], check=True)
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.plugins import abi
-from export.plugins.python_operators import RoiAlignOperator
+from maskrt.export.plugins import abi
+from maskrt.export.plugins.python_operators import RoiAlignOperator
 
 pytest.importorskip("torchvision")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.plugins.abi import Storage
-from export.plugins.python_operators import RoiAlignOperator
+from maskrt.export.plugins.abi import Storage
+from maskrt.export.plugins.python_operators import RoiAlignOperator
 
 pytest.importorskip("torchvision")
 

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.plugins.python_operators import RoiAlignOperator
+from maskrt.export.plugins.python_operators import RoiAlignOperator
 
 pytest.importorskip("torchvision")
 
 import torch
 from onnx import TensorProto, helper
 
-from export.engine.prepare import prepare
-from export.operators import DOMAIN, OPSET, PLUGIN_ATTRIBUTES, VERSION, attach_bodies
-from export.operators.pyramid_roi_align_body import sizes_for_body
-from runtime.errors import ExportError
+from maskrt.export.engine.prepare import prepare
+from maskrt.models.operators import DOMAIN, OPSET, PLUGIN_ATTRIBUTES, VERSION, attach_bodies
+from maskrt.models.operators.pyramid_roi_align_body import sizes_for_body
+from maskrt.models.parts.roi_features import ROI_POOLS, Pooling
+from maskrt.runtime.errors import ExportError
 from tests.export.plugins.torchvision_reference import BATCH, ROIS, STRIDES, random_features
-from training.models.roi_features import ROI_POOLS, Pooling
 
 # Sums of four samples in another order: a few float32 roundings of values around 1.
 TOLERANCE = 1e-5
@@ -46,7 +46,7 @@ class ThreeFaces:
         self.operator = RoiAlignOperator(
             *size, strides, pooling.sampling_ratio, int(pooling.aligned), pooling.method, pooling.mode
         )
-        # As export.operators.pyramid_roi_align writes the node; that it does is tested in test_operators.py.
+        # As maskrt.models.operators.pyramid_roi_align writes the node; that it does is tested in test_operators.py.
         attributes = {**vars(self.operator), **sizes_for_body(pooling, *size), **PLUGIN_ATTRIBUTES}
         names = [f"feature_{i}" for i in range(len(features))]
         node = helper.make_node(

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.plugins import python_plugin
-from export.plugins.build import build_plugins
-from export.plugins.toolchain import BuildError, find_tensorrt
+from maskrt.export.plugins import python_plugin
+from maskrt.export.plugins.build import build_plugins
+from maskrt.export.plugins.toolchain import BuildError, find_tensorrt
 
 trt = pytest.importorskip("tensorrt", reason="no TensorRT on this machine")
 

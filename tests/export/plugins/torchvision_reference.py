@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torchvision
 
-from export.plugins.python_operators import RoiAlignOperator
+from maskrt.export.plugins.python_operators import RoiAlignOperator
 
 CANVAS = (256, 320)  # height, width
 STRIDES = (4, 8, 16, 32)

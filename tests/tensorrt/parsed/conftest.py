@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from export.plugins import abi
+from maskrt.export.plugins import abi
 from tests.tensorrt.parsed.generate import generate
 from tests.tensorrt.parsed.held import Held, hold
 from tests.tensorrt.parsed.prepare import NVIDIAS, Environment

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from export.operators import grouped_nms, pyramid_roi_align
+from maskrt.models.operators import grouped_nms, pyramid_roi_align
 from tests.tensorrt.parsed.maps import Inputs, Parameters
 
 FLOAT32, INT32, CHAR = 1, 5, 6  # nvinfer1::PluginFieldType

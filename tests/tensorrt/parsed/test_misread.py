@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import ModelProto
 
-from export.engine.prepare import prepare
+from maskrt.export.engine.prepare import prepare
 from tests.tensorrt.parsed.conftest import Parser
 
 pytestmark = pytest.mark.full

@@ -18,19 +18,19 @@ import onnx.inliner
 import pytest
 from onnx import ModelProto
 
-from calibration.candidate import build, observed_tensors
-from calibration.collect import open_exposed
-from calibration.flavours import TENSORRT
-from calibration.layers import Graph
-from calibration.plan import Plan
-from export.engine.prepare import prepare
-from export.onnx_model import export_onnx
-from export.overflow import half_contract
-from tests.models import lively_checkpoint, scene
+from benchmarks.samples import lively_checkpoint, scene
+from maskrt.calibration.decide.candidate import build, observed_tensors
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.flavours import TENSORRT
+from maskrt.calibration.measure.collect import open_exposed
+from maskrt.export.engine.prepare import prepare
+from maskrt.export.onnx_model import export_onnx
+from maskrt.export.overflow import half_contract
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.rcnn.config import C4
+from maskrt.models.rcnn.matterport.network import SETTINGS as MATTERPORT
 from tests.tensorrt.parsed.conftest import Parser
-from training.checkpoint import Checkpoint
-from training.models.config import C4
-from training.models.matterport_rcnn import SETTINGS as MATTERPORT
 
 pytestmark = pytest.mark.full
 

@@ -1,0 +1,1 @@
+"""Which layers run in INT8: plan, search, accuracy gate."""

@@ -1,0 +1,231 @@
+"""`maskrt parity bisect`: which layers of a model in reduced precision must go back to float32 for parity."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import onnx
+import typer
+from onnx import ModelProto
+
+from maskrt.calibration.decide.candidate import put_contract, read_model
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import FLOAT, INT8, Plan
+from maskrt.calibration.measure.images import CalibrationImage, find
+from maskrt.calibration.rewrite.equalise import EQUALISED, equalise_layers
+from maskrt.calibration.rewrite.restore import reduced_units, return_to_float32
+from maskrt.runtime import terminal
+from maskrt.runtime.cli import say, track
+from maskrt.runtime.errors import ModelError, ParityError
+from maskrt.runtime.files.atomic import atomic_path, write_text
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import ONNX, PARITY_REPORT, PRECISION_PLAN
+from maskrt.runtime.parity.inside.samples import Sample
+from maskrt.runtime.parity.judge import Expected, expect, judge
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.sides import open_looking, tolerance_for
+from maskrt.runtime.preprocess import Batch, preprocess
+
+FLOAT_KEY = {"int8": "float_layers", "fp16": "float32_units"}  # in a contract's precision_details
+WANTED = 16  # images: every trial runs over all of them
+
+
+def smallest(units: list[str], passes: Callable[[list[str]], bool]) -> list[str]:
+    """The units that must be put back for `passes` to hold: none of those returned can be left out.
+
+    Assumes that what passes still does with one more unit put back, and that all of them pass. Each is the
+    last of the shortest beginning of the list that passes, found by halving; it is kept and the search goes
+    on before it, until the units kept pass by themselves. With k found of n: at most k·(⌈log2 n⌉ + 1) + 1
+    calls. Where several smallest sets exist the one of the earliest units is found.
+    """
+    kept: list[str] = []
+    while not passes(kept):
+        short, enough = 0, len(units)  # the beginning of this length fails, of that passes
+        while enough - short > 1:
+            middle = (short + enough) // 2
+            if passes(units[:middle] + kept):
+                enough = middle
+            else:
+                short = middle
+        kept = [units[enough - 1], *kept]
+        units = units[: enough - 1]
+    return kept
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The candidate with some units in float32, and why it is not the reference; empty if it is."""
+
+    float32: list[str]
+    failures: list[str]
+
+
+class Trials:
+    """Holds a candidate with units in float32 to its reference over images. The reference runs once."""
+
+    def __init__(self, reference: Path, candidate: Path, images: list[CalibrationImage]) -> None:
+        """Raises ModelError where a file is none of maskrt's, or of another precision than expected."""
+        self.source, contract = read_model(reference, "fp32")
+        if candidate.suffix != ".onnx":
+            raise ModelError(
+                f"{candidate}: only an ONNX file can be bisected. Give the one that it was built from."
+            )
+        self.model, self.contract = read_model(candidate, *FLOAT_KEY)
+        if self.contract.checkpoint_sha256 != contract.checkpoint_sha256:
+            raise ModelError(
+                f"{candidate}: made from another checkpoint than {reference}. Export both from one."
+            )
+        if self.contract.precision_details.get(EQUALISED):
+            equalise_layers(self.source)  # what goes back to float32 has its neighbours' factors
+        self.units = reduced_units(self.model)
+        if not self.units:
+            raise ModelError(f"{candidate}: nothing in it is in {self.contract.precision}.")
+        self.done: list[Trial] = []
+        self._images: list[tuple[str, Batch, Expected]] = []
+        session, as_it_is = open_looking(reference, "cpu"), open_looking(candidate, "cpu")
+        self._tolerance = tolerance_for(session, as_it_is)
+        look = session.has_stages and as_it_is.has_stages
+        for image in track(images, "Float32 model"):
+            batch = preprocess([image.read()], self.contract.canvas)
+            self._images.append((image.name, batch, _sampled(expect(session, batch, look=look))))
+
+    def restored(self, units: list[str]) -> ModelProto:
+        """The candidate with `units` in float32."""
+        return return_to_float32(self.model, self.source, units)
+
+    def passes(self, units: list[str]) -> bool:
+        """Whether the candidate with `units` in float32 is the reference; noted in `done`."""
+        title = f"Trial {len(self.done) + 1}: {len(units)} of {len(self.units)} in float32"
+        report = Report(self._tolerance)
+        broken: list[str] = []
+        with tempfile.TemporaryDirectory() as folder:  # ONNX Runtime's limit of 2 GB is of models in memory
+            path = Path(folder) / "trial.onnx"
+            onnx.save_model(self.restored(units), path)
+            session = open_looking(path, "cpu")
+            for name, batch, expected in track(self._images, title):
+                try:
+                    judge(name, batch, expected, session, report)
+                except ModelError as error:  # NaN or infinity in an output
+                    broken.append(str(error).replace(str(path), name))
+                    break
+        undecided = [report.undecided] if report.undecided else []
+        self.done.append(Trial(units, broken or report.failures or undecided))
+        return not self.done[-1].failures
+
+
+def _sampled(expected: Expected) -> Expected:
+    """With samples of the stages in place of the whole, as in a bundle: all images are held in memory."""
+    samples = expected.samples and {k: Sample.drawn(k, v.values) for k, v in expected.samples.items()}
+    return dataclasses.replace(expected, samples=samples)
+
+
+def plan_of(trials: Trials, float32: list[str]) -> Plan:
+    """The plan of an INT8 file with layers back in float, as `maskrt calibrate --plan` takes it."""
+    details = trials.contract.precision_details
+    in_int8 = set(trials.units) - set(float32)
+    groups = Graph(trials.source.graph).groups
+    return Plan(
+        details["flavour"],
+        details.get("method", "percentile"),
+        {group: {n: INT8 if n in in_int8 else FLOAT for n in names} for group, names in groups.items()},
+    )
+
+
+def mended(trials: Trials, float32: list[str]) -> ModelProto:
+    """The candidate with layers in float32, and a contract that says so."""
+    model, key = trials.restored(float32), FLOAT_KEY[trials.contract.precision]
+    details = trials.contract.precision_details
+    details = {**details, key: [*details.get(key, []), *float32]}
+    put_contract(model, dataclasses.replace(trials.contract, precision_details=details))
+    return model
+
+
+def command(
+    reference: Annotated[Path, typer.Argument(help="The FP32 export of the same checkpoint (.onnx)")],
+    candidate: Annotated[Path, typer.Argument(help="The FP16 or INT8 file that fails (.onnx)")],
+    inputs: Annotated[str, typer.Argument(help="Images on which it fails: file, folder or glob")],
+    max_images: Annotated[
+        int, typer.Option(metavar="N", help="How many of them to take, evenly spread")
+    ] = WANTED,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the findings (JSON)"), Writes(PARITY_REPORT)
+    ] = None,
+    mend: Annotated[
+        Path | None, typer.Option("--mended", help="Write the model that passes"), Writes(ONNX)
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(help="INT8: write the plan for maskrt calibrate --plan (.json)"),
+        Writes(PRECISION_PLAN),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found on stdout")] = False,
+) -> None:
+    """Find the layers of a model in FP16 or INT8 that must go back to float32 for parity.
+
+    Every layer named is needed: with any of them left as it was, the model fails. Exit code 0 where they were
+    found, 1 where the model fails even with all layers in float32.
+
+    Example: maskrt parity bisect model.onnx model.int8.onnx val/ --mended mended.onnx --plan mended.plan.json
+    """
+    trials = Trials(reference, candidate, find(inputs, max_images))
+    precision = trials.contract.precision
+    if plan and precision != "int8":
+        raise ParityError(
+            f"--plan {plan}: a plan is of an INT8 file, {candidate} is {precision}. Take --mended."
+        )
+    count = len(trials.units)
+    each = math.ceil(math.log2(count)) + 1
+    say(f"{count} units in {precision}; about {each} trials for each that must go back")
+    if not trials.passes(trials.units):
+        raise ParityError(
+            f"{candidate}: fails with everything in float32 too ({trials.done[-1].failures[0]}), so its "
+            "precision is not the cause. See where it differs: "
+            f"maskrt parity {reference} {candidate} {inputs}"
+        )
+    found = smallest(trials.units, trials.passes)
+    if mend:
+        with atomic_path(mend, ONNX) as temporary:
+            onnx.save_model(mended(trials, found), temporary)
+    if plan:
+        plan_of(trials, found).write(plan)
+    facts = {
+        "reference": str(reference),
+        "candidate": str(candidate),
+        "precision": precision,
+        "units": count,
+        "float32": found,
+        "trials": [dataclasses.asdict(trial) for trial in trials.done],
+    }
+    if output:
+        write_text(output, json.dumps(facts, indent=1), PARITY_REPORT)
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        _print(facts)
+
+
+def _print(facts: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    found, console = facts["float32"], terminal.console()
+    if not found:
+        console.print(f"{facts['candidate']}: passes as it is; nothing has to go back.", highlight=False)
+        return
+    console.print(
+        f"{len(found)} of {facts['units']} must go back to float32: {', '.join(found)}", highlight=False
+    )
+    table = Table(title=f"{len(facts['trials'])} trials")
+    table.add_column("in float32")
+    table.add_column("verdict", no_wrap=True, overflow="ellipsis")
+    for trial in facts["trials"]:
+        names, failures = trial["float32"], trial["failures"]
+        short = ", ".join(names) if len(names) <= len(found) else f"{len(names)} of {facts['units']}"
+        table.add_row(short or "none", failures[0] if failures else "passed")
+    console.print(table)

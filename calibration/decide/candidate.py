@@ -1,0 +1,96 @@
+"""A quantised model from a plan, held in memory until the gate has passed it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import ModelProto
+
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.flavours import FLAVOURS
+from maskrt.calibration.rewrite.placement import place
+from maskrt.calibration.rewrite.qdq import Ranges, quantise
+from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
+from maskrt.runtime.errors import CalibrationError, ModelError
+
+
+def read_model(path: Path, *precisions: str) -> tuple[ModelProto, Contract]:
+    """An exported file of one of the given precisions, and its contract. Raises ModelError for any other."""
+    try:
+        model = onnx.load(path)
+        text = next(entry.value for entry in model.metadata_props if entry.key == METADATA_KEY)
+    except (OSError, DecodeError, StopIteration) as error:
+        raise ModelError(
+            f"{path}: not an ONNX file of maskrt. Make one: maskrt export CHECKPOINT -o {path}"
+        ) from error
+    contract = Contract.from_json(text, str(path))
+    if contract.precision not in precisions:
+        raise ModelError(
+            f"{path}: a model in {contract.precision}, expected {' or '.join(precisions)}. Make one: "
+            f"maskrt export CHECKPOINT -o {path} --precision {precisions[0]}"
+        )
+    inputs = {each.name for each in model.graph.input} - {each.name for each in model.graph.initializer}
+    if inputs != set(INPUT_NAMES):
+        raise ModelError(
+            f"{path}: takes {', '.join(sorted(inputs)) or 'nothing'}, expected {' and '.join(INPUT_NAMES)} "
+            f"alone. Export it again: maskrt export CHECKPOINT -o {path}"
+        )
+    return model, contract
+
+
+def observed_tensors(graph: Graph) -> list[str]:
+    """Every tensor whose range some plan of some flavour needs, and the inputs of all layers."""
+    names = {node.input[0] for layer in graph.layers.values() for node in layer.nodes}
+    for flavour in FLAVOURS:
+        for group in place(graph, list(graph.layers), flavour).scale_groups.values():
+            names |= group
+    return sorted(names)
+
+
+def build(base: ModelProto, plan: Plan, ranges: Ranges) -> ModelProto:
+    """The model `base` (left alone) with the plan's layers in eight bits.
+
+    Raises CalibrationError where `ranges` lack a tensor: they were measured on another graph.
+    """
+    model = ModelProto()
+    model.CopyFrom(base)
+    placement = place(Graph(base.graph), plan.int8_layers, plan.flavour)
+    ranges = dict(ranges)
+    for node in base.graph.node:  # a half graph has casts that the float32 graph, which was measured, has not
+        if node.op_type == "Cast" and node.input[0] in ranges:
+            ranges.setdefault(node.output[0], ranges[node.input[0]])
+    needed = set().union(*placement.scale_groups.values())
+    if missing := sorted(needed - set(ranges)):
+        raise CalibrationError(
+            f"no range is known of {len(missing)} tensors, such as '{missing[0]}': the ranges are of another "
+            "graph. Export both files with one version of maskrt, and measure again."
+        )
+    quantise(model, placement, ranges)
+    onnx.checker.check_model(model)
+    return model
+
+
+def sign(model: ModelProto, contract: Contract, details: dict[str, object]) -> None:
+    """Write into the model, in place, the contract of its INT8 form."""
+    put_contract(
+        model,
+        dataclasses.replace(
+            contract, precision="int8", precision_details={**contract.precision_details, **details}
+        ),
+    )
+
+
+def put_contract(model: ModelProto, contract: Contract) -> None:
+    """Write the contract into the model, in place, instead of the one it has."""
+    entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
+    entry.value = contract.to_json()
+
+
+def share_in_int8(plan: Plan, multiply_adds: Mapping[str, float]) -> float:
+    """Share of the layers' multiply-adds that the plan puts into eight bits."""
+    return sum(multiply_adds[name] for name in plan.int8_layers) / sum(multiply_adds.values())

@@ -1,0 +1,146 @@
+"""The layers of an exported graph that can be quantised, as a plan and a report speak of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
+PASSED_THROUGH = ("MaxPool", "Resize", "Identity")
+_MOBILENET = tuple(  # by the stages of maskrt.runtime.stages, MobileNetV3-large's numbered blocks
+    (f"backbone.body.{block}.", group)
+    for group, blocks in (
+        ("stem", range(2)),
+        ("C2", range(2, 4)),
+        ("C3", range(4, 7)),
+        ("C4", range(7, 13)),
+        ("C5", range(13, 17)),
+    )
+    for block in blocks
+)
+# By the beginning of a layer's name; what sensitivity, plan and gate switch together, in the graph's order.
+GROUPS = (
+    ("backbone.body.conv1", "stem"),
+    ("backbone.body.layer1", "layer1"),
+    ("backbone.body.layer2", "layer2"),
+    ("backbone.body.layer3", "layer3"),
+    ("backbone.body.layer4", "layer4"),
+    *_MOBILENET,
+    ("backbone.fpn", "fpn"),
+    ("proposals.head.conv", "rpn"),
+    ("proposals.head", "outputs"),
+    ("detections.box_head", "box_head"),
+    ("detections.box_predictor", "outputs"),
+    ("mask_head", "mask_head"),
+    ("mask_predictor.conv5_mask", "mask_head"),
+    ("mask_predictor", "outputs"),
+    ("keypoint_head", "keypoint_head"),
+    ("keypoint_predictor", "outputs"),
+)
+OUTPUTS = "outputs"  # class logits, box deltas, RPN outputs: they stay in float unless a plan says otherwise
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Weights and the nodes that use them: one, or one a level where the levels share a head."""
+
+    name: str  # of the weights, without ".weight"
+    nodes: tuple[NodeProto, ...]
+
+    @property
+    def group(self) -> str:
+        """What it is switched with; a layer of an unknown family is a group of its own."""
+        return next((group for start, group in GROUPS if self.name.startswith(start)), self.name)
+
+
+class Graph:
+    """An ONNX graph with the look-ups that placement needs. The graph must not change while it is used."""
+
+    def __init__(self, proto: GraphProto) -> None:
+        self.proto = proto
+        self.initializers: dict[str, TensorProto] = {t.name: t for t in proto.initializer}
+        self.producer = {output: node for node in proto.node for output in node.output}
+        consumers: dict[str, list[NodeProto]] = defaultdict(list)
+        for node in proto.node:
+            for name in node.input:
+                consumers[name].append(node)
+        self.consumers = dict(consumers)
+
+    @cached_property
+    def layers(self) -> dict[str, Layer]:
+        """By name, in the order of the graph."""
+        nodes: dict[str, list[NodeProto]] = {}
+        for node in self.proto.node:
+            if node.op_type in WEIGHTED and node.input[1] in self.initializers:
+                nodes.setdefault(node.input[1].removesuffix(".weight"), []).append(node)
+        return {name: Layer(name, tuple(uses)) for name, uses in nodes.items()}
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """Names of the layers by group, in the order of the graph."""
+        groups: dict[str, list[str]] = {}
+        for layer in self.layers.values():
+            groups.setdefault(layer.group, []).append(layer.name)
+        return groups
+
+    def weight(self, node: NodeProto) -> NDArray:
+        """The weights of a node of a layer."""
+        return numpy_helper.to_array(self.initializers[node.input[1]])
+
+    def weight_shape(self, node: NodeProto) -> tuple[int, ...]:
+        """Their shape, without reading them."""
+        return tuple(self.initializers[node.input[1]].dims)
+
+    def layer_before(self, tensor: str) -> str:
+        """Name of the layer that a tensor comes from, with nothing but additions, ReLUs and the like between;
+        empty before the first."""
+        node = self.producer.get(tensor)
+        while node is not None and not (node.op_type in WEIGHTED and node.input[1] in self.initializers):
+            node = self.producer.get(node.input[0]) if node.input else None
+        return node.input[1].removesuffix(".weight") if node else ""
+
+    def around(self, layer: str) -> set[str]:
+        """The tensors that a layer reads and makes: also before a MaxPool or Resize that it reads, and after
+        the addition and the ReLU that read it."""
+        found = set()
+        for node in self.layers[layer].nodes:
+            found |= {read := node.input[0], made := node.output[0]}
+            while (before := self.producer.get(read)) and before.op_type in PASSED_THROUGH:
+                found.add(read := before.input[0])
+            for kind in ("Add", "Relu"):
+                for reader in self.consumers.get(made, []):
+                    if reader.op_type == kind:
+                        found.add(made := reader.output[0])
+                        break
+        return found
+
+    def activated(self, node: NodeProto) -> str:
+        """What leaves a node: the output of the ReLU that alone reads it, else its own."""
+        readers = self.consumers.get(node.output[0], [])
+        return readers[0].output[0] if [r.op_type for r in readers] == ["Relu"] else node.output[0]
+
+
+def multiply_adds(node: NodeProto, input_shape: tuple[int, ...], weight_shape: tuple[int, ...]) -> int:
+    """Multiplications of a Conv, ConvTranspose or Gemm node, an addition with each.
+
+    Every weight is used once an output position (ConvTranspose: once an input position; Gemm: once a row).
+    """
+    weights = int(np.prod(weight_shape))
+    if node.op_type == "Gemm":
+        return input_shape[0] * weights
+    sizes = input_shape[2:]
+    if node.op_type == "Conv":
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        dims = len(sizes)
+        strides, dilations = (attributes.get(k, [1] * dims) for k in ("strides", "dilations"))
+        pads = attributes.get("pads", [0] * 2 * dims)
+        sizes = tuple(
+            (size + pads[i] + pads[i + dims] - dilations[i] * (weight_shape[2 + i] - 1) - 1) // strides[i] + 1
+            for i, size in enumerate(sizes)
+        )
+    return input_shape[0] * int(np.prod(sizes)) * weights

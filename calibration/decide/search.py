@@ -1,0 +1,108 @@
+"""From the plan that was asked for to one that passes the gate, with a few layers back in float."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from onnx import ModelProto
+
+from maskrt.calibration.decide.fallback import fall_back, give_back, most_evaluations
+from maskrt.calibration.decide.gate import Judge, Verdict
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import INT8, Plan
+from maskrt.calibration.decide.report import print_verdict
+from maskrt.calibration.decide.sensitivity import Build, Distortion, distortions, rank
+from maskrt.calibration.rewrite.placement import place
+from maskrt.calibration.rewrite.qdq import Ranges
+from maskrt.runtime.cli import say
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import AccuracyError
+
+WORST_NAMED = 3  # tensors in the message of a failed gate
+# Of a tensor's norm, lost in eight bits. On trained weights the worst tensor lost 3%, and 4% where four of
+# its channels are a hundred times too loud; a scale of another tensor or of other images loses most of it.
+MAX_DISTORTION = 0.3
+
+
+@dataclass(frozen=True)
+class Search:
+    """A float32 model, the ranges of its tensors, who judges what `build` makes of a plan, and the plan that
+    was asked for."""
+
+    source: ModelProto
+    contract: Contract
+    ranges: Ranges
+    judge: Judge
+    build: Build
+    plan: Plan
+
+    def check_scales(self) -> None:
+        """Raise AccuracyError, naming the tensors, where scales cannot be those of the images judged by."""
+        if wrong := [d for d in self._distortions if not d.error <= MAX_DISTORTION]:
+            named = "".join(f"\n  {distortion}" for distortion in wrong[:WORST_NAMED])
+            raise AccuracyError(
+                f"{len(wrong)} scales do not fit the images that the model is judged by:{named}\n"
+                "Calibrate on images like these. If scales.json was changed, delete it to measure again."
+            )
+
+    def settle(self, *, fixed: bool) -> tuple[Plan, Verdict]:
+        """The plan, or one with layers back in float, that passes; `fixed`: the plan or nothing.
+
+        Groups go back, the most sensitive first; then those of their layers return to eight bits that are
+        not needed. Raises AccuracyError, naming the worst tensors, where no plan passes.
+        """
+        verdict = self._verdict(self.plan)
+        if not verdict.failures:
+            return self.plan, verdict
+        print_verdict(verdict, f"the plan that was asked for: {self.plan.in_words}")
+        named = "".join(f"\n  {line}" for line in self._suspects())
+        reasons = "; ".join(verdict.failures)
+        if fixed:
+            raise AccuracyError(
+                f"the plan does not pass: {reasons}. Worst:{named}\n"
+                "Let maskrt look for a plan: leave --plan out."
+            )
+        short, layers = len(self.plan.int8_groups), len(self.plan.int8_layers)
+        say(
+            f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float, in "
+            f"at most {short} short evaluations and {most_evaluations(short, layers)} long ones."
+        )
+        ranked = rank(self.plan, self.build, self.judge)
+        found = fall_back(self.plan, ranked, self._verdict)
+        if found is None:
+            raise AccuracyError(
+                f"no plan with a layer in INT8 passes: {reasons}. Worst:{named}\n"
+                "Look at the calibration images, try --method mse, or allow more with --max-ap-drop."
+            )
+        passing, verdict, groups = found
+        say(f"passes with {', '.join(groups)} in float. Looking for layers of these that need not be.")
+        least_harmed = self._least_harmed(groups)
+        passing, verdict = give_back(passing, verdict, least_harmed, self._verdict)
+        left, judged = set(least_harmed) & set(passing.float_layers), self.judge.verdicts
+        say(f"{len(left)} of their {len(least_harmed)} layers stay in float, after {judged} evaluations.")
+        return passing, verdict
+
+    def _verdict(self, plan: Plan) -> Verdict:
+        return self.judge.judge(self.build(plan))
+
+    def _least_harmed(self, groups: list[str]) -> list[str]:
+        """The groups' layers in INT8 by the plan, by the worst tensor that each reads or makes."""
+        graph, lost = Graph(self.source.graph), {d.tensor: d.error for d in self._distortions}
+        int8 = [name for group in groups for name, kind in self.plan.layers[group].items() if kind == INT8]
+        harm = {name: max((lost.get(t, 0.0) for t in graph.around(name)), default=0.0) for name in int8}
+        return sorted(int8, key=lambda name: harm[name])
+
+    def _suspects(self) -> list[str]:
+        """What to look at where the gate fails: last layers in INT8, then the worst tensors."""
+        last = self.plan.last_layers
+        lines = [f"last layers in INT8: {', '.join(last)}"] if last else []
+        return lines + [str(distortion) for distortion in self._distortions[:WORST_NAMED]]
+
+    @cached_property
+    def _distortions(self) -> list[Distortion]:
+        """Of the tensors that the plan puts into eight bits, the worst first."""
+        plan = self.plan
+        pairs = place(Graph(self.source.graph), plan.int8_layers, plan.flavour).scale_groups
+        ranges = {name: self.ranges[name] for name in pairs if name in self.ranges}
+        return distortions(self.source, ranges, plan.flavour, self.judge.images, self.contract)

@@ -1,0 +1,1 @@
+"""What calibration measures: images, ranges, scales."""

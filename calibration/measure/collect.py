@@ -1,0 +1,164 @@
+"""Running a model over images and observing its inner tensors, in bounded memory.
+
+ONNX Runtime gives the tensors as extra outputs of one image at a time; what stays is a histogram each. What
+was observed is saved every while, so that a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+
+from maskrt.calibration.decide.candidate import observed_tensors
+from maskrt.calibration.decide.layers import Graph, multiply_adds
+from maskrt.calibration.measure.images import CalibrationImage, batches
+from maskrt.calibration.measure.observers import Observer
+from maskrt.calibration.measure.scales import Key, Scales, TensorScale
+from maskrt.runtime.backends.ort_session import WRONG_OPTIMISERS
+from maskrt.runtime.cli import say, track
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, Contract
+from maskrt.runtime.errors import CalibrationError, MissingDependencyError
+from maskrt.runtime.files.atomic import atomic_path
+from maskrt.runtime.files.kinds import PARTIAL_RANGES
+from maskrt.runtime.packages import install
+from maskrt.runtime.preprocess import Batch
+
+SAVE_EVERY_S = 30.0
+
+
+def expose(model: ModelProto, tensors: list[str]) -> bytes:
+    """The model, serialised, with `tensors` as its only outputs; `model` itself is left alone."""
+    exposed = ModelProto()
+    exposed.CopyFrom(model)
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    del exposed.graph.output[:]
+    exposed.graph.output.extend(
+        helper.make_tensor_value_info(t, types.get(t, TensorProto.FLOAT), None) for t in tensors
+    )
+    return exposed.SerializeToString()
+
+
+def open_exposed(model: ModelProto, tensors: list[str]) -> Any:
+    """An ONNX Runtime session on the CPU that gives `tensors`.
+
+    Raises CalibrationError for a model that it cannot load.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"calibration needs onnxruntime. Install it: {install('calibrate')}"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # see runtime/backends/ort_session.py
+    options.enable_cpu_mem_arena = False  # the outputs are handed over and freed; an arena would keep them
+    try:
+        return onnxruntime.InferenceSession(
+            expose(model, tensors),
+            sess_options=options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=WRONG_OPTIMISERS,
+        )
+    except Exception as error:  # onnxruntime's exceptions share no base class but Exception
+        raise CalibrationError(
+            f"ONNX Runtime cannot load the model to be measured ({str(error).splitlines()[0]}). "
+            "Export it again: maskrt export CHECKPOINT -o MODEL.onnx"
+        ) from error
+
+
+def measure(
+    model: ModelProto,
+    contract: Contract,
+    images: list[CalibrationImage],
+    key: Key,
+    partial: Path,
+) -> Scales:
+    """Observe, on every image, what any plan for the float32 model needs to know.
+
+    partial: the file that an interrupted run leaves, and from which one with the same key goes on.
+    """
+    graph = Graph(model.graph)
+    tensors = observed_tensors(graph)
+    progress = _Progress.resume(partial, key, tensors)
+    session = open_exposed(model, tensors)
+    if progress.done:
+        say(f"{partial}: goes on after {progress.done} of {len(images)} images.")
+    saved = time.monotonic()
+    left = images[progress.done :]
+    for batch in track(batches(left, contract.canvas, contract.batch), "Calibrating", total=len(left)):
+        progress.observe(session, batch, graph)
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            progress.save(partial, key)
+            saved = time.monotonic()
+    if unseen := [name for name, seen in progress.observers.items() if not seen.batches]:
+        raise CalibrationError(
+            f"nothing is known of {len(unseen)} tensors, such as '{unseen[0]}': the model found no "
+            "object in any calibration image. Use images with objects that it knows."
+        )
+    return Scales(
+        key=key,
+        images=len(images),
+        tensors={name: TensorScale.of(seen) for name, seen in progress.observers.items()},
+        multiply_adds={name: work / len(images) for name, work in progress.work.items()},
+    )
+
+
+@dataclasses.dataclass
+class _Progress:
+    """What has been observed of how many images."""
+
+    done: int
+    observers: dict[str, Observer]
+    work: dict[str, float]
+
+    def observe(self, session: Any, batch: Batch, graph: Graph) -> None:
+        """Take in one batch. Its tensors, up to gigabytes, are gone before the next one is run."""
+        tensors = list(self.observers)
+        values = session.run(tensors, {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes})
+        seen = dict(zip(tensors, values, strict=True))
+        for name, value in seen.items():
+            self.observers[name].observe(value)
+        for name, layer in graph.layers.items():
+            work = sum(
+                multiply_adds(node, seen[node.input[0]].shape, graph.weight_shape(node))
+                for node in layer.nodes
+            )
+            self.work[name] = self.work.get(name, 0) + work / len(batch.images)
+        self.done += 1
+
+    @classmethod
+    def resume(cls, path: Path, key: Key, tensors: list[str]) -> _Progress:
+        fresh = cls(0, {name: Observer() for name in tensors}, {})
+        if not path.is_file():
+            return fresh
+        with np.load(path, allow_pickle=False) as stored:
+            state = json.loads(str(stored["state"]))
+            if state["key"] != dataclasses.asdict(key) or list(state["observers"]) != tensors:
+                return fresh
+            observers = {
+                name: Observer(**fields, counts=counts)
+                for (name, fields), counts in zip(state["observers"].items(), stored["counts"], strict=True)
+            }
+        return cls(state["done"], observers, state["work"])
+
+    def save(self, path: Path, key: Key) -> None:
+        fields = [field.name for field in dataclasses.fields(Observer) if field.name != "counts"]
+        state = {
+            "key": dataclasses.asdict(key),
+            "done": self.done,
+            "work": self.work,
+            "observers": {
+                name: {field: getattr(seen, field) for field in fields}
+                for name, seen in self.observers.items()
+            },
+        }
+        counts = np.stack([seen.counts for seen in self.observers.values()])
+        with atomic_path(path, PARTIAL_RANGES) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, state=json.dumps(state), counts=counts)

@@ -1,0 +1,73 @@
+"""Ranges of a model's tensors from where the user has them: images, TensorRT's cache, or training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from onnx import ModelProto
+
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.measure.cache import read_cache
+from maskrt.calibration.measure.collect import measure
+from maskrt.calibration.measure.images import WANTED, CalibrationImage
+from maskrt.calibration.measure.learned import learned_ranges
+from maskrt.calibration.measure.scales import Key, Scales
+from maskrt.calibration.rewrite.qdq import Ranges
+from maskrt.runtime.cli import say
+from maskrt.runtime.contract import LEARNED_SCALES, Contract
+
+
+@dataclass(frozen=True)
+class KnownRanges:
+    """Ranges by tensor. details: where they are from, for the contract.
+
+    multiply_adds: of each layer, the mean of an image; empty where no image was run.
+    """
+
+    ranges: Ranges
+    details: Mapping[str, object]
+    multiply_adds: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_cache(cls, path: Path) -> KnownRanges:
+        """Of TensorRT's calibration cache."""
+        return cls(read_cache(path), {"ranges": path.name})
+
+    @classmethod
+    def of_images(cls, found: Scales, method: str) -> KnownRanges:
+        """Of what was measured, read by one method; warns of few images."""
+        details: dict[str, object] = {
+            "images": found.images,
+            "images_sha256": found.key.images,
+            "method": method,
+        }
+        if found.images < WANTED:
+            details["warning"] = f"calibrated on {found.images} images, {WANTED} are advised"
+            say(f"warning: {details['warning']}. The warning stays in the model's contract.")
+        return cls(found.ranges(method), details, found.multiply_adds)
+
+    def with_learned(self, model: ModelProto, scales: dict[str, float]) -> KnownRanges:
+        """With the scales that training learned in place of these, where there are any."""
+        if not scales:
+            return self
+        say(f"{len(scales)} scales as training learned them, in place of measured ones.")
+        ranges = self.ranges | learned_ranges(Graph(model.graph), scales)
+        return replace(self, ranges=ranges, details={**self.details, LEARNED_SCALES: scales})
+
+
+def measured(
+    model: ModelProto, key: Key, contract: Contract, images: list[CalibrationImage], scales: Path
+) -> Scales:
+    """The ranges of the file `scales` where it was measured on exactly this, else measured now and kept."""
+    if scales.is_file():
+        found = Scales.read(scales)
+        found.check(key, scales)
+        say(f"{scales}: measured before, on these {found.images} images.")
+        return found
+    partial_file = scales.with_suffix(".partial.npz")
+    found = measure(model, contract, images, key, partial_file)
+    found.write(scales)
+    partial_file.unlink(missing_ok=True)
+    return found

@@ -1,0 +1,106 @@
+"""scales.json: what was measured of every tensor, and of what model, images and preprocessing."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskrt.calibration.measure.observers import METHODS, Observer
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import CalibrationError
+from maskrt.runtime.files.atomic import write_text
+from maskrt.runtime.files.kinds import SCALES
+
+FORMAT_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Key:
+    """Everything the ranges depend on, as SHA-256 where it is large."""
+
+    model: str  # the float32 ONNX file
+    checkpoint: str
+    images: str
+    preprocessing: str
+    equalisation: str  # "none", or "weights" (calibration/rewrite/equalise.py)
+
+    @classmethod
+    def of(cls, model: Path, contract: Contract, images: str, *, equalised: bool = False) -> Key:
+        """Of a model file and the digest of its calibration images (calibration/measure/images.py)."""
+        how = [dataclasses.asdict(contract.canvas), contract.mean, contract.std]
+        return cls(
+            model=hashlib.sha256(model.read_bytes()).hexdigest(),
+            checkpoint=contract.checkpoint_sha256,
+            images=images,
+            preprocessing=hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest(),
+            equalisation="weights" if equalised else "none",
+        )
+
+
+@dataclass(frozen=True)
+class TensorScale:
+    """Of one tensor: its extremes, and the threshold that each method puts on its absolute value."""
+
+    minimum: float
+    maximum: float
+    thresholds: dict[str, float]
+
+    @classmethod
+    def of(cls, seen: Observer) -> TensorScale:
+        """The summary of an observation."""
+        if not seen.batches:
+            return cls(0.0, 0.0, dict.fromkeys(METHODS, 0.0))
+        return cls(seen.minimum, seen.maximum, {name: method(seen) for name, method in METHODS.items()})
+
+    def range(self, method: str) -> tuple[float, float]:
+        """(lowest, highest) value that eight bits are to hold."""
+        threshold = self.thresholds[method]
+        return max(self.minimum, -threshold), min(self.maximum, threshold)
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The content of a scales.json. multiply_adds: of each layer, the mean of an image."""
+
+    key: Key
+    images: int
+    tensors: dict[str, TensorScale]
+    multiply_adds: dict[str, float]
+
+    def ranges(self, method: str) -> dict[str, tuple[float, float]]:
+        """Of every tensor, by one of `METHODS`. Raises CalibrationError for another."""
+        if method not in METHODS:
+            raise CalibrationError(f"--method is {method!r}, expected one of {', '.join(METHODS)}.")
+        return {name: tensor.range(method) for name, tensor in self.tensors.items()}
+
+    def check(self, key: Key, source: Path) -> None:
+        """Raise CalibrationError where the file was measured on anything else than `key` says."""
+        ours, theirs = dataclasses.asdict(key), dataclasses.asdict(self.key)
+        if wrong := [name for name in ours if ours[name] != theirs[name]]:
+            raise CalibrationError(
+                f"{source}: measured with different {' and '.join(wrong)} than given now. "
+                "Measure again: delete the file, or name another with --scales."
+            )
+
+    def write(self, path: Path) -> None:
+        """Write the file atomically."""
+        write_text(path, json.dumps({"format": FORMAT_VERSION, **dataclasses.asdict(self)}, indent=1), SCALES)
+
+    @classmethod
+    def read(cls, path: Path) -> Scales:
+        """Read it back. Raises CalibrationError for any other file."""
+        try:
+            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if (version := fields.pop("format")) != FORMAT_VERSION:
+                raise CalibrationError(f"{path}: format {version}, this maskrt reads {FORMAT_VERSION}.")
+            tensors = {name: TensorScale(**tensor) for name, tensor in fields.pop("tensors").items()}
+            return cls(key=Key(**fields.pop("key")), tensors=tensors, **fields)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise CalibrationError(
+                f"{path}: not a scales.json of maskrt ({type(error).__name__}: {error}). "
+                "Delete it to measure again."
+            ) from error

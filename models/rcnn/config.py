@@ -1,0 +1,183 @@
+"""Every hyper-parameter of a detector, and what others call their own as presets of them.
+
+The defaults are torchvision's `maskrcnn_resnet50_fpn`. What is built of them: models/rcnn/network.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from maskrt.models.parts.backbones import BACKBONES, NORMS
+from maskrt.models.parts.limits import check_ranges
+from maskrt.models.parts.roi_features import ROI_POOLS
+from maskrt.models.rcnn.mask_branch import MASK_ACTIVATIONS, MASK_HEADS
+from maskrt.runtime.errors import CheckpointError
+from maskrt.runtime.stages import layout_of
+
+#: What the network of each task is called.
+FAMILIES = {"instance": "mask_rcnn", "detection": "faster_rcnn", "keypoint": "keypoint_rcnn"}
+NECKS = ("fpn", "c4")
+RULES = ("torchvision", "matterport")
+
+
+@dataclass(frozen=True)
+class MaskRcnnConfig:
+    """Every hyper-parameter of the detector. Sizes in pixels of the canvas, thresholds as IoU or score."""
+
+    # "instance", or without the mask branch: "detection", Faster R-CNN; "keypoint", Keypoint R-CNN
+    task: str = "instance"
+    num_classes: int = 91  # with background, which is class 0 inside the network
+    backbone: str = "resnet50"
+    neck: str = "fpn"  # or "c4": no pyramid, and the ResNet's last layer as the head; use the settings of C4
+    # For the anchors, the choice of proposals and of detections, and the canvas: torchvision's, or with the
+    # settings of maskrt.models.rcnn.matterport.network.SETTINGS Matterport's, for inference alone.
+    rules: str = "torchvision"
+    stride_in_1x1: bool = False  # of the backbone's blocks, as in Detectron's Caffe weights
+    norm: str = "frozen_bn"  # of the backbone: "frozen_bn" with ImageNet weights; "bn" or "gn" from scratch
+    frozen_bn_epsilon: float = 1e-5
+    fpn_channels: int = 256
+    fpn_norm: bool = False  # batch norm in the FPN, as in torchvision's _v2
+    # Image
+    min_size_px: int = 800
+    max_size_px: int = 1333
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    # Region proposal network (arXiv:1506.01497)
+    anchor_sizes_px: tuple[tuple[int, ...], ...] = ((32,), (64,), (128,), (256,), (512,))  # a tuple a level
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
+    exact_anchors: bool = False  # not rounded to whole pixels, as Detectron2's: models/rcnn/anchors.py
+    rpn_convs: int = 1
+    rpn_pre_nms_train: int = 2000  # per level
+    rpn_pre_nms_test: int = 1000
+    rpn_post_nms_train: int = 2000  # per image
+    rpn_post_nms_test: int = 1000
+    rpn_nms: float = 0.7
+    rpn_score_threshold: float = 0.0  # least probability of a proposal
+    rpn_foreground_iou: float = 0.7
+    rpn_background_iou: float = 0.3
+    rpn_samples: int = 256
+    rpn_positive_fraction: float = 0.5
+    # Box head (Fast R-CNN, arXiv:1504.08083)
+    box_head: str = (
+        "mlp"  # "mlp": two fully connected layers; "conv": four convolutions with BN and one layer
+    )
+    box_roi_size: int = 7
+    box_foreground_iou: float = 0.5
+    box_background_iou: float = 0.5
+    box_samples: int = 512
+    box_positive_fraction: float = 0.25
+    box_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh
+    score_threshold: float = 0.05
+    nms: float = 0.5
+    max_detections: int = 100
+    # Mask branch (models/rcnn/mask_branch.py)
+    mask_head: str = "fcn"  # "fcn": mask_convs, then a deconvolution; "mlp": two fully connected layers
+    mask_activation: str = "sigmoid"  # "softmax": the classes compete for each pixel
+    mask_class_agnostic: bool = False  # one mask for whatever class
+    mask_convs: tuple[int, ...] = (256, 256, 256, 256)
+    mask_norm: bool = False  # batch norm in the mask head, as in torchvision's _v2
+    mask_roi_size: int = 14
+    # Keypoint branch (models/rcnn/keypoint_branch.py)
+    num_keypoints: int = 17
+    keypoint_convs: tuple[int, ...] = (512,) * 8
+    keypoint_roi_size: int = 14
+    # RoI features (models/parts/roi_features.py)
+    roi_pool: str = "align_avg"  # one of ROI_POOLS
+    sampling_ratio: int = 2  # samples of a bin along an axis; 0: one a cell
+    roi_aligned: bool = False  # with the half pixel, as in Detectron2 and MMDetection
+
+    def __post_init__(self) -> None:
+        for name, got, allowed in (
+            ("task", self.task, tuple(FAMILIES)),
+            ("backbone", self.backbone, BACKBONES),
+            ("neck", self.neck, NECKS),
+            ("rules", self.rules, RULES),
+            ("norm", self.norm, NORMS),
+            ("box_head", self.box_head, ("mlp", "conv")),
+            ("mask_head", self.mask_head, MASK_HEADS),
+            ("mask_activation", self.mask_activation, MASK_ACTIVATIONS),
+            ("roi_pool", self.roi_pool, ROI_POOLS),
+        ):
+            if got not in allowed:
+                raise CheckpointError(f"model configuration: {name} is {got!r}, expected one of {allowed}.")
+        check_ranges(vars(self))
+        if self.mask_class_agnostic and self.mask_activation == "softmax":
+            raise CheckpointError(
+                "model configuration: mask_activation is 'softmax' with mask_class_agnostic, expected "
+                "'sigmoid': one mask for whatever class leaves no classes to compete."
+            )
+        least = 1 if self.roi_pool in ("align_max", "warp_max") else 0
+        if self.sampling_ratio < least:
+            raise CheckpointError(
+                f"model configuration: sampling_ratio is {self.sampling_ratio}, expected at least {least} "
+                f"with roi_pool {self.roi_pool!r}."
+            )
+        if self.neck == "c4" and not (self.backbone.startswith("res") and self.mask_head == "fcn"):
+            raise CheckpointError(
+                f"model configuration: neck is 'c4' with {self.backbone} and mask_head {self.mask_head!r}, "
+                "expected a ResNet or ResNeXt and 'fcn'."
+            )
+        if self.by_matterport and not (self.neck == "fpn" and self.backbone.startswith("res")):
+            raise CheckpointError(
+                f"model configuration: rules are 'matterport' with {self.backbone} and neck {self.neck!r}, "
+                "expected a ResNet and 'fpn'."
+            )
+        levels = layout_of(vars(self)).levels
+        if len(self.anchor_sizes_px) != len(levels):
+            raise CheckpointError(
+                f"model configuration: anchor_sizes_px is of {len(self.anchor_sizes_px)} levels, but the "
+                f"RPN of {self.backbone} with neck {self.neck} reads {', '.join(levels)}. Start from its own "
+                "preset: maskrt train --preset c4 or mobilenet"
+            )
+
+    @property
+    def family(self) -> str:
+        """What the network of this task is called."""
+        return FAMILIES[self.task]
+
+    @property
+    def by_matterport(self) -> bool:
+        """Whether it follows maskrt.models.rcnn.matterport.network."""
+        return self.rules == "matterport"
+
+    @property
+    def mask_size(self) -> int:
+        """Side of a mask: that of its RoI, halved by res5 on C4, doubled by the deconvolution."""
+        return 2 * (-(-self.mask_roi_size // 2) if self.neck == "c4" else self.mask_roi_size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored in checkpoints and contracts."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> MaskRcnnConfig:
+        """Read back `to_dict`, from JSON too. Raises CheckpointError on unknown keys."""
+        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise CheckpointError(
+                f"model configuration has unknown fields {unknown}: it was written by a newer maskrt. "
+                "Upgrade maskrt, or train again with this version."
+            )
+        return cls(**{key: _as_tuple(value) for key, value in values.items()})
+
+
+#: torchvision's maskrcnn_resnet50_fpn_v2 (arXiv:2111.11429).
+V2 = MaskRcnnConfig(norm="bn", fpn_norm=True, rpn_convs=2, box_head="conv", mask_norm=True)
+
+#: ResNet-50-C4: Detectron2's configs/Base-RCNN-C4.yaml, with all anchors on the one map.
+C4 = MaskRcnnConfig(
+    neck="c4",
+    anchor_sizes_px=((32, 64, 128, 256, 512),),
+    rpn_pre_nms_train=12000,
+    rpn_pre_nms_test=6000,
+    box_roi_size=14,
+)
+
+#: For small devices, with the anchors of torchvision's fasterrcnn_mobilenet_v3_large_fpn.
+MOBILENET = MaskRcnnConfig(backbone="mobilenet_v3_large", anchor_sizes_px=((32, 64, 128, 256, 512),) * 3)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(v) for v in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,1 @@
+"""Mask R-CNN by Matterport's rules: network, inference graph, Keras weights."""

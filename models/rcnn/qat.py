@@ -1,0 +1,189 @@
+"""Quantisation-aware training: a detector that computes as its INT8 file for TensorRT will.
+
+Weights and activations are rounded where `calibration.rewrite.placement` puts Q/DQ pairs for TensorRT with
+the last layers in float; tests/calibration/test_qat.py holds the two lists to each other. What is learned is
+a plain checkpoint and a scale for each of these points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import cycle
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.nn.utils import parametrize
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.ops import FrozenBatchNorm2d
+
+from maskrt.models.parts.fake_quantise import FakeQuantise, RoundedWeight
+from maskrt.runtime.errors import MaskrtError
+from maskrt.runtime.stages import FPN
+
+QUANTISERS = "fake_quantise"  # the model's submodule that holds them
+STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+def fake_quantise(model: FasterRCNN) -> None:
+    """Make the model round, in place: fixed batch norms, rounded weights, and a quantiser at each point.
+
+    A point is named by the first layer that reads it, "<module>.input.<level>", level 0 unless the layer
+    serves several; or "<module>.output" where an addition reads it.
+    Raises MaskrtError for another backbone than a residual network under a pyramid, or another mask head than
+    a convolutional one.
+    """
+    heads, points = model.roi_heads, _Points(model)
+    convolutional = not heads.has_mask() or hasattr(heads.mask_predictor, "conv5_mask")
+    if model.backbone.layout != FPN or not convolutional:
+        raise MaskrtError(
+            "--qat: only ResNets under a feature pyramid are known, with convolutional mask heads. Quantise "
+            "this model after training: maskrt calibrate MODEL.onnx --data IMAGES"
+        )
+    _freeze_batch_norms(model)
+    _round_backbone(model, points)
+    rpn = points.name_of(_layers(model.rpn.head.conv)[0])
+    pyramid = [points.new(f"{rpn}.input.{k}") for k in range(FPN.pooled)]
+    model.backbone.register_forward_hook(lambda _, args, maps: _each(maps, [*pyramid, pyramid[-1]]))
+    for conv in _layers(model.rpn.head.conv)[1:]:
+        name = points.name_of(conv)
+        levels = cycle([points.new(f"{name}.input.{k}") for k in range(len(FPN.levels))])
+        conv.register_forward_pre_hook(lambda _, args, levels=levels: (next(levels)(args[0]),))
+    of_rois = [heads.box_head]
+    if heads.has_mask():
+        of_rois += [heads.mask_head, heads.mask_predictor.conv5_mask]
+    if heads.has_keypoint():
+        of_rois += [heads.keypoint_head]
+    for layer in _layers(*of_rois):
+        points.before(layer, points.new(f"{points.name_of(layer)}.input.0"))
+    for layer in _layers(model.backbone, model.rpn.head.conv, *of_rois):
+        axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0  # of the output channels
+        parametrize.register_parametrization(layer, "weight", RoundedWeight(axis))
+    held = nn.ModuleDict({name.replace(".", "/"): each for name, each in points.made.items()})
+    model.add_module(QUANTISERS, held)
+
+
+@torch.no_grad()
+def observe(model: FasterRCNN, batches: Iterable[tuple[list[Tensor], list[dict[str, Tensor]]]]) -> None:
+    """Begin each scale where the values of these training batches lie. Leaves the model in its mode."""
+    for quantiser in _quantisers(model).values():
+        quantiser.observing = True
+    for images, targets in batches:
+        model.train()(images, targets)
+    for quantiser in _quantisers(model).values():
+        quantiser.observing = False
+
+
+def scale_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """What is learned of the scales, their logarithms; none of a model that does not round."""
+    return [each.log2_scale for each in _quantisers(model).values()]
+
+
+def learned_scales(model: nn.Module) -> dict[str, float]:
+    """The scale of each point; none for a model that does not round."""
+    return {name: each.scale for name, each in _quantisers(model).items()}
+
+
+def plain_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict of the model as if it did not round, under the names of an ordinary checkpoint."""
+    weights = {}
+    for key, value in model.state_dict().items():
+        if not key.startswith(f"{QUANTISERS}."):
+            weights[key.replace("parametrizations.weight.original", "weight")] = value.detach().cpu().clone()
+    for name, module in model.named_modules():
+        if isinstance(module, _FixedBatchNorm):
+            weights[f"{name}.num_batches_tracked"] = torch.zeros((), dtype=torch.long)
+    return weights
+
+
+def _quantisers(model: nn.Module) -> dict[str, FakeQuantise]:
+    held: Any = getattr(model, QUANTISERS, {})
+    return {name.replace("/", "."): each for name, each in held.items()}
+
+
+class _Points:
+    """The quantisers made, by name."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.names = {module: name for name, module in model.named_modules()}
+        self.made: dict[str, FakeQuantise] = {}
+
+    def name_of(self, module: nn.Module) -> str:
+        return self.names[module]
+
+    def new(self, name: str) -> FakeQuantise:
+        self.made[name] = FakeQuantise()
+        return self.made[name]
+
+    def before(self, module: nn.Module, quantiser: FakeQuantise) -> None:
+        module.register_forward_pre_hook(lambda _, args: (quantiser(args[0]), *args[1:]))
+
+
+class _FixedBatchNorm(FrozenBatchNorm2d):
+    """Of a network that was trained with batch norms: its checkpoint counts batches too."""
+
+
+def _freeze_batch_norms(model: nn.Module) -> None:
+    for parent in model.modules():
+        for name, norm in list(parent.named_children()):
+            if isinstance(norm, nn.BatchNorm2d):
+                fixed = _FixedBatchNorm(norm.num_features, norm.eps)
+                state = norm.state_dict()
+                del state["num_batches_tracked"]
+                fixed.load_state_dict(state)
+                setattr(parent, name, fixed)
+
+
+def _layers(*modules: nn.Module) -> list[nn.Module]:
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    return [each for module in modules for each in module.modules() if isinstance(each, kinds)]
+
+
+def _round_backbone(model: FasterRCNN, points: _Points) -> None:
+    body: Any = model.backbone.body
+    points.before(body["conv1"], points.new("backbone.body.conv1.input.0"))
+    fpn: Any = model.backbone.fpn
+    ends: list[FakeQuantise] = []  # of C2 … C5, which the next stage and the FPN read alike
+    for stage in STAGES:
+        for index, block in enumerate(body[stage]):
+            name = f"backbone.body.{stage}.{index}"
+            if not isinstance(block, BasicBlock | Bottleneck):
+                raise MaskrtError(
+                    f"--qat: '{name}' is a {type(block).__name__}, and only residual networks are known."
+                )
+            entry = points.new(f"{name}.conv1.input.0")
+            points.before(block, entry)  # the shortcut reads the same as the convolutions
+            if index == 0 and stage != STAGES[0]:
+                ends.append(entry)
+            for layer in ("conv2", "conv3"):
+                if hasattr(block, layer):
+                    points.before(getattr(block, layer), points.new(f"{name}.{layer}.input.0"))
+            if block.downsample is not None and not isinstance(block.downsample[1], nn.GroupNorm):
+                output = points.new(f"{name}.downsample.0.output")
+                block.downsample.register_forward_hook(lambda _, args, value, output=output: output(value))
+    ends.append(points.new("backbone.fpn.inner_blocks.3.0.input.0"))
+    merged = [points.new(f"backbone.fpn.layer_blocks.{k}.0.input.0") for k in range(len(ends))]
+    fpn.forward = _rounded_pyramid(fpn, ends, merged)
+
+
+def _rounded_pyramid(fpn: Any, ends: list[FakeQuantise], merged: list[FakeQuantise]) -> Callable[..., Any]:
+    """torchvision's FeaturePyramidNetwork.forward, whose sums are read rounded by both their readers."""
+
+    def forward(maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        sides = [block(end(c)) for block, end, c in zip(fpn.inner_blocks, ends, maps.values(), strict=True)]
+        above = merged[-1](sides[-1])
+        levels = [fpn.layer_blocks[-1](above)]
+        for index in range(len(sides) - 2, -1, -1):
+            doubled = interpolate(above, size=sides[index].shape[-2:], mode="nearest")
+            above = merged[index](sides[index] + doubled)
+            levels.insert(0, fpn.layer_blocks[index](above))
+        levels, names = fpn.extra_blocks(levels, sides, list(maps))
+        return dict(zip(names, levels, strict=True))
+
+    return forward
+
+
+def _each(maps: dict[str, Tensor], quantisers: list[FakeQuantise]) -> dict[str, Tensor]:
+    return type(maps)((key, q(value)) for (key, value), q in zip(maps.items(), quantisers, strict=True))

@@ -1,0 +1,1 @@
+"""Readers of other projects' checkpoints: torchvision, Detectron2, MMDetection."""

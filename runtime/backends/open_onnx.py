@@ -1,0 +1,83 @@
+"""What runs an ONNX file: the backend that was asked for, or the fastest of those that are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskrt.runtime.backends.openvino_session import OpenVinoSession
+from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.backends.session import Session
+from maskrt.runtime.cli import say
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import ModelError
+from maskrt.runtime.preprocess import round_up
+
+BACKENDS = ("onnxruntime", "openvino")
+TRIALS = 5  # counted ones of each, after one that warms up
+
+
+def open_onnx(path: Path, *, backend: str, device: str, stages: bool, threads: int | None) -> Session:
+    """An ONNX file on a backend; see `maskrt.runtime.backends.open.open_session`.
+
+    Raises ModelError for an unknown backend, and where OpenVINO is asked for what only ONNX Runtime does.
+    """
+    if backend not in (*BACKENDS, "auto"):
+        raise ModelError(f"{path}: backend {backend!r}, expected one of {[*BACKENDS, 'auto']}.")
+    if device != "cpu" or stages:
+        if backend == "openvino":
+            what = f"--device {device}" if device != "cpu" else "stages"
+            raise ModelError(f"{path}: {what} works on ONNX Runtime alone: --backend onnxruntime")
+        return OrtSession(path, device=device, stages=stages, threads=threads)
+    if backend == "openvino":
+        return OpenVinoSession(path, threads=threads)
+    if backend == "onnxruntime" or installed() == ["onnxruntime"]:
+        return OrtSession(path, threads=threads)
+    if "onnxruntime" not in installed():
+        return OpenVinoSession(path, threads=threads)
+    return fastest(
+        {
+            "onnxruntime": OrtSession(path, threads=threads),
+            "openvino": OpenVinoSession(path, threads=threads),
+        }
+    )
+
+
+def installed() -> list[str]:
+    """The backends that are installed here, all that they need included."""
+    needs = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx")}
+    return [name for name in BACKENDS if all(importlib.util.find_spec(package) for package in needs[name])]
+
+
+def fastest(sessions: dict[str, Session]) -> Session:
+    """The session that takes the least time, median of a few turns each, on a canvas of noise.
+
+    sessions: of one file, by their backends' names.
+    """
+    file = next(iter(sessions.values()))
+    images, sizes = noise(file.contract)
+    spent_s = np.zeros((TRIALS + 1, len(sessions)))
+    for turn in spent_s:
+        for i, session in enumerate(sessions.values()):
+            start_s = time.perf_counter()
+            session.infer(images, sizes)
+            turn[i] = time.perf_counter() - start_s
+    median_ms = dict(zip(sessions, 1e3 * np.median(spent_s[1:], axis=0), strict=True))
+    taken = min(median_ms, key=lambda name: median_ms[name])
+    compared = ", ".join(f"{name} {ms:.1f} ms" for name, ms in median_ms.items())
+    say(f"{file.name}: on {taken}, the faster here ({compared})")
+    return sessions[taken]
+
+
+def noise(contract: Contract) -> tuple[NDArray, NDArray[np.float32]]:
+    """A batch of the model's own size, or a landscape image of the largest it is meant for."""
+    canvas = contract.canvas
+    height = canvas.height_px or round_up(canvas.min_size_px, canvas.stride)
+    width = canvas.width_px or round_up(canvas.max_size_px, canvas.stride)
+    shape = (contract.batch or 1, height, width, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(canvas.dtype)
+    return images, np.full((shape[0], 2), (height, width), np.float32)

@@ -1,0 +1,73 @@
+"""OpenVINO: runs an exported model on the CPU, its operators' function bodies expanded first."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskrt.runtime.backends.graph_shapes import check_shapes
+from maskrt.runtime.backends.onnx_weights import check_weights
+from maskrt.runtime.backends.session import Outputs, Session, check_task, failed_call
+from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
+from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError
+from maskrt.runtime.packages import install
+from maskrt.runtime.siblings import read_inlined
+
+
+class OpenVinoSession(Session):
+    """A model file on OpenVINO. `infer` may be called from several threads; each has a request of its own."""
+
+    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+        """Load `path`, to compute in float32 whatever narrower types this CPU has; see docs/runtime.md.
+
+        threads: of the CPU, default all. Raises ModelError, ContractError, or MissingDependencyError, each
+        with the remedy.
+        """
+        self.name = str(path)
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingDependencyError(
+                f"{path}: --backend openvino needs the package openvino. Install it: {install('openvino')}"
+            ) from error
+        data, metadata = read_inlined(path)
+        if METADATA_KEY not in metadata:
+            raise ContractError(
+                f"{path}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). "
+                f"Only files made by maskrt can be run: maskrt export CHECKPOINT -o {path}"
+            )
+        self.contract = Contract.from_json(metadata[METADATA_KEY], self.name)
+        check_task(self.contract, self.name)
+        settings: dict[str, object] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        core = openvino.Core()
+        try:
+            self._compiled = core.compile_model(core.read_model(data), "CPU", settings)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{path}: OpenVINO cannot load it ({str(error).splitlines()[0]}). "
+                f"Run it on ONNX Runtime: --backend onnxruntime"
+            ) from error
+        tensors = [*self._compiled.inputs, *self._compiled.outputs]
+        shapes = {
+            tensor.any_name: [side.get_length() if side.is_static else None for side in tensor.partial_shape]
+            for tensor in tensors
+        }
+        check_shapes(self.contract, self.name, shapes)
+        check_weights(path)
+        self._own = threading.local()
+
+    def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        request = self._own.request
+        try:
+            request.infer(dict(zip(INPUT_NAMES, (images, image_sizes), strict=True)), share_inputs=True)
+        except RuntimeError as error:
+            raise failed_call(self.name, "OpenVINO", images, error) from error
+        # The request's tensors are written anew by its next call.
+        return Outputs(**{n: request.get_tensor(n).data.copy() for n in self.contract.output_names})

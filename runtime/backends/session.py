@@ -1,0 +1,132 @@
+"""The protocol every backend follows: a canvas in, the contract's fixed-size outputs out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from maskrt.runtime.contract import OUTPUTS, Contract
+from maskrt.runtime.errors import ModelError
+from maskrt.runtime.stages import Stages
+
+if TYPE_CHECKING:
+    from maskrt.runtime.tasks.instances.result import Result
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says of a batch, as in the contract; rows past num_detections are zero.
+
+    num_detections (N,) int32; boxes (N, D, 4) float32, x1 y1 x2 y2 in canvas pixels; scores (N, D) float32,
+    descending; labels (N, D) int32, index into the contract's classes. And of a model that has them: masks
+    (N, D, M, M) float32; keypoints (N, D, K, 3) float32, x y in canvas pixels and the logit of the heat map.
+    """
+
+    num_detections: NDArray[np.int32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    masks: NDArray[np.float32] | None = None
+    keypoints: NDArray[np.float32] | None = None
+
+    def arrays(self) -> dict[str, NDArray]:
+        """What there is, by its name in the contract."""
+        return {name: values for name, values in vars(self).items() if values is not None}
+
+    def check_finite(self, name: str) -> None:
+        """Raise ModelError where any holds NaN or infinity. name: the model file."""
+        for output, values in self.arrays().items():
+            if not np.isfinite(values).all():
+                raise ModelError(
+                    f"{name}: output '{output}' holds NaN or infinity. Its weights or its precision are "
+                    "broken: export it again in fp32, from a checkpoint without NaN."
+                )
+
+
+class Session(ABC):
+    """A loaded model. Backends implement `_run`; callers use `infer`, which checks first."""
+
+    contract: Contract
+    name: str  # the model file, for messages
+    has_stages = False
+    lanes = 1  # calls that run at a time; more than one are for several threads
+
+    def infer(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
+        """Run a batch: images (N, H, W, 3) of the contract's dtype, image_sizes (N, 2) float32.
+
+        Raises ModelError where the arrays are not what the contract says.
+        """
+        self.check(images, image_sizes)
+        outputs = self._run(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
+        outputs.check_finite(self.name)
+        return outputs
+
+    def infer_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
+        """As `infer`, and what passed the stages inside. NaN is no error here: it is what is looked for."""
+        self.check(images, image_sizes)
+        return self._run_with_stages(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
+
+    def empty_canvas(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        """Memory of any content to make a batch's images in, as `preprocess` asks for: best for `infer`."""
+        return np.empty(shape, dtype)
+
+    def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
+        """The results of `postprocess`, with masks as this model's own users paste them: here as they are."""
+        return results
+
+    def check(self, images: NDArray, image_sizes: NDArray[np.float32]) -> None:
+        """Raise ModelError where the arrays are not what the contract says."""
+        canvas = self.contract.canvas
+        if images.dtype != canvas.dtype or images.ndim != 4 or images.shape[3] != 3:
+            raise ModelError(
+                f"{self.name}: input 'images' is {images.dtype} {images.shape}, the model takes "
+                f"{canvas.dtype} (N, H, W, 3). maskrt.runtime.preprocess.preprocess makes it from an image."
+            )
+        batch, height, width = images.shape[:3]
+        fixed = (self.contract.batch, canvas.height_px, canvas.width_px)
+        if any(f is not None and f != got for f, got in zip(fixed, (batch, height, width), strict=True)):
+            raise ModelError(
+                f"{self.name}: input 'images' is (N, H, W) = {(batch, height, width)}, the model is fixed to "
+                f"{fixed}. For any size: maskrt export CHECKPOINT --dynamic"
+            )
+        if height % canvas.stride or width % canvas.stride:
+            raise ModelError(
+                f"{self.name}: canvas {height}x{width} is no multiple of {canvas.stride}; pad it with zeros."
+            )
+        if image_sizes.dtype != np.float32 or image_sizes.shape != (batch, 2):
+            raise ModelError(
+                f"{self.name}: input 'image_sizes' is {image_sizes.dtype} {image_sizes.shape}, "
+                f"expected float32 {(batch, 2)}: (height, width) per image."
+            )
+
+    def close(self) -> None:  # noqa: B027 - most backends have nothing to give back before Python forgets them
+        """Give back what the model holds, once no call is under way."""
+
+    @abstractmethod
+    def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs: ...
+
+    def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
+        """Backends that can look inside implement it, and say so by `has_stages`."""
+        raise ModelError(f"{self.name}: opened without its stages; open_session(..., stages=True)")
+
+
+def failed_call(name: str, backend: str, images: NDArray, error: Exception) -> ModelError:
+    """What to raise where a backend fails on images (N, H, W, 3), as for want of memory."""
+    shape = "x".join(map(str, images.shape[:3]))
+    return ModelError(
+        f"{name}: {backend} failed on a canvas of {shape} ({str(error).strip().splitlines()[0]}). "
+        "If memory was short: a smaller --batch, or a model for a smaller canvas."
+    )
+
+
+def check_task(contract: Contract, name: str) -> None:
+    """Raise ModelError for a model of a task that this maskrt does not run."""
+    if contract.task not in OUTPUTS:
+        raise ModelError(
+            f"{name}: a model for the task {contract.task!r}; this maskrt runs models for "
+            f"{', '.join(OUTPUTS)}. Upgrade maskrt here."
+        )

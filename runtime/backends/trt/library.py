@@ -1,0 +1,72 @@
+"""TensorRT's Python package, whichever version is here, and what it says while it works."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from maskrt.runtime.errors import MissingDependencyError, ModelError
+from maskrt.runtime.packages import install
+
+WORDS_KEPT = 4  # errors of TensorRT that go into a message; the first ones name the cause
+
+
+class TensorRtError(ModelError):
+    """TensorRT refused: what was asked of it, and its own words."""
+
+
+@functools.cache
+def import_tensorrt() -> Any:
+    """The module `tensorrt`. Raises MissingDependencyError, or TensorRtError for a version unsupported."""
+    try:
+        import tensorrt
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"TensorRT engines need TensorRT's Python package ({error}). Install it: "
+            f"{install('gpu')}; on a Jetson it comes with JetPack (docs/jetson.md)"
+        ) from error
+    major, minor = major_minor(tensorrt.__version__)
+    if (major, minor) != (8, 6) and major < 10:
+        raise TensorRtError(
+            f"TensorRT {tensorrt.__version__} is not supported; expected 8.6, or 10.0 and later. "
+            f"Install one of these: {install('gpu')}; JetPack 5 has none of them (docs/jetson.md)"
+        )
+    return tensorrt
+
+
+def major_minor(version: str) -> tuple[int, int]:
+    """(10, 3) of "10.3.0.26"."""
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
+
+
+@functools.cache
+def logger() -> Any:
+    """The one logger of this process: TensorRT takes the first that it is given for everything."""
+    return _logger(import_tensorrt())
+
+
+def _logger(trt: Any) -> Any:
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self.errors.append(message.strip())
+
+    return Logger()
+
+
+def forget_words() -> None:
+    """Before asking TensorRT for something: what it said earlier is about something else."""
+    logger().errors.clear()
+
+
+def words() -> str:
+    """What TensorRT said since `forget_words`, for a message."""
+    errors = logger().errors
+    if not errors:
+        return "TensorRT does not say why"
+    return "TensorRT says: " + "; ".join(dict.fromkeys(errors[:WORDS_KEPT]))

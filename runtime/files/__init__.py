@@ -1,0 +1,1 @@
+"""How files are written: atomically, and never over what a user would miss."""

@@ -1,0 +1,1 @@
+"""What a model is run over: images, videos, cameras, archives, buckets."""

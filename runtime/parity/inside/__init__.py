@@ -1,0 +1,1 @@
+"""Inside the models: the tensors between image and result, and what a difference there means."""

@@ -1,0 +1,143 @@
+"""The stages of all images of a comparison, and the first of them that is out of tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from maskrt.runtime.parity.inside.stages import DETECTIONS, KEYPOINTS, MASKS, ORDER, StageError
+from maskrt.runtime.parity.tolerances import Tolerance
+from maskrt.runtime.tasks.instances.compare.flips import Flips
+from maskrt.runtime.tasks.instances.compare.match import Matching
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A stage out of tolerance on an image, and why. inside: what comes before it was compared too."""
+
+    stage: str
+    image: str
+    reason: str
+    culprits: tuple[str, ...]
+    inside: bool = True
+
+    def __str__(self) -> str:
+        what = f"{self.stage} is the first stage that differs" if self.inside else f"{self.stage} differ"
+        return f"{what} ({self.image}): {self.reason}. {self.culprits[0]}"
+
+
+@dataclass
+class StageReport:
+    """What `compare_stages` found, gathered image by image."""
+
+    errors: dict[str, list[StageError]] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    unseen: list[Fault] = field(default_factory=list)  # found without an image
+
+    def add(self, image: str, errors: list[StageError], explain: Callable[[StageError], list[str]]) -> None:
+        """Record one image's stages; `explain` is asked for the culprits of the first that is out."""
+        for error in errors:
+            self.errors.setdefault(error.stage, []).append(error)
+        faulty = [error for error in errors if error.reason]
+        if faulty:
+            first = min(faulty, key=lambda error: ORDER.index(error.stage))
+            inside = any(error.stage not in (DETECTIONS, MASKS, KEYPOINTS) for error in errors)
+            self.faults.append(Fault(first.stage, image, first.reason, tuple(explain(first)), inside))
+
+    @property
+    def first(self) -> Fault | None:
+        """The fault nearest the input, over all images and what needs none."""
+        return min([*self.faults, *self.unseen], key=lambda fault: ORDER.index(fault.stage), default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Per stage the worst of all images, and the first fault, for JSON."""
+        first = self.first
+        return {
+            "first": asdict(first) if first else None,
+            "per_stage": [_worst(name, self.errors[name]) for name in ORDER if name in self.errors],
+        }
+
+
+@dataclass
+class PartReport:
+    """What each part does on the reference's own inputs (ForcedParts), the worst of all images."""
+
+    worst: dict[str, StageError] = field(default_factory=dict)
+
+    def add(self, errors: dict[str, StageError]) -> None:
+        """Record one image's parts."""
+        for part, error in errors.items():
+            known = self.worst.get(part)
+            if known is None or (not error.reason, error.snr_db) < (not known.reason, known.snr_db):
+                self.worst[part] = error
+
+    @property
+    def failures(self) -> list[str]:
+        """The parts that are wrong in themselves."""
+        return [
+            f"{part} is wrong on the reference's own inputs: {error.stage}: {error.reason}"
+            for part, error in self.worst.items()
+            if error.reason
+        ]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """A row a part, for JSON."""
+        return [
+            {
+                "part": part,
+                "stage": error.stage,
+                "snr_db": error.snr_db if np.isfinite(error.snr_db) else None,
+                "reason": error.reason,
+            }
+            for part, error in self.worst.items()
+        ]
+
+
+def _worst(name: str, errors: list[StageError]) -> dict[str, Any]:
+    def over(key: str, choose: Any) -> float | None:
+        values = [v for e in errors if np.isfinite(v := getattr(e, key))]
+        return float(choose(values)) if values else None
+
+    return {
+        "stage": name,
+        "snr_db": over("snr_db", min),
+        "cosine": over("cosine", min),
+        "max_error": over("max_error", max),
+        "mean_error": over("mean_error", max),
+        "relative_error": over("relative_error", max),
+        "compared": over("compared", min),
+        "not_finite": sum(e.not_finite for e in errors),
+        "images_out_of_tolerance": sum(bool(e.reason) for e in errors),
+    }
+
+
+def instance_errors(matching: Matching, flips: Flips, limit: Tolerance) -> list[StageError]:
+    """The detections and what they bear as stages of one image; none where they are judged by their means."""
+    if limit.on_average:
+        return []
+    missed, extra = len(matching.missed) - len(flips.missed), len(matching.extra) - len(flips.extra)
+    score = max((p.score_difference for p in matching.pairs), default=0.0)
+    box_px = max((p.box_difference_px for p in matching.pairs), default=0.0)
+    reason = ""
+    if missed or extra:
+        reason = f"{missed} instances of the reference missed, {extra} extra"
+    elif not score <= limit.score:
+        reason = f"score differs by {score:.2g}, allowed {limit.score:g}"
+    elif not box_px <= limit.box_px:
+        reason = f"box differs by {box_px:.2g} px, allowed {limit.box_px:g} px"
+    rows = len(matching.pairs) + max(len(matching.missed), len(matching.extra))
+    compared = len(matching.pairs) / rows if rows else 1.0
+    errors = [StageError(DETECTIONS, max_error=box_px, compared=compared, reason=reason)]
+    if ious := [p.mask_iou for p in matching.pairs if p.mask_iou is not None]:
+        iou = min(ious)
+        below = "" if iou >= limit.mask_iou else f"mask IoU {iou:.4f}, at least {limit.mask_iou:g} expected"
+        errors.append(StageError(MASKS, max_error=1 - iou, compared=compared, reason=below))
+    if apart_px := [p.keypoint_px for p in matching.pairs if p.keypoint_px is not None]:
+        worst_px, allowed_px = max(apart_px), limit.keypoint_px
+        reason = f"keypoints differ by {worst_px:.2g} px, allowed {allowed_px:g} px"
+        reason = "" if worst_px <= allowed_px else reason
+        errors.append(StageError(KEYPOINTS, max_error=worst_px, compared=compared, reason=reason))
+    return errors

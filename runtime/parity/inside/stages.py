@@ -1,0 +1,213 @@
+"""How far a candidate is from its reference at each stage inside (maskrt.runtime.stages) of one image.
+
+Rows of proposals and detections are compared where both sides have the same box: an instance that only one
+of them kept says nothing of how well the other pools it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskrt.runtime.backends.session import Outputs
+from maskrt.runtime.parity.inside.samples import Sample
+from maskrt.runtime.parity.tolerances import StageTolerance
+from maskrt.runtime.stages import (
+    LAYOUTS,
+    MAPS,
+    PER_DETECTION,
+    PER_PROPOSAL,
+    PROPOSAL_COUNTS,
+    PROPOSALS,
+    RPN_LOGITS,
+    Stages,
+)
+from maskrt.runtime.tasks.instances.compare.match import Matching
+
+# The outputs, as stages: what NMS keeps, what is pasted, where the points are.
+DETECTIONS, MASKS, KEYPOINTS = "detections", "masks", "keypoints"
+_LEVELS = sorted({name for layout in LAYOUTS for name in layout.levels if name.startswith("P")}, reverse=True)
+#: A pyramid is computed from its top, P5, down; P6 is pooled from the top.
+_TOP_DOWN = (*(name for name in _LEVELS if name != "P6"), "P6")
+_BEFORE = tuple(name for name in MAPS if name not in _LEVELS and not name.startswith("rpn_"))
+#: The order in which an error travels.
+ORDER = (
+    *_BEFORE,
+    *_TOP_DOWN,
+    *(name for name in MAPS if name.startswith("rpn_")),
+    PROPOSALS,
+    *PER_PROPOSAL,
+    DETECTIONS,
+    *PER_DETECTION,
+    MASKS,
+    KEYPOINTS,
+)
+# Of a level, those whose boxes are decoded: torchvision's rpn_pre_nms_top_n at inference.
+CONTENDERS = 1000
+IDENTICAL_DB = 200.0  # of equal tensors; float32's own rounding is at about 150 dB
+
+NAN = float("nan")
+Rows = tuple[NDArray[np.intp], NDArray[np.intp]]  # of the reference, of the candidate, which are the same box
+
+
+@dataclass(frozen=True)
+class StageError:
+    """A stage of one image. `reason` says why it is out of tolerance, and is empty where it is not.
+
+    snr_db: 10 log10 of the reference's power over the error's, `IDENTICAL_DB` at most. max_error: absolute;
+    relative_error: the same over the reference's range. compared: the share of rows that both sides have.
+    not_finite: values of the candidate that are NaN or infinite. For proposals the errors are in px.
+    """
+
+    stage: str
+    snr_db: float = NAN
+    cosine: float = NAN
+    max_error: float = NAN
+    mean_error: float = NAN
+    relative_error: float = NAN
+    compared: float = 1.0
+    not_finite: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A stage of both sides at the same places, and which rows of the reference they are of.
+
+    compared: the share of rows that both sides have; tied: of proposals, the share that nothing but rounding
+    chooses, and that the other side need not have.
+    """
+
+    reference: NDArray[np.float32]
+    candidate: NDArray[np.float32]
+    rows: NDArray[np.intp]
+    compared: float
+    tied: float = 0.0
+
+
+def first_image(stages: Stages, outputs: Outputs) -> Stages:
+    """The stages of a batch's first image, float32: maps (C, h, w), a row a proposal, a row a detection."""
+    proposals, detections = int(stages[PROPOSAL_COUNTS][0]), int(outputs.num_detections[0])
+    first = {name: values[0] for name, values in stages.items() if name in MAPS}
+    first[PROPOSALS] = stages[PROPOSALS][0, :proposals]
+    first |= {name: stages[name][:proposals] for name in PER_PROPOSAL}
+    first |= {name: stages[name][:detections] for name in PER_DETECTION if name in stages}
+    return {name: values.astype(np.float32, copy=False) for name, values in first.items()}
+
+
+def align(
+    reference: dict[str, Sample], candidate: Stages, matching: Matching, limit: StageTolerance
+) -> dict[str, Aligned]:
+    """Every stage of one image, of both sides at the same places.
+
+    candidate: of `first_image`; matching: the detections of both. limit: how far two boxes may be apart and
+    be the same.
+    """
+    boxes = reference[PROPOSALS].values
+    shared = same_boxes(boxes, candidate[PROPOSALS], limit.proposals_px)
+    proposals = same_boxes(boxes, candidate[PROPOSALS], limit.rows_px)
+    alike = [p for p in matching.pairs if p.box_difference_px <= limit.rows_px]
+    detections = (
+        np.array([p.reference for p in alike], np.intp),
+        np.array([p.candidate for p in alike], np.intp),
+    )
+    one_row = np.zeros(1, np.intp), np.zeros(1, np.intp)
+    aligned = {}
+    for name in ORDER:
+        if name not in reference:  # an output, or of another kind of model
+            continue
+        sample, found = reference[name], candidate[name]
+        skip = 0 if name in MAPS else 1  # the number of rows is no part of a shape
+        if sample.shape[skip:] != found.shape[skip:]:
+            aligned[name] = Aligned(sample.values, found, np.zeros(0, np.intp), 0.0)
+            continue
+        rows = one_row
+        if name not in MAPS:
+            rows = shared if name == PROPOSALS else detections if name in PER_DETECTION else proposals
+        most = 1 if name in MAPS else max(sample.shape[0], found.shape[0])
+        pair = sample.pair(name, found, *rows)
+        tied = tied_proposals(reference) if name == PROPOSALS else 0.0
+        aligned[name] = Aligned(*pair, compared=len(rows[0]) / most if most else 1.0, tied=tied)
+    return aligned
+
+
+def tied_proposals(reference: dict[str, Sample]) -> float:
+    """The share of a reference's proposals that ties may have decided, 1 at most: contenders whose logit is
+    another's of their level to the last bit, over proposals kept: ranked otherwise, each costs one at most.
+
+    A picture without texture has the same logit in many places, and which of them become proposals is left
+    to the order in which a backend happens to sort. Of photographs the share is below 0.01.
+    """
+    tied = 0.0
+    for sample in (reference[name] for name in RPN_LOGITS if name in reference):
+        contenders = min(CONTENDERS, int(np.prod(sample.shape)))
+        logits = np.sort(sample.values, axis=None)[::-1]
+        best = logits[: max(1, round(logits.size * contenders / np.prod(sample.shape)))]
+        close = np.diff(best) == 0
+        tied += contenders * float(np.mean(np.append(close, False) | np.insert(close, 0, False)))
+    return min(1.0, tied / max(1, reference[PROPOSALS].shape[0]))
+
+
+def compare_stages(
+    aligned: dict[str, Aligned],
+    candidate: Stages,
+    limits: StageTolerance | Callable[[str], StageTolerance],
+) -> list[StageError]:
+    """Every stage of one image, in the order of the computation. candidate: of `first_image`, for its NaN;
+    limits: of every stage, or of each."""
+    errors = []
+    for name, both in aligned.items():
+        if bad := int(np.count_nonzero(~np.isfinite(candidate[name]))):
+            errors.append(StageError(name, not_finite=bad, reason=f"{bad} values are NaN or infinite"))
+            continue
+        limit = limits if isinstance(limits, StageTolerance) else limits(name)
+        error = measure(name, both.reference, both.candidate, limit)
+        if name == PROPOSALS:  # judged by how many there are: the boxes that are the same differ by nothing
+            expected = limit.proposals * (1 - both.tied)
+            short = both.compared < expected
+            reason = f"{both.compared:.1%} are on both sides, at least {expected:.0%} expected"
+            error = dataclasses.replace(error, reason=reason if short else "")
+        errors.append(dataclasses.replace(error, compared=both.compared))
+    return errors
+
+
+def measure(stage: str, reference: NDArray, candidate: NDArray, limit: StageTolerance) -> StageError:
+    """Two tensors of one shape, of which the second should be the first. Both finite."""
+    if reference.shape != candidate.shape:
+        reason = f"its shape is {candidate.shape}, the reference's {reference.shape}"
+        return StageError(stage, reason=reason)
+    if not reference.size:  # no box is on both sides, or there is none: nothing can be said
+        return StageError(stage)
+    ours, theirs = reference.ravel(), candidate.ravel()
+    error = theirs - ours
+    signal, noise = float(np.dot(ours, ours)), float(np.dot(error, error))
+    snr_db = min(10 * np.log10(signal / noise), IDENTICAL_DB) if noise and signal else IDENTICAL_DB
+    if noise and not signal:
+        snr_db = -IDENTICAL_DB
+    norms = np.sqrt(signal) * np.linalg.norm(theirs)
+    cosine = float(np.dot(ours, theirs) / norms) if norms else float(signal == noise)
+    np.abs(error, out=error)
+    largest = float(error.max())
+    spread = float(ours.max() - ours.min())
+    relative = largest / spread if spread else float(largest > 0)
+    reason = ""
+    if snr_db < limit.snr_db:
+        reason = f"SNR {snr_db:.1f} dB, at least {limit.snr_db:g} dB expected"
+    elif relative > limit.relative_error:
+        reason = f"largest error {relative:.2g} of the range, allowed {limit.relative_error:g}"
+    return StageError(stage, float(snr_db), cosine, largest, float(error.mean()), relative, reason=reason)
+
+
+def same_boxes(reference: NDArray, candidate: NDArray, within_px: float) -> Rows:
+    """Rows of boxes (A, 4) and (B, 4) that are the same box: each row of the reference with its nearest of
+    the candidate's, where no coordinate differs by more than `within_px`."""
+    if not len(reference) or not len(candidate):
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    apart_px = np.abs(reference[:, None] - candidate[None]).max(axis=2)
+    nearest = apart_px.argmin(axis=1)
+    rows = np.flatnonzero(apart_px[np.arange(len(reference)), nearest] <= within_px)
+    return rows, nearest[rows]

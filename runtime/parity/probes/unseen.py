@@ -1,0 +1,233 @@
+"""What is known of a file before any image: its types, weights and attributes, and its parts on made inputs.
+
+Images exercise what they happen to show. A level that gave no proposal, a class that was not found, a weight
+that some eight bits hide: all of it is in the file, and is held to the checkpoint by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from maskrt.runtime.backends.session import Session
+from maskrt.runtime.errors import MissingDependencyError, ModelError
+from maskrt.runtime.parity.inside.parts import GraphParts
+from maskrt.runtime.parity.inside.stage_report import Fault
+from maskrt.runtime.parity.inside.stages import DETECTIONS, ORDER
+from maskrt.runtime.parity.probes.run import probe
+from maskrt.runtime.parity.probes.setting import Finding, Setting
+from maskrt.runtime.parity.probes.weights import weight_faults
+from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
+from maskrt.runtime.siblings import checkpoint_facts, examine
+from maskrt.runtime.stages import (
+    BOX_DELTAS,
+    BOX_FEATURES,
+    CANVAS,
+    CLASS_LOGITS,
+    KEYPOINT_FEATURES,
+    KEYPOINT_LOGITS,
+    MASK_FEATURES,
+    MASK_LOGITS,
+    PROPOSALS,
+    STEM,
+    layout_of,
+)
+
+FINEST_FIRST = ("fp32", "fp16", "int8")
+
+
+def finer(one: str, other: str) -> str:
+    """The finer of two precisions. One without a place among them is finer than none."""
+    known = [precision for precision in (one, other) if precision in FINEST_FIRST]
+    return min(known, key=FINEST_FIRST.index) if len(known) == 2 else one
+
+
+MADE = "made inputs"
+THE_FILE = "the file itself"
+#: Where a part's faults are seen first.
+STAGE_OF_PART = {
+    "proposals": PROPOSALS,
+    "box_pooling": BOX_FEATURES,
+    "box_head": CLASS_LOGITS,
+    "detections": DETECTIONS,
+    "mask_pooling": MASK_FEATURES,
+    "mask_head": MASK_LOGITS,
+    "keypoint_pooling": KEYPOINT_FEATURES,
+    "keypoint_head": KEYPOINT_LOGITS,
+}
+#: By the beginning of a weight's name; {} stands for the number after it.
+STAGE_OF_WEIGHT = (
+    ("canvas.", CANVAS),
+    ("backbone.body.layer1", "C2"),
+    ("backbone.body.layer2", "C3"),
+    ("backbone.body.layer3", "C4"),
+    ("backbone.body.layer4", "C5"),
+    ("backbone.body.", STEM),
+    ("proposals.head.bbox_pred", "rpn_deltas"),
+    ("proposals.head.", "rpn_logits"),
+    ("proposals.", PROPOSALS),
+    ("detections.box_predictor.bbox_pred", BOX_DELTAS),
+    ("detections.", CLASS_LOGITS),
+    ("mask_", MASK_LOGITS),
+    ("keypoint_", KEYPOINT_LOGITS),
+)
+PYRAMID = ("backbone.fpn.inner_blocks.", "backbone.fpn.layer_blocks.")
+
+
+@dataclass
+class Unseen:
+    """What was found without an image. weights: how many of the checkpoint's were held, of how many.
+
+    precisions: by stage and output what the graph shows, the coarsest of what it is computed from; empty
+    where the file could not be read. reason: why parts were not run on made inputs, empty where they were.
+    """
+
+    precisions: dict[str, str] = field(default_factory=dict)
+    weights: tuple[int, int] = (0, 0)
+    findings: list[Finding] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    reason: str = ""
+    parts: set[str] = field(default_factory=set)  # that made inputs are for
+    cells: Any = None  # of the checkpoint: its anchors a level
+
+    @property
+    def precision(self) -> str | None:
+        """Of the outputs: what the graph shows, None where it is not known."""
+        shown = [self.precisions[name] for name in ("boxes", "scores", "masks") if name in self.precisions]
+        return max(shown, key=FINEST_FIRST.index, default=None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every weight was held, and every part run on made inputs of every level and class."""
+        held, known = self.weights
+        return 0 < known == held and not self.reason and {one.part for one in self.findings} == self.parts
+
+    def broken_claim(self, claimed: str) -> list[str]:
+        """What the contract says of the precision and the graph does not show."""
+        shown = self.precision
+        if shown is None or claimed not in FINEST_FIRST or finer(claimed, shown) == claimed:
+            return []
+        return [
+            f"its contract says {claimed}, but nothing in its graph is coarser than {shown}: it is "
+            f"judged as {shown}"
+        ]
+
+    def causes(self, stage: str) -> list[str]:
+        """What is measured to be wrong at a stage."""
+        return [fault.culprits[0] for fault in self.faults if fault.stage == stage]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "precisions": self.precisions,
+            "weights_held": self.weights[0],
+            "weights": self.weights[1],
+            "probes": [{"part": f.part, "about": f.about, "cause": f.cause} for f in self.findings],
+            "reason": self.reason,
+        }
+
+
+def look_without_images(reference: Any, path: Path, candidate: Session, *, device: str) -> Unseen:
+    """Hold the file at `path` to the checkpoint without an image, as far as both can be read here.
+
+    reference: a session or, in its place, a bundle.
+    """
+    if path.suffix != ".onnx":
+        return Unseen(reason="an engine shows neither its weights nor its parts")
+    try:
+        shown = examine(path)
+    except MissingDependencyError:
+        return Unseen(reason="the package onnx is not installed here")
+    found = Unseen(precisions=shown.stages)
+    if not hasattr(reference, "model"):
+        found.reason = f"{reference.name} is no checkpoint, whose weights and parts are known"
+        return found
+    facts = checkpoint_facts(reference)
+    found.cells, found.parts = facts.parts.cells, set(facts.parts.names)
+    _hold_weights(found, facts, shown, candidate)
+    found.faults += _operator_faults(facts.operators, shown.operators)
+    if candidate.contract.config.get("rules") == "matterport":
+        found.reason = "made inputs are by torchvision's rules, and this model follows Matterport's"
+        return found
+    try:
+        _run_on_made_inputs(
+            found, facts, shown, GraphParts(path, candidate.contract, device=device), candidate
+        )
+    except (ModelError, RuntimeError) as error:  # PyTorch's too, where a part is of another shape
+        found.reason = str(error).splitlines()[0]
+    return found
+
+
+def _run_on_made_inputs(
+    found: Unseen, facts: Any, shown: Any, theirs: GraphParts, candidate: Session
+) -> None:
+    setting = Setting(candidate.contract, facts.parts.cells, theirs.proposals, theirs.channels)
+    in_float = {name for name, precision in shown.parts.items() if precision != "int8"}
+    coarsest = max((shown.parts[name] for name in in_float), key=FINEST_FIRST.index, default="fp32")
+    limit = STAGES_BY_PRECISION[coarsest]
+    found.findings = list(probe(setting, facts.parts, theirs, in_float, limit))
+    for one in _told(found.findings):
+        stage = one.about if one.about in ORDER else STAGE_OF_PART[one.part]
+        found.faults.append(Fault(stage, MADE, one.about, (one.cause,)))
+
+
+def _told(findings: list[Finding]) -> list[Finding]:
+    """Those with a cause: what only shows that a part is wrong is left out where another says what is."""
+    wrong = [one for one in findings if one.cause]
+    named = {one.part for one in wrong if one.named}
+    return [one for one in wrong if one.named or one.part not in named]
+
+
+def _hold_weights(found: Unseen, facts: Any, shown: Any, candidate: Session) -> None:
+    details = candidate.contract.precision_details
+    if details.get("equalised") or details.get("learned_scales"):
+        found.reason = "its weights were changed for eight bits, as its contract says"
+        return
+    faults, held = weight_faults(facts.weights, shown.weights)
+    found.weights = len(held), len(facts.weights)
+    levels = layout_of(candidate.contract.config).levels
+    found.faults += [
+        Fault(
+            _stage_of(name, levels), THE_FILE, f"{name}: {what}", (f"{name} is not the checkpoint's: {what}",)
+        )
+        for name, what in faults.items()
+    ]
+
+
+def _stage_of(name: str, levels: tuple[str, ...]) -> str:
+    for start in PYRAMID:
+        if name.startswith(start):
+            return levels[int(name.removeprefix(start).split(".")[0])]
+    stage = next((stage for start, stage in STAGE_OF_WEIGHT if name.startswith(start)), DETECTIONS)
+    return f"{stage}.{levels[0]}" if stage.startswith("rpn_") else stage
+
+
+def _operator_faults(
+    expected: list[tuple[str, str, dict[str, Any]]], found: tuple[tuple[str, str, dict[str, Any]], ...]
+) -> list[Fault]:
+    """Attributes by name: ONNX Runtime runs a body that reads few of them, TensorRT's plugin all."""
+    faults = []
+    for kind in sorted({operator for operator, _, _ in expected}):
+        ours = [(stage, attributes) for operator, stage, attributes in expected if operator == kind]
+        theirs = [attributes for operator, _, attributes in found if operator == kind]
+        if len(ours) != len(theirs):  # inlined, or another graph
+            continue
+        for (stage, wanted), given in zip(ours, theirs, strict=True):
+            faults += [
+                Fault(
+                    stage,
+                    THE_FILE,
+                    f"attribute {name}",
+                    (f"{kind}'s attribute {name} is {given[name]}, the checkpoint's {value}",),
+                )
+                for name, value in wanted.items()
+                if name in given and not _same(given[name], value)
+            ]
+    return faults
+
+
+def _same(given: Any, wanted: Any) -> bool:
+    if isinstance(wanted, float):
+        return abs(given - wanted) <= 1e-6 * max(1.0, abs(wanted))
+    return bool(given == wanted)

@@ -1,0 +1,1 @@
+"""Decode, preprocess, infer, postprocess and draw, one beside the other."""

@@ -1,0 +1,1 @@
+"""What a model finds, a folder a task."""

@@ -1,0 +1,1 @@
+"""Objects: their boxes, classes, masks and keypoints."""

@@ -1,0 +1,119 @@
+"""From a model's outputs to results in the original image's pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from maskrt.runtime.backends.session import Outputs
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import ModelError
+from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.instances.instances import MaskCrop
+from maskrt.runtime.tasks.instances.keep import EVERYTHING, Keep
+from maskrt.runtime.tasks.instances.result import Result
+
+FARTHEST = 2  # times the picture that a box may reach; rounding in half precision passes the border by little
+
+
+def postprocess(
+    outputs: Outputs, batch: Batch, contract: Contract, *, keep: Keep = EVERYTHING
+) -> list[Result]:
+    """One Result per image of the batch, with the detections that are to be kept."""
+    results = []
+    for row, (height, width) in enumerate(batch.original_sizes):
+        count = _checked_count(outputs, row, batch.image_sizes[row])
+        _check_labels(outputs.labels[row, :count], contract)
+        kept = keep.rows(outputs.scores[row, :count], outputs.labels[row, :count], contract.classes)
+        # torchvision's resize_boxes: a ratio a side, in float32
+        ratio = np.array([height, width], np.float32) / batch.image_sizes[row]
+        boxes = outputs.boxes[row, kept] * ratio[[1, 0, 1, 0]]
+        results.append(
+            Result(
+                height_px=height,
+                width_px=width,
+                boxes=boxes,
+                scores=outputs.scores[row, kept],
+                labels=outputs.labels[row, kept],
+                classes=contract.classes,
+                crops=_paste_all(outputs.masks, row, kept, boxes, (height, width), contract.mask_threshold),
+                skeleton=contract.keypoints.skeleton if contract.keypoints else (),
+                keypoints=_scaled(outputs.keypoints, row, kept, ratio),
+            )
+        )
+    return results
+
+
+def _checked_count(outputs: Outputs, row: int, size: NDArray[np.float32]) -> int:
+    """Detections of an image. Raises ModelError for more than there are rows, and for boxes far off the
+    valid area (height, width), to which the graph clips them: pasting one mask could take all memory."""
+    count, rows = int(outputs.num_detections[row]), outputs.boxes.shape[1]
+    if not 0 <= count <= rows:
+        raise ModelError(
+            f"output 'num_detections' holds {count}, but there are {rows} rows. Export the model again: "
+            "maskrt export CHECKPOINT"
+        )
+    far = float(np.abs(outputs.boxes[row, :count]).max(initial=0))
+    if far > FARTHEST * size.max():
+        raise ModelError(
+            f"output 'boxes' reaches to {far:.4g} px in a picture of {size[0]:g}x{size[1]:g} px, to which "
+            "boxes are clipped. Export the model again: maskrt export CHECKPOINT"
+        )
+    return count
+
+
+def _check_labels(labels: NDArray[np.int32], contract: Contract) -> None:
+    wrong = labels[(labels < 0) | (labels >= len(contract.classes))]
+    if len(wrong):
+        raise ModelError(
+            f"output 'labels' holds {wrong[0]}, but the model names only {len(contract.classes)} classes. "
+            "Export it again with all names: maskrt export CHECKPOINT --classes NAME,NAME,…"
+        )
+
+
+def _paste_all(
+    masks: NDArray[np.float32] | None,
+    row: int,
+    kept: NDArray[np.intp],
+    boxes: NDArray[np.float32],
+    size: tuple[int, int],
+    threshold: float | None,
+) -> tuple[MaskCrop, ...] | None:
+    if masks is None or threshold is None:
+        return None
+    pairs = zip(masks[row, kept], boxes, strict=True)
+    return tuple(paste_mask(mask, box, *size, threshold) for mask, box in pairs)
+
+
+def _scaled(
+    keypoints: NDArray[np.float32] | None, row: int, kept: NDArray[np.intp], ratio: NDArray[np.float32]
+) -> NDArray[np.float32] | None:
+    """As torchvision's resize_keypoints."""
+    if keypoints is None:
+        return None
+    return keypoints[row, kept] * np.array([ratio[1], ratio[0], 1], np.float32)
+
+
+def paste_mask(
+    mask: NDArray[np.float32], box: NDArray[np.float32], height: int, width: int, threshold: float
+) -> MaskCrop:
+    """Resample a mask (M, M) from its box to pixels, as torchvision's `paste_masks_in_image` does.
+
+    The mask gets a border of one zero cell and the box grows alike, so that the object may reach the edge
+    of its box; the grown box is truncated to whole pixels, both ends included; resampling is bilinear with
+    half-pixel centres. box: x1 y1 x2 y2 in pixels of the (height, width) image. Returns the part inside.
+    """
+    side = mask.shape[0]
+    grow = np.float32(side + 2) / np.float32(side)
+    centre = (box[2:] + box[:2]) * np.float32(0.5)
+    half = (box[2:] - box[:2]) * np.float32(0.5) * grow
+    x1, y1 = (int(v) for v in centre - half)  # towards zero, as a cast to integer does
+    x2, y2 = (int(v) for v in centre + half)
+    size = (max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1))
+    # Transposed: the crop then lies in memory column by column, the order of its run-length encoding.
+    columns = cv2.resize(cv2.copyMakeBorder(mask.T, 1, 1, 1, 1, cv2.BORDER_CONSTANT), size[::-1])
+    left, top = max(x1, 0), max(y1, 0)
+    right, bottom = min(x2 + 1, width), min(y2 + 1, height)
+    bits = columns[left - x1 : max(right - x1, 0), top - y1 : max(bottom - y1, 0)] > threshold
+    return MaskCrop(top=top, left=left, bits=bits.T)

@@ -1,0 +1,1 @@
+"""The training loop: fit, loader, augmentation, saving and resuming."""

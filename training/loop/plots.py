@@ -1,0 +1,111 @@
+"""Pictures of a training run: its curves, and its predictions beside the ground truth."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import maskrt.training.data as data
+from maskrt.runtime.contract import Keypoints
+from maskrt.runtime.files.atomic import atomic_path, write_png
+from maskrt.runtime.files.kinds import PLOT
+from maskrt.runtime.predictor import Predictor
+from maskrt.runtime.tasks.instances.drawing.draw import POINT_SCORE, draw
+from maskrt.runtime.tasks.instances.instances import crop_mask
+from maskrt.runtime.tasks.instances.result import Result
+
+TILE_WIDTH_PX = 640
+# Those that a model of some task has.
+APS = ("mask_ap", "mask_ap50", "mask_ap75", "keypoint_ap", "keypoint_ap50", "box_ap")
+LOSSES = (
+    "loss_classifier",
+    "loss_box_reg",
+    "loss_mask",
+    "loss_keypoint",
+    "loss_objectness",
+    "loss_rpn_box_reg",
+)
+
+
+def plot_curves(logs: list[Path], output: Path) -> None:
+    """Losses by iteration and AP by each epoch's last iteration, as a PNG, from the CSV logs of a run."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows: list[dict[str, str]] = []
+    for log in logs:
+        with log.open(newline="") as stream:
+            rows += csv.DictReader(stream)
+
+    def series(name: str) -> list[list[float]]:
+        points = [(float(row["step"]), float(row[name])) for row in rows if row.get(name)]
+        return [list(axis) for axis in zip(*points, strict=True)]
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    for name in LOSSES:
+        if points := series(f"train/{name}"):
+            left.plot(*points, label=name.removeprefix("loss_"), linewidth=1)
+    left.plot(*series("train/loss"), label="total", color="black", linewidth=1.5)
+    left.set(xlabel="iteration", ylabel="loss", yscale="log", title="Training loss")
+    left.legend(fontsize=8)
+    for name in APS:
+        if points := series(f"val/{name}"):
+            right.plot(*points, label=name, marker="o")
+    right.set(xlabel="iteration", ylabel="COCO AP", ylim=(0, 1), title="Validation")
+    right.grid(alpha=0.3)
+    if right.lines:
+        right.legend(fontsize=8)
+    with atomic_path(output, PLOT) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
+
+
+def ground_truth(sample: data.Sample, dataset: data.Dataset) -> Result:
+    """The annotations of a sample as if they were detections of score 1."""
+    instances = sample.instances
+    masks = sample.masks()
+    return Result(
+        height_px=sample.height_px,
+        width_px=sample.width_px,
+        boxes=np.array([i.box for i in instances], np.float32).reshape(-1, 4),
+        scores=np.ones(len(instances), np.float32),
+        labels=np.array([i.label for i in instances], np.int32),
+        classes=dataset.classes,
+        crops=tuple(crop_mask(mask) for mask in masks),
+        keypoints=_points(instances, dataset.keypoints) if dataset.keypoints else None,
+        skeleton=dataset.keypoints.skeleton if dataset.keypoints else (),
+    )
+
+
+def _points(instances: tuple[data.Instance, ...], layout: Keypoints) -> NDArray[np.float32]:
+    """(G, K, 3): x y in pixels, and a logit that is drawn where the point is labelled, else 0."""
+    points = np.zeros((len(instances), len(layout.names), 3), np.float32)
+    for row, instance in zip(points, instances, strict=True):
+        if instance.keypoints:
+            row[:] = instance.keypoints
+    points[..., 2] = 2 * POINT_SCORE * (points[..., 2] > 0)
+    return points
+
+
+def plot_predictions(predictor: Predictor, dataset: data.Dataset, output: Path, *, count: int = 4) -> None:
+    """A PNG of a few images: ground truth in the left column, predictions in the right."""
+    rows = []
+    for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
+        sample = dataset[int(index)]
+        image = sample.image()
+        truth = draw(image, ground_truth(sample, dataset))
+        found = draw(image, predictor(image)[0])
+        rows.append(np.hstack([_tile(truth), _tile(found)]))
+    write_png(output, np.vstack(rows))
+
+
+def _tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height = round(image.shape[0] * TILE_WIDTH_PX / image.shape[1])
+    tile = cv2.resize(image, (TILE_WIDTH_PX, height), interpolation=cv2.INTER_AREA)
+    return np.pad(tile, ((2, 2), (2, 2), (0, 0)), constant_values=255)
