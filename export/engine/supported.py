@@ -22,7 +22,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 
 from maskrt.export.engine.values import Values, attributes, label, standard_nodes
 from maskrt.export.plugins.python_operators import OPERATORS
-from maskrt.models.operators.limits import TOPK_LIMIT
+from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
 
 Version = tuple[int, int]
 

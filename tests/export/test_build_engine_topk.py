@@ -14,7 +14,7 @@ from maskrt.export.engine import long_topk
 from maskrt.export.engine.long_topk import best_groups, group_long_topk
 from maskrt.export.engine.prepare import prepare
 from maskrt.export.engine.values import Values
-from maskrt.models.operators.limits import TOPK_LIMIT
+from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
 
 
 def top(rows: str, length: str, k: int, attributes: str = "axis = 1") -> ModelProto:

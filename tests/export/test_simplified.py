@@ -10,15 +10,6 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from benchmarks.samples.test_operators import (
-    NmsGraph,
-    PoolGraph,
-    as_model,
-    boxes_and_scores,
-    features,
-    random_rois,
-    run,
-)
 from torch import Tensor, nn
 
 from benchmarks.samples import scene
@@ -27,6 +18,15 @@ from maskrt.models.operators.pyramid_roi_align_body import pyramid_roi_align_bod
 from maskrt.models.parts.roi_features import Pooling
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.preprocess import preprocess
+from tests.models.test_operators import (
+    NmsGraph,
+    PoolGraph,
+    as_model,
+    boxes_and_scores,
+    features,
+    random_rois,
+    run,
+)
 
 Simplify = Callable[[onnx.ModelProto], onnx.ModelProto]
 BODIES = {

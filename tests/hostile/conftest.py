@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-import maskrt
+import maskrt.__main__ as umbrella
 from tests.runtime.conftest import make_contract, tiny_model
 
 Refuse = Callable[..., str]
@@ -23,7 +23,7 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Refuse:
 
     def run(verb: str, *args: object, code: int = 2) -> str:
         with pytest.raises(SystemExit) as ended:
-            importlib.import_module(maskrt.VERBS[verb][0]).main([str(arg) for arg in args])
+            importlib.import_module(umbrella.VERBS[verb][0]).main([str(arg) for arg in args])
         out, said = capfd.readouterr()
         assert ended.value.code == code, said
         assert "Traceback" not in said

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from benchmarks.samples import lively_checkpoint, scene
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.operators.limits import TOPK_LIMIT
 from maskrt.models.parts.boxes import decode
 from maskrt.models.parts.canvas import NormaliseCanvas
 from maskrt.models.parts.fold import fold_batch_norm
+from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
 from maskrt.models.rcnn import build_mask_rcnn
 from maskrt.models.rcnn.config import C4, MOBILENET, V2, MaskRcnnConfig
 from maskrt.models.rcnn.graph.network import MaskRcnnGraph

@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from benchmarks.samples.test_graph import EXACT_COLOURS, QUICK, assert_alike
 
 from benchmarks.samples import lively_checkpoint, scene
 from maskrt.export import to_onnx
@@ -29,6 +28,7 @@ from maskrt.runtime.parity.bundle import normalised_canvas
 from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.preprocess import preprocess
 from maskrt.runtime.stages import CANVAS
+from tests.models.test_graph import EXACT_COLOURS, QUICK, assert_alike
 
 SIDE_PX = 192
 SMALL: dict[str, Any] = SETTINGS | {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import maskrt
+import maskrt.__main__ as umbrella
 from maskrt.runtime.errors import ImageError
 from maskrt.runtime.inputs.open import open_inputs
 from maskrt.runtime.terminal import flush_stdout
@@ -40,7 +40,7 @@ def test_a_value_that_is_none_is_named(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(maskrt.VERBS[line[0]][0]).main(list(line[1:]))
+        importlib.import_module(umbrella.VERBS[line[0]][0]).main(list(line[1:]))
     said = capfd.readouterr().err
     assert ended.value.code == 2, said
     assert told in said
@@ -63,7 +63,7 @@ def test_a_link_that_leads_to_itself(
 ) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(SystemExit) as ended:
-        importlib.import_module(maskrt.VERBS["infer"][0]).main(
+        importlib.import_module(umbrella.VERBS["infer"][0]).main(
             [str(tiny_onnx), str(picture_file), "-o", str(tmp_path / "loop")]
         )
     said = capfd.readouterr().err

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 
-from maskrt.models.operators.limits import TOPK_LIMIT
 from maskrt.models.parts.boxes import at_least, blank_past, clip, decode, gather_rows
+from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
 from maskrt.runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 
 INVALID_LOGIT = torch.finfo(torch.float32).min  # below any logit
