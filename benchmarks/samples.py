@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.random_weights import randomise
 from maskrt.runtime.contract import Category, Keypoints
 from maskrt.training.data import load_dataset

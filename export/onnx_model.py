@@ -18,7 +18,7 @@ from maskrt.export.naming import number_by_operator
 from maskrt.export.stages import hide_stages
 from maskrt.models.checkpoint import CANVAS_STRIDE, Checkpoint
 from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
-from maskrt.models.rcnn.graph.half import to_half
+from maskrt.models.parts.half import to_half
 from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from maskrt.runtime.errors import ExportError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn.graph.half import HALF_MAX, too_large, unit_of, watch
+from maskrt.models.parts.half import HALF_MAX, too_large, unit_of, watch
 from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.runtime.cli import say, track
 from maskrt.runtime.contract import Contract

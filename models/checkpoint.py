@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.settings import assignments, parse, replaced
 from maskrt.runtime.contract import LEARNED_SCALES, Canvas, Category, Contract, Keypoints, read_keypoints
 from maskrt.runtime.errors import CheckpointError, ExportError

@@ -13,8 +13,8 @@ from maskrt.models.checkpoint import (
     parse_checkpoint,
     read_weights_file,
 )
+from maskrt.models.parts.keras_files import read_keras
 from maskrt.models.parts.pickles import read_pickle
-from maskrt.models.rcnn.matterport.keras_files import read_keras
 from maskrt.models.rcnn.matterport.weights import from_matterport, is_matterport
 from maskrt.models.rcnn.weights.detectron2 import from_detectron2, is_detectron2
 from maskrt.models.rcnn.weights.mmdetection import from_mmdetection, is_mmdetection

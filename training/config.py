@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from maskrt.models.rcnn import MaskRcnnConfig
-from maskrt.models.rcnn.config import C4, MOBILENET
+from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
 from maskrt.models.settings import replaced
 from maskrt.runtime.errors import MaskrtError
 from maskrt.training.layers import parse_plan

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.cli import say
 from maskrt.runtime.errors import MaskrtError
 from maskrt.training.config import PRESETS, TrainConfig

@@ -17,7 +17,8 @@ from torchvision.models.detection import FasterRCNN
 
 import maskrt.training.data as data
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.pretrained import load_backbone, load_detector
 from maskrt.models.rcnn.qat import fake_quantise, observe, plain_weights
 from maskrt.models.rcnn.reference import EagerSession

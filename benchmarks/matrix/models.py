@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.samples import lively_checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig
-from maskrt.models.rcnn.config import C4, MOBILENET
+from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
 
 MODELS: dict[str, MaskRcnnConfig] = {
     "R18-FPN": MaskRcnnConfig(backbone="resnet18"),

@@ -17,7 +17,8 @@ from benchmarks.parity_trial.faults import CLASSES, Planted, all_faults
 from maskrt.export.onnx_model import export_onnx
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.random_weights import randomise
 from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.ort_session import OrtSession

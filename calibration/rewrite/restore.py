@@ -19,7 +19,7 @@ from maskrt.runtime.stages import PREFIX
 HALF_UNITS = re.compile(
     r"backbone\.body\.(layer\d\.\d+|\w+)|backbone\.fpn|proposals\.head|detections\.box_(head|predictor)"
     r"|mask_head|mask_predictor|keypoint_head|keypoint_predictor"
-)  # as maskrt.models.rcnn.graph.half has them, which needs torch
+)  # as maskrt.models.parts.half has them, which needs torch
 
 
 def reduced_units(model: ModelProto) -> list[str]:

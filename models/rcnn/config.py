@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskrt.models.parts.backbones import BACKBONES, NORMS
-from maskrt.models.parts.limits import check_ranges
 from maskrt.models.parts.roi_features import ROI_POOLS
 from maskrt.models.rcnn.mask_branch import MASK_ACTIVATIONS, MASK_HEADS
+from maskrt.models.rcnn.ranges import check_ranges
 from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.stages import layout_of
 

@@ -9,7 +9,7 @@ from torchvision.models import get_model_weights
 from torchvision.models.detection import FasterRCNN
 
 from maskrt.models.checkpoint import Checkpoint, read_weights_file
-from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.contract import Category, Keypoints
 from maskrt.runtime.errors import CheckpointError
 

@@ -12,7 +12,8 @@ import pytest
 
 from benchmarks.samples import COCO_CLASSES
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.inputs.images import read_image
 from tests.conftest import REPOSITORY

@@ -16,10 +16,10 @@ from maskrt.models.parts.boxes import decode
 from maskrt.models.parts.canvas import NormaliseCanvas
 from maskrt.models.parts.fold import fold_batch_norm
 from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
-from maskrt.models.rcnn import build_mask_rcnn
 from maskrt.models.rcnn.config import C4, MOBILENET, V2, MaskRcnnConfig
 from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.models.rcnn.graph.proposals import top_rows
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.reference import EagerSession
 from maskrt.runtime.backends.open import Outputs
 from maskrt.runtime.contract import Canvas

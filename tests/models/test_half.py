@@ -20,10 +20,10 @@ from maskrt.export.overflow import half_contract, scan
 from maskrt.export.stages import read_with_stages
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
-from maskrt.models.rcnn.config import C4, MOBILENET
-from maskrt.models.rcnn.graph.half import HALF_MAX, LIMIT, to_half, units
+from maskrt.models.parts.half import HALF_MAX, LIMIT, to_half, units
+from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
 from maskrt.models.rcnn.graph.network import MaskRcnnGraph
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import INPUT_NAMES
 from maskrt.runtime.files.atomic import write_png

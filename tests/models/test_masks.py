@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.detection.roi_heads import maskrcnn_inference
 
-from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.graph.masks import own_class_masks
 from maskrt.models.rcnn.mask_branch import AgnosticMaskPredictor, build_mask_head, build_mask_predictor
 from maskrt.runtime.errors import CheckpointError

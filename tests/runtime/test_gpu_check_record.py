@@ -12,8 +12,7 @@ from benchmarks.gpu_check.agreement import agree
 from benchmarks.gpu_check.bundle import ALL_FORMS, Form, load_canvas
 from benchmarks.gpu_check.record import VARIANTS, record_model
 from benchmarks.samples import scene
-from maskrt.models.rcnn import MaskRcnnConfig
-from maskrt.models.rcnn.config import C4
+from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.runtime.backends.open import Outputs, open_session
 from maskrt.runtime.contract import OUTPUTS
 

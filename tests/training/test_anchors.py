@@ -6,7 +6,8 @@ import pytest
 import torch
 from torchvision.models.detection.image_list import ImageList
 
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.stages import FPN
 
 

@@ -15,8 +15,8 @@ from torchvision.models import mobilenet_v3_large, resnet18, resnext101_32x8d
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_fpn
 
 from maskrt.models.parts.backbones import build_body, norm_layer
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
-from maskrt.models.rcnn.config import C4, MOBILENET
+from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.pretrained import load_backbone
 from maskrt.models.rcnn.random_weights import randomise
 from maskrt.runtime.errors import CheckpointError

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
-from maskrt.models.rcnn.config import C4, MOBILENET
+from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.errors import CheckpointError
 
 IMAGE = torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(0))

@@ -12,7 +12,7 @@ import torch
 
 from maskrt.models.checkpoint import FORMAT_VERSION, Checkpoint
 from maskrt.models.load import load_checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import CheckpointError, ExportError, MaskrtError
 

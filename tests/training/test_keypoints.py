@@ -12,7 +12,8 @@ import torch
 from torchvision.models.detection.roi_heads import keypointrcnn_loss
 
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.pretrained import load_detector
 from maskrt.runtime.contract import Canvas, Category, Keypoints
 from maskrt.runtime.errors import CheckpointError, DataError

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.errors import MaskrtError
 from maskrt.training.layers import TrainLayers, layers_at, parse_plan, set_trained, stage_of
 

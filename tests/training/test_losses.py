@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.mask_branch import last_layer
+from maskrt.models.rcnn.network import build_mask_rcnn
 
 SIDE_PX = 128
 TINY: dict[str, Any] = {

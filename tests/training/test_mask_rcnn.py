@@ -22,7 +22,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.misc import FrozenBatchNorm2d as Frozen
 
 from maskrt.models.load import load_checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.random_weights import randomise
 from maskrt.runtime.errors import CheckpointError
 

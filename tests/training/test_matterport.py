@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import DataError, MaskrtError
 from maskrt.training.config import SMALL

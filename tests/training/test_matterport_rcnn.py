@@ -16,9 +16,10 @@ from torchvision.models.detection.image_list import ImageList
 import maskrt.models.operators  # noqa: F401  registers the torch operators
 from benchmarks.originals import matterport_oracle as oracle
 from maskrt.models.parts.roi_features import Pooling, assign_levels, pool_pyramid
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.matterport.graph import BestClassDetections
 from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE, SETTINGS
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.errors import CheckpointError
 
 SMALL: dict[str, Any] = SETTINGS | {

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision import ops
 
 from maskrt.models.parts.roi_features import ROI_POOLS, Pooling, RoiPooler, pool_pyramid, round_half_away
-from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.errors import CheckpointError
 
 CANVAS_PX = 256

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from maskrt.models.checkpoint import Checkpoint, read_weights_file
-from maskrt.models.rcnn import build_mask_rcnn
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.pretrained import load_detector
 from maskrt.models.settings import override
 from maskrt.runtime.contract import Category

@@ -14,7 +14,8 @@ import torch
 
 import maskrt.training.data as data
 from maskrt.models.checkpoint import CANVAS_STRIDE
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.backends.trt.device import available_bytes
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.errors import MaskrtError

@@ -40,7 +40,7 @@ from maskrt.runtime.stages import (
 class MaskRcnnGraph(nn.Module):
     """The exported forward pass. `detections`: "fixed" runs the mask head on all D rows, "dynamic" on the
     rows detected only, so that on a CPU its cost follows the number of objects. All in float32, until
-    maskrt.models.rcnn.graph.half changes the types of its units."""
+    maskrt.models.parts.half changes the types of its units."""
 
     def __init__(self, model: FasterRCNN, *, detections: str) -> None:
         super().__init__()

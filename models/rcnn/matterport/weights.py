@@ -18,7 +18,7 @@ from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.parts.class_names import name_classes
-from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.matterport.network import RPN_STD_DEV, SETTINGS
 from maskrt.models.rcnn.matterport.weights_config import read_display
 from maskrt.models.rcnn.weights.conventions import mask_convs

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.parts.class_names import name_classes
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
-from maskrt.models.rcnn.config import C4
+from maskrt.models.rcnn.config import C4, MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.weights.conventions import BGR_EDITS, HEAD_EDITS, SETTINGS, mask_convs, rgb_fractions
 from maskrt.models.rcnn.weights.detectron2_config import FILE, read_config
 from maskrt.models.rcnn.weights.translate import Edit, translate

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.parts.class_names import name_classes
-from maskrt.models.rcnn import MaskRcnnConfig
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.weights.conventions import BGR_EDITS, HEAD_EDITS, SETTINGS, mask_convs, rgb_fractions
 from maskrt.models.rcnn.weights.translate import translate
 from maskrt.runtime.errors import CheckpointError

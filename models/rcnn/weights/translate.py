@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.errors import CheckpointError
 
 Edit = Callable[[Tensor], Tensor]

@@ -18,8 +18,8 @@ from benchmarks.originals.files import Weights, detectron2_c4_weights, detectron
 from benchmarks.samples import lively_checkpoint
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
-from maskrt.models.rcnn.config import C4
+from maskrt.models.rcnn.config import C4, MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.weights.detectron2 import CLASS_LAYER, RPN_LAYER, from_detectron2
 from maskrt.runtime.errors import CheckpointError
 

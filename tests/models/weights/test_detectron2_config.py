@@ -13,7 +13,8 @@ import yaml
 
 from benchmarks.originals.files import Weights, detectron2_weights
 from maskrt.models.load import load_checkpoint
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.errors import CheckpointError
 
 Fields = dict[str, Any]

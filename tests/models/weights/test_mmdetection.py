@@ -15,7 +15,8 @@ from benchmarks.samples import lively_checkpoint
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.class_names import COCO, name_classes
-from maskrt.models.rcnn import MaskRcnnConfig, build_mask_rcnn
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.weights.mmdetection import Colours, read_colours
 from maskrt.runtime.errors import CheckpointError
 
