@@ -16,17 +16,17 @@ from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS, PAGE
 from maskrt.runtime.predictor import Predictor
-from maskrt.runtime.reports.evaluation_page import check_matplotlib, page
 from maskrt.runtime.siblings import load_dataset
-from maskrt.runtime.tasks.instances.class_metrics import class_metrics, curves
-from maskrt.runtime.tasks.instances.confusion import confusion
-from maskrt.runtime.tasks.instances.metrics import (
+from maskrt.runtime.tasks.instances.measure.class_metrics import class_metrics, curves
+from maskrt.runtime.tasks.instances.measure.coco import (
     KINDS,
     STATISTICS,
     coco_evaluations,
     coco_metrics,
     statistics,
 )
+from maskrt.runtime.tasks.instances.measure.confusion import confusion
+from maskrt.runtime.tasks.instances.measure.page import check_matplotlib, page
 
 END_CLASSES = 10  # shown of the best and of the worst
 

@@ -40,7 +40,7 @@ from maskrt.runtime.pipeline.stopping import Signals, Stopped, ignore_signals, s
 from maskrt.runtime.pipeline.stopwatch import Stopwatch
 from maskrt.runtime.tasks.instances.drawing.draw import Style
 from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
-from maskrt.runtime.tasks.instances.keep import DEFAULT_SCORE, Keep
+from maskrt.runtime.tasks.keep import DEFAULT_SCORE, Keep
 
 LANES = 2  # of an engine: while one call waits for the GPU, the next is on its way there
 

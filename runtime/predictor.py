@@ -17,8 +17,8 @@ from maskrt.runtime.pipeline.batching import Batcher
 from maskrt.runtime.pipeline.run import batch_size, filled
 from maskrt.runtime.preprocess import canvas_size, check_image, preprocess
 from maskrt.runtime.tasks.instances.decode import postprocess
-from maskrt.runtime.tasks.instances.keep import DEFAULT_SCORE, Keep
 from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.keep import DEFAULT_SCORE, Keep
 
 CLASSES_NAMED = 5  # in a model's repr
 

@@ -20,7 +20,7 @@ from maskrt.runtime.errors import MaskrtError, ModelError
 from maskrt.runtime.files.atomic import temporary_folder
 from maskrt.runtime.files.guard import Writes, overwrites
 from maskrt.runtime.serving.triton_config import LABELS_FILE, PLATFORMS, Serving, pbtxt
-from maskrt.runtime.tasks.instances.keep import DEFAULT_SCORE
+from maskrt.runtime.tasks.keep import DEFAULT_SCORE
 from maskrt.runtime.terminal import printable
 
 MODEL_PY = '''"""Written by maskrt serve-triton; needs maskrt in the server's Python."""

@@ -35,7 +35,7 @@ from maskrt.runtime.files.atomic import check_writable, claimed_folder, write_te
 from maskrt.runtime.files.guard import overwrites
 from maskrt.runtime.files.kinds import CHECKPOINT, RUN_FILE, RUN_METRICS
 from maskrt.runtime.predictor import Predictor
-from maskrt.runtime.tasks.instances.metrics import check_points
+from maskrt.runtime.tasks.instances.measure.coco import check_points
 from maskrt.training.config import TrainConfig
 from maskrt.training.loop.fit import DetectorModule, first_batches
 from maskrt.training.loop.plots import plot_curves, plot_predictions

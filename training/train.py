@@ -13,7 +13,7 @@ from maskrt.runtime.cli import run
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.siblings import load_checkpoint
-from maskrt.runtime.tasks.instances.metrics import KINDS
+from maskrt.runtime.tasks.instances.measure.coco import KINDS
 from maskrt.training.run_file import NAME, describe_run, read_run
 
 AUTO = "auto"

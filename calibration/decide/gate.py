@@ -23,7 +23,7 @@ from maskrt.runtime.siblings import load_dataset
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.compare.paste import paste_alike
 from maskrt.runtime.tasks.instances.decode import postprocess
-from maskrt.runtime.tasks.instances.metrics import KINDS, coco_metrics
+from maskrt.runtime.tasks.instances.measure.coco import KINDS, coco_metrics
 
 GATE_IMAGES = 16  # of the calibration images, where no --val is given
 
@@ -43,7 +43,7 @@ class Limits:
 @dataclass(frozen=True)
 class Verdict:
     """What one candidate loses. The APs are None without annotations; in 0–1, and of what `kind` says, by
-    which a model is judged (maskrt.runtime.tasks.instances.metrics.KINDS)."""
+    which a model is judged (maskrt.runtime.tasks.instances.measure.coco.KINDS)."""
 
     report: Report
     ap: float | None

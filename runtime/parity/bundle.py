@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from maskrt.runtime.backends.session import Outputs, check_task
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
-from maskrt.runtime.parity.bundle_arrays import check_arrays
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.judge import Expected
 from maskrt.runtime.preprocess import Batch, corner
 from maskrt.runtime.stages import CANVAS
+from maskrt.runtime.tasks.instances.compare.recorded import check_arrays
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 
 FORMAT_VERSION = 1

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.errors import ParityError
-from maskrt.runtime.tasks.instances.metrics import KINDS, coco_evaluation, coco_truth, silence
+from maskrt.runtime.tasks.instances.measure.coco import KINDS, coco_evaluation, coco_truth, silence
 
 REPLICATES = 200  # the ends of a 95% interval are then its fifth values from either side
 CONFIDENCE = 0.95

@@ -27,7 +27,7 @@ from maskrt.runtime.inputs.frames import Inferred, Skipped, Source
 from maskrt.runtime.packages import install
 from maskrt.runtime.pipeline.run import Painter, Pipeline
 from maskrt.runtime.pipeline.stopwatch import Spent, Stopwatch
-from maskrt.runtime.tasks.instances.keep import LIKELY, Keep
+from maskrt.runtime.tasks.keep import LIKELY, Keep
 
 PORTION = 16  # images that a worker takes at a time, and that are done again if it dies
 CONNECT_S = 5.0

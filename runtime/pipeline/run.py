@@ -25,8 +25,8 @@ from maskrt.runtime.pipeline.prefetch import Ahead, Crew
 from maskrt.runtime.pipeline.stopwatch import Stopwatch
 from maskrt.runtime.preprocess import Batch, canvas_size, preprocess
 from maskrt.runtime.tasks.instances.decode import postprocess
-from maskrt.runtime.tasks.instances.keep import LIKELY, Keep
 from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.keep import LIKELY, Keep
 
 DEPTH = 2  # batches between two stages: one being made while one waits
 DECODERS = min(4, os.cpu_count() or 1)  # threads; OpenCV decodes without holding Python's lock

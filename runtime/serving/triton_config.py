@@ -15,7 +15,7 @@ from typing import Any
 
 from maskrt.runtime.backends.trt.engine_fit import tensor_shapes
 from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, INPUT_NAMES, LABELS, Contract
-from maskrt.runtime.tasks.instances.keep import DEFAULT_SCORE
+from maskrt.runtime.tasks.keep import DEFAULT_SCORE
 
 IMAGE, ORIGINAL_SIZES, RESULT = "image", "original_sizes", "result"  # tensors beside the contract's
 CONTRACT, MIN_SCORE, MAX_PIXELS = "maskrt.contract", "min_score", "max_pixels"  # parameters

@@ -30,7 +30,7 @@ from maskrt.runtime.serving.triton_config import (
     RESULT,
 )
 from maskrt.runtime.tasks.instances.decode import postprocess
-from maskrt.runtime.tasks.instances.keep import Keep
+from maskrt.runtime.tasks.keep import Keep
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -23,7 +23,7 @@ from maskrt.runtime.pipeline.run import Painter, Pipeline
 from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.tasks.instances.drawing.draw import Style
 from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
-from maskrt.runtime.tasks.instances.keep import Keep
+from maskrt.runtime.tasks.keep import Keep
 
 pytestmark = pytest.mark.full
 

@@ -21,7 +21,7 @@ from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
 from maskrt.runtime.stages import MASK_LOGITS
 from maskrt.runtime.tasks.instances.drawing.draw import draw
-from maskrt.runtime.tasks.instances.metrics import STATISTICS
+from maskrt.runtime.tasks.instances.measure.coco import STATISTICS
 from maskrt.training.data import load_dataset
 
 Models = tuple[Path, Path]

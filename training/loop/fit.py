@@ -16,7 +16,7 @@ from maskrt.models.rcnn.qat import scale_parameters
 from maskrt.models.rcnn.reference import EagerSession
 from maskrt.runtime.contract import Canvas, Contract
 from maskrt.runtime.predictor import Predictor
-from maskrt.runtime.tasks.instances.metrics import KINDS, coco_metrics
+from maskrt.runtime.tasks.instances.measure.coco import KINDS, coco_metrics
 from maskrt.training.config import TrainConfig
 from maskrt.training.loop.draws import Draws, sample_by_draw
 from maskrt.training.loop.loader import TrainingImages, training_loader

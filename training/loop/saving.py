@@ -14,7 +14,7 @@ from torchvision.models.detection import FasterRCNN
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.rcnn.qat import learned_scales, plain_weights
 from maskrt.runtime.contract import LEARNED_SCALES
-from maskrt.runtime.tasks.instances.metrics import KINDS
+from maskrt.runtime.tasks.instances.measure.coco import KINDS
 from maskrt.training.config import TrainConfig
 from maskrt.training.loop.fit import DetectorModule
 

@@ -29,7 +29,7 @@ from maskrt.runtime.stages import (
     Stages,
     layout_of,
 )
-from maskrt.runtime.tasks.instances.compare.instances import box_culprits, keypoint_culprits, mask_culprits
+from maskrt.runtime.tasks.instances.compare.marks import box_culprits, keypoint_culprits, mask_culprits
 from maskrt.runtime.tasks.instances.result import Result
 
 LARGEST_HALF = 65504.0  # of IEEE 754 binary16

@@ -11,8 +11,8 @@ from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.instances import MaskCrop
-from maskrt.runtime.tasks.instances.keep import EVERYTHING, Keep
 from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.keep import EVERYTHING, Keep
 
 FARTHEST = 2  # times the picture that a box may reach; rounding in half precision passes the border by little
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.contract import Category
-from maskrt.runtime.tasks.instances.keep import labels_of
+from maskrt.runtime.tasks.keep import labels_of
 
 Self = TypeVar("Self", bound="Instances")
 

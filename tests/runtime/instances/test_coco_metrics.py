@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from maskrt.runtime.errors import MissingDependencyError
 from maskrt.runtime.packages import install
-from maskrt.runtime.tasks.instances.metrics import STATISTICS, coco_metrics
+from maskrt.runtime.tasks.instances.measure.coco import STATISTICS, coco_metrics
 
 HEIGHT, WIDTH = 240, 320
 Rows = list[dict[str, Any]]

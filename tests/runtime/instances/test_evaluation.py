@@ -14,10 +14,10 @@ import pytest
 from maskrt.runtime import evaluate
 from maskrt.runtime.contract import Category
 from maskrt.runtime.files.atomic import write_png
-from maskrt.runtime.reports import evaluation_page
-from maskrt.runtime.tasks.instances.class_metrics import class_metrics, curves, mean_curve
-from maskrt.runtime.tasks.instances.confusion import confusion
-from maskrt.runtime.tasks.instances.metrics import coco_evaluations, statistics
+from maskrt.runtime.tasks.instances.measure import page as evaluation_page
+from maskrt.runtime.tasks.instances.measure.class_metrics import class_metrics, curves, mean_curve
+from maskrt.runtime.tasks.instances.measure.coco import coco_evaluations, statistics
+from maskrt.runtime.tasks.instances.measure.confusion import confusion
 
 CAT, DOG, NONE = Category(17, "cat"), Category(90, "dog $1"), Category(3, "none here")
 CLASSES = (CAT, DOG, NONE)

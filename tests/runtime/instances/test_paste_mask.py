@@ -16,7 +16,7 @@ from maskrt.runtime.contract import Contract
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.decode import paste_mask, postprocess
 from maskrt.runtime.tasks.instances.instances import MaskCrop
-from maskrt.runtime.tasks.instances.keep import Keep
+from maskrt.runtime.tasks.keep import Keep
 
 HEIGHT, WIDTH, SIDE = 60, 80, 28
 THRESHOLD = 0.5

@@ -9,7 +9,7 @@ import pytest
 
 from maskrt.runtime.errors import ParityError
 from maskrt.runtime.parity.task import Task
-from maskrt.runtime.tasks.instances.metrics import coco_metrics
+from maskrt.runtime.tasks.instances.measure.coco import coco_metrics
 from maskrt.runtime.tasks.instances.rle import encode_crop
 
 IMAGES = 14  # as few as make an interval matter

@@ -11,7 +11,7 @@ import numpy as np
 
 from maskrt.runtime.errors import MissingDependencyError
 from maskrt.runtime.reports.html_page import html_page
-from maskrt.runtime.tasks.instances.class_metrics import CURVES_AT, mean_curve
+from maskrt.runtime.tasks.instances.measure.class_metrics import CURVES_AT, mean_curve
 
 TEMPLATE = Path(__file__).with_name("evaluation.html")
 CLASSES_DRAWN = 12  # curves in one picture that eyes can tell apart, the largest classes

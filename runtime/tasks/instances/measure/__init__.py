@@ -1,0 +1,1 @@
+"""COCO average precision, the confusion matrix, and the page of an evaluation."""
