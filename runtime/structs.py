@@ -16,6 +16,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -61,22 +62,33 @@ def wrong(path: str, value: Any, expected: str) -> FieldError:
     return FieldError(path, f"is {shown}, expected {expected}")
 
 
-def read(cls: type[Struct], content: Any, source: str | os.PathLike[str], kind: FileKind) -> Struct:
-    """A dataclass from JSON text (str or bytes), or from the object that was in it (a mapping).
+def parse(content: str | bytes | Path, source: str | os.PathLike[str], kind: FileKind) -> dict[str, Any]:
+    """The object in JSON text, or in a JSON file (Path). Raises kind.error for anything else."""
+    try:
+        fields = json.loads(content.read_bytes() if isinstance(content, Path) else content)
+        if not isinstance(fields, dict):
+            raise ValueError(f"a JSON {type(fields).__name__}, expected {OBJECT}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise kind.error(f"{source}: {kind.denial} ({error}). {kind.again.format(source=source)}") from error
+    return fields
+
+
+def read(
+    cls: type[Struct],
+    content: str | bytes | Path | Mapping[str, Any],
+    source: str | os.PathLike[str],
+    kind: FileKind,
+) -> Struct:
+    """A dataclass from JSON text, a JSON file (Path), or the object that was in it (a mapping).
 
     A value that is an instance of its field's dataclass was read before, and is taken as it is.
     source: the file, for the messages. Raises kind.error, which names the file, the field, what it holds,
     what was expected, and the next command.
     """
+    fields = content if isinstance(content, Mapping) else parse(content, source, kind)
     again = kind.again.format(source=source)
-    try:
-        fields = content if isinstance(content, Mapping) else json.loads(content)
-        if not isinstance(fields, Mapping):
-            raise ValueError(f"a JSON {type(fields).__name__}, expected {OBJECT}")
-        if (form := getattr(cls, "FORMAT", None)) and form.key not in fields:
-            raise ValueError(f"it has no '{form.key}'")
-    except (ValueError, RecursionError) as error:
-        raise kind.error(f"{source}: {kind.denial} ({error}). {again}") from error
+    if (form := getattr(cls, "FORMAT", None)) and form.key not in fields:
+        raise kind.error(f"{source}: {kind.denial} (it has no '{form.key}'). {again}")
     try:
         return _read(cls, fields, "")
     except FieldError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
 from maskrt.calibration.decide.layers import OUTPUTS, Graph
 from maskrt.calibration.flavours import FLAVOURS
@@ -13,18 +14,27 @@ from maskrt.calibration.rewrite.placement import quantisable
 from maskrt.runtime.errors import CalibrationError
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import PRECISION_PLAN
+from maskrt.runtime.rules import one_of
+from maskrt.runtime.structs import FileKind, Format, plain, read
 
-FORMAT_VERSION = 1
 INT8, FLOAT = "int8", "float"
+Precision = Annotated[str, one_of((INT8, FLOAT))]
+FILE_KIND = FileKind(
+    "precision plan",
+    "not a precision plan",
+    "Correct it, or take the one that maskrt calibrate writes beside each model.",
+    CalibrationError,
+)
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to quantise and how. `layers`: by group, each layer's precision: "int8" or "float"."""
 
-    flavour: str
-    method: str
-    layers: dict[str, dict[str, str]]
+    FORMAT: ClassVar[Format] = Format(1)
+    flavour: Annotated[str, one_of(FLAVOURS)]
+    method: Annotated[str, one_of(METHODS)]
+    layers: dict[str, dict[str, Precision]]
 
     @classmethod
     def default(cls, graph: Graph, flavour: str, method: str, *, last_layers: bool = False) -> Plan:
@@ -96,30 +106,9 @@ class Plan:
 
     def write(self, path: Path) -> None:
         """Write the file atomically."""
-        fields = {"format": FORMAT_VERSION, "flavour": self.flavour, "method": self.method}
-        write_text(path, json.dumps({**fields, "layers": self.layers}, indent=2) + "\n", PRECISION_PLAN)
+        write_text(path, json.dumps(plain(self), indent=2) + "\n", PRECISION_PLAN)
 
     @classmethod
     def read(cls, path: Path) -> Plan:
         """Read a plan. Raises CalibrationError for any other file, naming the entry that is wrong."""
-        try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            version, layers = fields.pop("format"), fields["layers"]
-            entries = [(name, kind) for names in layers.values() for name, kind in names.items()]
-            plan = cls(**fields)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise CalibrationError(
-                f"{path}: not a precision plan ({type(error).__name__}: {error}). maskrt calibrate writes "
-                "one beside each model."
-            ) from error
-        for what, got, allowed in (
-            ("format", version, (FORMAT_VERSION,)),
-            ("flavour", plan.flavour, FLAVOURS),
-            ("method", plan.method, tuple(METHODS)),
-            *((name, kind, (INT8, FLOAT)) for name, kind in entries),
-        ):
-            if got not in allowed:
-                raise CalibrationError(
-                    f"{path}: {what} is {got!r}, expected one of {allowed}. Mend the plan."
-                )
-        return plan
+        return read(cls, path, path, FILE_KIND)

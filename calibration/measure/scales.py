@@ -7,15 +7,18 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from maskrt.calibration.measure.observers import METHODS, Observer
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import CalibrationError
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import SCALES
+from maskrt.runtime.structs import FileKind, Format, plain, read
 
-FORMAT_VERSION = 2
+FILE_KIND = FileKind(
+    "scales.json", "not a scales.json of maskrt", "Delete it to measure again.", CalibrationError
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class TensorScale:
 class Scales:
     """The content of a scales.json. multiply_adds: of each layer, the mean of an image."""
 
+    FORMAT: ClassVar[Format] = Format(2)
     key: Key
     images: int
     tensors: dict[str, TensorScale]
@@ -88,19 +92,9 @@ class Scales:
 
     def write(self, path: Path) -> None:
         """Write the file atomically."""
-        write_text(path, json.dumps({"format": FORMAT_VERSION, **dataclasses.asdict(self)}, indent=1), SCALES)
+        write_text(path, json.dumps(plain(self), indent=1), SCALES)
 
     @classmethod
     def read(cls, path: Path) -> Scales:
         """Read it back. Raises CalibrationError for any other file."""
-        try:
-            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if (version := fields.pop("format")) != FORMAT_VERSION:
-                raise CalibrationError(f"{path}: format {version}, this maskrt reads {FORMAT_VERSION}.")
-            tensors = {name: TensorScale(**tensor) for name, tensor in fields.pop("tensors").items()}
-            return cls(key=Key(**fields.pop("key")), tensors=tensors, **fields)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise CalibrationError(
-                f"{path}: not a scales.json of maskrt ({type(error).__name__}: {error}). "
-                "Delete it to measure again."
-            ) from error
+        return read(cls, path, path, FILE_KIND)

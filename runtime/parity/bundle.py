@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,26 @@ from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.judge import Expected
 from maskrt.runtime.preprocess import Batch, corner
 from maskrt.runtime.stages import CANVAS
+from maskrt.runtime.structs import FileKind, Format, plain, read
 from maskrt.runtime.tasks.instances.compare.recorded import check_arrays
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 
-FORMAT_VERSION = 1
+FILE_KIND = FileKind(
+    "parity bundle",
+    "not a parity bundle, or one cut off",
+    "Record it again: maskrt parity record REFERENCE.pt IMAGES -o {source}",
+    ModelError,
+)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a bundle says of itself. contract: the reference's, as JSON text; images: their names."""
+
+    FORMAT: ClassVar[Format] = Format(1, "format_version")
+    reference: str
+    contract: str
+    images: tuple[str, ...]
 
 
 class BundleWriter:
@@ -36,8 +52,7 @@ class BundleWriter:
 
     def __init__(self, path: Path, reference: str, contract: Contract) -> None:
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
-        self._about = {"format_version": FORMAT_VERSION, "reference": reference}
-        self._contract, self._names = contract, list[str]()
+        self._reference, self._contract, self._names = reference, contract, list[str]()
 
     def add(self, name: str, batch: Batch, expected: Expected) -> None:
         """One image: a batch of one, and what the reference says of it."""
@@ -72,8 +87,8 @@ class BundleWriter:
 
     def close(self) -> None:
         """Write what the bundle is, last."""
-        about = self._about | {"contract": self._contract.to_json(), "images": self._names}
-        self._write("about", np.frombuffer(json.dumps(about).encode(), np.uint8))
+        about = About(self._reference, self._contract.to_json(), tuple(self._names))
+        self._write("about", np.frombuffer(json.dumps(plain(about)).encode(), np.uint8))
         self._zip.close()
 
     def _write(self, key: str, array: NDArray) -> None:
@@ -106,7 +121,8 @@ class Bundle:
                     batch, expected = _image(arrays, self.contract)
                 except (ValueError, KeyError, TypeError, IndexError) as error:
                     raise ModelError(
-                        f"{self.path}: what it holds of {name} is damaged ({error}). {_again(self.path)}"
+                        f"{self.path}: what it holds of {name} is damaged ({error}). "
+                        f"{FILE_KIND.again.format(source=self.path)}"
                     ) from error
                 yield name, batch, expected
 
@@ -114,29 +130,20 @@ class Bundle:
 def open_bundle(path: str | Path) -> Bundle:
     """Raises ModelError for a file that is no bundle, a damaged one, or one of another format."""
     path = Path(path)
-    again = _again(path)
+    again = FILE_KIND.again.format(source=path)
     try:
         with zipfile.ZipFile(path) as archive:
-            about = json.loads(_read(archive, "about.npy").tobytes())
+            about = _read(archive, "about.npy").tobytes()
             stages = any("/stages/" in key for key in archive.namelist())
             damaged = archive.testzip()
-        version, reference, text = about["format_version"], about["reference"], about["contract"]
-        names = tuple(about["images"])
-        if not all(isinstance(each, str) for each in (reference, text, *names)):
-            raise ValueError("a name is no text")
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path}: not a parity bundle, or one cut off ({error}). {again}") from error
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise ModelError(f"{path}: {FILE_KIND.denial} ({error}). {again}") from error
     if damaged:
         raise ModelError(f"{path}: damaged at {damaged}. Copy it again. {again}")
-    if version != FORMAT_VERSION:
-        raise ModelError(f"{path}: bundle format {version}, but this maskrt reads {FORMAT_VERSION}. {again}")
-    contract = Contract.from_json(text, str(path))
+    stored = read(About, about, path, FILE_KIND)
+    contract = Contract.from_json(stored.contract, str(path))
     check_task(contract, str(path))
-    return Bundle(path, reference, contract, names, stages)
-
-
-def _again(path: Path) -> str:
-    return f"Record it again: maskrt parity record REFERENCE.pt IMAGES -o {path}"
+    return Bundle(path, stored.reference, contract, stored.images, stages)
 
 
 def normalised_canvas(batch: Batch, contract: Contract) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,50 @@ def test_a_wrong_key_is_refused_by_name(field: str, tmp_path: Path) -> None:
     SCALES.check(KEY, tmp_path / "scales.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "tensors": {"a": {}}}'])
-def test_any_other_file_is_no_scales(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not a scales.json of maskrt"),
+        ("[]", "not a scales.json of maskrt (a JSON list, expected an object)"),
+        ("{}", "not a scales.json of maskrt (it has no 'format')"),
+        ('{"format": 2}', "has missing fields ['images', 'key', 'multiply_adds', 'tensors']"),
+        ('{"format": 1, "tensors": {"a": {}}}', "has format 1, but this maskrt reads format 2"),
+    ],
+)
+def test_any_other_file_is_no_scales(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "scales.json"
     path.write_text(text)
-    with pytest.raises(CalibrationError, match=r"scales\.json"):
+    with pytest.raises(CalibrationError) as caught:
         Scales.read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert said in str(caught.value)
+    assert str(caught.value).endswith("Delete it to measure again.")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f["key"].pop("images"), "field 'key' has missing fields ['images']"),
+        (lambda f: f["tensors"]["relu"].update(maximum="2"), "field 'tensors['relu'].maximum' is '2'"),
+        (lambda f: f["tensors"]["relu"].update(minimum=float("nan")), "expected a finite number"),
+        (
+            lambda f: f["tensors"]["relu"]["thresholds"].update(mse=None),
+            "'tensors['relu'].thresholds['mse']'",
+        ),
+        (lambda f: f.update(images=2.5), "field 'images' is 2.5, expected a whole number"),
+    ],
+)
+def test_scales_changed_by_hand_are_refused_by_entry(
+    change: Callable[[dict], object], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "scales.json"
+    SCALES.write(path)
+    fields = json.loads(path.read_text())
+    change(fields)
+    path.write_text(json.dumps(fields))
+    with pytest.raises(CalibrationError) as caught:
+        Scales.read(path)
+    assert said in str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +136,15 @@ def test_a_plan_comes_back_and_can_be_changed_by_hand(graph: Graph, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"flavour": "gpu"}, "flavour is 'gpu'"),
-        ({"method": "guess"}, "method is 'guess'"),
-        ({"format": 7}, "format is 7"),
-        ({"layers": {"stem": {"conv": "int4"}}}, "conv is 'int4', expected one of ('int8', 'float')"),
-        ({"layers": []}, "not a precision plan"),
-        ({"novelty": 1}, "not a precision plan"),
+        ({"flavour": "gpu"}, "field 'flavour' is 'gpu', expected 'cpu' or 'tensorrt'"),
+        ({"method": "guess"}, "field 'method' is 'guess', expected 'minmax' or "),
+        ({"format": 7}, "has format 7, but this maskrt reads format 1. Upgrade maskrt here"),
+        (
+            {"layers": {"stem": {"a.conv": "int4"}}},
+            "field 'layers['stem']['a.conv']' is 'int4', expected 'int8' or 'float'",
+        ),
+        ({"layers": []}, "field 'layers' is [], expected an object"),
+        ({"novelty": 1}, "missing fields [] and unknown fields ['novelty']"),
     ],
 )
 def test_a_malformed_plan_is_refused_by_entry(change: dict, said: str, graph: Graph, tmp_path: Path) -> None:

@@ -12,23 +12,25 @@ A plan alone is opaque: it names neither the TensorRT that made it nor how its i
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import mmap
 import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ContractError, ModelError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import ENGINE
+from maskrt.runtime.rules import whole
+from maskrt.runtime.structs import FileKind, parse, plain, read
 
 MAGIC = b"MASKRTEN"
 FORMAT_VERSION = 1
 PREFIX = struct.Struct("<8sIIQ")
+MOST_SIDE = 2**31 - 1  # of a shape: TensorRT's
 ALIGNMENT_BYTES = 64  # of the plan in the file; TensorRT reads wide integers out of it
 
 PLAN = (
@@ -42,14 +44,14 @@ FOREIGN = {  # first bytes of what is mistaken for an engine: what it is, and wh
     b"\x08": ("an ONNX model", "Make an engine of it: maskrt build {path} -o MODEL.engine"),
 }
 
-#: What the header's own values are, by field; a text or null is a text's.
-KINDS: dict[str, Any] = {
-    **dict.fromkeys(("tensorrt_version", "cuda_version", "driver_version", "gpu_name"), str),
-    **dict.fromkeys(("compute_capability", "platform", "precision", "operators", "onnx_sha256"), str),
-    **dict.fromkeys(("plugin_embedded", "version_compatible", "hardware_compatible"), bool),
-    "plugin_sha256": str | None,
-}
-Shape = tuple[int, int, int]  # N, H, W of the input `images`
+FILE_KIND = FileKind(
+    "engine header",
+    "its header is damaged",
+    "Copy the file again, or build it: maskrt build MODEL.onnx -o {source}",
+    ModelError,
+)
+Side = Annotated[int, whole(1, MOST_SIDE)]
+Shape = tuple[Side, Side, Side]  # N, H, W of the input `images`
 
 
 @dataclass(frozen=True)
@@ -88,40 +90,21 @@ class EngineHeader:
 
     def to_json(self) -> str:
         """As it stands in the file (keys sorted)."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return json.dumps(plain(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | bytes, path: str | os.PathLike[str]) -> EngineHeader:
         """Read back what `to_json` wrote; `path` goes into the messages. Raises ModelError, ContractError."""
+        fields = parse(text, path, FILE_KIND)
         try:
-            fields = json.loads(text)
-            contract = json.dumps(fields.pop("contract"))
-            fields["profiles"] = tuple(
-                Profile(p.pop("name"), **{end: _shape(sides) for end, sides in p.items()})
-                for p in fields["profiles"]
-            )
-            for name, kind in KINDS.items():
-                if not isinstance(fields[name], kind):
-                    raise TypeError(f"{name} is {fields[name]!r}")
-            header = cls(Contract.from_json(contract, str(path)), **fields)
+            if "contract" in fields:
+                fields["contract"] = Contract.from_json(json.dumps(fields["contract"]), str(path))
         except ContractError as error:
             raise ContractError(
                 f"{path}: the contract in its header cannot be honoured: {error} Then build the engine "
                 f"again: maskrt build MODEL.onnx -o {path}"
             ) from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelError(
-                f"{path}: its header is damaged ({type(error).__name__}: {error}). "
-                f"Copy the file again, or build it: maskrt build MODEL.onnx -o {path}"
-            ) from error
-        return header
-
-
-def _shape(sides: Any) -> Shape:
-    n, height, width = sides
-    if not all(type(side) is int and side > 0 for side in sides):
-        raise ValueError(f"a profile's shape is {sides}, expected three positive integers")
-    return n, height, width
+        return read(cls, fields, path, FILE_KIND)
 
 
 def write_engine(path: str | os.PathLike[str], header: EngineHeader, plan: Any) -> None:
