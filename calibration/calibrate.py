@@ -12,7 +12,7 @@ import typer
 from maskrt.calibration.flavours import CPU, METHOD, TENSORRT
 from maskrt.calibration.measure.images import WANTED
 from maskrt.runtime.backends.onnx_weights import check_weights
-from maskrt.runtime.cli import run, say
+from maskrt.runtime.cli import say
 from maskrt.runtime.contract import LEARNED_SCALES
 from maskrt.runtime.errors import CalibrationError
 from maskrt.runtime.files.atomic import atomic_path
@@ -26,6 +26,7 @@ from maskrt.runtime.files.kinds import (
     SCALES,
     SENSITIVITY,
 )
+from maskrt.runtime.program import Program
 
 BESIDE = {".plan.json": PRECISION_PLAN, ".scales.json": SCALES, ".scales.partial.npz": PARTIAL_RANGES}
 
@@ -151,10 +152,7 @@ def command(
     say(f"{output}: {output.stat().st_size / 1e6:.0f} MB of {model.stat().st_size / 1e6:.0f} MB{share}")
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt calibrate", args)
-
+main = Program("maskrt calibrate", command)
 
 if __name__ == "__main__":
     main()

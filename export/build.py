@@ -10,10 +10,11 @@ import typer
 
 from maskrt.export.engine.choose import KINDS
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, Profile
-from maskrt.runtime.cli import run, say
+from maskrt.runtime.cli import say
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import ENGINE
+from maskrt.runtime.program import Program
 
 
 def command(
@@ -76,10 +77,7 @@ def _profiles(profiles: tuple[Profile, ...]) -> str:
     return ", ".join(p.name for p in profiles) or "none, the shape is fixed"
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt build", args)
-
+main = Program("maskrt build", command)
 
 if __name__ == "__main__":
     main()

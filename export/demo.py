@@ -15,11 +15,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from maskrt.runtime.cli import run, say
+from maskrt.runtime.cli import say
 from maskrt.runtime.errors import CheckpointError, MaskrtError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.files.guard import Writes, overwrites
 from maskrt.runtime.inputs.images import read_image
+from maskrt.runtime.program import Program
 
 TRAIN, VALIDATION, IMAGES = "synthetic:280:0", "synthetic:40:1", "synthetic:12:2"
 PROGRAMS = {
@@ -114,10 +115,7 @@ def _quote(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt demo", args)
-
+main = Program("maskrt demo", command)
 
 if __name__ == "__main__":
     main()

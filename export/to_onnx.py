@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from maskrt.runtime.cli import run, say
+from maskrt.runtime.cli import say
 from maskrt.runtime.contract_fields import MOST_IMAGES, MOST_SIDE_PX
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import MODEL_CARD, ONNX
 from maskrt.runtime.preprocess import round_up
+from maskrt.runtime.program import Program
 from maskrt.runtime.progress import steps
 
 
@@ -114,10 +115,7 @@ def command(
     )
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt export", args)
-
+main = Program("maskrt export", command)
 
 if __name__ == "__main__":
     main()

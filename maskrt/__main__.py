@@ -47,7 +47,7 @@ class Umbrella(typer.core.TyperGroup):
         """A verb as it is called, or while a line is completed its program, where it can be imported."""
         if ctx.resilient_parsing and cmd_name in VERBS:
             with contextlib.suppress(ImportError):
-                return _program(VERBS[cmd_name][0])
+                return importlib.import_module(VERBS[cmd_name][0]).main.parser()
         return super().get_command(ctx, cmd_name)
 
 
@@ -65,14 +65,6 @@ def _hand_over(verb: str, module: str, summary: str) -> None:
     )
     def _(context: typer.Context) -> None:
         _import(verb, module).main(context.args)
-
-
-def _program(module: str) -> Any:
-    """What parses a verb's own line: a command, or a group of those that the verb has."""
-    from maskrt.runtime.cli import app_of
-
-    stage = importlib.import_module(module)
-    return typer.main.get_command(app_of(*(getattr(stage, "COMMANDS", None) or [stage.command])))
 
 
 def _import(verb: str, module: str) -> Any:

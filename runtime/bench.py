@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from maskrt.runtime import terminal
 from maskrt.runtime.backends.open import Session, open_session
 from maskrt.runtime.backends.open_onnx import installed
-from maskrt.runtime.cli import Threads, run, track
+from maskrt.runtime.cli import Threads, track
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.files.guard import Writes
@@ -28,6 +28,7 @@ from maskrt.runtime.files.kinds import PLOT
 from maskrt.runtime.inputs.images import find_images, read_image
 from maskrt.runtime.machine.peak_memory import peak_memory_bytes
 from maskrt.runtime.preprocess import Batch, preprocess
+from maskrt.runtime.program import Program
 from maskrt.runtime.reports.bench_plot import check_plot, plot_timings
 from maskrt.runtime.tasks.instances.decode import postprocess
 
@@ -237,10 +238,7 @@ def _check_canvas(candidates: list[Candidate], batch: Batch) -> None:
             )
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt bench", args)
-
+main = Program("maskrt bench", command)
 
 if __name__ == "__main__":
     main()

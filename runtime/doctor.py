@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 
 from maskrt.runtime import terminal
-from maskrt.runtime.cli import run
 from maskrt.runtime.machine.findings import Finding
 from maskrt.runtime.machine.findings_cpu import cpu_findings
 from maskrt.runtime.machine.findings_gpu import gpu_findings
 from maskrt.runtime.packages import install
+from maskrt.runtime.program import Program
 
 PACKAGES = {  # import name: (distribution, what it is for, extra)
     "torch": ("torch", "training, export, the PyTorch reference", "train"),
@@ -141,10 +141,7 @@ def command(
         console.print(f"{'[green]✓[/]' if works else '[red]✗[/]'} {stage}", highlight=False)
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt doctor", args)
-
+main = Program("maskrt doctor", command)
 
 if __name__ == "__main__":
     main()

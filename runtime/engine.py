@@ -11,10 +11,11 @@ import typer
 
 from maskrt.runtime import terminal
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, Profile, read_header, read_plan
-from maskrt.runtime.cli import run_several, say
+from maskrt.runtime.cli import say
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import TENSORRT_PLAN
+from maskrt.runtime.program import Program
 
 SUMMARY = """Look into an engine file, or take TensorRT's plan out of it.
 
@@ -96,13 +97,7 @@ def unpack(
     say(f"{output}: plan for TensorRT {header.tensorrt_version} on {header.gpu_name}{needs}")
 
 
-COMMANDS = (inspect, unpack)
-
-
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run_several(COMMANDS, SUMMARY, "maskrt engine", args)
-
+main = Program("maskrt engine", verbs={"inspect": inspect, "unpack": unpack}, summary=SUMMARY)
 
 if __name__ == "__main__":
     main()

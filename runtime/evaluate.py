@@ -11,11 +11,12 @@ import typer
 
 from maskrt.runtime import terminal
 from maskrt.runtime.backends.open import open_session
-from maskrt.runtime.cli import between, run, track
+from maskrt.runtime.cli import between, track
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS, PAGE
 from maskrt.runtime.predictor import Predictor
+from maskrt.runtime.program import Program
 from maskrt.runtime.siblings import load_dataset
 from maskrt.runtime.tasks.instances.measure.class_metrics import class_metrics, curves
 from maskrt.runtime.tasks.instances.measure.coco import (
@@ -157,10 +158,7 @@ def _print_classes(console: Any, per_class: dict[str, list[dict[str, Any]]]) -> 
     console.print(table)
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt evaluate", args)
-
+main = Program("maskrt evaluate", command)
 
 if __name__ == "__main__":
     main()

@@ -24,7 +24,7 @@ from typing import Annotated
 import typer
 
 from maskrt.runtime.backends.open import check_masks, open_session
-from maskrt.runtime.cli import MaxMegapixels, MinScore, Threads, between, run, say, track
+from maskrt.runtime.cli import MaxMegapixels, MinScore, Threads, between, say, track
 from maskrt.runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
 from maskrt.runtime.files.atomic import claimed_folder
 from maskrt.runtime.files.guard import Writes
@@ -38,6 +38,7 @@ from maskrt.runtime.pipeline.cluster import RayOptions, RayPipeline
 from maskrt.runtime.pipeline.run import Painter, Pipeline
 from maskrt.runtime.pipeline.stopping import Signals, Stopped, ignore_signals, signals_raise
 from maskrt.runtime.pipeline.stopwatch import Stopwatch
+from maskrt.runtime.program import Program
 from maskrt.runtime.tasks.instances.drawing.draw import Style
 from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
 from maskrt.runtime.tasks.keep import DEFAULT_SCORE, Keep
@@ -199,10 +200,7 @@ def _summarise(tally: Tally, pipeline: Pipeline | RayPipeline, output: Path) -> 
         say(f"per image: {spent}")
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt infer", args)
-
+main = Program("maskrt infer", command)
 
 if __name__ == "__main__":
     main()

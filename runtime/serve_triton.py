@@ -15,10 +15,11 @@ from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.backends.ort_session import check_device
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, read_header, read_plan
 from maskrt.runtime.backends.trt.engine_fit import rebuild_command
-from maskrt.runtime.cli import MaxMegapixels, MinScore, between, run, say
+from maskrt.runtime.cli import MaxMegapixels, MinScore, between, say
 from maskrt.runtime.errors import MaskrtError, ModelError
 from maskrt.runtime.files.atomic import temporary_folder
 from maskrt.runtime.files.guard import Writes, overwrites
+from maskrt.runtime.program import Program
 from maskrt.runtime.serving.triton_config import LABELS_FILE, PLATFORMS, Serving, pbtxt
 from maskrt.runtime.tasks.keep import DEFAULT_SCORE
 from maskrt.runtime.terminal import printable
@@ -155,10 +156,7 @@ def _all_or_none(repository: Path, names: list[str]) -> Iterator[Path]:
         ) from error
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt serve-triton", args)
-
+main = Program("maskrt serve-triton", command)
 
 if __name__ == "__main__":
     main()

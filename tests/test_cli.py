@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -92,15 +93,15 @@ def test_opencv_that_is_not_there_is_told_as_on_a_jetson() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def completed(line: str) -> set[str]:
-    """What bash is offered at the end of a line."""
-    words = line.split(" ")
-    environment = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_MASKRT_COMPLETE": "complete_bash"}
-    done = subprocess.run(
-        [sys.executable, "-m", "maskrt"], capture_output=True, text=True, env=os.environ | environment
-    )
-    assert not done.stderr, done.stderr
-    return set(done.stdout.split())
+def said_by_the_umbrella(capfd: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
+    """Exit code and standard output of the umbrella in this process; nothing may be said on stderr."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["maskrt", *args])
+        with pytest.raises(SystemExit) as ended:
+            umbrella.main()
+    out, err = capfd.readouterr()
+    assert not err
+    return int(ended.value.code or 0), out
 
 
 @pytest.mark.parametrize(
@@ -110,23 +111,71 @@ def completed(line: str) -> set[str]:
         ("maskrt evaluate --class-", {"--class-name", "--class-attribute"}),
         ("maskrt train --dat", {"--data"}),
         ("maskrt engine u", {"unpack"}),
+        ("maskrt engine unpack m.engine --ou", {"--output"}),
+        ("maskrt parity re", {"record"}),
+        ("maskrt parity --da", {"--data"}),
+        ("maskrt parity best.pt m.onnx --cla", {"--class-name"}),
+        ("maskrt parity record --he", {"--height", "--help"}),
+        ("maskrt infer mod", set()),  # the shell's own: names of files
     ],
 )
-def test_a_shell_completes_verbs_and_their_options(line: str, offered: set[str]) -> None:
-    assert completed(line) == offered
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_verbs_and_their_options(
+    shell: str,
+    line: str,
+    offered: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """The protocol that the shells' scripts speak: the line in variables, what fits on standard output."""
+    monkeypatch.setenv("_MASKRT_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("COMP_WORDS", line)  # bash
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", line)  # zsh, fish
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+
+    code, said = said_by_the_umbrella(capfd)
+
+    patterns = {"bash": r"^(\S+)$", "zsh": r'^(?:_arguments .*\(\()?"(.+?)"', "fish": r"^(\S+)"}
+    assert code == 0
+    if shell == "zsh" and not offered:
+        assert said.strip() == "_files"
+    else:
+        assert set(re.findall(patterns[shell], said, re.MULTILINE)) == offered
 
 
-def test_completion_is_installed_for_the_shell_that_asks(tmp_path: Path) -> None:
-    environment = {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "maskrt", "--install-completion", "bash"],
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-    )
-    assert done.returncode == 0, done.stderr
-    (script,) = (tmp_path / ".bash_completions").iterdir()
-    assert "_MASKRT_COMPLETE=complete_bash" in script.read_text()
+def test_a_verb_whose_package_is_missing_is_not_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "maskrt.calibration.decide.bisection", None)
+    parser = importlib.import_module(umbrella.VERBS["parity"][0]).main.parser()
+    context = parser.make_context("parity", [], resilient_parsing=True)
+
+    assert {item.value for item in parser.shell_complete(context, "")} == {"compare", "record", "check"}
+
+
+@pytest.mark.parametrize(
+    ("shell", "script"),
+    [
+        ("bash", ".bash_completions/maskrt.sh"),
+        ("zsh", ".zfunc/_maskrt"),
+        ("fish", ".config/fish/completions/maskrt.fish"),
+    ],
+)
+def test_completion_is_shown_and_installed_for_the_shell_that_asks(
+    shell: str,
+    script: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+
+    code, shown = said_by_the_umbrella(capfd, "--show-completion", shell)
+    assert code == 0
+    assert f"_MASKRT_COMPLETE=complete_{shell}" in shown
+    assert said_by_the_umbrella(capfd, "--install-completion", shell)[0] == 0
+
+    assert (tmp_path / script).read_text(encoding="utf-8").strip() == shown.strip()
 
 
 def test_version() -> None:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
 import os
 import typing
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import typer
 
 import maskrt.__main__ as umbrella
-import maskrt.runtime.cli
 from maskrt.runtime.door import guarded, outputs_of
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS
+from maskrt.runtime.program import Program
 
 Call = tuple[str, ...]  # a verb, and a command of it where it has several
 Option = tuple[Call, str]
@@ -35,24 +30,16 @@ READ = {"model", "models", "image", "images", "val_images", "reference", "candid
 READ |= {"checkpoint", "start", "qat", "onto", "plan", "from_cache", "tensorrt_root", "run_config"}
 
 
+def program(call: Call) -> Program:
+    main = importlib.import_module(umbrella.VERBS[call[0]][0]).main
+    return main.verb(call[1]) if len(call) > 1 else main
+
+
 def run(call: Call, args: list[str]) -> None:
-    importlib.import_module(umbrella.VERBS[call[0]][0]).main([*call[1:], *args])
+    program(call)(args)
 
 
-def commands() -> dict[Call, Callable[..., Any]]:
-    """What stands behind each call, caught on its way through the door."""
-    found: dict[Call, Callable[..., Any]] = {}
-    for call in CALLS:
-        caught: list[Callable[..., Any]] = []
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
-            patch.setattr(maskrt.runtime.cli, "guarded", lambda c, to=caught: to.append(c) or guarded(c))
-            with pytest.raises(SystemExit):
-                run(call, ["--help"])
-        found[call] = next((c for c in caught if c.__name__ == call[-1]), caught[0])
-    return found
-
-
-COMMANDS = commands()
+COMMANDS = {call: program(call).command for call in CALLS}
 OUTPUTS = [(call, name) for call in CALLS for name in outputs_of(COMMANDS[call])]
 every_output = pytest.mark.parametrize(
     "option", OUTPUTS, ids=lambda option: " ".join((*option[0], option[1]))
@@ -62,11 +49,8 @@ every_output = pytest.mark.parametrize(
 def arguments(option: Option, value: Path, readable: Path) -> list[str]:
     """The option with a value, and all that its command requires: a file that is there."""
     call, name = option
-    app = typer.Typer()
-    app.command()(guarded(COMMANDS[call]))
-    parsed: Any = typer.main.get_command(app)
     args: list[str] = []
-    for parameter in parsed.params:
+    for parameter in program(call).parser().params:
         if parameter.name == name or parameter.required:
             given = str(value if parameter.name == name else readable)
             args += [given] if parameter.param_type_name == "argument" else [parameter.opts[0], given]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from maskrt.runtime.cli import run, say
+from maskrt.runtime.cli import say
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import PAGE
+from maskrt.runtime.program import Program
 from maskrt.runtime.reports.html_page import html_page
 
 if TYPE_CHECKING:
@@ -69,10 +70,7 @@ def command(
     say(f"report: {output}")
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt inspect-data", args)
-
+main = Program("maskrt inspect-data", command)
 
 if __name__ == "__main__":
     main()

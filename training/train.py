@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from maskrt.models.settings import assignments, parse
-from maskrt.runtime.cli import run
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.program import Program
 from maskrt.runtime.siblings import load_checkpoint
 from maskrt.runtime.tasks.instances.measure.coco import KINDS
 from maskrt.training.run_file import NAME, describe_run, read_run
@@ -160,10 +160,7 @@ def command(
     say(f"checkpoints best.pt and last.pt, curves.png and predictions.png in {output}")
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt train", args)
-
+main = Program("maskrt train", command)
 
 if __name__ == "__main__":
     main()

@@ -16,11 +16,12 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from maskrt.runtime.cli import run, say
+from maskrt.runtime.cli import say
 from maskrt.runtime.errors import DataError, MaskrtError
 from maskrt.runtime.files.atomic import atomic_path, write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import OWN_NAME, PLOT
+from maskrt.runtime.program import Program
 
 
 class Accuracy(NamedTuple):
@@ -119,4 +120,4 @@ def command(
 
 
 if __name__ == "__main__":
-    run(command, "ablate.py")
+    Program("ablate.py", command)()

@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from maskrt.export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt, gpu_arch, parse_arch
-from maskrt.runtime.cli import run
 from maskrt.runtime.files import kinds
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.program import Program
 
 FOLDER = Path(__file__).resolve().parent
 LIBRARY = "libmaskrt_plugins.so"
@@ -119,10 +119,7 @@ def command(
     print(build_plugins(tensorrt_root, arch, output))
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    run(command, "maskrt build-plugins", args)
-
+main = Program("maskrt build-plugins", command)
 
 if __name__ == "__main__":
     main()

@@ -1,16 +1,14 @@
-"""`maskrt parity`, and the door to its other verbs: record, check, bisect."""
+"""`maskrt parity`: compares a model file with its checkpoint. Its other verbs: record, check, bisect."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from maskrt.runtime.backends.open import Session
-from maskrt.runtime.cli import errors_as_sentences, run, say, track
+from maskrt.runtime.cli import say, track
 from maskrt.runtime.errors import EXIT_PARTIAL, ImageError, ModelError, ParityError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import PAGE, PARITY_REPORT
@@ -21,6 +19,7 @@ from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.forced import ForcedParts
 from maskrt.runtime.parity.probes.unseen import look_without_images
 from maskrt.runtime.parity.sides import load_task, open_looking, open_reference, report_for
+from maskrt.runtime.program import Later, Program
 from maskrt.runtime.siblings import bisect_command
 
 
@@ -81,22 +80,16 @@ def _parts(path: Path, candidate: Session, reference: Session, device: str) -> F
     return ForcedParts(path, candidate.contract, device=device)
 
 
-def main(args: list[str] | None = None) -> None:
-    """Run the command with `args` (default: those of the process)."""
-    args = sys.argv[1:] if args is None else args
-    named: dict[str, Callable[[], Callable[..., None]]] = {
-        "compare": lambda: command,
-        "record": lambda: record.command,
-        "check": lambda: check.command,
-        "bisect": bisect_command,  # in another stage, which may not be installed here
-    }
-    if args and args[0] in named:
-        prog = f"maskrt parity {args[0]}"
-        with errors_as_sentences(prog):
-            run(named[args[0]](), prog, args[1:])
-    else:
-        run(command, "maskrt parity", args)
-
+main = Program(
+    "maskrt parity",
+    command,
+    verbs={
+        "compare": command,
+        "record": record.command,
+        "check": check.command,
+        "bisect": Later(bisect_command),  # in another package, which may not be installed here
+    },
+)
 
 if __name__ == "__main__":
     main()

@@ -86,6 +86,8 @@ def test_another_file_is_refused_in_one_sentence(
     ended = command(main, verb, tiny_onnx, *output)
 
     assert ended.code == 2
-    assert ended.err.startswith(f"maskrt engine: {tiny_onnx}: no engine file of maskrt but an ONNX model.")
+    assert ended.err.startswith(
+        f"maskrt engine {verb}: {tiny_onnx}: no engine file of maskrt but an ONNX model."
+    )
     assert ended.err.count("\n") == 1
     assert not (tmp_path / "plan").exists()

@@ -1,0 +1,148 @@
+"""One way to make a program of a command: `main = Program("maskrt infer", command)`.
+
+A command is a function whose parameters are annotated with typer's options and arguments. As a program it
+checks what it is to write before it begins (door.py), tells its errors in one sentence each, and ends with an
+exit code. `maskrt VERB`, `python -m maskrt.…` and `main([…])` from Python run the same program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from maskrt.runtime.cli import say
+from maskrt.runtime.door import guarded
+from maskrt.runtime.errors import EXIT_USER_ERROR, MaskrtError
+from maskrt.runtime.packages import missing_for
+from maskrt.runtime.terminal import flush_stdout, printable, shortened
+
+Command: TypeAlias = Callable[..., Any]
+USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which newer releases of typer carry with them
+
+
+@dataclass(frozen=True)
+class Later:
+    """A command that is imported when it is called: it lies in a package that may not be installed."""
+
+    load: Callable[[], Command]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command under the name that it is typed with. The first argument may name one of `verbs` instead.
+
+    Without `command` it has to, and `summary` is the text of the help.
+    """
+
+    name: str
+    command: Command | None = None
+    verbs: Mapping[str, Command | Later] = field(default_factory=dict)
+    summary: str = ""
+
+    def __call__(self, args: list[str] | None = None) -> None:
+        """Run with `args` (default: those of the process). Raises SystemExit with the exit code, always."""
+        args = sys.argv[1:] if args is None else args
+        if args and args[0] in self.verbs:
+            with errors_as_sentences(f"{self.name} {args[0]}"):
+                self.verb(args[0])(args[1:])
+        with errors_as_sentences(self.name):
+            (self._line() if self.command else self.parser())(args=args, prog_name=self.name)
+
+    def verb(self, name: str) -> Program:
+        """The program of a verb. Raises MaskrtError where the package that it lies in is not installed."""
+        command = self.verbs[name]
+        return Program(f"{self.name} {name}", command.load() if isinstance(command, Later) else command)
+
+    def parser(self) -> Any:
+        """What prints a program's help, and completes its line in a shell: click's command, or a group."""
+        return _Verbs(self) if self.verbs else self._line()
+
+    def _line(self) -> Any:
+        """What parses the line of `command`."""
+        assert self.command is not None
+        app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+        app.command(self.name.split()[-1], cls=_Line)(guarded(self.command))
+        return typer.main.get_command(app)
+
+
+class _Line(TyperCommand):
+    """What tells of a wrong line, in which names stand as they were typed."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer's, but that an empty text is no value: it is the shell's variable that was not set."""
+        try:
+            for before, arg in zip(["", *args], args, strict=False):
+                if not arg or (arg.startswith("--") and arg.endswith("=") and before != "--"):
+                    what = arg or (before if before.startswith("-") else "an argument")
+                    raise typer.BadParameter(f"{what}: an empty text is no value. Leave it out, or give one.")
+            return super().parse_args(ctx, args)
+        except USAGE_ERROR as error:
+            error.message = printable(error.message)
+            raise
+
+
+class _Verbs(TyperGroup):
+    """The verbs of a program, imported when they are asked for; what names none is of its own command."""
+
+    def __init__(self, program: Program) -> None:
+        names: dict[str, Any] = {name: TyperCommand(name) for name in program.verbs}
+        super().__init__(commands=names, help=program.summary, no_args_is_help=True, rich_markup_mode="rich")
+        self._program = program
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The parser of a verb; None where there is no such verb, or its package is not installed."""
+        with contextlib.suppress(MaskrtError):
+            return self._program.verb(cmd_name).parser() if cmd_name in self._program.verbs else None
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Of the program's own command, where a line that is completed names no verb."""
+        if self._program.command and args and args[0] not in self._program.verbs:
+            return self._program._line().make_context(info_name, args, parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The verbs, and the options of the program's own command."""
+        own = self._program._line().shell_complete(ctx, incomplete) if self._program.command else []
+        return [*super().shell_complete(ctx, incomplete), *own]
+
+
+@contextlib.contextmanager
+def errors_as_sentences(prog: str) -> Iterator[None]:
+    """A MaskrtError raised within ends the program: one sentence on stderr, and the error's exit code.
+
+    So does a package that is not installed: commands import theirs when they run, since --help needs none.
+    """
+    try:
+        try:
+            yield
+        except ImportError as error:
+            raise missing_for(error, prog) from error
+    except MaskrtError as error:
+        say(shortened(f"{prog}: {error}"))
+        sys.exit(error.exit_code)
+    except OSError as error:  # that no stage foresaw: a file that went away, a disk that is full
+        what = error.filename or "standard output"
+        say(f"{prog}: {what}: {error.strerror or error}. Look whether it is there, and the disk has room.")
+        flush_stdout()
+        sys.exit(EXIT_USER_ERROR)
+    except RecursionError:
+        say(f"{prog}: an input is nested too deeply to be read. Look at what it holds.")
+        sys.exit(EXIT_USER_ERROR)
+    except RuntimeError as error:
+        if not str(error).startswith("Symlink loop"):  # pathlib's, before Python 3.13
+            raise
+        say(f"{prog}: {error}: a link that leads to itself names no file. Remove it, or name another.")
+        sys.exit(EXIT_USER_ERROR)
+    except MemoryError:
+        say(f"{prog}: memory ran out. Take a smaller --batch, smaller images, or a machine with more of it.")
+        sys.exit(EXIT_USER_ERROR)
+    finally:
+        if reason := flush_stdout():
+            say(f"{prog}: standard output: {reason}. What was printed is not whole.")
+            sys.exit(EXIT_USER_ERROR)
