@@ -58,8 +58,10 @@ def examine(path: str | Path) -> Any:
 
 
 def checkpoint_facts(reference: Session) -> Any:
-    """What a PyTorch reference makes before any image (maskrt.export.expected.facts_of)."""
-    expected = _sibling("maskrt.export.expected", f"reading the checkpoint {reference.name}", "export")
+    """What a PyTorch reference makes before any image (maskrt.models.rcnn.parity.facts.facts_of)."""
+    expected = _sibling(
+        "maskrt.models.rcnn.parity.facts", f"reading the checkpoint {reference.name}", "export"
+    )
     return expected.facts_of(reference)
 
 

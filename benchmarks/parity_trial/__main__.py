@@ -25,7 +25,7 @@ from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.parity.compare import compare
-from maskrt.runtime.parity.probes.unseen import look_without_images
+from maskrt.runtime.parity.inside.unseen import look_without_images
 from maskrt.runtime.parity.sides import open_looking, report_for
 from maskrt.runtime.parity.sides import open_reference as open_as_exported
 from maskrt.training.data import load_dataset

@@ -12,8 +12,8 @@ from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import PAGE, PARITY_REPORT
 from maskrt.runtime.parity.bundle import open_bundle
 from maskrt.runtime.parity.conclude import conclude
+from maskrt.runtime.parity.inside.unseen import look_without_images
 from maskrt.runtime.parity.judge import judge
-from maskrt.runtime.parity.probes.unseen import look_without_images
 from maskrt.runtime.parity.sides import open_looking, report_for
 
 

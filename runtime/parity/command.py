@@ -17,7 +17,7 @@ from maskrt.runtime.parity import check, record
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.forced import ForcedParts
-from maskrt.runtime.parity.probes.unseen import look_without_images
+from maskrt.runtime.parity.inside.unseen import look_without_images
 from maskrt.runtime.parity.sides import load_task, open_looking, open_reference, report_for
 from maskrt.runtime.program import Later, Program
 from maskrt.runtime.siblings import bisect_command

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.models.rcnn.parity.rois import fpn_levels
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Contract
-from maskrt.runtime.parity.inside.rois import fpn_levels
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.inside.stages import same_boxes
 from maskrt.runtime.preprocess import Batch

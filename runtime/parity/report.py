@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.parity.coverage import Coverage
 from maskrt.runtime.parity.inside.stage_report import PartReport, StageReport
-from maskrt.runtime.parity.probes.unseen import Unseen, finer
+from maskrt.runtime.parity.inside.unseen import Unseen, finer
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION, StageTolerance, Tolerance
 from maskrt.runtime.pipeline.stopwatch import Stopwatch
 from maskrt.runtime.tasks.instances.compare.flips import Flips

@@ -10,7 +10,7 @@ from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import MissingDependencyError, ModelError, ParityError
 from maskrt.runtime.parity.conclude import Model
-from maskrt.runtime.parity.probes.unseen import Unseen, finer
+from maskrt.runtime.parity.inside.unseen import Unseen, finer
 from maskrt.runtime.parity.promises import broken_promises
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.task import Task

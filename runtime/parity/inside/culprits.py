@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.models.rcnn.parity.rois import pooling_culprits, proposal_culprits
 from maskrt.runtime.contract import Contract
-from maskrt.runtime.parity.inside.rois import pooling_culprits, proposal_culprits
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.inside.stages import DETECTIONS, KEYPOINTS, MASKS, Aligned, StageError
 from maskrt.runtime.parity.tolerances import Tolerance

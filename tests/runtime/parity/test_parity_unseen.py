@@ -20,7 +20,7 @@ from maskrt.models.load import load_checkpoint
 from maskrt.runtime.errors import EXIT_UNDECIDED
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.command import main
-from maskrt.runtime.parity.probes.unseen import Unseen, look_without_images
+from maskrt.runtime.parity.inside.unseen import Unseen, look_without_images
 from maskrt.runtime.parity.sides import open_looking, open_reference, report_for
 
 Plant = Callable[[onnx.ModelProto], None]

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from numpy.typing import NDArray
 
+from maskrt.models.rcnn.parity.probes.detections import DetectionProbes
+from maskrt.models.rcnn.parity.probes.heads import HeadProbes
+from maskrt.models.rcnn.parity.probes.pooling import STAGES, PoolingProbes
+from maskrt.models.rcnn.parity.probes.proposals import ProposalProbes
+from maskrt.models.rcnn.parity.probes.setting import Finding, Setting
 from maskrt.runtime.parity.inside.parts import GraphParts, Parts
-from maskrt.runtime.parity.probes.detections import DetectionProbes
-from maskrt.runtime.parity.probes.heads import HeadProbes
-from maskrt.runtime.parity.probes.pooling import STAGES, PoolingProbes
-from maskrt.runtime.parity.probes.proposals import ProposalProbes
-from maskrt.runtime.parity.probes.setting import Finding, Setting
 from maskrt.runtime.parity.tolerances import StageTolerance
 
 HEADS = ("box_head", "mask_head", "keypoint_head")

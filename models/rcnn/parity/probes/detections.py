@@ -8,9 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.models.rcnn.parity.probes.ladders import STEP, border_cause, pairs, turning_point
+from maskrt.models.rcnn.parity.probes.setting import (
+    Finding,
+    Setting,
+    around,
+    centres_of,
+    places,
+    sizes_of,
+    there,
+)
 from maskrt.runtime.parity.inside.parts import Parts
-from maskrt.runtime.parity.probes.ladders import STEP, border_cause, pairs, turning_point
-from maskrt.runtime.parity.probes.setting import Finding, Setting, around, centres_of, places, sizes_of, there
 from maskrt.runtime.stages import BOX_DELTAS, CLASS_LOGITS, PROPOSAL_COUNTS, PROPOSALS
 
 PART = "detections"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.parity.probes.setting import around, places, there
+from maskrt.models.rcnn.parity.probes.setting import around, places, there
 
 STEP = 0.25  # of a delta
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.models.rcnn.parity.probes.setting import Finding, Setting
 from maskrt.runtime.parity.inside.parts import Parts
 from maskrt.runtime.parity.inside.stages import measure
-from maskrt.runtime.parity.probes.setting import Finding, Setting
 from maskrt.runtime.parity.tolerances import StageTolerance
 from maskrt.runtime.stages import (
     BOX_DELTAS,

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from maskrt.models.rcnn.parity.probes.run import probe
+from maskrt.models.rcnn.parity.probes.setting import Finding, Setting
 from maskrt.runtime.backends.session import Session
 from maskrt.runtime.errors import MissingDependencyError, ModelError
 from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.stage_report import Fault
 from maskrt.runtime.parity.inside.stages import DETECTIONS, ORDER
-from maskrt.runtime.parity.probes.run import probe
-from maskrt.runtime.parity.probes.setting import Finding, Setting
-from maskrt.runtime.parity.probes.weights import weight_faults
+from maskrt.runtime.parity.inside.weights import weight_faults
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.siblings import checkpoint_facts, examine
 from maskrt.runtime.stages import (

@@ -11,9 +11,17 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.models.rcnn.parity.probes.ladders import STEP, border_cause, ladder, pairs, turning_point
+from maskrt.models.rcnn.parity.probes.setting import (
+    Finding,
+    Setting,
+    around,
+    centres_of,
+    places,
+    sizes_of,
+    there,
+)
 from maskrt.runtime.parity.inside.parts import Parts
-from maskrt.runtime.parity.probes.ladders import STEP, border_cause, ladder, pairs, turning_point
-from maskrt.runtime.parity.probes.setting import Finding, Setting, around, centres_of, places, sizes_of, there
 from maskrt.runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 
 PART = "proposals"
