@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrt.runtime.backends.session import Session
+from maskrt.runtime.contract import Contract
 from maskrt.runtime.packages import missing
 
 
@@ -57,12 +58,10 @@ def examine(path: str | Path) -> Any:
     return _sibling("maskrt.export.examine", f"looking into {path}", "export").examine(Path(path))
 
 
-def checkpoint_facts(reference: Session) -> Any:
-    """What a PyTorch reference makes before any image (maskrt.models.rcnn.parity.facts.facts_of)."""
-    expected = _sibling(
-        "maskrt.models.rcnn.parity.facts", f"reading the checkpoint {reference.name}", "export"
-    )
-    return expected.facts_of(reference)
+def parity_knowledge(contract: Contract) -> Any:
+    """What a model's family knows for parity, or None (maskrt.models.parity.knowledge_of)."""
+    known = _sibling("maskrt.models.parity", "naming causes of a difference", "export")
+    return known.knowledge_of(contract)
 
 
 def bisect_command() -> Callable[..., None]:

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs, Session
 from maskrt.runtime.contract import Contract
-from maskrt.runtime.parity.inside.culprits import Evidence, culprits
+from maskrt.runtime.parity.inside.culprits import culprits
+from maskrt.runtime.parity.inside.evidence import Evidence
+from maskrt.runtime.parity.inside.knowledge import knowledge_of
 from maskrt.runtime.parity.inside.samples import Sample, whole_samples
 from maskrt.runtime.parity.inside.stage_report import instance_errors
-from maskrt.runtime.parity.inside.stages import Aligned, align, compare_stages, first_image, tied_proposals
+from maskrt.runtime.parity.inside.stages import Aligned, align, compare_stages, first_image
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.preprocess import Batch, corner
 from maskrt.runtime.stages import PROPOSALS, Stages
@@ -105,11 +107,12 @@ def _add(
             ours, theirs, (probabilities[0][0], probabilities[1][0]), contract.mask_threshold, **ties
         )
     matching = match(ours, theirs)
-    if expected.samples is not None and tied_proposals(expected.samples) >= CHOSEN_BY_TIES:
+    tied = 0.0 if expected.samples is None else knowledge_of(expected.contract).tied(expected.samples)
+    if tied >= CHOSEN_BY_TIES:
         same = tuple(pair for pair in matching.pairs if pair.box_difference_px <= limit.box_px)
         matching = Matching(same, missed=(), extra=())
     flipped = flips(ours, theirs, matching, contract, limit)
-    report.coverage.add(expected.contract, expected.outputs, expected.samples, batch, report.unseen.cells)
+    report.coverage.add(expected.contract, expected.outputs, expected.samples, batch, report.unseen.facts)
     report.add(name, matching, ours.scores, theirs.scores, flipped)
     sides = batch.images.shape[1:3]
     top, left = corner((ours.height_px, ours.width_px), sides, contract.canvas.layout)
@@ -117,7 +120,8 @@ def _add(
     errors = instance_errors(matching, flipped, limit)
     aligned: dict[str, Aligned] = {}
     if expected.samples is not None and stages is not None:
-        aligned = align(expected.samples, stages, matching, report.inside(PROPOSALS, contract.precision))
+        within = report.inside(PROPOSALS, contract.precision)
+        aligned = align(expected.samples, stages, matching, within, tied)
         errors += compare_stages(aligned, stages, lambda stage: report.inside(stage, contract.precision))
     evidence = Evidence(
         aligned,

@@ -1,1 +1,1 @@
-"""What parity knows of R-CNN: made inputs for its parts, marks of its faults, where its proposals come from."""
+"""What parity knows of R-CNN: made inputs, marks of its faults, how images exercised its levels."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,25 +13,18 @@ from maskrt.models.parts.roi_features import CANONICAL_LEVEL, RoiPooler
 from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.models.rcnn.reference import EagerSession
 from maskrt.models.rcnn.reference_parts import EagerParts
+from maskrt.runtime.backends.session import Session
 from maskrt.runtime.contract import Contract
+from maskrt.runtime.parity.inside.knowledge import Facts, Operator
 from maskrt.runtime.stages import BOX_FEATURES, KEYPOINT_FEATURES, MASK_FEATURES
 
 
-@dataclass(frozen=True)
-class CheckpointFacts:
-    """What a checkpoint is known to make before any image: see the functions below, and EagerParts."""
-
-    weights: dict[str, NDArray[np.float32]]
-    operators: list[tuple[str, str, dict[str, Any]]]
-    parts: EagerParts
-
-
-def facts_of(session: EagerSession) -> CheckpointFacts:
-    """Of the PyTorch reference."""
+def facts_of(session: Session) -> Facts:
+    """Of the PyTorch reference; `more` is its anchors by level."""
+    assert isinstance(session, EagerSession)
     model, contract = session.model, session.contract
-    return CheckpointFacts(
-        expected_weights(model), expected_operators(model, contract), EagerParts(model, contract)
-    )
+    parts = EagerParts(model, contract)
+    return Facts(expected_weights(model), expected_operators(model, contract), parts, more=parts.cells)
 
 
 def expected_weights(model: FasterRCNN) -> dict[str, NDArray[np.float32]]:
@@ -42,7 +34,7 @@ def expected_weights(model: FasterRCNN) -> dict[str, NDArray[np.float32]]:
     return {name: _array(values) for name, values in weights.items()}
 
 
-def expected_operators(model: FasterRCNN, contract: Contract) -> list[tuple[str, str, dict[str, Any]]]:
+def expected_operators(model: FasterRCNN, contract: Contract) -> list[Operator]:
     """Operator, what it serves, and its attributes, in the order of the graph."""
     heads, rpn = model.roi_heads, model.rpn
     pooled = [

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.parity.inside.stages import Aligned, same_boxes
-from maskrt.runtime.parity.tolerances import Tolerance
 from maskrt.runtime.tasks.instances.compare.match import box_iou
 
 SAME_OBJECT_IOU = 0.3  # a box shifted by half a stride of its level still overlaps itself by as much
@@ -22,11 +21,11 @@ MOST_ROIS = 0.75
 CANONICAL_SCALE_PX, CANONICAL_LEVEL = 224.0, 4  # arXiv:1612.03144, section 4.2
 
 
-def proposal_culprits(reference: NDArray, candidate: NDArray, limit: Tolerance) -> list[str]:
-    """reference (A, 4), candidate (B, 4): proposals in canvas pixels."""
+def proposal_culprits(reference: NDArray, candidate: NDArray, within_px: float) -> list[str]:
+    """reference (A, 4), candidate (B, 4): proposals in canvas pixels; the same box within `within_px`."""
     if not len(reference) or not len(candidate):
         return []
-    same, _ = same_boxes(reference, candidate, limit.box_px)
+    same, _ = same_boxes(reference, candidate, within_px)
     if len(same) >= min(len(reference), len(candidate)) / 2:
         return [
             f"most boxes are the reference's, but {len(candidate)} are kept where it keeps "

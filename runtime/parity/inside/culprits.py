@@ -8,70 +8,25 @@ numbers; only where none is found are the usual suspects of the stage listed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.models.rcnn.parity.rois import pooling_culprits, proposal_culprits
-from maskrt.runtime.contract import Contract
-from maskrt.runtime.parity.inside.samples import Sample
-from maskrt.runtime.parity.inside.stages import DETECTIONS, KEYPOINTS, MASKS, Aligned, StageError
-from maskrt.runtime.parity.tolerances import Tolerance
-from maskrt.runtime.stages import (
-    BOX_FEATURES,
-    CANVAS,
-    KEYPOINT_FEATURES,
-    KEYPOINT_LOGITS,
-    MASK_FEATURES,
-    MASK_LOGITS,
-    PROPOSALS,
-    Stages,
-    layout_of,
-)
+from maskrt.runtime.parity.inside.evidence import Evidence
+from maskrt.runtime.parity.inside.knowledge import knowledge_of
+from maskrt.runtime.parity.inside.stages import DETECTIONS, KEYPOINTS, MASKS, StageError
+from maskrt.runtime.stages import CANVAS
 from maskrt.runtime.tasks.instances.compare.marks import box_culprits, keypoint_culprits, mask_culprits
-from maskrt.runtime.tasks.instances.result import Result
 
 LARGEST_HALF = 65504.0  # of IEEE 754 binary16
 # A mark counts as found where it explains all but a thousandth of the error.
 EXPLAINED = 1e-3
-WEIGHTS = "other weights: a stale file, a transposed layer, a batch norm folded otherwise"
-ROI_ALIGN = (
-    "RoIAlign: half a pixel (aligned), its sampling ratio, RoIs grown or of another level, a stale plugin"
-)
 SUSPECTS = {
     CANVAS: "another resize, or pixels not scaled to 0–1",
-    "stem": WEIGHTS,
-    "C": WEIGHTS,
-    "P": f"{WEIGHTS}; a pyramid that is upsampled otherwise",
-    "rpn": WEIGHTS,
-    PROPOSALS: "anchors, decoding, clipping, least side; NMS threshold; number kept, a level or in all",
-    BOX_FEATURES: ROI_ALIGN,
-    "class_logits": f"{WEIGHTS}; features flattened in another order",
-    "box_deltas": f"{WEIGHTS}; features flattened in another order",
     DETECTIONS: "decoding, clamp, clipping, least side; score or NMS threshold; class index; number of rows",
-    MASK_FEATURES: ROI_ALIGN,
-    MASK_LOGITS: f"the mask of another class is taken; {WEIGHTS} of the mask head",
-    KEYPOINT_FEATURES: ROI_ALIGN,
-    KEYPOINT_LOGITS: f"{WEIGHTS} of the keypoint head; heat maps enlarged otherwise",
     KEYPOINTS: "the decoding: half a cell, another enlargement, the box of another detection",
     MASKS: "the paste: another frame, threshold, or interpolation; what follows the logits",
 }
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of one image. Pairs are of the reference and the candidate; results are on the canvas."""
-
-    aligned: dict[str, Aligned]
-    samples: dict[str, Sample]  # the reference's stages
-    stages: Stages  # the candidate's
-    results: tuple[Result, Result]
-    contracts: tuple[Contract, Contract]
-    limit: Tolerance
-    # (D, M, M) probabilities of both sides, None without masks.
-    masks: tuple[NDArray[np.float32] | None, NDArray[np.float32] | None] = (None, None)
-    measured: Callable[[str], list[str]] = lambda stage: []  # causes found without an image
 
 
 def culprits(error: StageError, evidence: Evidence) -> list[str]:
@@ -85,16 +40,10 @@ def culprits(error: StageError, evidence: Evidence) -> list[str]:
             f"{largest:.3g}; leave the layers before it in float32",
             *found,
         ]
+    known = knowledge_of(evidence.contracts[0])
     marks = _MARKS.get(error.stage)
-    if marks is not None:
-        found += marks(evidence)
-    return found or [suspects(error.stage)]
-
-
-def suspects(stage: str) -> str:
-    """What is known to go wrong at a stage."""
-    key = max((key for key in SUSPECTS if stage.startswith(key)), key=len)
-    return f"possible: {SUSPECTS[key]}"
+    found = known.causes(error.stage, evidence) if marks is None else marks(evidence)
+    return found or [f"possible: {SUSPECTS.get(error.stage) or known.possible(error.stage)}"]
 
 
 def canvas_culprits(evidence: Evidence) -> list[str]:
@@ -128,21 +77,9 @@ def _explains(candidate: NDArray, guess: NDArray, reference: NDArray) -> bool:
     return before > 0 and left <= EXPLAINED**2 * before
 
 
-def _strides_px(evidence: Evidence) -> tuple[int, ...]:
-    return layout_of(evidence.contracts[0].config).pooled_strides_px
-
-
 _MARKS: dict[str, Callable[[Evidence], list[str]]] = {
     CANVAS: canvas_culprits,
-    PROPOSALS: lambda e: proposal_culprits(e.samples[PROPOSALS].values, e.stages[PROPOSALS], e.limit),
-    BOX_FEATURES: lambda e: pooling_culprits(
-        e.aligned[BOX_FEATURES], e.samples[PROPOSALS].values, _strides_px(e)
-    ),
     DETECTIONS: lambda e: box_culprits(*e.results, e.contracts[0].nms_threshold, e.limit),
-    MASK_FEATURES: lambda e: pooling_culprits(e.aligned[MASK_FEATURES], e.results[0].boxes, _strides_px(e)),
-    KEYPOINT_FEATURES: lambda e: pooling_culprits(
-        e.aligned[KEYPOINT_FEATURES], e.results[0].boxes, _strides_px(e)
-    ),
     KEYPOINTS: lambda e: keypoint_culprits(*e.results, e.contracts[0].keypoints, e.limit),
     MASKS: lambda e: mask_culprits(*e.results, e.masks, e.limit),
 }

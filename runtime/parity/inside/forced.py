@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import DETECTED, IMAGE_SIZES, IMAGES, Contract
+from maskrt.runtime.parity.inside.knowledge import knowledge_of
 from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.inside.stage_report import instance_errors
@@ -23,7 +24,6 @@ from maskrt.runtime.parity.inside.stages import (
     StageError,
     compare_stages,
     same_boxes,
-    tied_proposals,
 )
 from maskrt.runtime.parity.judge import Expected, on_canvas
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION, Tolerance
@@ -73,7 +73,7 @@ class ForcedParts:
             reference = expected.samples[PROPOSALS].values
             ours, theirs = same_boxes(reference, boxes, inside.proposals_px)
             share = len(ours) / max(len(reference), len(boxes), 1)
-            tied = tied_proposals(expected.samples)
+            tied = knowledge_of(self._contract).tied(expected.samples)
             aligned[PROPOSALS] = Aligned(reference[ours], boxes[theirs], ours, compared=share, tied=tied)
         errors = compare_stages(aligned, found, inside)
         return min(errors, key=lambda error: (not error.reason, error.snr_db))
@@ -92,6 +92,7 @@ class ForcedParts:
     def _inputs(self, batch: Batch, expected: Expected, samples: dict[str, Sample]) -> dict[str, NDArray]:
         """All that any part takes, as a batch of one."""
         count = samples[PROPOSALS].shape[0]
+        rows = self._parts.side(PROPOSALS, 1) or knowledge_of(self._contract).rows(PROPOSALS, self._contract)
         given: dict[str, NDArray] = {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes}
         given |= {name: getattr(expected.outputs, name) for name in DETECTED}
         given[PROPOSAL_COUNTS] = np.array([count], np.int32)
@@ -100,9 +101,9 @@ class ForcedParts:
             if name in MAPS:
                 values = values[None]
             elif name == PROPOSALS:
-                values = _filled_up(values, self._parts.proposals)[None]
+                values = _filled_up(values, rows)[None]
             elif name in PER_PROPOSAL:
-                values = _filled_up(values, self._parts.proposals)
+                values = _filled_up(values, rows)
             elif self._contract.detections == "fixed":
                 values = _filled_up(values, self._contract.max_detections)
             given[name] = values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from maskrt.runtime.backends.ort_session import load_onnx
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.siblings import cut_into_parts
-from maskrt.runtime.stages import BOX_FEATURES, PREFIX, PROPOSALS, tensor_name
+from maskrt.runtime.stages import PREFIX, tensor_name
 
 FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -38,7 +38,7 @@ class GraphParts:
             raise ModelError(
                 f"{path}: only an ONNX file can be run in parts. Give the one it was built from."
             )
-        self._config, self._copies = contract.config, contract.batch or 1
+        self._copies = contract.batch or 1
         self._sessions = {
             name: load_onnx(part, str(path), device) for name, part in cut_into_parts(path).items()
         }
@@ -48,28 +48,12 @@ class GraphParts:
         """The parts, in the order of the computation."""
         return self._sessions
 
-    def shape(self, part: str, name: str) -> tuple[Any, ...]:
-        """Of what a part takes, as the graph says it: an axis without a number has a name."""
-        nodes = self._sessions[part].get_inputs()
-        return next(tuple(node.shape) for node in nodes if node.name == tensor_name(name))
-
-    @property
-    def proposals(self) -> int:
-        """P, the rows of proposals of an image."""
-        return self._side("box_pooling", PROPOSALS, "rpn_post_nms_test")
-
-    @property
-    def channels(self) -> int:
-        """C, of what is pooled for a proposal."""
-        return self._side("box_head", BOX_FEATURES, "fpn_channels")
-
-    def _side(self, part: str, name: str, setting: str) -> int:
-        """The second axis of what a part takes or, of a graph that lost its shapes, what the model was built
-        with."""
-        shape = self.shape(part, name)
-        if len(shape) > 1 and isinstance(shape[1], int):
-            return shape[1]
-        return int(self._config[setting])
+    def side(self, name: str, axis: int) -> int | None:
+        """How long an axis is of what a part takes; None of a graph that lost its shapes."""
+        nodes = (node for session in self._sessions.values() for node in session.get_inputs())
+        shapes = (tuple(node.shape) for node in nodes if node.name == tensor_name(name))
+        known = (shape[axis] for shape in shapes if len(shape) > axis)
+        return next((side for side in known if isinstance(side, int)), None)
 
     def as_taken(self, part: str, given: Mapping[str, NDArray]) -> dict[str, NDArray]:
         """What a part is given, rounded as the types of its inputs round it: half takes half."""

@@ -23,7 +23,6 @@ from maskrt.runtime.stages import (
     PER_PROPOSAL,
     PROPOSAL_COUNTS,
     PROPOSALS,
-    RPN_LOGITS,
     Stages,
 )
 from maskrt.runtime.tasks.instances.compare.match import Matching
@@ -46,8 +45,6 @@ ORDER = (
     MASKS,
     KEYPOINTS,
 )
-# Of a level, those whose boxes are decoded: torchvision's rpn_pre_nms_top_n at inference.
-CONTENDERS = 1000
 IDENTICAL_DB = 200.0  # of equal tensors; float32's own rounding is at about 150 dB
 
 NAN = float("nan")
@@ -100,12 +97,16 @@ def first_image(stages: Stages, outputs: Outputs) -> Stages:
 
 
 def align(
-    reference: dict[str, Sample], candidate: Stages, matching: Matching, limit: StageTolerance
+    reference: dict[str, Sample],
+    candidate: Stages,
+    matching: Matching,
+    limit: StageTolerance,
+    tied: float = 0.0,
 ) -> dict[str, Aligned]:
     """Every stage of one image, of both sides at the same places.
 
     candidate: of `first_image`; matching: the detections of both. limit: how far two boxes may be apart and
-    be the same.
+    be the same; tied: the share of the reference's boxes inside that only rounding chooses.
     """
     boxes = reference[PROPOSALS].values
     shared = same_boxes(boxes, candidate[PROPOSALS], limit.proposals_px)
@@ -130,26 +131,9 @@ def align(
             rows = shared if name == PROPOSALS else detections if name in PER_DETECTION else proposals
         most = 1 if name in MAPS else max(sample.shape[0], found.shape[0])
         pair = sample.pair(name, found, *rows)
-        tied = tied_proposals(reference) if name == PROPOSALS else 0.0
-        aligned[name] = Aligned(*pair, compared=len(rows[0]) / most if most else 1.0, tied=tied)
+        compared = len(rows[0]) / most if most else 1.0
+        aligned[name] = Aligned(*pair, compared=compared, tied=tied if name == PROPOSALS else 0.0)
     return aligned
-
-
-def tied_proposals(reference: dict[str, Sample]) -> float:
-    """The share of a reference's proposals that ties may have decided, 1 at most: contenders whose logit is
-    another's of their level to the last bit, over proposals kept: ranked otherwise, each costs one at most.
-
-    A picture without texture has the same logit in many places, and which of them become proposals is left
-    to the order in which a backend happens to sort. Of photographs the share is below 0.01.
-    """
-    tied = 0.0
-    for sample in (reference[name] for name in RPN_LOGITS if name in reference):
-        contenders = min(CONTENDERS, int(np.prod(sample.shape)))
-        logits = np.sort(sample.values, axis=None)[::-1]
-        best = logits[: max(1, round(logits.size * contenders / np.prod(sample.shape)))]
-        close = np.diff(best) == 0
-        tied += contenders * float(np.mean(np.append(close, False) | np.insert(close, 0, False)))
-    return min(1.0, tied / max(1, reference[PROPOSALS].shape[0]))
 
 
 def compare_stages(

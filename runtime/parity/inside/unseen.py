@@ -10,29 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maskrt.models.rcnn.parity.probes.run import probe
-from maskrt.models.rcnn.parity.probes.setting import Finding, Setting
 from maskrt.runtime.backends.session import Session
 from maskrt.runtime.errors import MissingDependencyError, ModelError
+from maskrt.runtime.parity.inside.knowledge import Facts, Finding, Knowledge, Operator, knowledge_of
 from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.stage_report import Fault
 from maskrt.runtime.parity.inside.stages import DETECTIONS, ORDER
 from maskrt.runtime.parity.inside.weights import weight_faults
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
-from maskrt.runtime.siblings import checkpoint_facts, examine
-from maskrt.runtime.stages import (
-    BOX_DELTAS,
-    BOX_FEATURES,
-    CANVAS,
-    CLASS_LOGITS,
-    KEYPOINT_FEATURES,
-    KEYPOINT_LOGITS,
-    MASK_FEATURES,
-    MASK_LOGITS,
-    PROPOSALS,
-    STEM,
-    layout_of,
-)
+from maskrt.runtime.siblings import examine
+from maskrt.runtime.stages import parts_of
 
 FINEST_FIRST = ("fp32", "fp16", "int8")
 
@@ -45,34 +32,6 @@ def finer(one: str, other: str) -> str:
 
 MADE = "made inputs"
 THE_FILE = "the file itself"
-#: Where a part's faults are seen first.
-STAGE_OF_PART = {
-    "proposals": PROPOSALS,
-    "box_pooling": BOX_FEATURES,
-    "box_head": CLASS_LOGITS,
-    "detections": DETECTIONS,
-    "mask_pooling": MASK_FEATURES,
-    "mask_head": MASK_LOGITS,
-    "keypoint_pooling": KEYPOINT_FEATURES,
-    "keypoint_head": KEYPOINT_LOGITS,
-}
-#: By the beginning of a weight's name; {} stands for the number after it.
-STAGE_OF_WEIGHT = (
-    ("canvas.", CANVAS),
-    ("backbone.body.layer1", "C2"),
-    ("backbone.body.layer2", "C3"),
-    ("backbone.body.layer3", "C4"),
-    ("backbone.body.layer4", "C5"),
-    ("backbone.body.", STEM),
-    ("proposals.head.bbox_pred", "rpn_deltas"),
-    ("proposals.head.", "rpn_logits"),
-    ("proposals.", PROPOSALS),
-    ("detections.box_predictor.bbox_pred", BOX_DELTAS),
-    ("detections.", CLASS_LOGITS),
-    ("mask_", MASK_LOGITS),
-    ("keypoint_", KEYPOINT_LOGITS),
-)
-PYRAMID = ("backbone.fpn.inner_blocks.", "backbone.fpn.layer_blocks.")
 
 
 @dataclass
@@ -89,7 +48,7 @@ class Unseen:
     faults: list[Fault] = field(default_factory=list)
     reason: str = ""
     parts: set[str] = field(default_factory=set)  # that made inputs are for
-    cells: Any = None  # of the checkpoint: its anchors a level
+    facts: Facts | None = None  # of the checkpoint, where it could be read
 
     @property
     def precision(self) -> str | None:
@@ -143,32 +102,32 @@ def look_without_images(reference: Any, path: Path, candidate: Session, *, devic
     if not hasattr(reference, "model"):
         found.reason = f"{reference.name} is no checkpoint, whose weights and parts are known"
         return found
-    facts = checkpoint_facts(reference)
-    found.cells, found.parts = facts.parts.cells, set(facts.parts.names)
-    _hold_weights(found, facts, shown, candidate)
+    known = knowledge_of(reference.contract)
+    facts = found.facts = known.facts(reference)
+    found.parts = set() if facts.parts is None else set(facts.parts.names)
+    _hold_weights(found, facts, shown, known, candidate)
     found.faults += _operator_faults(facts.operators, shown.operators)
-    if candidate.contract.config.get("rules") == "matterport":
-        found.reason = "made inputs are by torchvision's rules, and this model follows Matterport's"
+    if reason := known.unprobed(candidate.contract):
+        found.reason = reason
         return found
     try:
-        _run_on_made_inputs(
-            found, facts, shown, GraphParts(path, candidate.contract, device=device), candidate
-        )
+        parts = GraphParts(path, candidate.contract, device=device)
+        _run_on_made_inputs(found, facts, shown, parts, known, candidate)
     except (ModelError, RuntimeError) as error:  # PyTorch's too, where a part is of another shape
         found.reason = str(error).splitlines()[0]
     return found
 
 
 def _run_on_made_inputs(
-    found: Unseen, facts: Any, shown: Any, theirs: GraphParts, candidate: Session
+    found: Unseen, facts: Facts, shown: Any, theirs: GraphParts, known: Knowledge, candidate: Session
 ) -> None:
-    setting = Setting(candidate.contract, facts.parts.cells, theirs.proposals, theirs.channels)
     in_float = {name for name, precision in shown.parts.items() if precision != "int8"}
     coarsest = max((shown.parts[name] for name in in_float), key=FINEST_FIRST.index, default="fp32")
     limit = STAGES_BY_PRECISION[coarsest]
-    found.findings = list(probe(setting, facts.parts, theirs, in_float, limit))
+    found.findings = list(known.probe(candidate.contract, facts, theirs, in_float, limit))
+    first = {part: gives[0] for part, (_, gives) in parts_of(candidate.contract).items()}
     for one in _told(found.findings):
-        stage = one.about if one.about in ORDER else STAGE_OF_PART[one.part]
+        stage = next((name for name in (one.about, first[one.part]) if name in ORDER), DETECTIONS)
         found.faults.append(Fault(stage, MADE, one.about, (one.cause,)))
 
 
@@ -179,32 +138,21 @@ def _told(findings: list[Finding]) -> list[Finding]:
     return [one for one in wrong if one.named or one.part not in named]
 
 
-def _hold_weights(found: Unseen, facts: Any, shown: Any, candidate: Session) -> None:
+def _hold_weights(found: Unseen, facts: Facts, shown: Any, known: Knowledge, candidate: Session) -> None:
     details = candidate.contract.precision_details
     if details.get("equalised") or details.get("learned_scales"):
         found.reason = "its weights were changed for eight bits, as its contract says"
         return
     faults, held = weight_faults(facts.weights, shown.weights)
     found.weights = len(held), len(facts.weights)
-    levels = layout_of(candidate.contract.config).levels
-    found.faults += [
-        Fault(
-            _stage_of(name, levels), THE_FILE, f"{name}: {what}", (f"{name} is not the checkpoint's: {what}",)
-        )
-        for name, what in faults.items()
-    ]
-
-
-def _stage_of(name: str, levels: tuple[str, ...]) -> str:
-    for start in PYRAMID:
-        if name.startswith(start):
-            return levels[int(name.removeprefix(start).split(".")[0])]
-    stage = next((stage for start, stage in STAGE_OF_WEIGHT if name.startswith(start)), DETECTIONS)
-    return f"{stage}.{levels[0]}" if stage.startswith("rpn_") else stage
+    for name, what in faults.items():
+        stage = known.stage_of_weight(name, candidate.contract)
+        cause = f"{name} is not the checkpoint's: {what}"
+        found.faults.append(Fault(stage, THE_FILE, f"{name}: {what}", (cause,)))
 
 
 def _operator_faults(
-    expected: list[tuple[str, str, dict[str, Any]]], found: tuple[tuple[str, str, dict[str, Any]], ...]
+    expected: list[Operator], found: tuple[tuple[str, str, dict[str, Any]], ...]
 ) -> list[Fault]:
     """Attributes by name: ONNX Runtime runs a body that reads few of them, TensorRT's plugin all."""
     faults = []

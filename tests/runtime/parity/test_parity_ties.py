@@ -12,10 +12,10 @@ import torch
 
 from benchmarks.samples import scene
 from maskrt.export.stages import show_stages
+from maskrt.models.rcnn.parity.ties import tied_proposals
 from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.parity.inside.samples import whole_samples
-from maskrt.runtime.parity.inside.stages import tied_proposals
 from maskrt.runtime.parity.judge import expect, judge
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.tolerances import FP32, STAGES_FP32

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from maskrt.models.rcnn.parity.probes.ladders import STEP, border_cause, pairs, turning_point
 from maskrt.models.rcnn.parity.probes.setting import (
-    Finding,
     Setting,
     around,
     centres_of,
@@ -18,6 +17,7 @@ from maskrt.models.rcnn.parity.probes.setting import (
     sizes_of,
     there,
 )
+from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import Parts
 from maskrt.runtime.stages import BOX_DELTAS, CLASS_LOGITS, PROPOSAL_COUNTS, PROPOSALS
 

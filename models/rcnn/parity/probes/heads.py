@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.models.rcnn.parity.probes.setting import Finding, Setting
+from maskrt.models.rcnn.parity.probes.setting import Setting
+from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import Parts
 from maskrt.runtime.parity.inside.stages import measure
 from maskrt.runtime.parity.tolerances import StageTolerance

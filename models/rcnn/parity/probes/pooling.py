@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.models.rcnn.parity.probes.setting import Finding, Setting, around, sizes_of
+from maskrt.models.rcnn.parity.probes.setting import Setting, around, sizes_of
+from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import Parts
 from maskrt.runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from maskrt.models.rcnn.parity.probes.ladders import STEP, border_cause, ladder, pairs, turning_point
 from maskrt.models.rcnn.parity.probes.setting import (
-    Finding,
     Setting,
     around,
     centres_of,
@@ -21,6 +20,7 @@ from maskrt.models.rcnn.parity.probes.setting import (
     sizes_of,
     there,
 )
+from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import Parts
 from maskrt.runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 

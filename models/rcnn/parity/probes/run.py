@@ -10,7 +10,8 @@ from maskrt.models.rcnn.parity.probes.detections import DetectionProbes
 from maskrt.models.rcnn.parity.probes.heads import HeadProbes
 from maskrt.models.rcnn.parity.probes.pooling import STAGES, PoolingProbes
 from maskrt.models.rcnn.parity.probes.proposals import ProposalProbes
-from maskrt.models.rcnn.parity.probes.setting import Finding, Setting
+from maskrt.models.rcnn.parity.probes.setting import Setting
+from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import GraphParts, Parts
 from maskrt.runtime.parity.tolerances import StageTolerance
 

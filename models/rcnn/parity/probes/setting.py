@@ -9,24 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, Contract
-from maskrt.runtime.stages import CANVAS, Layout, layout_of
+from maskrt.runtime.parity.inside.knowledge import Facts
+from maskrt.runtime.parity.inside.parts import GraphParts
+from maskrt.runtime.stages import BOX_FEATURES, CANVAS, PROPOSALS, Layout, layout_of
 
 CANVAS_PX = 512  # a side, of a model that takes any size
 STRIDE_OF_C5_PX = 32  # maps of a larger stride are pooled from it
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a probe found. part: of `runtime.stages.parts_of`; about: what was probed ("NMS").
-
-    cause: what is measured to be otherwise, empty where nothing is. A probe that only shows that something is
-    wrong, and not what, says so by `named` being False.
-    """
-
-    part: str
-    about: str
-    cause: str = ""
-    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,6 +28,13 @@ class Setting:
     cells: Mapping[str, NDArray[np.float32]]
     proposals: int
     channels: int
+
+    @classmethod
+    def of(cls, contract: Contract, facts: Facts, parts: GraphParts) -> Setting:
+        """Of a file in parts, beside its checkpoint."""
+        channels = parts.side(BOX_FEATURES, 1) or int(contract.config["fpn_channels"])
+        proposals = parts.side(PROPOSALS, 1) or proposals_of(contract)
+        return cls(contract, facts.more, proposals, channels)
 
     @property
     def layout(self) -> Layout:
@@ -83,6 +78,11 @@ class Setting:
             IMAGE_SIZES: sizes,
             CANVAS: np.zeros((1, 3, height, width), np.float32),
         }
+
+
+def proposals_of(contract: Contract) -> int:
+    """P, the rows of proposals of an image, as the model was built."""
+    return int(contract.config["rpn_post_nms_test"])
 
 
 def places(count: int, height_px: int, width_px: int) -> NDArray[np.float64]:
