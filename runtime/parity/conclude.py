@@ -92,6 +92,8 @@ def environment(contract: Contract) -> dict[str, str]:
 def verdict(report: Report, candidate: Model) -> str:
     """What a comparison without a failure shows: no more than was compared."""
     lacking = [] if candidate.has_stages and report.stages.errors else ["what is inside"]
+    if not report.unseen.probed:
+        lacking.append("parts on made inputs")
     if not report.unseen.complete:
         lacking += report.coverage.missing()
         held, known = report.unseen.weights

@@ -86,7 +86,7 @@ class Report:
         failures = [*self.promises, *self.laid]
         first = self.stages.first
         failures += [] if first is None else [str(first)]
-        failures += [str(fault) for fault in self.stages.unseen if fault is not first]
+        failures += [fault.beside_the_first() for fault in self.stages.unseen if fault is not first]
         failures += self.parts.failures
         failures += self._failures_on_average() if self.tolerance.on_average else self._failures_by_image()
         return failures

@@ -25,6 +25,8 @@ from maskrt.runtime.stages import PER_PROPOSAL, PROPOSALS, layout_of
 class RcnnKnowledge(Knowledge):
     """Of Mask, Faster and Keypoint R-CNN, on a pyramid or on C4."""
 
+    has_probes = True
+
     def unprobed(self, contract: Contract) -> str:
         """Probes know torchvision's rules alone."""
         if contract.config.get("rules") == "matterport":

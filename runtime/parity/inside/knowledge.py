@@ -61,6 +61,8 @@ class Facts:
 class Knowledge:
     """What a family knows of its models; as it stands, what is known of any."""
 
+    #: Whether there are inputs made for the parts of its models.
+    has_probes = False
     #: What `exercised` counts by level, a word for the report.
     counted = "proposals"
 

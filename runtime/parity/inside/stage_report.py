@@ -26,6 +26,13 @@ class Fault:
 
     def __str__(self) -> str:
         what = f"{self.stage} is the first stage that differs" if self.inside else f"{self.stage} differ"
+        return self._said(what)
+
+    def beside_the_first(self) -> str:
+        """The sentence of a further finding: one stage alone is the first."""
+        return self._said(f"also at {self.stage}")
+
+    def _said(self, what: str) -> str:
         return f"{what} ({self.image}): {self.reason}. {self.culprits[0]}"
 
 

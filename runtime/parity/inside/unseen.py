@@ -47,6 +47,7 @@ class Unseen:
     findings: list[Finding] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     reason: str = ""
+    probed: bool = True  # whether probes exist for the model's family
     parts: set[str] = field(default_factory=set)  # that made inputs are for
     facts: Facts | None = None  # of the checkpoint, where it could be read
 
@@ -83,6 +84,7 @@ class Unseen:
             "weights_held": self.weights[0],
             "weights": self.weights[1],
             "probes": [{"part": f.part, "about": f.about, "cause": f.cause} for f in self.findings],
+            "probes_exist": self.probed,
             "reason": self.reason,
         }
 
@@ -92,17 +94,20 @@ def look_without_images(reference: Any, path: Path, candidate: Session, *, devic
 
     reference: a session or, in its place, a bundle.
     """
+    known = knowledge_of(candidate.contract)
+    found = Unseen(probed=known.has_probes)
     if path.suffix != ".onnx":
-        return Unseen(reason="an engine shows neither its weights nor its parts")
+        found.reason = "an engine shows neither its weights nor its parts"
+        return found
     try:
         shown = examine(path)
     except MissingDependencyError:
-        return Unseen(reason="the package onnx is not installed here")
-    found = Unseen(precisions=shown.stages)
+        found.reason = "the package onnx is not installed here"
+        return found
+    found.precisions = shown.stages
     if not hasattr(reference, "model"):
         found.reason = f"{reference.name} is no checkpoint, whose weights and parts are known"
         return found
-    known = knowledge_of(reference.contract)
     facts = found.facts = known.facts(reference)
     found.parts = set() if facts.parts is None else set(facts.parts.names)
     _hold_weights(found, facts, shown, known, candidate)

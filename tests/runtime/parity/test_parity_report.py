@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from maskrt.runtime.parity.inside.stage_report import Fault
 from maskrt.runtime.parity.inside.stages import StageError
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.tolerances import BY_PRECISION, FP32
@@ -202,3 +203,16 @@ def test_fp32_is_held_to_the_issue_s_limits() -> None:
         **every_instance,
         **rounding,
     }
+
+
+def test_one_stage_alone_is_called_the_first() -> None:
+    found = report(matching())
+    found.stages.unseen = [
+        Fault(stage, "the file itself", "attribute aligned", (f"why {stage}",))
+        for stage in ("mask_features", "box_features")
+    ]
+
+    assert found.failures == [
+        "box_features is the first stage that differs (the file itself): attribute aligned. why box_features",
+        "also at mask_features (the file itself): attribute aligned. why mask_features",
+    ]
