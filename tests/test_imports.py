@@ -162,6 +162,13 @@ for module in {modules!r}:
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
+def test_what_families_know_for_parity_needs_no_torch() -> None:
+    """`maskrt parity check` names causes on a machine that has numpy and a backend alone."""
+    done = python(f"{BLOCK}\nfrom maskrt.models.parity import KNOWN\nprint(len(KNOWN))")
+
+    assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+
+
 def test_the_blocker_blocks() -> None:
     assert "blocked: torch" in python(f"{BLOCK}\nimport maskrt.models.rcnn.reference").stderr
 
