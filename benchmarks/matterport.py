@@ -24,7 +24,7 @@ from benchmarks.originals.matterport_files import matterport_layers, write_h5
 from benchmarks.samples import lively_checkpoint, scene
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
-from maskrt.models.rcnn.matterport.network import SETTINGS
+from maskrt.models.rcnn.matterport.config import MatterportConfig
 from maskrt.runtime.backends.open import Outputs, Session
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.parity.tolerances import FP32
@@ -101,7 +101,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     sides = {"min_size_px": 256, "max_size_px": 384}
-    lively = lively_checkpoint(arguments.backbone, 5, **SETTINGS | sides, num_classes=81)
+    lively = lively_checkpoint(arguments.backbone, 5, kind=MatterportConfig, **sides, num_classes=81)
     for kind in ("weight", "bias"):
         lively.state_dict[f"roi_heads.box_predictor.cls_score.{kind}"] *= CLASS_SCALE
     FOLDER.mkdir(parents=True, exist_ok=True)

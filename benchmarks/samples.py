@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from maskrt.models import find_family
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.rcnn.config import MaskRcnnConfig
-from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.random_weights import randomise
 from maskrt.runtime.contract import Category, Keypoints
 from maskrt.training.data import load_dataset
@@ -19,11 +19,17 @@ POINTS = ("nose", *(f"{side}_{part}" for part in PARTS for side in ("left", "rig
 COCO_CLASSES = tuple(Category(i, f"class {i}") for i in range(1, 91))
 
 
-def lively_checkpoint(backbone: str, seed: int = 0, **config: Any) -> Checkpoint:
-    """A checkpoint whose random weights give many confident detections on any picture."""
-    settings = MaskRcnnConfig(backbone=backbone, **config)
+def lively_checkpoint(
+    backbone: str, seed: int = 0, *, kind: type[MaskRcnnConfig] = MaskRcnnConfig, **config: Any
+) -> Checkpoint:
+    """A checkpoint whose random weights give many confident detections on any picture.
+
+    kind: of the configuration, whose fields `config` has.
+    """
+    settings = kind(backbone=backbone, **config)
     torch.manual_seed(seed)
-    model = randomise(build_mask_rcnn(settings), [torch.from_numpy(scene()).permute(2, 0, 1) / 255], seed)
+    network = find_family(settings.family).build(settings)
+    model = randomise(network, [torch.from_numpy(scene()).permute(2, 0, 1) / 255], seed)
     classes = COCO_CLASSES[: settings.num_classes - 1]
     points = Keypoints(POINTS[: settings.num_keypoints], ((0, 1), (0, 2)))
     keypoints = points if settings.task == "keypoint" else None

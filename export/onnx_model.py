@@ -19,7 +19,6 @@ from maskrt.export.stages import hide_stages
 from maskrt.models.checkpoint import CANVAS_STRIDE, Checkpoint
 from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
 from maskrt.models.parts.half import to_half
-from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import atomic_path
@@ -54,7 +53,7 @@ def export_onnx(
     Raises ExportError where the finished file does not pass ONNX's checker.
     """
     begin(FOLLOW)
-    graph = MaskRcnnGraph(checkpoint.build(), detections=contract.detections).eval()
+    graph = checkpoint.family.graph(checkpoint.build(), detections=contract.detections).eval()
     if contract.precision == "fp16":
         to_half(graph, contract.precision_details["float32_units"])
     canvas = contract.canvas
@@ -150,9 +149,8 @@ def _silence(begin: Callable[[str], None]) -> Any:
 
 
 def for_small_devices(checkpoint: Checkpoint) -> Checkpoint:
-    """The same weights with smaller pictures and fewer proposals (export/engine/small.py)."""
-    config = checkpoint.config
-    short, long = small_sides(config.min_size_px, config.max_size_px)
-    proposals = min(config.rpn_post_nms_test, PROPOSALS)
-    smaller = {"min_size_px": short, "max_size_px": long, "rpn_post_nms_test": proposals}
-    return checkpoint.with_settings(smaller, "--jetson")
+    """The same weights with smaller pictures (export/engine/small.py) and less to compute beside."""
+    canvas = checkpoint.contract().canvas
+    short, long = small_sides(canvas.min_size_px, canvas.max_size_px)
+    fewer = checkpoint.family.for_small_devices(checkpoint.config, PROPOSALS)
+    return checkpoint.with_settings({"min_size_px": short, "max_size_px": long, **fewer}, "--jetson")

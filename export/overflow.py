@@ -9,7 +9,6 @@ import torch
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.parts.half import HALF_MAX, too_large, unit_of, watch
-from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.runtime.cli import say, track
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.inputs.images import find_images, read_image
@@ -37,7 +36,7 @@ def scan(checkpoint: Checkpoint, contract: Contract, inputs: list[str]) -> Scan:
 
     Raises ImageError where an input names no image or one cannot be read.
     """
-    graph = MaskRcnnGraph(checkpoint.build(), detections="dynamic").eval()
+    graph = checkpoint.family.graph(checkpoint.build(), detections="dynamic").eval()
     paths = find_images(inputs)
     with torch.inference_mode(), watch(graph) as peaks:
         for path in track(paths, "Scanning for overflow"):

@@ -73,7 +73,6 @@ def command(
     from maskrt.export.onnx_model import EXPORT_STEPS, WRITE, export_onnx, for_small_devices, save_onnx
     from maskrt.export.overflow import half_contract
     from maskrt.export.stages import show_stages
-    from maskrt.models.checkpoint import CANVAS_STRIDE
     from maskrt.models.load import load_checkpoint
 
     names = [name.strip() for name in classes.split(",")] if classes else None
@@ -92,10 +91,10 @@ def command(
         raise ExportError("--dynamic leaves batch, height and width open: give them, or --dynamic, not both.")
     if not dynamic:
         batch = batch or 1
-        config = loaded.config
-        short_px = config.max_size_px if config.by_matterport else config.min_size_px
-        height = round_up(short_px, CANVAS_STRIDE) if height is None else height
-        width = round_up(config.max_size_px, CANVAS_STRIDE) if width is None else width
+        canvas = loaded.contract().canvas
+        short_px = canvas.max_size_px if canvas.layout == "square" else canvas.min_size_px
+        height = round_up(short_px, canvas.stride) if height is None else height
+        width = round_up(canvas.max_size_px, canvas.stride) if width is None else width
     contract = loaded.contract(
         height_px=height, width_px=width, batch=batch, dtype=dtype, detections=detections
     )

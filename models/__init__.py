@@ -1,1 +1,33 @@
-"""What the networks are: configuration, PyTorch module, inference graph, weights of other projects."""
+"""What the networks are: configuration, PyTorch module, inference graph, weights of other projects.
+
+`FAMILIES` is where a family is registered: its name, and the package that holds it. A package has a module
+`family` with a function `family(name)`, and may have a package `parity` (models/family.py says what each is
+asked). Nothing of a family is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maskrt.models.family import Family
+
+FAMILIES: dict[str, str] = {
+    "mask_rcnn": "maskrt.models.rcnn",
+    "faster_rcnn": "maskrt.models.rcnn",
+    "keypoint_rcnn": "maskrt.models.rcnn",
+    "matterport_rcnn": "maskrt.models.rcnn.matterport",
+}
+
+
+def find_family(name: str) -> Family[Any, Any]:
+    """The family of that name, which must be one of FAMILIES."""
+    found: Family[Any, Any] = importlib.import_module(f"{FAMILIES[name]}.family").family(name)
+    return found
+
+
+def all_families() -> Iterator[Family[Any, Any]]:
+    """Every family there is, in the order of FAMILIES."""
+    return map(find_family, FAMILIES)

@@ -17,11 +17,11 @@ from textwrap import shorten
 from typing import Any
 
 import torch
-from torch import Tensor
-from torchvision.models.detection import FasterRCNN
+from torch import Tensor, nn
 
-from maskrt.models.rcnn.config import MaskRcnnConfig
-from maskrt.models.rcnn.network import build_mask_rcnn
+from maskrt.models import FAMILIES, find_family
+from maskrt.models.config import ModelConfig
+from maskrt.models.family import Family
 from maskrt.models.settings import assignments, parse, replaced
 from maskrt.runtime.contract import LEARNED_SCALES, Canvas, Category, Contract, Keypoints, read_keypoints
 from maskrt.runtime.errors import CheckpointError, ExportError
@@ -36,9 +36,9 @@ MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model. `classes[k]` is the network's class k + 1; `metrics` are of the validation set."""
+    """A trained model of any family. classes: by label; metrics: of the validation set."""
 
-    config: MaskRcnnConfig
+    config: ModelConfig
     classes: tuple[Category, ...]
     state_dict: dict[str, Tensor]
     metrics: dict[str, float] = field(default_factory=dict)
@@ -48,18 +48,23 @@ class Checkpoint:
     chosen_settings: dict[str, Any] = field(default_factory=dict)  # of config: not the file's own
 
     def __post_init__(self) -> None:
-        if len(self.classes) != self.config.num_classes - 1:
+        if len(self.classes) != self.config.classes_found:
             raise CheckpointError(
                 f"checkpoint has names for {len(self.classes)} classes, but its network tells "
-                f"{self.config.num_classes - 1} apart. Give one name a class: --classes name1,name2,…"
+                f"{self.config.classes_found} apart. Give one name a class: --classes name1,name2,…"
             )
 
         points = len(self.keypoints.names) if self.keypoints else 0
-        if points != (self.config.num_keypoints if self.config.task == "keypoint" else 0):
+        if points != self.config.keypoints_found:
             raise CheckpointError(
                 f"checkpoint names {points} keypoints, but its {self.config.family} finds "
-                f"{self.config.num_keypoints if self.config.task == 'keypoint' else 'none'}. Train it again."
+                f"{self.config.keypoints_found or 'none'}. Train it again."
             )
+
+    @property
+    def family(self) -> Family[Any, Any]:
+        """What its network is."""
+        return find_family(self.config.family)
 
     def with_settings(self, values: Mapping[str, Any] | Sequence[str], source: str) -> Checkpoint:
         """The same weights in a model of other settings, which its contract will tell.
@@ -74,7 +79,7 @@ class Checkpoint:
         changed = {k: v for k, v in config.to_dict().items() if v != getattr(self.config, k)}
         return dataclasses.replace(self, config=config, chosen_settings={**self.chosen_settings, **changed})
 
-    def build(self) -> FasterRCNN:
+    def build(self) -> nn.Module:
         """The network with these weights, in eval mode.
 
         Raises CheckpointError where keys or shapes do not fit, or a weight is not finite.
@@ -84,10 +89,10 @@ class Checkpoint:
                 f"a weight's name is {unnamed[0]!r}, expected a text. Export an earlier checkpoint."
             )
         try:
-            model = build_mask_rcnn(self.config)
+            model: nn.Module = self.family.build(self.config)
         except RuntimeError as error:  # of torch, which could not allocate the weights
             raise CheckpointError(
-                f"no {self.config.backbone} {self.config.family} can be built of its configuration "
+                f"no {self.config.title} can be built of its configuration "
                 f"({str(error).splitlines()[0][-120:]}). Compare its sizes with those it was trained with."
             ) from error
         try:
@@ -97,8 +102,7 @@ class Checkpoint:
             shown = [shorten(fault, FAULT_CHARACTERS, placeholder=" …") for fault in faults[:FAULTS_SHOWN]]
             more = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
             raise CheckpointError(
-                f"the weights do not fit the {self.config.backbone} {self.config.family} of the checkpoint: "
-                f"{'; '.join(shown)}{more}."
+                f"the weights do not fit the {self.config.title} of the checkpoint: {'; '.join(shown)}{more}."
             ) from error
         for name, tensor in self.state_dict.items():
             if tensor.is_complex():
@@ -132,26 +136,27 @@ class Checkpoint:
             )
         from maskrt import __version__
 
+        config: Any = self.config
         return Contract(
-            task=self.config.task,
-            family=self.config.family,
-            config=self.config.to_dict(),
+            task=config.task,
+            family=config.family,
+            config=config.to_dict(),
             classes=self.classes,
             canvas=Canvas(
-                min_size_px=self.config.min_size_px,
-                max_size_px=self.config.max_size_px,
+                min_size_px=config.min_size_px,
+                max_size_px=config.max_size_px,
                 stride=CANVAS_STRIDE,
                 height_px=height_px,
                 width_px=width_px,
                 dtype=dtype,
-                layout="square" if self.config.by_matterport else "corner",
+                layout=config.placement,
             ),
             batch=batch,
-            mean=self.config.mean,
-            std=self.config.std,
-            score_threshold=self.config.score_threshold,
-            nms_threshold=self.config.nms,
-            max_detections=self.config.max_detections,
+            mean=config.mean,
+            std=config.std,
+            score_threshold=config.score_threshold,
+            nms_threshold=config.nms,
+            max_detections=config.max_detections,
             **self._masks(),
             detections=detections,
             precision="fp32",
@@ -163,9 +168,10 @@ class Checkpoint:
         )
 
     def _masks(self) -> dict[str, Any]:
-        if self.config.task != "instance":
+        config: Any = self.config
+        if config.task != "instance":
             return {"mask_size": None, "mask_frame": None, "mask_threshold": None}
-        return {"mask_size": self.config.mask_size, "mask_frame": "box", "mask_threshold": MASK_THRESHOLD}
+        return {"mask_size": config.mask_size, "mask_frame": "box", "mask_threshold": MASK_THRESHOLD}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the checkpoint atomically."""
@@ -231,6 +237,11 @@ def parse_checkpoint(content: dict[str, Any], sha256: str, source: str) -> Check
             f"{source}: checkpoint format {content['format']}, this maskrt reads {FORMAT_VERSION}. "
             "Upgrade maskrt."
         )
+    if content["family"] not in list(FAMILIES):
+        raise CheckpointError(
+            f"{source}: of the family {content['family']!r}, expected one of {', '.join(FAMILIES)}. "
+            "Upgrade maskrt."
+        )
     for name in ("config", "state_dict", "metrics", "provenance"):
         if not isinstance(content.get(name), dict):
             raise CheckpointError(
@@ -241,7 +252,7 @@ def parse_checkpoint(content: dict[str, Any], sha256: str, source: str) -> Check
         raise CheckpointError(f"{source}: not a maskrt checkpoint: its weight {other[0]!r} is no tensor.")
     try:
         return Checkpoint(
-            config=MaskRcnnConfig.from_dict(content["config"]),
+            config=find_family(content["family"]).read_config(content["config"]),
             classes=tuple(Category(**c) for c in content["classes"]),
             state_dict=content["state_dict"],
             keypoints=(stored := content.get("keypoints")) and read_keypoints(**stored),

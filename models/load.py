@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from maskrt.models import all_families
 from maskrt.models.checkpoint import (
     Checkpoint,
     existing_checkpoint,
@@ -15,23 +16,11 @@ from maskrt.models.checkpoint import (
 )
 from maskrt.models.parts.keras_files import read_keras
 from maskrt.models.parts.pickles import read_pickle
-from maskrt.models.rcnn.matterport.weights import from_matterport, is_matterport
-from maskrt.models.rcnn.weights.detectron2 import from_detectron2, is_detectron2
-from maskrt.models.rcnn.weights.mmdetection import from_mmdetection, is_mmdetection
-from maskrt.models.rcnn.weights.torchvision import from_torchvision, is_torchvision
 from maskrt.runtime.errors import CheckpointError
-
-# By name: whether a file's content is of the format, and its reader.
-FOREIGN = {
-    "a state dict of torchvision's R-CNNs": (is_torchvision, from_torchvision),
-    "an R-CNN of Detectron2": (is_detectron2, from_detectron2),
-    "an R-CNN of MMDetection": (is_mmdetection, from_mmdetection),
-    "a Mask R-CNN of Matterport": (is_matterport, from_matterport),
-}
 
 
 def load_checkpoint(path: str | os.PathLike[str], class_names: list[str] | None = None) -> Checkpoint:
-    """Read a checkpoint of maskrt, or one of `FOREIGN`, which are recognised by their keys.
+    """Read a checkpoint of maskrt, or another project's that a family recognises by its keys.
 
     class_names: for a foreign file whose classes are not COCO's. Raises CheckpointError for anything else,
     and for other names than a file has itself.
@@ -46,11 +35,12 @@ def load_checkpoint(path: str | os.PathLike[str], class_names: list[str] | None 
                 f"{', '.join(class_names[:5])} were given. Leave --classes out."
             )
         return checkpoint
-    for recognises, read in FOREIGN.values():
-        if recognises(content):
-            return read(content, class_names=class_names, sha256=sha256, source=str(path))
+    readers = dict.fromkeys(reader for family in all_families() for reader in family.readers)
+    for reader in readers:
+        if reader.recognises(content):
+            return reader.read(content, class_names=class_names, sha256=sha256, source=str(path))
     raise CheckpointError(
-        f"{path}: neither a maskrt checkpoint nor {', nor '.join(FOREIGN)} "
+        f"{path}: neither a maskrt checkpoint nor {', nor '.join(reader.title for reader in readers)} "
         f"(its first keys: {list(content)[:3]}). Train one: maskrt train --data DATA"
     )
 

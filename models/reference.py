@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from maskrt.models.load import load_checkpoint
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.runtime.backends.session import Session
 from maskrt.runtime.errors import ModelError
 
 
@@ -19,7 +19,7 @@ def open_reference(
     device: str = "cpu",
     class_names: list[str] | None = None,
     settings: Mapping[str, Any] | Sequence[str] | None = None,
-) -> EagerSession:
+) -> Session:
     """The checkpoint at `path` on PyTorch; class_names serve one without names of its own.
 
     settings: of the model, in place of the checkpoint's own; see `Checkpoint.with_settings`. Raises
@@ -30,4 +30,6 @@ def open_reference(
     if device == "cuda" and not torch.cuda.is_available():
         raise ModelError(f"{path}: --device cuda, but PyTorch finds no CUDA GPU here. See: maskrt doctor")
     checkpoint = load_checkpoint(path, class_names).with_settings(settings or {}, f"{path}: settings")
-    return EagerSession(checkpoint.build(), checkpoint.contract(), name=str(path), device=device)
+    return checkpoint.family.reference(
+        checkpoint.build(), checkpoint.contract(), name=str(path), device=device
+    )

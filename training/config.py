@@ -1,11 +1,12 @@
-"""How a training run goes, and presets for it. What the model is: models/rcnn/config.py."""
+"""How a training run goes. What the model is, and the presets of both: the families of models/."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
+from maskrt.models import all_families
+from maskrt.models.config import ModelConfig
 from maskrt.models.settings import replaced
 from maskrt.runtime.errors import MaskrtError
 from maskrt.training.layers import parse_plan
@@ -87,57 +88,6 @@ class TrainConfig:
         return self.lr * self.images_per_step / self.lr_images if self.lr_images else self.lr
 
 
-# The paper's, as Detectron's 1x schedule has it: short side 800, 8 GPUs × 2 images, lr 0.02 with warm-up over
-# 500 iterations, a tenth of it from 60k and again from 80k of 90k iterations, which are 12.3 epochs of the
-# 117,266 annotated images of train2017. On fewer GPUs lr is scaled down with the images a step, and the
-# epochs stay.
-PAPER = (MaskRcnnConfig(), TrainConfig(lr=0.02, lr_images=16))
-
-# Learns a few hundred instances from scratch on two CPU cores within minutes. Most of a step's cost is in
-# the FPN's and RPN's convolutions on P2, which half the channels quarter, and in the sampled RoIs. Batch norm
-# must be trainable where nothing was learned before.
-SMALL = (
-    MaskRcnnConfig(
-        backbone="resnet18",
-        norm="bn",
-        fpn_channels=128,
-        mask_convs=(128, 128, 128, 128),
-        min_size_px=384,
-        max_size_px=704,
-        rpn_samples=128,
-        rpn_post_nms_train=1000,
-        rpn_post_nms_test=300,
-        box_samples=96,
-    ),
-    TrainConfig(
-        epochs=8,
-        optimizer="adamw",
-        lr=4e-4,
-        schedule="cosine",
-        warmup_iterations=20,
-        clip=10.0,
-        precision="bf16-mixed",
-        augment="full",
-        workers=0,
-    ),
-)
-
-# Learns plain shapes in minutes (maskrt demo). Half of SMALL's channels, few regions a picture: a step costs
-# half of one of SMALL on the same canvas.
-TINY = (
-    replace(
-        SMALL[0],
-        fpn_channels=64,
-        mask_convs=(64, 64),
-        min_size_px=192,
-        max_size_px=256,
-        rpn_pre_nms_train=500,
-        rpn_post_nms_train=300,
-        box_samples=64,
-    ),
-    replace(SMALL[1], epochs=3, batch=4, lr=8e-4),
-)
-
 # Fine-tuning in eight bits (--qat): the network knows its task, and only has to find weights that round well.
 QAT = TrainConfig(
     epochs=3,
@@ -149,20 +99,23 @@ QAT = TrainConfig(
     workers=0,
 )
 
-PRESETS = {
-    "small": SMALL,
-    "tiny": TINY,
-    "paper": PAPER,
-    "c4": (C4, PAPER[1]),
-    "mobilenet": (MOBILENET, PAPER[1]),
-}
+
+def preset_names() -> list[str]:
+    """What `--preset` may be: of every family."""
+    return list(dict.fromkeys(name for family in all_families() for name in family.presets))
+
+
+def preset(name: str) -> tuple[ModelConfig, TrainConfig]:
+    """The model and the run of a preset, which must be one of `preset_names`."""
+    found = next(family.presets[name] for family in all_families() if name in family.presets)
+    return found.config, TrainConfig(**found.run)
 
 
 def from_file(
-    run: RunFile, model_config: MaskRcnnConfig, config: TrainConfig, source: str
-) -> tuple[MaskRcnnConfig, TrainConfig]:
+    run: RunFile, model_config: ModelConfig, config: TrainConfig, source: str
+) -> tuple[ModelConfig, TrainConfig]:
     """Both configurations with what a run's file says of them. Raises MaskrtError as `replaced` does."""
     return (
-        replaced(model_config, run.model, f"{source}: model"),
+        replaced(model_config, model_config.without_retired(run.model), f"{source}: model"),
         replaced(config, run.run, f"{source}: run"),
     )

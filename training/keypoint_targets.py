@@ -14,6 +14,8 @@ from torchvision.tv_tensors import KeyPoints
 
 import maskrt.training.data as data
 from maskrt.runtime.contract import Keypoints
+from maskrt.runtime.errors import DataError
+from maskrt.runtime.tasks.instances.measure.coco import check_points
 
 POINTS, MARKS = "keypoints", "marks"
 CORNERS = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75))  # of the marks, in sides of the picture: inside it
@@ -42,3 +44,24 @@ def finished(points: Tensor, marks: Tensor, layout: Keypoints) -> Tensor:
         points = points[:, list(layout.mirrored)]
     labelled = ~points.isnan().any(dim=-1, keepdim=True)
     return torch.cat([torch.where(labelled, points, 0.0), labelled.to(points.dtype)], dim=-1)
+
+
+def check_keypoints(dataset: data.Dataset, validation: data.Dataset | None) -> Keypoints:
+    """What the points of the data set are.
+
+    Raises DataError where it has none to learn, or the validation data has others, or none that AP is
+    known for: at once, and not after an epoch.
+    """
+    if dataset.keypoints is None:
+        raise DataError(
+            f"{dataset.name}: no keypoints, or a different set a category, so task=keypoint has nothing to "
+            "learn. Use a COCO file with one, such as person_keypoints_train2017.json"
+        )
+    if validation is not None:
+        if validation.keypoints is None or validation.keypoints.names != dataset.keypoints.names:
+            raise DataError(
+                f"{validation.name}: other keypoints than those of {dataset.name}, or none. Validate on data "
+                "with the same, or leave --val out."
+            )
+        check_points({len(i.keypoints) for sample in validation for i in sample.instances if i.keypoints})
+    return dataset.keypoints

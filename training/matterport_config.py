@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.config import ModelConfig
 from maskrt.runtime.cli import say
 from maskrt.runtime.errors import MaskrtError
-from maskrt.training.config import PRESETS, TrainConfig
+from maskrt.training.config import TrainConfig, preset, preset_names
 
 # Theirs to ours; what each means is in mrcnn/config.py of matterport/Mask_RCNN.
 MODEL = {
@@ -71,7 +71,7 @@ NOT_NEEDED = {
 class Config:
     """Settings by Matterport's names, in a subclass; what is not set is the preset's or the weights' own.
 
-    PRESET: of training/config.py. Any of maskrt's own settings may stand beside them in capitals, as AUGMENT.
+    PRESET: as of `maskrt train`. Any of maskrt's own settings may stand beside them in capitals, as AUGMENT.
     """
 
     PRESET = "small"
@@ -79,16 +79,16 @@ class Config:
 
 def settings(
     config: Config, *, start: Checkpoint | None, epochs: int | None, layers: str
-) -> tuple[MaskRcnnConfig, TrainConfig]:
+) -> tuple[ModelConfig, TrainConfig]:
     """The model's and the run's settings; the model's are those of `start` but for what `config` sets.
 
     Says what of `config` has no part here. Raises MaskrtError for a name that is not known.
     """
     given = {name: getattr(config, name) for name in dir(config) if name.isupper()}
-    preset = given.pop("PRESET")
-    if preset not in PRESETS:
-        raise MaskrtError(f"PRESET is {preset!r}, expected one of {', '.join(PRESETS)}.")
-    model, run = PRESETS[preset]
+    name = given.pop("PRESET")
+    if name not in preset_names():
+        raise MaskrtError(f"PRESET is {name!r}, expected one of {', '.join(preset_names())}.")
+    model, run = preset(name)
     if start is not None:
         model = start.config
     of_model: dict[str, Any] = {}

@@ -13,20 +13,17 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.utilities import rank_zero_only
-from torchvision.models.detection import FasterRCNN
+from torch import nn
 
 import maskrt.training.data as data
+from maskrt.models import find_family
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn.config import MaskRcnnConfig
-from maskrt.models.rcnn.network import build_mask_rcnn
-from maskrt.models.rcnn.pretrained import load_backbone, load_detector
-from maskrt.models.rcnn.qat import fake_quantise, observe, plain_weights
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.config import ModelConfig
+from maskrt.models.parts.quantisers import observe, plain_weights
+from maskrt.models.transfer import take_over
 from maskrt.runtime.cli import say as say_always
-from maskrt.runtime.contract import Keypoints
 from maskrt.runtime.errors import (
     CheckpointError,
-    DataError,
     ImageError,
     InterruptedTrainingError,
     MaskrtError,
@@ -35,8 +32,8 @@ from maskrt.runtime.files.atomic import check_writable, claimed_folder, write_te
 from maskrt.runtime.files.guard import overwrites
 from maskrt.runtime.files.kinds import CHECKPOINT, RUN_FILE, RUN_METRICS
 from maskrt.runtime.predictor import Predictor
-from maskrt.runtime.tasks.instances.measure.coco import check_points
 from maskrt.training.config import TrainConfig
+from maskrt.training.keypoint_targets import check_keypoints
 from maskrt.training.loop.fit import DetectorModule, first_batches
 from maskrt.training.loop.plots import plot_curves, plot_predictions
 from maskrt.training.loop.resume import Position, find_position
@@ -51,7 +48,7 @@ say = rank_zero_only(say_always)  # once, however many processes train
 def train(
     dataset: data.Dataset,
     validation: data.Dataset | None,
-    model_config: MaskRcnnConfig,
+    model_config: ModelConfig,
     config: TrainConfig,
     output: Path,
     *,
@@ -65,7 +62,7 @@ def train(
     """Train, leaving best.pt, last.pt, metrics.csv, TensorBoard logs and two PNGs in `output`.
 
     start: a detector whose weights to begin with; `model_config` should come from its own. qat: go on with it
-    in eight bits (models/rcnn/qat.py), with its classes.
+    in eight bits (models/parts/quantisers.py), with its classes.
     run_file: the text of run.yaml, where one is to be left (training/run_file.py).
     resume: go on from the last save in `output`. Raises CheckpointError where there is none,
     DataError where the validation set has other classes or points, MaskrtError where `output` is taken.
@@ -77,13 +74,10 @@ def train(
     check_settings(config, len(dataset), has_validation=validation is not None, qat=qat)
     _quiet()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    model_config = dataclasses.replace(model_config, num_classes=len(dataset.classes) + 1)
-    keypoints = None
-    if model_config.task == "keypoint":
-        keypoints = check_keypoints(dataset, validation)
-        model_config = dataclasses.replace(model_config, num_keypoints=len(keypoints.names))
+    keypoints = check_keypoints(dataset, validation) if model_config.keypoints_found else None
+    family = find_family(model_config.family)
     template = Checkpoint(
-        config=model_config,
+        config=family.for_data(model_config, len(dataset.classes), len(keypoints.names) if keypoints else 0),
         classes=dataset.classes,
         keypoints=keypoints,
         state_dict={},
@@ -95,12 +89,12 @@ def train(
         position = find_position(output, run_record, config)
     else:
         check_free(output)
-    model = build_mask_rcnn(model_config)
+    model: nn.Module = family.build(template.config)
     if not resume:
         begin(model, template, config, backbone_weights, start)
     contract = template.contract()
     if qat:
-        fake_quantise(model)
+        family.fake_quantise(model)
         if not resume:
             first = first_batches(dataset, contract.canvas, config)
             observe(model, islice(first, OBSERVED_BATCHES))
@@ -121,7 +115,7 @@ def train(
         _fit(trainer, module, output, resume=resume)
         if trainer.is_global_zero:
             plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png")
-            session = EagerSession(model.eval().cpu(), contract, name="model")
+            session = family.reference(model.eval().cpu(), contract, name="model")
             plot_predictions(Predictor(session), validation or dataset, output / "predictions.png")
             write_text(output / "metrics.json", json.dumps(module.metrics, indent=1), RUN_METRICS)
     return dataclasses.replace(template, state_dict=plain_weights(model), metrics=module.metrics)
@@ -165,7 +159,7 @@ def _fit(trainer: lightning.Trainer, module: DetectorModule, output: Path, *, re
 
 
 def begin(
-    model: FasterRCNN,
+    model: nn.Module,
     template: Checkpoint,
     config: TrainConfig,
     backbone_weights: str | None,
@@ -176,42 +170,18 @@ def begin(
     Raises MaskrtError where frozen layers would be random.
     """
     if start is not None:
-        left_out = load_detector(model, start, template.classes, template.keypoints)
+        left_out = take_over(model, start, template.classes, template.keypoints)
         if left_out:
             say(f"left out, and learned anew: {', '.join(left_out)}")
     elif backbone_weights:
-        load_backbone(model, template.config, backbone_weights)
-    elif template.config.norm == "frozen_bn":
-        raise MaskrtError(
-            "frozen batch norms around random weights learn nothing. Give the backbone that they belong to "
-            "(--backbone imagenet, or a file), or a detector (--from), or train the norms: --set norm=bn"
-        )
-    elif config.layers != "all":
-        raise MaskrtError(
-            f"--layers {config.layers}: the layers that do not learn are random. Start from weights: "
-            "--from CHECKPOINT or --backbone imagenet"
-        )
-
-
-def check_keypoints(dataset: data.Dataset, validation: data.Dataset | None) -> Keypoints:
-    """What the points of the data set are.
-
-    Raises DataError where it has none to learn, or the validation data has others, or none that AP is
-    known for: at once, and not after an epoch.
-    """
-    if dataset.keypoints is None:
-        raise DataError(
-            f"{dataset.name}: no keypoints, or a different set a category, so task=keypoint has nothing to "
-            "learn. Use a COCO file with one, such as person_keypoints_train2017.json"
-        )
-    if validation is not None:
-        if validation.keypoints is None or validation.keypoints.names != dataset.keypoints.names:
-            raise DataError(
-                f"{validation.name}: other keypoints than those of {dataset.name}, or none. Validate on data "
-                "with the same, or leave --val out."
+        template.family.load_backbone(model, template.config, backbone_weights)
+    else:
+        template.family.check_untrained(template.config)
+        if config.layers != "all":
+            raise MaskrtError(
+                f"--layers {config.layers}: the layers that do not learn are random. Start from weights: "
+                "--from CHECKPOINT or --backbone imagenet"
             )
-        check_points({len(i.keypoints) for sample in validation for i in sample.instances if i.keypoints})
-    return dataset.keypoints
 
 
 def _quiet() -> None:

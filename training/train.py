@@ -95,15 +95,16 @@ def command(
 
     import maskrt.training.data as data
     from maskrt.models.checkpoint import read_checkpoint
-    from maskrt.training.config import PRESETS, QAT, from_file
+    from maskrt.training.config import QAT, from_file, preset_names
+    from maskrt.training.config import preset as find_preset
     from maskrt.training.loop.largest_batch import automatic_batch
     from maskrt.training.run import say, train
 
-    if preset not in PRESETS:
-        raise MaskrtError(f"--preset {preset}: expected one of {', '.join(PRESETS)}.")
+    if preset not in preset_names():
+        raise MaskrtError(f"--preset {preset}: expected one of {', '.join(preset_names())}.")
     if sum(map(bool, (start, backbone, qat))) > 1:
         raise MaskrtError("--from, --qat and --backbone each bring weights to start with. Give one of them.")
-    model_config, config = PRESETS[preset]
+    model_config, config = find_preset(preset)
     names = [name.strip() for name in classes.split(",")] if classes else None
     checkpoint = read_checkpoint(qat) if qat else load_checkpoint(start, names) if start else None
     if checkpoint:
@@ -154,7 +155,7 @@ def command(
         run_file=None if is_own else describe_run(given, model_config, config),
     )
     if done.metrics:
-        kind = KINDS[done.config.task][0]
+        kind = KINDS[done.contract().task][0]
         ap, ap50 = done.metrics[f"{kind}_ap"], done.metrics[f"{kind}_ap50"]
         say(f"after the last epoch: {kind} AP {ap:.3f}, AP50 {ap50:.3f}")
     say(f"checkpoints best.pt and last.pt, curves.png and predictions.png in {output}")

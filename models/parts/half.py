@@ -14,48 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from maskrt.models.parts.backbones import FpnBackbone
-from maskrt.models.rcnn.c4 import Res5Head, SharedRes5
-from maskrt.models.rcnn.graph.network import MaskRcnnGraph
+from maskrt.models.graph import InferenceGraph
 
 HALF_MAX = float(torch.finfo(torch.float16).max)  # 65504
 # A unit stays float32 from half of that on: images that were not scanned go somewhat further.
 LIMIT = HALF_MAX / 2
 
 
-def units(graph: MaskRcnnGraph) -> dict[str, list[nn.Module]]:
-    """The switchable units by name, each the modules it is made of."""
-    found: dict[str, list[nn.Module]] = {}
-    for name, module in graph.backbone.body.items():
-        if isinstance(module, nn.Sequential) and name.startswith("layer"):
-            found |= {f"backbone.body.{name}.{index}": [block] for index, block in enumerate(module)}
-        elif any(True for _ in module.parameters()):
-            found[f"backbone.body.{name}"] = [module]
-    if isinstance(graph.backbone, FpnBackbone):
-        found["backbone.fpn"] = [graph.backbone.fpn]
-    box_head = graph.detections.box_head
-    found |= {
-        "proposals.head": [graph.proposals.head],
-        # res5 is called by the mask branch too, past the head that it belongs to.
-        "detections.box_head": [box_head.res5 if isinstance(box_head, Res5Head) else box_head],
-        "detections.box_predictor": [graph.detections.box_predictor],
-    }
-    predictor: Any = graph.mask_predictor
-    if predictor is not None:
-        if not isinstance(graph.mask_head, SharedRes5):
-            found["mask_head"] = [graph.mask_head]
-        found["mask_predictor"] = [m for m in predictor.children() if list(m.parameters())]
-    keypoint_predictor: Any = graph.keypoint_predictor
-    if keypoint_predictor is not None:
-        found["keypoint_head"] = [graph.keypoint_head]
-        found["keypoint_predictor"] = [keypoint_predictor.kps_score_lowres]
-    return found
-
-
-def to_half(graph: MaskRcnnGraph, keep_float32: Iterable[str] = ()) -> MaskRcnnGraph:
+def to_half(graph: InferenceGraph, keep_float32: Iterable[str] = ()) -> InferenceGraph:
     """Set the graph's types in place: every unit half but those named in `keep_float32`."""
     kept = set(keep_float32)
-    for name, modules in units(graph).items():
+    for name, modules in graph.units().items():
         dtype = torch.float32 if name in kept else torch.float16
         for module in modules:
             module.to(dtype).register_forward_pre_hook(_cast_inputs(dtype))
@@ -76,13 +45,13 @@ def too_large(peaks: dict[str, float]) -> dict[str, float]:
     return {name: peak for name, peak in peaks.items() if not peak < LIMIT}
 
 
-def unit_of(tensor: str, graph: MaskRcnnGraph) -> str:
+def unit_of(tensor: str, graph: InferenceGraph) -> str:
     """The unit that a tensor named by `watch` belongs to."""
-    return next(name for name in units(graph) if tensor.startswith((f"{name}.", f"{name} ")))
+    return next(name for name in graph.units() if tensor.startswith((f"{name}.", f"{name} ")))
 
 
 @contextmanager
-def watch(graph: MaskRcnnGraph) -> Iterator[dict[str, float]]:
+def watch(graph: InferenceGraph) -> Iterator[dict[str, float]]:
     """Collect, while the float32 graph runs, the largest absolute value of every tensor in its units.
 
     Keys are "<module> input" and "<module> output". The sum of a residual block is the input of its last
@@ -102,7 +71,7 @@ def watch(graph: MaskRcnnGraph) -> Iterator[dict[str, float]]:
     def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         note(f"{names[module]} output", output)
 
-    for modules in units(graph).values():
+    for modules in graph.units().values():
         for module in (leaf for unit in modules for leaf in unit.modules() if not list(leaf.children())):
             hooks.append(module.register_forward_pre_hook(before))
             hooks.append(module.register_forward_hook(after))

@@ -5,35 +5,33 @@ The defaults are torchvision's `maskrcnn_resnet50_fpn`. What is built of them: m
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from maskrt.models.config import ModelConfig
 from maskrt.models.parts.backbones import BACKBONES, NORMS
 from maskrt.models.parts.roi_features import ROI_POOLS
+from maskrt.models.rcnn.branches import BRANCHES
 from maskrt.models.rcnn.mask_branch import MASK_ACTIVATIONS, MASK_HEADS
 from maskrt.models.rcnn.ranges import check_ranges
 from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.stages import layout_of
 
-#: What the network of each task is called.
-FAMILIES = {"instance": "mask_rcnn", "detection": "faster_rcnn", "keypoint": "keypoint_rcnn"}
 NECKS = ("fpn", "c4")
-RULES = ("torchvision", "matterport")
 
 
 @dataclass(frozen=True)
-class MaskRcnnConfig:
+class MaskRcnnConfig(ModelConfig):
     """Every hyper-parameter of the detector. Sizes in pixels of the canvas, thresholds as IoU or score."""
+
+    RETIRED: ClassVar[Mapping[str, Any]] = {"rules": "torchvision"}
 
     # "instance", or without the mask branch: "detection", Faster R-CNN; "keypoint", Keypoint R-CNN
     task: str = "instance"
     num_classes: int = 91  # with background, which is class 0 inside the network
     backbone: str = "resnet50"
     neck: str = "fpn"  # or "c4": no pyramid, and the ResNet's last layer as the head; use the settings of C4
-    # For the anchors, the choice of proposals and of detections, and the canvas: torchvision's, or with the
-    # settings of maskrt.models.rcnn.matterport.network.SETTINGS Matterport's, for inference alone.
-    rules: str = "torchvision"
     stride_in_1x1: bool = False  # of the backbone's blocks, as in Detectron's Caffe weights
     norm: str = "frozen_bn"  # of the backbone: "frozen_bn" with ImageNet weights; "bn" or "gn" from scratch
     frozen_bn_epsilon: float = 1e-5
@@ -90,10 +88,9 @@ class MaskRcnnConfig:
 
     def __post_init__(self) -> None:
         for name, got, allowed in (
-            ("task", self.task, tuple(FAMILIES)),
+            ("task", self.task, tuple(BRANCHES)),
             ("backbone", self.backbone, BACKBONES),
             ("neck", self.neck, NECKS),
-            ("rules", self.rules, RULES),
             ("norm", self.norm, NORMS),
             ("box_head", self.box_head, ("mlp", "conv")),
             ("mask_head", self.mask_head, MASK_HEADS),
@@ -119,11 +116,6 @@ class MaskRcnnConfig:
                 f"model configuration: neck is 'c4' with {self.backbone} and mask_head {self.mask_head!r}, "
                 "expected a ResNet or ResNeXt and 'fcn'."
             )
-        if self.by_matterport and not (self.neck == "fpn" and self.backbone.startswith("res")):
-            raise CheckpointError(
-                f"model configuration: rules are 'matterport' with {self.backbone} and neck {self.neck!r}, "
-                "expected a ResNet and 'fpn'."
-            )
         levels = layout_of(vars(self)).levels
         if len(self.anchor_sizes_px) != len(levels):
             raise CheckpointError(
@@ -135,32 +127,27 @@ class MaskRcnnConfig:
     @property
     def family(self) -> str:
         """What the network of this task is called."""
-        return FAMILIES[self.task]
+        return BRANCHES[self.task].family
 
     @property
-    def by_matterport(self) -> bool:
-        """Whether it follows maskrt.models.rcnn.matterport.network."""
-        return self.rules == "matterport"
+    def classes_found(self) -> int:
+        """All but the background."""
+        return self.num_classes - 1
+
+    @property
+    def keypoints_found(self) -> int:
+        """None but of Keypoint R-CNN."""
+        return self.num_keypoints if self.task == "keypoint" else 0
+
+    @property
+    def title(self) -> str:
+        """With its backbone."""
+        return f"{self.backbone} {self.family}"
 
     @property
     def mask_size(self) -> int:
         """Side of a mask: that of its RoI, halved by res5 on C4, doubled by the deconvolution."""
         return 2 * (-(-self.mask_roi_size // 2) if self.neck == "c4" else self.mask_roi_size)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as stored in checkpoints and contracts."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> MaskRcnnConfig:
-        """Read back `to_dict`, from JSON too. Raises CheckpointError on unknown keys."""
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            raise CheckpointError(
-                f"model configuration has unknown fields {unknown}: it was written by a newer maskrt. "
-                "Upgrade maskrt, or train again with this version."
-            )
-        return cls(**{key: _as_tuple(value) for key, value in values.items()})
 
 
 #: torchvision's maskrcnn_resnet50_fpn_v2 (arXiv:2111.11429).
@@ -177,7 +164,3 @@ C4 = MaskRcnnConfig(
 
 #: For small devices, with the anchors of torchvision's fasterrcnn_mobilenet_v3_large_fpn.
 MOBILENET = MaskRcnnConfig(backbone="mobilenet_v3_large", anchor_sizes_px=((32, 64, 128, 256, 512),) * 3)
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(_as_tuple(v) for v in value) if isinstance(value, list | tuple) else value

@@ -6,30 +6,38 @@ unchanged and give bit-identical results.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from torch import nn
-from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.rpn import RPNHead
 
 from maskrt.models.parts.backbones import C4Backbone, FpnBackbone, build_body, norm_layer
 from maskrt.models.parts.roi_features import CANONICAL_SCALE_PX, Pooling, RoiPooler
 from maskrt.models.rcnn.anchors import anchor_generator
+from maskrt.models.rcnn.branches import BRANCHES
 from maskrt.models.rcnn.c4 import Res5Head, SharedRes5
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.keypoint_branch import keypoint_branch
 from maskrt.models.rcnn.mask_branch import SoftmaxMaskHeads, build_mask_head, build_mask_predictor
-from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE, StretchedAnchors, by_matterports_rules
 
-#: torchvision's class of each task's network.
-NETWORKS = {"instance": MaskRCNN, "detection": FasterRCNN, "keypoint": KeypointRCNN}
 BOX_WIDTH = 1024  # of a pyramid's box head (arXiv:1612.03144, section 4.2)
 
 
-def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
+def build_mask_rcnn(
+    config: MaskRcnnConfig,
+    *,
+    anchors_of: Callable[[tuple[int, ...]], AnchorGenerator] | None = None,
+    canonical_scale: float = CANONICAL_SCALE_PX,
+) -> FasterRCNN:
     """The network, randomly initialised.
+
+    anchors_of: the anchors for maps of these strides; by default torchvision's, as `config` has them.
+    canonical_scale: of the rule that gives a RoI its level, in px.
 
     In training mode it takes images (list of (3, H, W) float32 in 0–1) and targets and gives the losses:
     L = L_cls + L_box + L_mask of the paper (section 3) plus the RPN's two; L_keypoint in the place of L_mask
@@ -51,8 +59,8 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
     layout = backbone.layout
     strides_px = tuple(layout.strides_px.values())
     anchors = (
-        StretchedAnchors(config.anchor_sizes_px, config.anchor_ratios, strides_px)
-        if config.by_matterport
+        anchors_of(strides_px)
+        if anchors_of
         else anchor_generator(
             config.anchor_sizes_px, config.anchor_ratios, strides_px, exact=config.exact_anchors
         )
@@ -64,7 +72,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         pooling=Pooling.named(
             config.roi_pool, sampling_ratio=config.sampling_ratio, aligned=config.roi_aligned
         ),
-        canonical_scale=CANONICAL_SCALE if config.by_matterport else CANONICAL_SCALE_PX,
+        canonical_scale=canonical_scale,
     )
     branch: dict[str, nn.Module] = {}
     if config.task == "instance":
@@ -72,7 +80,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
     elif config.task == "keypoint":
         pool = pooler(config.keypoint_roi_size)
         branch = keypoint_branch(pool, backbone.out_channels, config.keypoint_convs, config.num_keypoints)
-    model = NETWORKS[config.task](
+    model = BRANCHES[config.task].network(
         backbone,
         num_classes=config.num_classes,
         min_size=config.min_size_px,
@@ -116,7 +124,7 @@ def build_mask_rcnn(config: MaskRcnnConfig) -> FasterRCNN:
         model.roi_heads.mask_predictor = build_mask_predictor(config, mask_width)
         if config.mask_activation == "softmax":
             model.roi_heads = SoftmaxMaskHeads(model.roi_heads)
-    return by_matterports_rules(model) if config.by_matterport else model
+    return model
 
 
 def _box_head(config: MaskRcnnConfig) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Weights to start from: a backbone that has seen ImageNet, or a whole detector that has seen other data."""
+"""A backbone that has seen ImageNet, to start from."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from typing import Any
 from torchvision.models import get_model_weights
 from torchvision.models.detection import FasterRCNN
 
-from maskrt.models.checkpoint import Checkpoint, read_weights_file
+from maskrt.models.checkpoint import read_weights_file
 from maskrt.models.rcnn.config import MaskRcnnConfig
-from maskrt.runtime.contract import Category, Keypoints
 from maskrt.runtime.errors import CheckpointError
 
-# The layers whose outputs are the classes' own; those of masks unless all classes share them.
-BOX_LAYERS = ("roi_heads.box_predictor.",)
-MASK_LAYERS = ("roi_heads.mask_predictor.mask_fcn_logits.", "roi_heads.mask_predictor.logits.")
-POINT_LAYERS = ("roi_heads.keypoint_predictor.",)
-BRANCHES = ("roi_heads.mask_", "roi_heads.keypoint_")
 OWN = ("fc.", "classifier.")  # a classifier's last layers
 BODY, RES5 = "backbone.body.", "roi_heads.box_head.res5."
 
@@ -65,29 +59,3 @@ def _detector_key(key: str, config: MaskRcnnConfig) -> str:
     if config.neck == "c4" and key.startswith("layer4."):
         return RES5 + key.removeprefix("layer4.")
     return BODY + key.removeprefix("features.")  # MobileNet's prefix; ResNets have none
-
-
-def load_detector(
-    model: FasterRCNN, start: Checkpoint, classes: tuple[Category, ...], keypoints: Keypoints | None = None
-) -> list[str]:
-    """Put a detector's weights into `model`, in place; those of its classes only where they are `classes`,
-    those of its points only where they are `keypoints`, and of a branch only where both have it.
-
-    Returns the names of the tensors left out. Raises CheckpointError where any other does not fit.
-    """
-    given = start.build().state_dict()
-    own = model.state_dict()
-    differ = tuple(branch for branch in BRANCHES if not any(key.startswith(branch) for key in given))
-    if [c.name for c in start.classes] != [c.name for c in classes]:
-        differ += BOX_LAYERS if start.config.mask_class_agnostic else (*BOX_LAYERS, *MASK_LAYERS)
-    if start.keypoints and keypoints and start.keypoints.names != keypoints.names:
-        differ += POINT_LAYERS
-    left_out = [key for key in own if key.startswith(differ)]
-    wanted = [key for key in own if key not in left_out and not key.endswith("num_batches_tracked")]
-    if unfit := [key for key in wanted if key not in given or given[key].shape != own[key].shape]:
-        raise CheckpointError(
-            f"--from: the checkpoint's weights do not fit the model: {', '.join(unfit[:3])} "
-            f"({len(unfit)} of {len(wanted)} tensors). Leave out the --set that changes these layers."
-        )
-    model.load_state_dict({key: given[key] for key in wanted}, strict=False)
-    return left_out

@@ -7,23 +7,20 @@ a plain checkpoint and a scale for each of these points.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import cycle
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torch.nn.utils import parametrize
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.resnet import BasicBlock, Bottleneck
-from torchvision.ops import FrozenBatchNorm2d
 
-from maskrt.models.parts.fake_quantise import FakeQuantise, RoundedWeight
+from maskrt.models.parts.fake_quantise import FakeQuantise
+from maskrt.models.parts.quantisers import Points, freeze_batch_norms, layers_of
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.stages import FPN
 
-QUANTISERS = "fake_quantise"  # the model's submodule that holds them
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -35,19 +32,19 @@ def fake_quantise(model: FasterRCNN) -> None:
     Raises MaskrtError for another backbone than a residual network under a pyramid, or another mask head than
     a convolutional one.
     """
-    heads, points = model.roi_heads, _Points(model)
+    heads, points = model.roi_heads, Points(model)
     convolutional = not heads.has_mask() or hasattr(heads.mask_predictor, "conv5_mask")
     if model.backbone.layout != FPN or not convolutional:
         raise MaskrtError(
             "--qat: only ResNets under a feature pyramid are known, with convolutional mask heads. Quantise "
             "this model after training: maskrt calibrate MODEL.onnx --data IMAGES"
         )
-    _freeze_batch_norms(model)
+    freeze_batch_norms(model)
     _round_backbone(model, points)
-    rpn = points.name_of(_layers(model.rpn.head.conv)[0])
+    rpn = points.name_of(layers_of(model.rpn.head.conv)[0])
     pyramid = [points.new(f"{rpn}.input.{k}") for k in range(FPN.pooled)]
     model.backbone.register_forward_hook(lambda _, args, maps: _each(maps, [*pyramid, pyramid[-1]]))
-    for conv in _layers(model.rpn.head.conv)[1:]:
+    for conv in layers_of(model.rpn.head.conv)[1:]:
         name = points.name_of(conv)
         levels = cycle([points.new(f"{name}.input.{k}") for k in range(len(FPN.levels))])
         conv.register_forward_pre_hook(lambda _, args, levels=levels: (next(levels)(args[0]),))
@@ -56,92 +53,12 @@ def fake_quantise(model: FasterRCNN) -> None:
         of_rois += [heads.mask_head, heads.mask_predictor.conv5_mask]
     if heads.has_keypoint():
         of_rois += [heads.keypoint_head]
-    for layer in _layers(*of_rois):
+    for layer in layers_of(*of_rois):
         points.before(layer, points.new(f"{points.name_of(layer)}.input.0"))
-    for layer in _layers(model.backbone, model.rpn.head.conv, *of_rois):
-        axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0  # of the output channels
-        parametrize.register_parametrization(layer, "weight", RoundedWeight(axis))
-    held = nn.ModuleDict({name.replace(".", "/"): each for name, each in points.made.items()})
-    model.add_module(QUANTISERS, held)
+    points.hold(*layers_of(model.backbone, model.rpn.head.conv, *of_rois))
 
 
-@torch.no_grad()
-def observe(model: FasterRCNN, batches: Iterable[tuple[list[Tensor], list[dict[str, Tensor]]]]) -> None:
-    """Begin each scale where the values of these training batches lie. Leaves the model in its mode."""
-    for quantiser in _quantisers(model).values():
-        quantiser.observing = True
-    for images, targets in batches:
-        model.train()(images, targets)
-    for quantiser in _quantisers(model).values():
-        quantiser.observing = False
-
-
-def scale_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """What is learned of the scales, their logarithms; none of a model that does not round."""
-    return [each.log2_scale for each in _quantisers(model).values()]
-
-
-def learned_scales(model: nn.Module) -> dict[str, float]:
-    """The scale of each point; none for a model that does not round."""
-    return {name: each.scale for name, each in _quantisers(model).items()}
-
-
-def plain_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict of the model as if it did not round, under the names of an ordinary checkpoint."""
-    weights = {}
-    for key, value in model.state_dict().items():
-        if not key.startswith(f"{QUANTISERS}."):
-            weights[key.replace("parametrizations.weight.original", "weight")] = value.detach().cpu().clone()
-    for name, module in model.named_modules():
-        if isinstance(module, _FixedBatchNorm):
-            weights[f"{name}.num_batches_tracked"] = torch.zeros((), dtype=torch.long)
-    return weights
-
-
-def _quantisers(model: nn.Module) -> dict[str, FakeQuantise]:
-    held: Any = getattr(model, QUANTISERS, {})
-    return {name.replace("/", "."): each for name, each in held.items()}
-
-
-class _Points:
-    """The quantisers made, by name."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.names = {module: name for name, module in model.named_modules()}
-        self.made: dict[str, FakeQuantise] = {}
-
-    def name_of(self, module: nn.Module) -> str:
-        return self.names[module]
-
-    def new(self, name: str) -> FakeQuantise:
-        self.made[name] = FakeQuantise()
-        return self.made[name]
-
-    def before(self, module: nn.Module, quantiser: FakeQuantise) -> None:
-        module.register_forward_pre_hook(lambda _, args: (quantiser(args[0]), *args[1:]))
-
-
-class _FixedBatchNorm(FrozenBatchNorm2d):
-    """Of a network that was trained with batch norms: its checkpoint counts batches too."""
-
-
-def _freeze_batch_norms(model: nn.Module) -> None:
-    for parent in model.modules():
-        for name, norm in list(parent.named_children()):
-            if isinstance(norm, nn.BatchNorm2d):
-                fixed = _FixedBatchNorm(norm.num_features, norm.eps)
-                state = norm.state_dict()
-                del state["num_batches_tracked"]
-                fixed.load_state_dict(state)
-                setattr(parent, name, fixed)
-
-
-def _layers(*modules: nn.Module) -> list[nn.Module]:
-    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-    return [each for module in modules for each in module.modules() if isinstance(each, kinds)]
-
-
-def _round_backbone(model: FasterRCNN, points: _Points) -> None:
+def _round_backbone(model: FasterRCNN, points: Points) -> None:
     body: Any = model.backbone.body
     points.before(body["conv1"], points.new("backbone.body.conv1.input.0"))
     fpn: Any = model.backbone.fpn

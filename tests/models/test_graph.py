@@ -17,7 +17,6 @@ from maskrt.models.parts.canvas import NormaliseCanvas
 from maskrt.models.parts.fold import fold_batch_norm
 from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
 from maskrt.models.rcnn.config import C4, MOBILENET, V2, MaskRcnnConfig
-from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.models.rcnn.graph.proposals import top_rows
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.reference import EagerSession
@@ -60,7 +59,7 @@ def assert_alike(
     sizes = tuple((int(h), int(w)) for h, w in batch.image_sizes)
     on_canvas = Batch(batch.images, batch.image_sizes, sizes)
     model = checkpoint.build().double()
-    graph = MaskRcnnGraph(model, detections=detections).double().eval()
+    graph = checkpoint.family.graph(model, detections=detections).double().eval()
     with torch.no_grad():
         tensors = graph(torch.from_numpy(batch.images), torch.from_numpy(batch.image_sizes).double())[:5]
     actual = Outputs(*((t.float() if t.is_floating_point() else t).numpy() for t in tensors))

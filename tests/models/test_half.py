@@ -20,7 +20,7 @@ from maskrt.export.overflow import half_contract, scan
 from maskrt.export.stages import read_with_stages
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
-from maskrt.models.parts.half import HALF_MAX, LIMIT, to_half, units
+from maskrt.models.parts.half import HALF_MAX, LIMIT, to_half
 from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
 from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.models.rcnn.network import build_mask_rcnn
@@ -127,7 +127,7 @@ def test_a_tensor_past_the_range_of_half_keeps_its_unit_in_float32(
 def test_every_weight_belongs_to_one_unit(settings: MaskRcnnConfig) -> None:
     with torch.device("meta"):
         graph = MaskRcnnGraph(build_mask_rcnn(settings), detections="dynamic")
-    inside = Counter(id(p) for modules in units(graph).values() for m in modules for p in m.parameters())
+    inside = Counter(id(p) for modules in graph.units().values() for m in modules for p in m.parameters())
     assert [n for n, p in graph.named_parameters() if inside[id(p)] != 1] == []
-    names = [HALF_UNITS.fullmatch(unit) for unit in units(graph)]
+    names = [HALF_UNITS.fullmatch(unit) for unit in graph.units()]
     assert all(names), "maskrt.calibration.rewrite.restore knows them by their names, without torch"

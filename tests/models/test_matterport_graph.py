@@ -18,8 +18,9 @@ from maskrt.export.engine.prepare import prepare
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.operators import DOMAIN
 from maskrt.models.parts.canvas import NormaliseCanvas
-from maskrt.models.rcnn.graph.network import MaskRcnnGraph
-from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE, SETTINGS
+from maskrt.models.rcnn.matterport.config import MatterportConfig
+from maskrt.models.rcnn.matterport.graph import MatterportGraph
+from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE
 from maskrt.models.rcnn.reference import EagerSession
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.errors import ExportError
@@ -31,7 +32,7 @@ from maskrt.runtime.stages import CANVAS
 from tests.models.test_graph import EXACT_COLOURS, QUICK, assert_alike
 
 SIDE_PX = 192
-SMALL: dict[str, Any] = SETTINGS | {
+SMALL: dict[str, Any] = {
     "stride_in_1x1": False,
     "min_size_px": 128,
     "max_size_px": SIDE_PX,
@@ -44,7 +45,7 @@ SMALL: dict[str, Any] = SETTINGS | {
 @functools.cache
 def lively(**changes: Any) -> Checkpoint:
     """ResNet-18, that exports quickly."""
-    return lively_checkpoint("resnet18", **SMALL | changes)
+    return lively_checkpoint("resnet18", kind=MatterportConfig, **SMALL | changes)
 
 
 def test_graph_finds_what_the_network_finds() -> None:
@@ -118,7 +119,7 @@ def test_tensorrt_takes_its_plugins_and_not_its_bodies_of_6000_proposals(exporte
 
 
 def test_masks_are_pooled_where_the_boxes_were_before_they_became_edges() -> None:
-    graph = MaskRcnnGraph(lively().build(), detections="fixed")
+    graph = MatterportGraph(lively().build(), detections="fixed")
     canvas, size = torch.zeros(1, 3, 64, 128), torch.tensor([[40.0, 128.0]])
     boxes = torch.tensor([[[0.0, 0.0, 128.0, 40.0]]])
     # The picture's first pixel is row 12 of 64, its last row 51: of 63, and times 64.

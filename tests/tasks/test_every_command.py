@@ -27,7 +27,8 @@ from maskrt.export.engine.supported import refusals
 from maskrt.export.onnx_model import export_onnx, save_onnx
 from maskrt.export.overflow import half_contract
 from maskrt.models.load import load_checkpoint
-from maskrt.models.rcnn.qat import fake_quantise, learned_scales
+from maskrt.models.parts.quantisers import learned_scales
+from maskrt.models.rcnn.qat import fake_quantise
 from maskrt.runtime import serve_triton
 from maskrt.runtime.backends.open import Outputs, open_session
 from maskrt.runtime.parity.tolerances import FP32

@@ -14,7 +14,7 @@ from torchvision.models.detection.roi_heads import keypointrcnn_loss
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
-from maskrt.models.rcnn.pretrained import load_detector
+from maskrt.models.transfer import take_over
 from maskrt.runtime.contract import Canvas, Category, Keypoints
 from maskrt.runtime.errors import CheckpointError, DataError
 from maskrt.runtime.tasks.instances.drawing.draw import POINT_SCORE
@@ -166,8 +166,8 @@ def test_points_of_other_names_are_learned_anew() -> None:
     weights = build_mask_rcnn(config).state_dict()
     start = Checkpoint(config, (Category(1, "person"),), weights, keypoints=Keypoints(tuple(NAMES), ()))
     other = Keypoints(("tail", *NAMES[1:]), ())
-    assert load_detector(start.build(), start, start.classes, start.keypoints) == []
-    left_out = load_detector(start.build(), start, start.classes, other)
+    assert take_over(start.build(), start, start.classes, start.keypoints) == []
+    left_out = take_over(start.build(), start, start.classes, other)
     assert left_out == [f"{POINT_LAYER}.weight", f"{POINT_LAYER}.bias"]
 
 

@@ -13,9 +13,11 @@ from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import DataError, MaskrtError
-from maskrt.training.config import SMALL
+from maskrt.training.config import preset
 from maskrt.training.matterport import Config, Dataset
 from maskrt.training.matterport_config import settings
+
+SMALL = preset("small")
 
 Masks = tuple[np.ndarray, np.ndarray]
 

@@ -17,12 +17,13 @@ import maskrt.models.operators  # noqa: F401  registers the torch operators
 from benchmarks.originals import matterport_oracle as oracle
 from maskrt.models.parts.roi_features import Pooling, assign_levels, pool_pyramid
 from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.matterport.config import MatterportConfig
 from maskrt.models.rcnn.matterport.graph import BestClassDetections
-from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE, SETTINGS
+from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE, build_matterport
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.errors import CheckpointError
 
-SMALL: dict[str, Any] = SETTINGS | {
+SMALL: dict[str, Any] = {
     "backbone": "resnet18",
     "stride_in_1x1": False,
     "num_classes": 4,
@@ -36,7 +37,7 @@ ANCHOR_PX = 1e-4  # float32 at 1000 px
 
 
 def network(**changes: Any) -> Any:
-    return build_mask_rcnn(MaskRcnnConfig(**SMALL | changes)).eval()
+    return build_matterport(MatterportConfig(**SMALL | changes)).eval()
 
 
 @functools.cache
@@ -199,7 +200,7 @@ def test_it_is_not_trained() -> None:
         )
 
 
-@pytest.mark.parametrize("changes", [{"backbone": "mobilenet_v3_large"}, {"neck": "c4"}, {"rules": "keras"}])
+@pytest.mark.parametrize("changes", [{"backbone": "mobilenet_v3_large"}, {"neck": "c4"}])
 def test_what_matterport_has_not_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match="rules"):
-        MaskRcnnConfig(**SMALL | changes)
+        MatterportConfig(**SMALL | changes)

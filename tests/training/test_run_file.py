@@ -14,13 +14,15 @@ import yaml
 from maskrt.models.settings import override
 from maskrt.runtime.errors import MaskrtError
 from maskrt.training import run as run_module
-from maskrt.training.config import SMALL, TrainConfig
+from maskrt.training.config import TrainConfig, preset
 from maskrt.training.data import load_dataset
 from maskrt.training.loop import largest_batch, loggers
 from maskrt.training.loop.largest_batch import automatic_batch, by_estimate, by_trial
 from maskrt.training.loop.loggers import check_loggers, make_loggers
 from maskrt.training.run_file import read_run
 from tests.training.runs import run, setting
+
+SMALL = preset("small")
 
 Started = list[SimpleNamespace]
 

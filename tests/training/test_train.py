@@ -15,13 +15,15 @@ from maskrt.runtime.contract import LEARNED_SCALES
 from maskrt.runtime.errors import ImageError, MaskrtError
 from maskrt.runtime.files.atomic import claimed_folder
 from maskrt.training import train as train_module
-from maskrt.training.config import SMALL
+from maskrt.training.config import preset
 from maskrt.training.data import load_dataset
 from maskrt.training.loop import trainer as trainer_module
 from maskrt.training.loop.fit import DetectorModule, lr_factor
 from maskrt.training.loop.progress import LossBar
 from maskrt.training.run import train
 from tests.training.runs import SETTINGS, TINY, read, run, weights
+
+SMALL = preset("small")
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,15 @@ import torch
 
 from maskrt.models.checkpoint import Checkpoint, read_weights_file
 from maskrt.models.rcnn.network import build_mask_rcnn
-from maskrt.models.rcnn.pretrained import load_detector
 from maskrt.models.settings import override
+from maskrt.models.transfer import take_over
 from maskrt.runtime.contract import Category
-from maskrt.training.config import PAPER, SMALL, TrainConfig
+from maskrt.training.config import TrainConfig, preset
 from maskrt.training.loop.fit import DetectorModule
 from tests.training.runs import SETTINGS, TINY, logged, read, run, setting, weights
+
+SMALL = preset("small")
+PAPER = preset("paper")
 
 # Every image has one positive RoI and as many samples, so that the mean over images is that over batches; group
 # norms see one image at a time.
@@ -64,7 +67,7 @@ def test_what_tells_classes_apart_is_left_out_and_nothing_else(
 ) -> None:
     start, new = checkpoint("cat", "dog", **changes), checkpoint("nut", **changes)
     model = new.build()
-    left_out = load_detector(model, start, new.classes)
+    left_out = take_over(model, start, new.classes)
     assert {key.rpartition(".")[0] for key in left_out} == {f"roi_heads.{x}" for x in (*OF_BOXES, *of_masks)}
     weights = model.state_dict()
     assert all(torch.equal(weights[key], start.state_dict[key]) for key in weights if key not in left_out)
@@ -74,18 +77,16 @@ def test_what_tells_classes_apart_is_left_out_and_nothing_else(
 def test_of_a_checkpoint_of_the_same_classes_nothing_is_left_out() -> None:
     start, new = checkpoint("cat", "dog"), checkpoint("cat", "dog")
     model = new.build()
-    assert load_detector(model, start, new.classes) == []
+    assert take_over(model, start, new.classes) == []
     assert all(torch.equal(value, start.state_dict[key]) for key, value in model.state_dict().items())
-    assert load_detector(model, start, checkpoint("dog", "cat").classes) != [], (
-        "another order is another class"
-    )
+    assert take_over(model, start, checkpoint("dog", "cat").classes) != [], "another order is another class"
 
 
 def test_a_branch_that_the_start_has_not_is_learned_anew() -> None:
     start, new = checkpoint("cat"), checkpoint("cat", task="detection")
     model = new.build()
-    assert load_detector(model, start, new.classes) == [], "boxes alone are a part of what the start has"
-    left_out = load_detector(start.build(), new, start.classes)
+    assert take_over(model, start, new.classes) == [], "boxes alone are a part of what the start has"
+    left_out = take_over(start.build(), new, start.classes)
     assert left_out == [key for key in start.state_dict if key.startswith("roi_heads.mask_")]
 
 

@@ -8,11 +8,11 @@ in one process or several, in one batch or by accumulated gradients.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Sampler
-from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 
 
@@ -72,10 +72,13 @@ class SampleByDraw:
         return positive, negative
 
 
-def sample_by_draw(model: FasterRCNN, seed: int) -> list[SampleByDraw]:
-    """Make a detector sample by draw, and give its samplers: set their `draws` before each step."""
+def sample_by_draw(model: nn.Module, seed: int) -> list[SampleByDraw]:
+    """Make a model sample by draw wherever it has torchvision's `fg_bg_sampler`, and give the samplers: set
+    their `draws` before each step."""
     samplers = []
-    for part in (model.rpn, model.roi_heads):
-        part.fg_bg_sampler = SampleByDraw(part.fg_bg_sampler, seed)
-        samplers.append(part.fg_bg_sampler)
+    parts: Iterator[Any] = model.modules()
+    for part in parts:
+        if hasattr(part, "fg_bg_sampler"):
+            part.fg_bg_sampler = SampleByDraw(part.fg_bg_sampler, seed)
+            samplers.append(part.fg_bg_sampler)
     return samplers

@@ -7,13 +7,12 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision.models.detection import FasterRCNN
 
 import maskrt.training.data as data
-from maskrt.models.rcnn.qat import scale_parameters
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models import find_family
+from maskrt.models.parts.quantisers import scale_parameters
 from maskrt.runtime.contract import Canvas, Contract
 from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.tasks.instances.measure.coco import KINDS, coco_metrics
@@ -29,7 +28,7 @@ class DetectorModule(lightning.LightningModule):
 
     def __init__(
         self,
-        model: FasterRCNN,
+        model: nn.Module,
         config: TrainConfig,
         contract: Contract,
         dataset: data.Dataset,
@@ -41,6 +40,7 @@ class DetectorModule(lightning.LightningModule):
         """epoch, batches_done: where a resumed run goes on."""
         super().__init__()
         self.model, self.config, self.contract = model, config, contract
+        self.family = find_family(contract.family)
         self.dataset, self.validation = dataset, validation
         self.begin = {"epoch": epoch, "batches_done": batches_done}
         self.samplers = sample_by_draw(model, config.seed)
@@ -102,7 +102,7 @@ class DetectorModule(lightning.LightningModule):
         assert self.validation is not None
         sample = self.validation[index]
         with torch.autocast(self.device.type, enabled=False):
-            session = EagerSession(self.model, self.contract, name="model", device=str(self.device))
+            session = self.family.reference(self.model, self.contract, name="model", device=str(self.device))
             rows = Predictor(session)(sample.image(), min_score=0)[0].to_coco(sample.image_id)
             self._found[index] = rows, self._validation_loss(index) if self.config.best == "loss" else 0.0
 
@@ -154,7 +154,7 @@ class DetectorModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def parameter_groups(model: FasterRCNN, config: TrainConfig) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
     """What learns, for an optimiser: weights and, of a model that rounds, its scales at a rate of their own.
 
     AdamW moves a number by about its learning rate a step, whatever the gradient: at that of the weights the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import re
 from collections.abc import Callable
@@ -13,14 +12,15 @@ from typing import Any
 import torch
 
 import maskrt.training.data as data
-from maskrt.models.checkpoint import CANVAS_STRIDE
-from maskrt.models.rcnn.config import MaskRcnnConfig
-from maskrt.models.rcnn.network import build_mask_rcnn
+from maskrt.models import find_family
+from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.config import ModelConfig
 from maskrt.runtime.backends.trt.device import available_bytes
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.preprocess import resized_size
 from maskrt.training.config import TrainConfig
+from maskrt.training.keypoint_targets import check_keypoints
 from maskrt.training.loop.loader import TrainingImages
 
 MOST = 16  # images; more a step wants another schedule than the presets have (arXiv:1706.02677)
@@ -29,7 +29,7 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def automatic_batch(
-    dataset: data.Dataset, model_config: MaskRcnnConfig, config: TrainConfig, *, resume: bool
+    dataset: data.Dataset, model_config: ModelConfig, config: TrainConfig, *, resume: bool
 ) -> int:
     """The batch that `--batch auto` stands for. Raises MaskrtError where it could come out differently."""
     if resume:
@@ -40,17 +40,16 @@ def automatic_batch(
         raise MaskrtError(
             "--batch auto: several processes take batches of one size. Find it with one: --devices 1"
         )
-    changes: dict[str, Any] = {"num_classes": len(dataset.classes) + 1}
-    if model_config.task == "keypoint" and dataset.keypoints is not None:
-        changes["num_keypoints"] = len(dataset.keypoints.names)
-    model_config = dataclasses.replace(model_config, **changes)
-    short_px, long_px = model_config.min_size_px, model_config.max_size_px
-    canvas = Canvas(short_px, long_px, CANVAS_STRIDE, height_px=None, width_px=None, dtype="uint8")
+    keypoints = check_keypoints(dataset, None) if model_config.keypoints_found else None
+    model_config = find_family(model_config.family).for_data(
+        model_config, len(dataset.classes), len(keypoints.names) if keypoints else 0
+    )
+    canvas = Checkpoint(model_config, dataset.classes, {}, keypoints=keypoints).contract().canvas
     return largest_batch(dataset, model_config, canvas, config)
 
 
 def largest_batch(
-    dataset: data.Dataset, model_config: MaskRcnnConfig, canvas: Canvas, config: TrainConfig
+    dataset: data.Dataset, model_config: ModelConfig, canvas: Canvas, config: TrainConfig
 ) -> int:
     """Images a process that fit in memory, at most `MOST` and as many as the data set has.
 
@@ -104,13 +103,13 @@ class Step:
     def __init__(
         self,
         dataset: data.Dataset,
-        model_config: MaskRcnnConfig,
+        model_config: ModelConfig,
         canvas: Canvas,
         config: TrainConfig,
         device: str,
     ) -> None:
         self._device, self._autocast = device, AUTOCAST.get(config.precision)
-        self._model: Any = build_mask_rcnn(model_config).to(device).train()
+        self._model: Any = find_family(model_config.family).build(model_config).to(device).train()
         parameters = self._model.parameters()
         if config.optimizer == "adamw":
             self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(parameters, lr=0.0)

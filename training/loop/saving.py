@@ -9,10 +9,10 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
-from torchvision.models.detection import FasterRCNN
+from torch import nn
 
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn.qat import learned_scales, plain_weights
+from maskrt.models.parts.quantisers import learned_scales, plain_weights
 from maskrt.runtime.contract import LEARNED_SCALES
 from maskrt.runtime.tasks.instances.measure.coco import KINDS
 from maskrt.training.config import TrainConfig
@@ -80,7 +80,7 @@ class SaveCheckpoints(Callback):
 class AveragedWeights(EMAWeightAveraging):
     """An exponential moving average of the weights, in whose place validation and checkpoints have it."""
 
-    def model(self) -> FasterRCNN:
+    def model(self) -> nn.Module:
         """The averaged detector."""
         assert self._average_model is not None
         module = self._average_model.module

@@ -7,6 +7,7 @@ boxes are followed by heat maps or by nothing, of its KeypointRCNN or FasterRCNN
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +15,18 @@ from torch.nn import functional
 from torchvision.models.detection import FasterRCNN
 
 import maskrt.models.operators  # noqa: F401  registers the torch operators
+from maskrt.models.graph import InferenceGraph
 from maskrt.models.parts.backbones import FpnBackbone, body_stages
 from maskrt.models.parts.boxes import blank_past
 from maskrt.models.parts.canvas import NormaliseCanvas
 from maskrt.models.parts.fold import fold_batch_norm
 from maskrt.models.parts.roi_features import CANONICAL_LEVEL, RoiPooler
+from maskrt.models.rcnn.c4 import Res5Head, SharedRes5
 from maskrt.models.rcnn.graph.detections import Detections
 from maskrt.models.rcnn.graph.keypoints import decode_keypoints
 from maskrt.models.rcnn.graph.masks import own_class_masks
 from maskrt.models.rcnn.graph.proposals import Proposals
 from maskrt.models.rcnn.mask_branch import SoftmaxMaskHeads
-from maskrt.models.rcnn.matterport.graph import AllLevelsProposals, BestClassDetections
-from maskrt.models.rcnn.matterport.network import AllLevelsRpn
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.stages import (
     CANVAS,
@@ -37,10 +38,16 @@ from maskrt.runtime.stages import (
 )
 
 
-class MaskRcnnGraph(nn.Module):
+class MaskRcnnGraph(InferenceGraph):
     """The exported forward pass. `detections`: "fixed" runs the mask head on all D rows, "dynamic" on the
-    rows detected only, so that on a CPU its cost follows the number of objects. All in float32, until
-    maskrt.models.parts.half changes the types of its units."""
+    rows detected only, so that on a CPU its cost follows the number of objects.
+
+    proposal_rules, detection_rules: what boxes are chosen by. square: pictures lie in the canvas' middle.
+    """
+
+    proposal_rules: ClassVar[type[Proposals]] = Proposals
+    detection_rules: ClassVar[type[Detections]] = Detections
+    square: ClassVar[bool] = False
 
     def __init__(self, model: FasterRCNN, *, detections: str) -> None:
         super().__init__()
@@ -48,12 +55,11 @@ class MaskRcnnGraph(nn.Module):
             raise ExportError(f"--detections is {detections!r}, expected 'fixed' or 'dynamic'.")
         model = fold_batch_norm(model.eval())
         self.dynamic_detections = detections == "dynamic"
-        matterport = isinstance(model.rpn, AllLevelsRpn)
         mean, std = model.transform.image_mean, model.transform.image_std
-        self.canvas = NormaliseCanvas(mean, std, square=matterport)
+        self.canvas = NormaliseCanvas(mean, std, square=self.square)
         self.backbone = model.backbone
-        self.proposals = (AllLevelsProposals if matterport else Proposals)(model)
-        self.detections = (BestClassDetections if matterport else Detections)(model)
+        self.proposals = self.proposal_rules(model)
+        self.detections = self.detection_rules(model)
         self.mask_head = model.roi_heads.mask_head
         self.mask_predictor = model.roi_heads.mask_predictor
         self.mask_softmax = isinstance(model.roi_heads, SoftmaxMaskHeads)
@@ -83,6 +89,34 @@ class MaskRcnnGraph(nn.Module):
             if head is not None:
                 outputs.append(self._of_detections(branch, features, pooled_from, labels, counts, stages))
         return *outputs, *(stages[name] for name in STAGES if name in stages)
+
+    def units(self) -> dict[str, list[nn.Module]]:
+        """The stem, each residual block, the FPN, the RPN's head, each head of the RoIs."""
+        found: dict[str, list[nn.Module]] = {}
+        for name, module in self.backbone.body.items():
+            if isinstance(module, nn.Sequential) and name.startswith("layer"):
+                found |= {f"backbone.body.{name}.{index}": [block] for index, block in enumerate(module)}
+            elif any(True for _ in module.parameters()):
+                found[f"backbone.body.{name}"] = [module]
+        if isinstance(self.backbone, FpnBackbone):
+            found["backbone.fpn"] = [self.backbone.fpn]
+        box_head = self.detections.box_head
+        found |= {
+            "proposals.head": [self.proposals.head],
+            # res5 is called by the mask branch too, past the head that it belongs to.
+            "detections.box_head": [box_head.res5 if isinstance(box_head, Res5Head) else box_head],
+            "detections.box_predictor": [self.detections.box_predictor],
+        }
+        predictor: Any = self.mask_predictor
+        if predictor is not None:
+            if not isinstance(self.mask_head, SharedRes5):
+                found["mask_head"] = [self.mask_head]
+            found["mask_predictor"] = [m for m in predictor.children() if list(m.parameters())]
+        keypoint_predictor: Any = self.keypoint_predictor
+        if keypoint_predictor is not None:
+            found["keypoint_head"] = [self.keypoint_head]
+            found["keypoint_predictor"] = [keypoint_predictor.kps_score_lowres]
+        return found
 
     def _features(self, canvas: Tensor, stages: dict[str, Tensor]) -> list[Tensor]:
         """canvas: (N, 3, H, W) → the maps that the RPN reads, (N, C, h, w) each."""

@@ -12,6 +12,7 @@ from torch.nn import functional
 from maskrt.models.parts.boxes import decode, gather_rows
 from maskrt.models.parts.canvas import corners_in_middle, sides_of
 from maskrt.models.rcnn.graph.detections import INVALID, Detections
+from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.models.rcnn.graph.proposals import DELTA_WEIGHTS, Proposals, top_rows
 
 
@@ -67,6 +68,14 @@ class BestClassDetections(Detections):
         """The RoIs of detections, to pool masks from."""
         corner = corners_in_middle(image_sizes, canvas)
         return _stretched(boxes + _twice(corner)[:, None], sides_of(canvas))
+
+
+class MatterportGraph(MaskRcnnGraph):
+    """The graph of Mask R-CNN by these rules."""
+
+    proposal_rules = AllLevelsProposals
+    detection_rules = BestClassDetections
+    square = True
 
 
 def _twice(points: Tensor) -> Tensor:

@@ -30,31 +30,23 @@ from torchvision.ops import clip_boxes_to_image, nms
 
 from maskrt.models.parts.roi_features import CANONICAL_SCALE_PX
 from maskrt.models.rcnn.anchors import ExactAnchors
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.preprocess import corner
 
 CANONICAL_SCALE = CANONICAL_SCALE_PX / 2**0.5
 RPN_WIDTH = 512  # rpn_graph's shared convolution
 RPN_STD_DEV = (0.1, 0.1, 0.2, 0.2)  # RPN_BBOX_STD_DEV, of x y w h; the box head's are its coder's weights
-#: Of MaskRcnnConfig: mrcnn/config.py's, and what its code has written in. Ratios are width / height there.
-SETTINGS: dict[str, Any] = {
-    "rules": "matterport",
-    "stride_in_1x1": True,
-    "frozen_bn_epsilon": 1e-3,
-    "min_size_px": 800,
-    "max_size_px": 1024,
-    "mean": (123.7 / 255, 116.8 / 255, 103.9 / 255),
-    "std": (1 / 255, 1 / 255, 1 / 255),
-    "anchor_ratios": (2.0, 1.0, 0.5),
-    "exact_anchors": True,
-    "rpn_pre_nms_test": 6000,
-    "roi_pool": "crop_avg",
-    "nms": 0.3,
-}
 
 
-def by_matterports_rules(model: FasterRCNN) -> FasterRCNN:
-    """The network that torchvision's rules were built into, in place, by Matterport's."""
+def build_matterport(config: MaskRcnnConfig) -> FasterRCNN:
+    """The network, randomly initialised: torchvision's with other parts between its layers."""
+    model = build_mask_rcnn(
+        config,
+        anchors_of=lambda strides: StretchedAnchors(config.anchor_sizes_px, config.anchor_ratios, strides),
+        canonical_scale=CANONICAL_SCALE,
+    )
     body: Any = model.backbone.body
     # TensorFlow's "same" pads even sides at the end alone: the window of the last cell hangs over.
     body.maxpool = nn.MaxPool2d(3, stride=2, ceil_mode=True)

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.family import Reader
 from maskrt.models.parts.class_names import name_classes
-from maskrt.models.rcnn.config import MaskRcnnConfig
-from maskrt.models.rcnn.matterport.network import RPN_STD_DEV, SETTINGS
+from maskrt.models.rcnn.matterport.config import MatterportConfig
+from maskrt.models.rcnn.matterport.network import RPN_STD_DEV
 from maskrt.models.rcnn.matterport.weights_config import read_display
 from maskrt.models.rcnn.weights.conventions import mask_convs
 from maskrt.models.rcnn.weights.translate import translate
@@ -104,11 +105,11 @@ def from_matterport(
     display = Path(source).with_suffix(".txt")
     said, rpn_std_dev = read_display(display) if display.is_file() else ({}, RPN_STD_DEV)
     weights = _folded(arrays, rpn_std_dev)
-    config = MaskRcnnConfig(
+    config = MatterportConfig(
         num_classes=weights[CLASS_LAYER].shape[0],
         backbone=BLOCKS[blocks],
         fpn_channels=weights["fpn_p2/kernel"].shape[0] if "fpn_p2/kernel" in weights else 256,
-        **SETTINGS | said,
+        **said,
         **mask_convs(weights, r"mrcnn_mask_conv\d/kernel"),
     )
     return Checkpoint(
@@ -179,3 +180,6 @@ def _in_torchs_order(kernel: Tensor) -> Tensor:
 def _x_before_y(rows: Tensor) -> Tensor:
     """dy dx dh dw of every box → dx dy dw dh."""
     return rows.unflatten(0, (-1, 4))[:, [1, 0, 3, 2]].flatten(0, 1)
+
+
+MATTERPORT = Reader("a Mask R-CNN of Matterport", is_matterport, from_matterport)

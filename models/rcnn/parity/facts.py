@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.detection import FasterRCNN
 
+from maskrt.models import find_family
 from maskrt.models.parts.roi_features import CANONICAL_LEVEL, RoiPooler
-from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.models.rcnn.reference import EagerSession
 from maskrt.models.rcnn.reference_parts import EagerParts
 from maskrt.runtime.backends.session import Session
@@ -24,12 +24,14 @@ def facts_of(session: Session) -> Facts:
     assert isinstance(session, EagerSession)
     model, contract = session.model, session.contract
     parts = EagerParts(model, contract)
-    return Facts(expected_weights(model), expected_operators(model, contract), parts, more=parts.cells)
+    return Facts(
+        expected_weights(model, contract), expected_operators(model, contract), parts, more=parts.cells
+    )
 
 
-def expected_weights(model: FasterRCNN) -> dict[str, NDArray[np.float32]]:
+def expected_weights(model: FasterRCNN, contract: Contract) -> dict[str, NDArray[np.float32]]:
     """By the names that `maskrt export` gives them, batch norms folded, and the anchors a level."""
-    graph = MaskRcnnGraph(model, detections="fixed")
+    graph = find_family(contract.family).graph(model, detections="fixed")
     weights = {name: values for name, values in graph.state_dict().items() if values.is_floating_point()}
     return {name: _array(values) for name, values in weights.items()}
 
@@ -46,8 +48,6 @@ def expected_operators(model: FasterRCNN, contract: Contract) -> list[Operator]:
         )
         if pooler is not None
     ]
-    if contract.config.get("rules") == "matterport":  # whose choice of boxes is made of other nodes
-        return pooled
     levels = len(rpn.anchor_generator.cell_anchors)
     chosen = [
         ("GroupedNms", "proposals", {"iou_threshold": rpn.nms_thresh, "num_groups": levels}),

@@ -28,9 +28,7 @@ class RcnnKnowledge(Knowledge):
     has_probes = True
 
     def unprobed(self, contract: Contract) -> str:
-        """Probes know torchvision's rules alone."""
-        if contract.config.get("rules") == "matterport":
-            return "made inputs are by torchvision's rules, and this model follows Matterport's"
+        """They are."""
         return ""
 
     def facts(self, reference: Session) -> Facts:
@@ -72,3 +70,6 @@ class RcnnKnowledge(Knowledge):
     def possible(self, stage: str) -> str:
         """By the beginning of the stage's name."""
         return possible_causes(stage)
+
+
+KNOWLEDGE = RcnnKnowledge()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.family import Reader
 from maskrt.models.parts.class_names import name_classes
 from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
@@ -202,3 +203,6 @@ def _check_anchors(cells: list[Any], config: MaskRcnnConfig, source: str) -> Non
                 f"{source}: trained with the anchors {theirs.tolist()} on level {level} of its pyramid, but "
                 f"only the model zoo's are known: {ours.tolist()}."
             )
+
+
+DETECTRON2 = Reader("an R-CNN of Detectron2", is_detectron2, from_detectron2)

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.family import Reader
 from maskrt.models.parts.class_names import name_classes
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.weights.conventions import BGR_EDITS, HEAD_EDITS, SETTINGS, mask_convs, rgb_fractions
@@ -155,3 +156,6 @@ def _config(weights: dict[str, Tensor], colours: Colours, source: str) -> MaskRc
         **SETTINGS,
         **mask_convs(weights, r"roi_head\.mask_head\.convs\.\d\.conv\.weight"),
     )
+
+
+MMDETECTION = Reader("an R-CNN of MMDetection", is_mmdetection, from_mmdetection)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torchvision.models.detection import KeypointRCNN_ResNet50_FPN_Weights, MaskRCNN_ResNet50_FPN_Weights
 
 from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.family import Reader
 from maskrt.models.parts.backbones import MOBILENET
 from maskrt.models.rcnn.config import MOBILENET as MOBILENET_CONFIG
 from maskrt.models.rcnn.config import V2, MaskRcnnConfig
@@ -97,11 +98,15 @@ def _base(state_dict: dict[str, Tensor], source: str) -> MaskRcnnConfig:
     return dataclasses.replace(V2 if second_version else MaskRcnnConfig(), backbone=RESNETS[layout])
 
 
+def coco_points() -> Keypoints:
+    """COCO's of a person."""
+    return Keypoints(tuple(KeypointRCNN_ResNet50_FPN_Weights.COCO_V1.meta["keypoint_names"]), SKELETON)
+
+
 def _keypoints(count: int) -> Keypoints:
     """Of COCO's person where there are as many, else points with numbers for names."""
-    names = KeypointRCNN_ResNet50_FPN_Weights.COCO_V1.meta["keypoint_names"]
-    if count == len(names):
-        return Keypoints(tuple(names), SKELETON)
+    if count == len(coco_points().names):
+        return coco_points()
     return Keypoints(tuple(f"point {number}" for number in range(count)), ())
 
 
@@ -115,3 +120,6 @@ def _classes(num_classes: int, names: list[str] | None, source: str) -> tuple[Ca
             )
         names = coco[1:]
     return tuple(Category(id=i, name=name) for i, name in enumerate(names, start=1))
+
+
+TORCHVISION = Reader("a state dict of torchvision's R-CNNs", is_torchvision, from_torchvision)

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from maskrt.models import find_family
 from maskrt.models.rcnn.config import MaskRcnnConfig
-from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.errors import CheckpointError
 
 Edit = Callable[[Tensor], Tensor]
@@ -28,7 +28,7 @@ def translate(
     missing: Iterable[str] = (),
     source: str,
 ) -> dict[str, Tensor]:
-    """The state dict of `build_mask_rcnn(config)` out of a foreign file's weights.
+    """The state dict of the network of `config` out of a foreign file's weights.
 
     names: regular expressions, tried in turn on the whole of each of our keys, and what to put for them to
     get the file's. edits: by our key, what makes our tensor of the file's. unused: the file's keys that hold
@@ -60,7 +60,7 @@ def translate(
 
 def _shapes(config: MaskRcnnConfig) -> dict[str, torch.Size]:
     with torch.device("meta"):
-        model = build_mask_rcnn(config)
+        model = find_family(config.family).build(config)
     return {key: tensor.shape for key, tensor in model.state_dict().items() if tensor.is_floating_point()}
 
 

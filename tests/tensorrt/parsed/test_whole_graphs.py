@@ -29,7 +29,7 @@ from maskrt.export.onnx_model import export_onnx
 from maskrt.export.overflow import half_contract
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.rcnn.config import C4
-from maskrt.models.rcnn.matterport.network import SETTINGS as MATTERPORT
+from maskrt.models.rcnn.matterport.config import MatterportConfig
 from tests.tensorrt.parsed.conftest import Parser
 
 pytestmark = pytest.mark.full
@@ -46,10 +46,10 @@ C4_FIELDS = {field.name: getattr(C4, field.name) for field in dataclasses.fields
 MODELS: dict[str, dict[str, Any]] = {
     "R18-FPN": SIZE,
     "R18-C4": C4_FIELDS | SIZE | FEW,
-    "Matterport": MATTERPORT
-    | SIZE
+    "Matterport": SIZE
     | FEW
     | {
+        "kind": MatterportConfig,
         "stride_in_1x1": False,
         "max_size_px": 128,
         "num_classes": 9,

@@ -1,0 +1,75 @@
+"""What is common to the families' configurations."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from maskrt.runtime.errors import CheckpointError
+
+Config = TypeVar("Config", bound="ModelConfig")
+
+
+@dataclass(frozen=True)
+class ModelConfig(ABC):
+    """A family's configuration: a frozen dataclass of numbers, texts and tuples of them, all with defaults.
+
+    `min_size_px` and `max_size_px` are among its fields: the resize rule (runtime/preprocess.py). What
+    follows from the training data is named `num_classes` and `num_keypoints`, which `--set` refuses.
+    """
+
+    #: Fields of earlier versions by name, with the value whose meaning is now there without them.
+    RETIRED: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    @abstractmethod
+    def family(self) -> str:
+        """The name in FAMILIES of the network that it describes."""
+
+    @property
+    @abstractmethod
+    def classes_found(self) -> int:
+        """Classes that the network tells apart, without the background."""
+
+    @property
+    def keypoints_found(self) -> int:
+        """Points that the network finds of each object."""
+        return 0
+
+    @property
+    def placement(self) -> str:
+        """Where pictures lie on the canvas: "corner" or "square" (runtime/contract.py)."""
+        return "corner"
+
+    @property
+    def title(self) -> str:
+        """What to call the network in messages."""
+        return self.family
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as stored in checkpoints and contracts."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls: type[Config], values: Mapping[str, Any]) -> Config:
+        """Read back `to_dict`, from JSON too. Raises CheckpointError on unknown keys."""
+        values = cls.without_retired(values)
+        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise CheckpointError(
+                f"model configuration has unknown fields {unknown}: it was written by a newer maskrt. "
+                "Upgrade maskrt, or train again with this version."
+            )
+        return cls(**{key: _as_tuple(value) for key, value in values.items()})
+
+    @classmethod
+    def without_retired(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of an earlier version's file, without the fields that say what is so anyway."""
+        return {key: value for key, value in values.items() if (key, value) not in cls.RETIRED.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(v) for v in value) if isinstance(value, list | tuple) else value

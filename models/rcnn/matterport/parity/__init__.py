@@ -1,0 +1,1 @@
+"""What parity knows of networks by Matterport's rules."""
