@@ -16,6 +16,8 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
 
 import pytest
 
+from tests.exports import Exports, shared_folder
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -29,25 +31,24 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """R18-FPN of 90 classes with lively random weights, on small canvases with few proposals: it is quick."""
-    from benchmarks.samples import lively_checkpoint  # needs torch, which tests/parity does not
-
-    path = tmp_path_factory.mktemp("random") / "resnet18.pt"
-    lively_checkpoint("resnet18", min_size_px=256, max_size_px=448, rpn_post_nms_test=200).save(path)
-    return path
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    """Makes checkpoints and exported files that the session's tests share (tests/exports.py)."""
+    return Exports(shared_folder(tmp_path_factory))
 
 
 @pytest.fixture(scope="session")
-def random_onnx(random_checkpoint: Path) -> Path:
-    """The same, exported for any size and batch."""
-    from maskrt.export.onnx_model import export_onnx, save_onnx
-    from maskrt.models.load import load_checkpoint
+def random_checkpoint(exports: Exports) -> Path:
+    """R18-FPN of 90 classes with lively random weights, on small canvases with few proposals: it is quick."""
+    from benchmarks.samples import lively_checkpoint  # needs torch, which tests/parity does not
 
-    path = random_checkpoint.with_name("resnet18.onnx")
-    checkpoint = load_checkpoint(random_checkpoint)
-    save_onnx(export_onnx(checkpoint, checkpoint.contract(detections="dynamic")), path)
-    return path
+    small = {"min_size_px": 256, "max_size_px": 448, "rpn_post_nms_test": 200}
+    return exports.checkpoint("resnet18", lambda: lively_checkpoint("resnet18", **small))
+
+
+@pytest.fixture(scope="session")
+def random_onnx(random_checkpoint: Path, exports: Exports) -> Path:
+    """The same, exported for any size and batch."""
+    return exports.onnx(random_checkpoint, detections="dynamic")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

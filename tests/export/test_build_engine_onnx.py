@@ -23,7 +23,7 @@ from maskrt.export.engine.prepare import custom_nodes, prepare
 from maskrt.export.engine.rewrite import say_for_8_6
 from maskrt.export.engine.small import LONG_SIDE_PX, PROPOSALS
 from maskrt.export.engine.supported import refusals
-from maskrt.export.onnx_model import export_onnx, for_small_devices
+from maskrt.export.onnx_model import for_small_devices
 from maskrt.export.overflow import half_contract
 from maskrt.models.load import load_checkpoint
 from maskrt.models.operators import DOMAIN, attach_bodies
@@ -31,6 +31,7 @@ from maskrt.runtime.contract import INPUT_NAMES
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.stages import PREFIX
 from tests.export.network_8_6 import constrain, parsed
+from tests.exports import Exports
 
 OPERATORS = ["plugin", "body"]
 CANVAS = {"height_px": 256, "width_px": 320, "batch": 1}
@@ -45,14 +46,16 @@ RANGE = (-4.0, 4.0)  # any: what is looked at are nodes and types
 
 
 @pytest.fixture(scope="module")
-def exported(random_checkpoint: Path) -> dict[str, ModelProto]:
+def exported(random_checkpoint: Path, exports: Exports) -> dict[str, ModelProto]:
     """R18-FPN for TensorRT, of one canvas and of any, in every precision."""
     checkpoint = load_checkpoint(random_checkpoint)
     contracts = {name: checkpoint.contract(**sides, detections="fixed") for name, sides in SHAPES.items()}
     for name in contracts:
         if name.endswith("fp16"):
             contracts[name] = half_contract(checkpoint, contracts[name], [])
-    models = {name: export_onnx(checkpoint, contract) for name, contract in contracts.items()}
+    models = {
+        name: onnx.load(exports.onnx(random_checkpoint, contract)) for name, contract in contracts.items()
+    }
     return models | {f"{name} int8": in_eight_bits(models[name]) for name in ("static", "dynamic")}
 
 

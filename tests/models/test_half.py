@@ -15,7 +15,6 @@ from onnx import TensorProto
 
 from benchmarks.samples import scene
 from maskrt.calibration.rewrite.restore import HALF_UNITS
-from maskrt.export.onnx_model import export_onnx, save_onnx
 from maskrt.export.overflow import half_contract, scan
 from maskrt.export.stages import read_with_stages
 from maskrt.models.checkpoint import Checkpoint
@@ -28,6 +27,7 @@ from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import INPUT_NAMES
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.stages import FPN, PREFIX
+from tests.exports import Exports
 
 # Half keeps 11 bits: 2.4e-4 relative a rounding, of which some twenty convolutions accumulate a few.
 FEATURE_ERROR = 5e-3
@@ -69,10 +69,12 @@ def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
     return float((actual - expected).norm() / expected.norm())
 
 
-def test_layers_are_half_and_scores_and_boxes_are_not(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    contract = half_contract(checkpoint, checkpoint.contract(height_px=256, width_px=320, batch=1), [])
-    path = tmp_path / "half.onnx"
-    save_onnx(export_onnx(checkpoint, contract), path)
+def test_layers_are_half_and_scores_and_boxes_are_not(
+    checkpoint: Checkpoint, random_checkpoint: Path, exports: Exports
+) -> None:
+    canvas = {"height_px": 256, "width_px": 320, "batch": 1}
+    contract = half_contract(checkpoint, checkpoint.contract(**canvas, detections="fixed"), [])
+    path = exports.onnx(random_checkpoint, contract)
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     types = {v.name: v.type.tensor_type.elem_type for v in (*model.graph.value_info, *model.graph.output)}
