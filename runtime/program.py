@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 from maskrt.runtime.cli import say
 from maskrt.runtime.door import guarded
 from maskrt.runtime.errors import EXIT_USER_ERROR, MaskrtError
+from maskrt.runtime.groups import flattened
 from maskrt.runtime.packages import missing_for
 from maskrt.runtime.terminal import flush_stdout, printable, shortened
 
@@ -67,7 +68,7 @@ class Program:
         """What parses the line of `command`."""
         assert self.command is not None
         app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-        app.command(self.name.split()[-1], cls=_Line)(guarded(self.command))
+        app.command(self.name.split()[-1], cls=_Line)(guarded(flattened(self.command)))
         return typer.main.get_command(app)
 
 

@@ -16,6 +16,7 @@ from maskrt.runtime.door import guarded, outputs_of
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS
+from maskrt.runtime.groups import flattened
 from maskrt.runtime.program import Program
 
 Call = tuple[str, ...]  # a verb, and a command of it where it has several
@@ -39,7 +40,7 @@ def run(call: Call, args: list[str]) -> None:
     program(call)(args)
 
 
-COMMANDS = {call: program(call).command for call in CALLS}
+COMMANDS = {call: flattened(program(call).command) for call in CALLS}
 OUTPUTS = [(call, name) for call in CALLS for name in outputs_of(COMMANDS[call])]
 every_output = pytest.mark.parametrize(
     "option", OUTPUTS, ids=lambda option: " ".join((*option[0], option[1]))

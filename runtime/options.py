@@ -1,0 +1,71 @@
+"""Options that several commands have: each as a type, and those that always come together as a group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+MOST_THREADS = 1024  # a machine is slower with more of them than cores, and is brought down by 100000
+ONE_PIXEL = 1e-6  # in megapixels
+
+
+def between(low: float, high: float = math.inf) -> Callable[[float], float]:
+    """A callback for an option that takes a number from `low` to `high`; NaN and infinity are none."""
+
+    def check(value: float) -> float:
+        if not (math.isfinite(value) and low <= value <= high):
+            most = f" to {high:g}" if math.isfinite(high) else " on"
+            raise typer.BadParameter(f"{value:g} is not a number from {low:g}{most}.")
+        return value
+
+    return check
+
+
+ModelFile = Annotated[Path, typer.Argument(help="Model file: .onnx, .engine, or a checkpoint (.pt)")]
+TrainedFile = Annotated[Path, typer.Argument(help="The checkpoint that was trained (.pt)")]
+ImageNames = Annotated[list[str], typer.Argument(help="Image files, folders and globs")]
+Device = Annotated[str, typer.Option(help="cpu or cuda")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, max=MOST_THREADS, metavar="N", help="Of the CPU, for ONNX files; default: all"),
+]
+MinScore = Annotated[float, typer.Option(callback=between(0, 1), help="Keep detections above this score")]
+MaxMegapixels = Annotated[
+    float, typer.Option(callback=between(ONE_PIXEL), help="Refuse larger images, before decoding")
+]
+BatchWait = Annotated[float, typer.Option(callback=between(0), help="How long a batch waits to fill")]
+ClassName = Annotated[str, typer.Option(help="Class of a format without any")]
+ImageFolder = Annotated[Path | None, typer.Option(help="Folder of DATA's images, if not beside DATA")]
+ValImageFolder = Annotated[Path | None, typer.Option(help="Folder of VAL's images")]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a model runs on; the fields are parameters of `open_session`."""
+
+    device: Annotated[str, typer.Option(help="cpu or cuda; an engine takes its GPU")] = "cpu"
+    backend: Annotated[str, typer.Option(help="ONNX on the CPU: onnxruntime, openvino, auto")] = "onnxruntime"
+    threads: Threads = None
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """How the annotations of a data set are read."""
+
+    format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto"
+    images: ImageFolder = None
+    class_name: ClassName = "object"
+    class_attribute: Annotated[str | None, typer.Option(help="VIA region attribute with the class")] = None
+
+    def reading(self) -> dict[str, Any]:
+        """What `load_dataset` takes for any data set of the command; `images` is of the first alone."""
+        return {
+            "format": self.format,
+            "class_name": self.class_name,
+            "class_attribute": self.class_attribute,
+        }
