@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from maskrt.runtime import terminal
 from maskrt.runtime.backends.open import Session, open_session
 from maskrt.runtime.backends.open_onnx import installed
-from maskrt.runtime.cli import Threads, track
+from maskrt.runtime.cli import track
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import PLOT
 from maskrt.runtime.inputs.images import find_images, read_image
 from maskrt.runtime.machine.peak_memory import peak_memory_bytes
+from maskrt.runtime.options import Device, Threads
 from maskrt.runtime.preprocess import Batch, preprocess
 from maskrt.runtime.program import Program
 from maskrt.runtime.reports.bench_plot import check_plot, plot_timings
@@ -147,7 +148,7 @@ def command(
     models: Annotated[list[Path], typer.Argument(help="Model files; the first is what others are held to")],
     image: Annotated[Path, typer.Option(help="An image to run on")],
     rounds: Annotated[int, typer.Option(min=3, max=MOST_ROUNDS, help="Counted rounds")] = 15,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Device = "cpu",
     backend: Annotated[
         str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, or all that are installed")
     ] = "all",

@@ -11,10 +11,11 @@ import typer
 
 from maskrt.runtime import terminal
 from maskrt.runtime.backends.open import open_session
-from maskrt.runtime.cli import between, track
+from maskrt.runtime.cli import track
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS, PAGE
+from maskrt.runtime.options import Compute, Labelled, ModelFile, between
 from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.program import Program
 from maskrt.runtime.siblings import load_dataset
@@ -67,22 +68,15 @@ def examine(predictor: Predictor, dataset: Any, min_score: float) -> dict[str, A
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="Model file: .onnx, .engine, or a checkpoint (.pt)")],
+    model: ModelFile,
+    *,
     data: Annotated[str, typer.Option(help="Annotation file, its folder, or synthetic[:COUNT[:SEED]]")],
-    format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto",
-    images: Annotated[Path | None, typer.Option(help="Folder of the images, if not beside DATA")] = None,
-    class_name: Annotated[
-        str, typer.Option(help="VIA without class attributes: the class's name")
-    ] = "object",
-    class_attribute: Annotated[str | None, typer.Option(help="VIA region attribute with the class")] = None,
+    labelled: Labelled,
     skip_bad: Annotated[bool, typer.Option(help="Drop malformed annotations instead of stopping")] = False,
     min_score: Annotated[
         float, typer.Option(callback=between(0, 1), help="Of the confusion matrix; AP takes every score")
     ] = 0.5,
-    device: Annotated[str, typer.Option(help="cpu or cuda; an engine takes its GPU")] = "cpu",
-    backend: Annotated[
-        str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, auto")
-    ] = "onnxruntime",
+    compute: Compute,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the metrics (JSON)"), Writes(METRICS)
     ] = None,
@@ -97,16 +91,9 @@ def command(
     """
     if html:
         check_matplotlib()
-    dataset = load_dataset(
-        data,
-        format=format,
-        images_dir=images,
-        skip_bad=skip_bad,
-        class_name=class_name,
-        class_attribute=class_attribute,
-    )
+    dataset = load_dataset(data, images_dir=labelled.images, skip_bad=skip_bad, **labelled.reading())
     start = time.perf_counter()
-    session = open_session(model, device=device, backend=backend)
+    session = open_session(model, **vars(compute))
     metrics = examine(Predictor(session), dataset, min_score)
     facts = {"model": str(model), "data": data, "images": len(dataset), **metrics}
     text = json.dumps(facts)

@@ -26,13 +26,14 @@ def flattened(command: Callable[..., Any]) -> Callable[..., Any]:
     It takes keywords alone. Raises ValueError where two parameters have one name.
     """
     signature = inspect.signature(command, eval_str=True)
-    groups = {name: p.annotation for name, p in signature.parameters.items() if is_dataclass(p.annotation)}
-    by_keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        each
-        for name, parameter in signature.parameters.items()
-        for each in (_fields_of(groups[name]) if name in groups else [parameter.replace(kind=by_keyword)])
-    ]
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if is_dataclass(parameter.annotation):
+            groups[name] = parameter.annotation
+            parameters += _fields_of(parameter.annotation)
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
     @functools.wraps(command)
     def run(**values: Any) -> Any:
@@ -47,11 +48,11 @@ def flattened(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _fields_of(group: Any) -> list[inspect.Parameter]:
     """A dataclass's fields as parameters, with their annotations and defaults."""
-    hints, by_keyword = typing.get_type_hints(group, include_extras=True), inspect.Parameter.KEYWORD_ONLY
+    hints = typing.get_type_hints(group, include_extras=True)
     return [
         inspect.Parameter(
             field.name,
-            by_keyword,
+            inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
             annotation=hints[field.name],
         )

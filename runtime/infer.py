@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import sys
 
-if __package__ in (
-    None,
-    "",
-):  # run as a script: sys.path starts with runtime/, whose names are not meant for it
+if not __package__:  # run as a script: sys.path starts with runtime/, where maskrt is not
     from pathlib import Path as _Path
 
     sys.path[0] = str(_Path(__file__).resolve().parents[1])
@@ -24,7 +21,8 @@ from typing import Annotated
 import typer
 
 from maskrt.runtime.backends.open import check_masks, open_session
-from maskrt.runtime.cli import MaxMegapixels, MinScore, Threads, between, say, track
+from maskrt.runtime.backends.session import Session
+from maskrt.runtime.cli import say, track
 from maskrt.runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
 from maskrt.runtime.files.atomic import claimed_folder
 from maskrt.runtime.files.guard import Writes
@@ -32,6 +30,7 @@ from maskrt.runtime.files.kinds import TRACE
 from maskrt.runtime.inputs.frames import Inferred, Source
 from maskrt.runtime.inputs.open import open_inputs
 from maskrt.runtime.inputs.video import is_video
+from maskrt.runtime.options import Compute, MaxMegapixels, MinScore, ModelFile, between
 from maskrt.runtime.outputs.open import check_apart, check_folder, check_video, end_sinks, open_sinks
 from maskrt.runtime.outputs.text import Sink
 from maskrt.runtime.pipeline.cluster import RayOptions, RayPipeline
@@ -56,8 +55,63 @@ class Tally:
     failures: int = 0
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Which of the model's detections are kept."""
+
+    min_score: MinScore = DEFAULT_SCORE
+    classes: Annotated[str | None, typer.Option(metavar="A,B", help="Keep these classes alone")] = None
+
+    def keep(self) -> Keep:
+        """As the pipeline takes it."""
+        names = tuple(name.strip() for name in self.classes.split(",")) if self.classes else None
+        return Keep(self.min_score, names)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is drawn of each image, and how it looks."""
+
+    overlays: Annotated[bool, typer.Option(show_default=False, help="Draw on each image or video")] = True
+    color_by: Annotated[str, typer.Option(help="Overlays: class, instance or auto")] = "auto"
+    labels: Annotated[bool, typer.Option(help="Overlays: class, score")] = True
+    boxes: Annotated[bool | None, typer.Option("--boxes/--no-boxes", help="Overlays: boxes too")] = None
+    alpha: Annotated[float, typer.Option(callback=between(0, 1), help="Overlays: opacity")] = Style.alpha
+    splashes: Annotated[bool, typer.Option("--splash", help="Objects in colour on grey")] = False
+
+    def painters(self) -> dict[str, Painter]:
+        """What draws, by the names of the folders. Raises OptionError for a style that there is not."""
+        style = Style(self.color_by, self.labels, self.boxes, self.alpha)
+        painters: dict[str, Painter] = {"overlays": Overlay(style)} if self.overlays else {}
+        return painters | ({"splash": paint_splash} if self.splashes else {})
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How many images a call takes."""
+
+    batch: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Images a call, of one canvas size")
+    ] = None
+    batch_wait_ms: Annotated[float, typer.Option(callback=between(0), help="A camera's limit")] = 50.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The machines of a run over Ray."""
+
+    ray: Annotated[str | None, typer.Option(help="Ray cluster: local, auto, its address")] = None
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --ray; default: as many as fit")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.workers and not self.ray:
+            raise MaskrtError("--workers: of a cluster, which --ray names. For this machine: --ray local")
+
+
 def command(
-    model: Annotated[Path, typer.Argument(help="Model file: .onnx, .engine, or a checkpoint (.pt)")],
+    model: ModelFile,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -65,31 +119,18 @@ def command(
             "number, URLs (rtsp://…, csi://0), a GStreamer pipeline, or - for names on stdin"
         ),
     ],
+    *,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder, or a video file"), Writes(None)
     ] = Path("out/infer"),
-    min_score: MinScore = DEFAULT_SCORE,
-    classes: Annotated[str | None, typer.Option(metavar="A,B", help="Keep these classes alone")] = None,
-    overlays: Annotated[bool, typer.Option(show_default=False, help="Draw on each image or video")] = True,
-    color_by: Annotated[str, typer.Option(help="Overlays: class, instance or auto")] = "auto",
-    labels: Annotated[bool, typer.Option(help="Overlays: class, score")] = True,
-    boxes: Annotated[bool | None, typer.Option("--boxes/--no-boxes", help="Overlays: boxes too")] = None,
-    alpha: Annotated[float, typer.Option(callback=between(0, 1), help="Overlays: opacity")] = Style.alpha,
-    splashes: Annotated[bool, typer.Option("--splash", help="Objects in colour on grey")] = False,
+    kept: Kept,
+    pictures: Pictures,
     masks: Annotated[bool, typer.Option("--masks", help="A PNG per mask")] = False,
     contours: Annotated[bool, typer.Option("--contours", help="Outlines, in contours.jsonl")] = False,
-    batch: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Images a call, of one canvas size")
-    ] = None,
-    batch_wait_ms: Annotated[float, typer.Option(callback=between(0), help="A camera's limit")] = 50.0,
+    batching: Batching,
     max_megapixels: MaxMegapixels = 100.0,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    backend: Annotated[str, typer.Option(help="ONNX: onnxruntime, openvino, auto")] = "onnxruntime",
-    threads: Threads = None,
-    ray: Annotated[str | None, typer.Option(help="Ray cluster: local, auto, its address")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="With --ray; default: as many as fit")
-    ] = None,
+    compute: Compute,
+    cluster: Cluster,
     profile: Annotated[
         Path | None, typer.Option(help="Write a trace for ui.perfetto.dev (.json)"), Writes(TRACE)
     ] = None,
@@ -102,44 +143,22 @@ def command(
 
     Example: maskrt infer model.onnx photos/ -o out/photos --min-score 0.7
     """
-    if workers and not ray:
-        raise MaskrtError("--workers: of a cluster, which --ray names. For this machine: --ray local")
-    style = Style(color_by, labels, boxes, alpha)
+    painters, keep = pictures.painters(), kept.keep()
     sources = open_inputs(inputs, max_pixels=int(max_megapixels * 1e6))
-    painters: dict[str, Painter] = {"overlays": Overlay(style)} if overlays else {}
-    painters |= {"splash": paint_splash} if splashes else {}
     video = output if is_video(str(output)) else None
-    if video:
-        check_video(video, sources, [*painters])
     folder = output.with_suffix("") if video else output
-    folders = [folder / kind for kind in (*painters, *(["masks"] if masks else []))]
-    check_apart(sources, [*folders, *([video] if video else [])])
-    keep = Keep(min_score, tuple(name.strip() for name in classes.split(",")) if classes else None)
-    check_folder(folder, folders, video, contours=contours)
-    needs_masks = masks or contours or splashes
-    session = (
-        None if ray else open_session(model, device=device, backend=backend, threads=threads, lanes=LANES)
-    )
-    if session is not None:
-        keep.check(session.contract.classes)
-        if needs_masks:
-            check_masks(session.contract, str(model))
+    _check_outputs(folder, video, sources, [*painters], masks=masks, contours=contours)
+    needs_masks = masks or contours or pictures.splashes
+    session = None if cluster.ray else _open(model, compute, keep, needs_masks=needs_masks)
     with claimed_folder(folder), closing(Stopwatch(profile)) as stopwatch:
         pipeline: Pipeline | RayPipeline
-        if session is None:
-            options = RayOptions(
-                str(ray), workers, threads or 1, device, backend, batch, keep, needs_masks, painters
-            )
-            pipeline = RayPipeline(model, options, stopwatch)
+        if session is not None:
+            pipeline = Pipeline(session, **vars(batching), keep=keep, painters=painters, stopwatch=stopwatch)
         else:
-            pipeline = Pipeline(
-                session,
-                batch=batch,
-                batch_wait_ms=batch_wait_ms,
-                keep=keep,
-                painters=painters,
-                stopwatch=stopwatch,
-            )
+            threads, device, backend = compute.threads or 1, compute.device, compute.backend
+            machines = (str(cluster.ray), cluster.workers, threads, device, backend)
+            options = RayOptions(*machines, batching.batch, keep, needs_masks, painters)
+            pipeline = RayPipeline(model, options, stopwatch)
         sinks = open_sinks(folder, sources, [*painters], video=video, masks=masks, contours=contours)
         tally = Tally()
         with signals_raise() as signals:
@@ -150,6 +169,32 @@ def command(
         print(json.dumps(summary | {"output": str(output)}))
     if tally.failures:
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _check_outputs(
+    folder: Path,
+    video: Path | None,
+    sources: list[Source],
+    drawn: list[str],
+    *,
+    masks: bool,
+    contours: bool,
+) -> None:
+    """Refuse outputs that cannot be written, or lie where an input is, before a model is opened."""
+    if video:
+        check_video(video, sources, drawn)
+    folders = [folder / kind for kind in (*drawn, *(["masks"] if masks else []))]
+    check_apart(sources, [*folders, *([video] if video else [])])
+    check_folder(folder, folders, video, contours=contours)
+
+
+def _open(model: Path, compute: Compute, keep: Keep, *, needs_masks: bool) -> Session:
+    """The model, where it has the classes that are kept, and masks if they are needed."""
+    session = open_session(model, **vars(compute), lanes=LANES)
+    keep.check(session.contract.classes)
+    if needs_masks:
+        check_masks(session.contract, str(model))
+    return session
 
 
 def _run(

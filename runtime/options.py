@@ -40,7 +40,7 @@ MaxMegapixels = Annotated[
 ]
 BatchWait = Annotated[float, typer.Option(callback=between(0), help="How long a batch waits to fill")]
 ClassName = Annotated[str, typer.Option(help="Class of a format without any")]
-ImageFolder = Annotated[Path | None, typer.Option(help="Folder of DATA's images, if not beside DATA")]
+ImageFolder = Annotated[Path | None, typer.Option(help="Folder of DATA's images")]
 ValImageFolder = Annotated[Path | None, typer.Option(help="Folder of VAL's images")]
 
 
@@ -69,3 +69,10 @@ class Labelled:
             "class_name": self.class_name,
             "class_attribute": self.class_attribute,
         }
+
+
+@dataclass(frozen=True)
+class LabelledPair(Labelled):
+    """As `Labelled`, for a command that reads validation data too."""
+
+    val_images: ValImageFolder = None

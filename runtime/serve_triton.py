@@ -15,10 +15,11 @@ from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.backends.ort_session import check_device
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, read_header, read_plan
 from maskrt.runtime.backends.trt.engine_fit import rebuild_command
-from maskrt.runtime.cli import MaxMegapixels, MinScore, between, say
+from maskrt.runtime.cli import say
 from maskrt.runtime.errors import MaskrtError, ModelError
 from maskrt.runtime.files.atomic import temporary_folder
 from maskrt.runtime.files.guard import Writes, overwrites
+from maskrt.runtime.options import BatchWait, MaxMegapixels, MinScore
 from maskrt.runtime.program import Program
 from maskrt.runtime.serving.triton_config import LABELS_FILE, PLATFORMS, Serving, pbtxt
 from maskrt.runtime.tasks.keep import DEFAULT_SCORE
@@ -42,9 +43,7 @@ def command(
     name: Annotated[str | None, typer.Option(help="What clients ask for; default: the file's name")] = None,
     device: Annotated[str, typer.Option(help="Of an ONNX file: cpu or cuda")] = "cpu",
     max_batch: Annotated[int, typer.Option(min=1, help="Images a call, if the model takes any number")] = 8,
-    batch_wait_ms: Annotated[
-        float, typer.Option(callback=between(0), help="How long a batch waits to fill")
-    ] = 2.0,
+    batch_wait_ms: BatchWait = 2.0,
     workers: Annotated[
         int, typer.Option(min=1, max=MOST_WORKERS, help="Processes that decode, and that paste masks")
     ] = 2,

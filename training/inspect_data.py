@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from maskrt.runtime.cli import say
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import PAGE
+from maskrt.runtime.options import LabelledPair
 from maskrt.runtime.program import Program
 from maskrt.runtime.reports.html_page import html_page
 
@@ -23,6 +24,7 @@ TEMPLATE = Path(__file__).with_name("inspect_data.html")
 
 def command(
     data_spec: Annotated[str, typer.Argument(metavar="DATA", help="As for maskrt train --data")],
+    *,
     val: Annotated[str | None, typer.Option(help="Validation data, to be held against DATA")] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The report, a page (HTML)"), Writes(PAGE)
@@ -30,11 +32,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON on stdout")] = False,
     min_instances: Annotated[int, typer.Option(min=0, help="Objects that a class should have")] = 10,
     overlays: Annotated[int, typer.Option(min=0, help="Pictures of each data set")] = 12,
-    format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto",
-    images: Annotated[Path | None, typer.Option(help="Folder of DATA's images")] = None,
-    val_images: Annotated[Path | None, typer.Option(help="Folder of VAL's images")] = None,
-    class_name: Annotated[str, typer.Option(help="Class of a format without any")] = "object",
-    class_attribute: Annotated[str | None, typer.Option(help="VIA region attribute with the class")] = None,
+    labelled: LabelledPair,
 ) -> None:
     """Count classes and sizes, draw annotations, and look for common faults.
 
@@ -45,9 +43,8 @@ def command(
         load_what_can_be,
     )
 
-    options: dict[str, Any] = {"class_name": class_name, "class_attribute": class_attribute, "format": format}
-    given = [(data_spec, images)] + ([(val, val_images)] if val else [])
-    loaded = [load_what_can_be(spec, images_dir=folder, **options) for spec, folder in given]
+    given = [(data_spec, labelled.images)] + ([(val, labelled.val_images)] if val else [])
+    loaded = [load_what_can_be(spec, images_dir=folder, **labelled.reading()) for spec, folder in given]
     inspected = [inspect(dataset, problems, overlays) for dataset, problems in loaded]
     training = (inspected[0][0], inspected[0][1])
     findings: list[Finding] = []

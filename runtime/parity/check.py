@@ -8,26 +8,21 @@ from typing import Annotated
 import typer
 
 from maskrt.runtime.cli import track
-from maskrt.runtime.files.guard import Writes
-from maskrt.runtime.files.kinds import PAGE, PARITY_REPORT
+from maskrt.runtime.options import Device
 from maskrt.runtime.parity.bundle import open_bundle
 from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.unseen import look_without_images
 from maskrt.runtime.parity.judge import judge
+from maskrt.runtime.parity.options import ReportFiles
 from maskrt.runtime.parity.sides import open_looking, report_for
 
 
 def command(
     bundle: Annotated[Path, typer.Argument(help="Made by maskrt parity record (.npz)")],
     candidate: Annotated[Path, typer.Argument(help="The deployed model: .onnx or .engine")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write the report (JSON)"), Writes(PARITY_REPORT)
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write the report as a page (.html)"), Writes(PAGE)
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report on stdout")] = False,
+    *,
+    device: Device = "cpu",
+    files: ReportFiles,
 ) -> None:
     """Prove that a model finds here what its checkpoint found where the bundle was recorded.
 
@@ -40,4 +35,4 @@ def command(
     report = report_for(recorded, session, look_without_images(recorded, candidate, session, device=device))
     for name, batch, expected in track(recorded, "Checking", total=len(recorded.images)):
         judge(name, batch, expected, session, report)
-    conclude(report, recorded, session, output=output, html=html, as_json=as_json)
+    conclude(report, recorded, session, **vars(files))

@@ -10,36 +10,31 @@ import typer
 from maskrt.runtime.backends.open import Session
 from maskrt.runtime.cli import say, track
 from maskrt.runtime.errors import EXIT_PARTIAL, ImageError, ModelError, ParityError
-from maskrt.runtime.files.guard import Writes
-from maskrt.runtime.files.kinds import PAGE, PARITY_REPORT
 from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.options import ClassName, Device, ImageNames, TrainedFile
 from maskrt.runtime.parity import check, record
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.forced import ForcedParts
 from maskrt.runtime.parity.inside.unseen import look_without_images
+from maskrt.runtime.parity.options import ReportFiles
 from maskrt.runtime.parity.sides import load_task, open_looking, open_reference, report_for
 from maskrt.runtime.program import Later, Program
 from maskrt.runtime.siblings import bisect_command
 
 
 def command(
-    reference: Annotated[Path, typer.Argument(help="The checkpoint that was trained (.pt)")],
+    reference: TrainedFile,
     candidate: Annotated[Path, typer.Argument(help="The model to be deployed: .onnx or .engine")],
-    inputs: Annotated[list[str], typer.Argument(help="Image files, folders and globs")],
+    inputs: ImageNames,
+    *,
     data: Annotated[str | None, typer.Option(help="Annotations of the images: compare AP too")] = None,
     forced: Annotated[
         bool, typer.Option("--forced", help="Run each part of an ONNX file on the reference's inputs too")
     ] = False,
-    class_name: Annotated[str, typer.Option(help="VIA without class attributes: its name")] = "object",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write the report (JSON)"), Writes(PARITY_REPORT)
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
-    html: Annotated[
-        Path | None, typer.Option(help="Write the report as a page (.html)"), Writes(PAGE)
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report on stdout")] = False,
+    class_name: ClassName = "object",
+    device: Device = "cpu",
+    files: ReportFiles,
 ) -> None:
     """Prove that a model file finds what its checkpoint finds.
 
@@ -69,7 +64,7 @@ def command(
         raise ParityError("no image could be read, so nothing was compared.")
     if task is not None:
         report.task = task.difference()
-    conclude(report, reference_session, candidate_session, output=output, html=html, as_json=as_json)
+    conclude(report, reference_session, candidate_session, **vars(files))
     if skipped:
         raise typer.Exit(EXIT_PARTIAL)
 

@@ -8,13 +8,16 @@ from typing import Annotated
 
 import typer
 
+from maskrt.runtime.backends.session import Session
 from maskrt.runtime.cli import say, track
+from maskrt.runtime.contract import Canvas
 from maskrt.runtime.contract_fields import MOST_SIDE_PX
 from maskrt.runtime.errors import EXIT_PARTIAL, ImageError, ParityError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import BUNDLE
 from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.options import Device, ImageNames, TrainedFile
 from maskrt.runtime.parity.bundle import BundleWriter
 from maskrt.runtime.parity.judge import expect
 from maskrt.runtime.parity.sides import open_looking
@@ -22,8 +25,8 @@ from maskrt.runtime.preprocess import preprocess
 
 
 def command(
-    reference: Annotated[Path, typer.Argument(help="The checkpoint that was trained (.pt)")],
-    inputs: Annotated[list[str], typer.Argument(help="Image files, folders and globs")],
+    reference: TrainedFile,
+    inputs: ImageNames,
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle to write (.npz)"), Writes(BUNDLE)],
     height: Annotated[
         int | None,
@@ -37,7 +40,7 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of the model, as given to maskrt export")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Record what a checkpoint finds, to check a model against it where there is no PyTorch.
 
@@ -53,21 +56,29 @@ def command(
     paths = find_images(inputs)
     session = open_looking(reference, device, settings=settings)
     canvas = dataclasses.replace(session.contract.canvas, height_px=height, width_px=width, dtype=dtype)
-    recorded = skipped = 0
     with atomic_path(output, BUNDLE) as temporary:
         bundle = BundleWriter(temporary, str(reference), session.contract)
-        for path in track(paths, "Recording"):
-            try:
-                batch = preprocess([read_image(path)], canvas)
-            except ImageError as error:
-                say(f"skipped {error}")
-                skipped += 1
-                continue
-            bundle.add(str(path), batch, expect(session, batch, look=session.has_stages))
-            recorded += 1
-        if not recorded:
-            raise ParityError("no image could be read, so nothing was recorded.")
+        recorded = record(session, paths, canvas, bundle)
         bundle.close()
     say(f"{output}: {recorded} images, {output.stat().st_size / 1e6:.1f} MB")
-    if skipped:
+    if recorded < len(paths):
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def record(session: Session, paths: list[Path], canvas: Canvas, bundle: BundleWriter) -> int:
+    """Put what a session finds on images into a bundle; gives how many of them could be read.
+
+    Raises ParityError where none could.
+    """
+    recorded = 0
+    for path in track(paths, "Recording"):
+        try:
+            batch = preprocess([read_image(path)], canvas)
+        except ImageError as error:
+            say(f"skipped {error}")
+            continue
+        bundle.add(str(path), batch, expect(session, batch, look=session.has_stages))
+        recorded += 1
+    if not recorded:
+        raise ParityError("no image could be read, so nothing was recorded.")
+    return recorded
