@@ -1,0 +1,65 @@
+"""Finds the tests of a module by imports: test files that import it, or import what imports it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+FOLDERS = ("maskrt", "tests", "benchmarks", "examples")
+PACKAGES = ("runtime", "models", "calibration", "export", "training")
+
+
+class Imports:
+    """Who imports whom in a repository: by import statements, and by modules that tables name."""
+
+    def __init__(self, repository: Path) -> None:
+        self.files = dict(_modules(repository))
+        self.trees = {name: ast.parse((repository / file).read_bytes()) for name, file in self.files.items()}
+        self.edges = {name: set(self._imports_of(name)) - {name} for name in self.files}
+        self.tests = {name for name, file in self.files.items() if file.name.startswith("test_")}
+
+    def tests_of(self, module: str) -> dict[Path, int]:
+        """Test files → steps from them to the module: 0 for those that import it, 1 for one module between.
+
+        The nearest of further steps where none is so near.
+        """
+        steps, known, reached = {}, {module}, {module}
+        for step in range(len(self.files)):
+            reached = {name for name, names in self.edges.items() if names & reached} - known
+            known |= reached
+            steps |= {self.files[name]: step for name in reached & self.tests}
+            if not reached or (step and steps):
+                break
+            reached -= self.tests
+        return steps
+
+    def _imports_of(self, name: str) -> Iterator[str]:
+        for node in ast.walk(self.trees[name]):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names if alias.name in self.files)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                yield from (self._defined_in(node.module, alias.name) for alias in node.names)
+            elif isinstance(node, ast.Constant) and node.value in self.files:
+                yield str(node.value)
+
+    def _defined_in(self, package: str, name: str) -> str:
+        """The module that a name of a package comes from, through what its `__init__` passes on."""
+        if f"{package}.{name}" in self.files:
+            return f"{package}.{name}"
+        for node in ast.walk(self.trees.get(package, ast.Module([], []))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    if name == (alias.asname or alias.name) and self.files[package].name == "__init__.py":
+                        return self._defined_in(node.module, alias.name)
+        return package
+
+
+def _modules(repository: Path) -> Iterator[tuple[str, Path]]:
+    """Dotted names and files, relative to the repository."""
+    for folder in FOLDERS:
+        inside = [f"maskrt/{package}" for package in PACKAGES] if folder == "maskrt" else []
+        for at in (folder, *inside):
+            for file in sorted((repository / at).rglob("*.py")):
+                path = file.relative_to(repository)
+                yield ".".join(path.with_suffix("").parts).removesuffix(".__init__"), path
