@@ -31,7 +31,17 @@ from maskrt.runtime.files.kinds import OWN_NAME
 REPOSITORY = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 #: Imported once, before the tests of each mutant run in a fork.
-HEAVY = "numpy cv2 typer torch torchvision onnx onnxscript onnxruntime scipy.optimize PIL hypothesis".split()
+HEAVY = (
+    "numpy",
+    "cv2",
+    "typer",
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "scipy.optimize",
+)
 PACKAGES = ("runtime", "calibration", "export", "models")
 
 

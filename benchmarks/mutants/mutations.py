@@ -10,6 +10,7 @@ import ast
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 PAIRS = "< <=, > >=, == !=, in not_in, is is_not, and or, + -, * /, & |, << >>"
 SWAPPED = {a: b.replace("_", " ") for pair in PAIRS.split(", ") for a, b in (pair.split(),)}
@@ -90,7 +91,7 @@ class _Reader(ast.NodeVisitor):
                 for pair in zip([left, *others], others, node.ops, strict=False):
                     self._swap(*pair)
             case ast.BoolOp(values=values):
-                for left, right in zip(values, values[1:], strict=False):
+                for left, right in pairwise(values):
                     self._swap(left, right, node.op)
             case ast.BinOp(left=left, right=right) if not (_is_text(left) or _is_text(right)):
                 self._swap(left, right, node.op)
