@@ -87,6 +87,14 @@ class _Line(TyperCommand):
             error.message = printable(error.message)
             raise
 
+    def invoke(self, ctx: Any) -> Any:
+        """As typer's, but that a reader of standard output that went away is told of: typer ends in silence."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            reason = flush_stdout() or error.strerror
+            raise MaskrtError(f"standard output: {reason}. What was printed is not whole.") from error
+
 
 class _Verbs(TyperGroup):
     """The verbs of a program, imported when they are asked for; what names none is of its own command."""

@@ -14,6 +14,7 @@ import pytest
 import maskrt
 import maskrt.__main__ as umbrella
 from maskrt.runtime.packages import install
+from maskrt.runtime.program import Program
 
 PYPROJECT = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8")
 SCREEN_LINES, SCREEN_COLUMNS = 50, 100
@@ -194,3 +195,24 @@ def test_a_missing_stage_is_told_with_its_extra() -> None:
     assert "needs the package 'lightning'" in done.stderr
     assert f"Install it: {install('train')}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000], ids=["a line", "more than a buffer holds"])
+def test_a_reader_of_standard_output_that_went_away_is_told_of(
+    size: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As of `maskrt parity --json | head`: what is printed may be larger than what Python keeps back."""
+
+    def command() -> None:
+        print("x" * size)
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr("sys.stdout", os.fdopen(writer, "w"))
+
+    with pytest.raises(SystemExit) as ended:
+        Program("maskrt parity", command)([])
+
+    assert ended.value.code == 2
+    said = capfd.readouterr().err
+    assert said == "maskrt parity: standard output: Broken pipe. What was printed is not whole.\n"
