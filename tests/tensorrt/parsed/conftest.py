@@ -21,7 +21,7 @@ from onnx import ModelProto
 from maskrt.export.plugins import abi
 from tests.tensorrt.parsed.generate import generate
 from tests.tensorrt.parsed.held import Held, hold
-from tests.tensorrt.parsed.prepare import NVIDIAS, Environment
+from tests.tensorrt.parsed.prepare import NVIDIAS, Environment, lacking_library
 from tests.tensorrt.parsed.prepare_10 import FROM_SOURCE
 
 HERE, PLUGINS = Path(__file__).parent, Path(abi.__file__).parent
@@ -107,5 +107,7 @@ def _compiled(
         (plugins, [HERE / "no_kernels.cpp", *PLUGIN_SOURCES], []),
     ):
         subprocess.run([*common, *map(str, sources), "-o", str(output), *libraries], check=True)
+    if lacking := lacking_library(bridge):
+        pytest.skip(f"the parser is here, and what it is linked against is not: {lacking}")
     with closing(Apart()) as apart:
         yield Parser(environment.version, apart, bridge, plugins)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 METHOD = re.compile(r"virtual\s+([^()]+?)\b(\w+)\(([^()]*)\)\s*(const)?\s*noexcept\s*=\s*0;")
 #: What Python can answer; a call of any other method ends the process with the method's name.
-NUMBERS = r"bool|float|double|u?int\d+_t|\w+(?:Type|Mode|Operation|Transformation|Selector|Format|Location)"
+NUMBERS = (
+    r"bool|float|double|u?int\d+_t|\w+(?:Type|Mode|Operation|Transformation|Selector|Format|Location|Flag)"
+)
 ANSWERED = rf"void|{NUMBERS}|char const\*|Dims|ITensor\*|I\w*Layer\*"
 ENCODED = rf"{NUMBERS}|TensorFormats|char const\*|Dims(?:HW)?(?: const&)?|Permutation const&|Weights|ITensor(?: const)?&"
 #: What is answered without Python. Errors are asked of the parser itself, so nobody records them.

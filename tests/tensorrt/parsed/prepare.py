@@ -64,6 +64,14 @@ def cached(name: str) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "maskrt" / "tests" / name
 
 
+def lacking_library(library: Path) -> str | None:
+    """Why a shared library cannot be loaded here, where one that it is linked against is not found, else None."""
+    load = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_LAZY)"
+    done = subprocess.run([sys.executable, "-c", load, str(library)], capture_output=True, text=True)
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    return last.removeprefix("OSError: ") if "cannot open shared object file" in last else None
+
+
 NVIDIAS = Environment(
     root=cached(f"tensorrt-{TENSORRT}"),
     version=(8, 6),
