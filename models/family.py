@@ -101,7 +101,10 @@ class Family(ABC, Generic[Config, Network]):
 
     @abstractmethod
     def reference(self, model: Network, contract: Contract, *, name: str, device: str = "cpu") -> Session:
-        """The network itself as a session, for validation and parity: what the exported graph is held to."""
+        """The network itself as a session, for validation and parity: what the exported graph is held to.
+
+        Its attribute `model` is the network, so that parity can hold a file's weights to it.
+        """
 
     @abstractmethod
     def example(self, classes: tuple[Category, ...], picture: NDArray) -> Checkpoint:

@@ -88,7 +88,7 @@ class _Line(TyperCommand):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """As typer's, but that a reader of standard output that went away is told of: typer ends in silence."""
+        """As typer's, but says that the reader of standard output went away: typer ends in silence."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:

@@ -64,6 +64,12 @@ def parity_knowledge(contract: Contract) -> Any:
     return known.knowledge_of(contract)
 
 
+def expected_weights(reference: Session) -> dict[str, Any]:
+    """What the export of a PyTorch reference would hold, arrays by name (maskrt.models.parity.weights_of)."""
+    parity = _sibling("maskrt.models.parity", f"reading the checkpoint {reference.name}", "export")
+    return dict(parity.weights_of(reference))
+
+
 def bisect_command() -> Callable[..., None]:
     """`maskrt parity bisect` (maskrt.calibration.decide.bisection.command)."""
     return _sibling("maskrt.calibration.decide.bisection", "bisecting a model", "calibrate").command

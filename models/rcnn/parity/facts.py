@@ -1,15 +1,11 @@
-"""What the export of a checkpoint would hold: the weights of its graph by name, its operators' attributes."""
+"""What a checkpoint is known to make before any image: attributes of operators, and parts in PyTorch."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torchvision.models.detection import FasterRCNN
 
-from maskrt.models import find_family
 from maskrt.models.parts.roi_features import CANONICAL_LEVEL, RoiPooler
 from maskrt.models.rcnn.reference import EagerSession
 from maskrt.models.rcnn.reference_parts import EagerParts
@@ -24,16 +20,7 @@ def facts_of(session: Session) -> Facts:
     assert isinstance(session, EagerSession)
     model, contract = session.model, session.contract
     parts = EagerParts(model, contract)
-    return Facts(
-        expected_weights(model, contract), expected_operators(model, contract), parts, more=parts.cells
-    )
-
-
-def expected_weights(model: FasterRCNN, contract: Contract) -> dict[str, NDArray[np.float32]]:
-    """By the names that `maskrt export` gives them, batch norms folded, and the anchors a level."""
-    graph = find_family(contract.family).graph(model, detections="fixed")
-    weights = {name: values for name, values in graph.state_dict().items() if values.is_floating_point()}
-    return {name: _array(values) for name, values in weights.items()}
+    return Facts(expected_operators(model, contract), parts, more=parts.cells)
 
 
 def expected_operators(model: FasterRCNN, contract: Contract) -> list[Operator]:
@@ -77,8 +64,3 @@ def _pooling(pooler: RoiPooler) -> dict[str, Any]:
         "canonical_level": CANONICAL_LEVEL,
         "strides": list(pooler.strides),
     }
-
-
-def _array(values: torch.Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = values.detach().cpu().float().numpy()
-    return array

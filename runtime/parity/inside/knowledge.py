@@ -11,9 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from maskrt.runtime.backends.session import Session
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.parity.inside.evidence import Evidence
@@ -48,11 +45,10 @@ class Finding:
 class Facts:
     """What a checkpoint is known to make before any image.
 
-    weights: of its export, by name, batch norms folded; operators: in the order of the graph; parts: the
-    reference's, to be run on made inputs, None where there are no probes; more: for the family alone.
+    operators: of its export, in the order of the graph; parts: the reference's, to be run on made inputs,
+    None where there are no probes; more: for the family alone.
     """
 
-    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     operators: list[Operator] = field(default_factory=list)
     parts: Parts | None = None
     more: Any = None

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from maskrt.runtime.backends.session import Session
 from maskrt.runtime.errors import MissingDependencyError, ModelError
 from maskrt.runtime.parity.inside.knowledge import Facts, Finding, Knowledge, Operator, knowledge_of
@@ -18,7 +21,7 @@ from maskrt.runtime.parity.inside.stage_report import Fault
 from maskrt.runtime.parity.inside.stages import DETECTIONS, ORDER
 from maskrt.runtime.parity.inside.weights import weight_faults
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
-from maskrt.runtime.siblings import examine
+from maskrt.runtime.siblings import examine, expected_weights
 from maskrt.runtime.stages import parts_of
 
 FINEST_FIRST = ("fp32", "fp16", "int8")
@@ -110,7 +113,7 @@ def look_without_images(reference: Any, path: Path, candidate: Session, *, devic
         return found
     facts = found.facts = known.facts(reference)
     found.parts = set() if facts.parts is None else set(facts.parts.names)
-    _hold_weights(found, facts, shown, known, candidate)
+    _hold_weights(found, expected_weights(reference), shown, known, candidate)
     found.faults += _operator_faults(facts.operators, shown.operators)
     if reason := known.unprobed(candidate.contract):
         found.reason = reason
@@ -143,13 +146,15 @@ def _told(findings: list[Finding]) -> list[Finding]:
     return [one for one in wrong if one.named or one.part not in named]
 
 
-def _hold_weights(found: Unseen, facts: Facts, shown: Any, known: Knowledge, candidate: Session) -> None:
+def _hold_weights(
+    found: Unseen, expected: dict[str, NDArray[np.float32]], shown: Any, known: Knowledge, candidate: Session
+) -> None:
     details = candidate.contract.precision_details
     if details.get("equalised") or details.get("learned_scales"):
         found.reason = "its weights were changed for eight bits, as its contract says"
         return
-    faults, held = weight_faults(facts.weights, shown.weights)
-    found.weights = len(held), len(facts.weights)
+    faults, held = weight_faults(expected, shown.weights)
+    found.weights = len(held), len(expected)
     for name, what in faults.items():
         stage = known.stage_of_weight(name, candidate.contract)
         cause = f"{name} is not the checkpoint's: {what}"

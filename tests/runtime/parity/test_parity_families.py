@@ -69,6 +69,7 @@ def test_the_report_says_that_no_probes_exist(
     reference.model = None  # a checkpoint's session has one
     shown = type("Shown", (), {"stages": {}, "weights": (), "operators": (), "parts": {}})
     monkeypatch.setattr("maskrt.runtime.parity.inside.unseen.examine", lambda path: shown)
+    monkeypatch.setattr("maskrt.runtime.parity.inside.unseen.expected_weights", lambda reference: {})
 
     report = compared(reference, candidate, tmp_path / "model.onnx")
 
