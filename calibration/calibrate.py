@@ -102,7 +102,7 @@ def command(
     from maskrt.calibration.measure.ranges import KnownRanges, measured
     from maskrt.calibration.measure.scales import Key
     from maskrt.calibration.options import check_equalise, check_options, wanted_plan
-    from maskrt.calibration.rewrite.equalise import EQUALISED, adopt, equalise_layers
+    from maskrt.calibration.rewrite.equalise import EQUALISED, EqualiseLayers, ReplaceWeights
 
     limits = Limits(max_ap_drop, min_mask_iou)
     check_options(flavour, method, onto, from_cache, limits)
@@ -116,14 +116,16 @@ def command(
         contract.precision_details.get(LEARNED_SCALES, {}) if flavour == TENSORRT and not from_cache else {}
     )
     check_equalise(equalise, to_cache or from_cache, learned)
-    weights = equalise_layers(source) if equalise else {}
-    adopt(base, weights)
+    rescale = EqualiseLayers()
+    if equalise:
+        rescale(source)
+        ReplaceWeights(rescale.weights)(base)
     wanted = wanted_plan(plan, Graph(source.graph), flavour, method, last_layers=last_layers)
     chosen, pixels_sha256 = readable(find(data, max_images, images))
     if from_cache:
         known = KnownRanges.of_cache(from_cache)
     else:
-        key = Key.of(model, contract, pixels_sha256, equalised=bool(weights))
+        key = Key.of(model, contract, pixels_sha256, equalised=bool(rescale.weights))
         found = measured(source, key, contract, chosen, ranges_file)
         known = KnownRanges.of_images(found, wanted.method)
     known = known.with_learned(source, learned)

@@ -14,8 +14,8 @@ import onnx
 import torch
 
 from maskrt.export.engine.small import PROPOSALS, small_sides
-from maskrt.export.naming import number_by_operator
-from maskrt.export.stages import hide_stages
+from maskrt.export.naming import NumberByOperator
+from maskrt.export.stages import HideStages
 from maskrt.models.checkpoint import CANVAS_STRIDE, Checkpoint
 from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
 from maskrt.models.parts.half import to_half
@@ -76,8 +76,8 @@ def export_onnx(
     assert program is not None
     begin(CHECK)
     model = program.model_proto
-    hide_stages(model)
-    number_by_operator(model)
+    HideStages()(model)
+    NumberByOperator()(model)
     attach_bodies(model)
     model.producer_name, model.producer_version = "maskrt", contract.toolkit_version
     _forget_the_exporter(model)

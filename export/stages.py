@@ -12,37 +12,65 @@ import onnx
 
 from maskrt.runtime.contract import METADATA_KEY, Contract
 from maskrt.runtime.errors import ModelError
+from maskrt.runtime.onnx_pass import OnnxPass, expect
 from maskrt.runtime.stages import PREFIX, PROPOSAL_COUNTS, parts_of, stages_of, tensor_name
 
 
-def hide_stages(model: onnx.ModelProto) -> None:
-    """Take the stages from the graph's outputs, in place; their types stay, as those of inner values."""
-    stages = [value for value in model.graph.output if value.name.startswith(PREFIX)]
-    for value in stages:
-        model.graph.output.remove(value)
-    model.graph.value_info.extend(stages)
+class HideStages(OnnxPass):
+    """Takes the stages from the graph's outputs; their types stay, as those of inner values."""
+
+    def call(self, model: onnx.ModelProto) -> bool:
+        """Move them from the outputs to the inner values."""
+        stages = [value for value in model.graph.output if value.name.startswith(PREFIX)]
+        for value in stages:
+            model.graph.output.remove(value)
+        model.graph.value_info.extend(stages)
+        return bool(stages)
+
+    def ensures(self, model: onnx.ModelProto) -> None:
+        """No stage is an output."""
+        expect(not any(v.name.startswith(PREFIX) for v in model.graph.output), self, "a stage is an output")
 
 
-def show_stages(model: onnx.ModelProto, source: str) -> None:
-    """Make every stage an output of the graph, in place. Does nothing where they are outputs.
+class ShowStages(OnnxPass):
+    """Makes every stage of the model's task an output of the graph."""
 
-    Raises ModelError, naming the file `source`, where the graph lacks a stage.
-    """
-    outputs = {value.name for value in model.graph.output}
-    inner = {value.name: value for value in model.graph.value_info}
-    inner |= {value.name: value for value in _untyped(model) if value.name not in inner}
-    names = [tensor_name(stage) for stage in stages_of(_contract(model, source))]
-    names = [name for name in names if name not in outputs]
-    missing = [name for name in names if name not in inner]
-    if missing:
-        raise ModelError(
-            f"{source}: its graph has no tensor named {missing[0]!r}, so it cannot be looked into. "
-            f"Export it again with this maskrt: maskrt export CHECKPOINT -o {source}"
-        )
-    for name in names:
-        model.graph.output.append(inner[name])
-        if inner[name] in model.graph.value_info:
-            model.graph.value_info.remove(inner[name])
+    def __init__(self, source: str) -> None:
+        """source: the file's name, for messages."""
+        self.source = source
+
+    def requires(self, model: onnx.ModelProto) -> None:
+        """Raise ModelError where the graph lacks a stage, ContractError where the file has no contract."""
+        known = _inner_values(model).keys() | {value.name for value in model.graph.output}
+        if missing := [name for name in self._names(model) if name not in known]:
+            raise ModelError(
+                f"{self.source}: its graph has no tensor named {missing[0]!r}, so it cannot be looked into. "
+                f"Export it again with this maskrt: maskrt export CHECKPOINT -o {self.source}"
+            )
+
+    def call(self, model: onnx.ModelProto) -> bool:
+        """Append those that are no outputs yet, in the order of the computation."""
+        graph, inner = model.graph, _inner_values(model)
+        shown = {value.name for value in graph.output}
+        names = [name for name in self._names(model) if name not in shown]
+        for name in names:
+            graph.output.append(inner[name])
+            if inner[name] in graph.value_info:
+                graph.value_info.remove(inner[name])
+        return bool(names)
+
+    def ensures(self, model: onnx.ModelProto) -> None:
+        """Every stage is an output."""
+        hidden = set(self._names(model)) - {value.name for value in model.graph.output}
+        expect(not hidden, self, f"{sorted(hidden)} are no outputs")
+
+    def _names(self, model: onnx.ModelProto) -> list[str]:
+        return [tensor_name(stage) for stage in stages_of(_contract(model, self.source))]
+
+
+def _inner_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+    """By name, the values between inputs and outputs whose type is known."""
+    return {value.name: value for value in (*_untyped(model), *model.graph.value_info)}
 
 
 def _untyped(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
@@ -62,7 +90,7 @@ def _untyped(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 def read_with_stages(path: Path) -> bytes:
     """The ONNX file at `path`, serialised with its stages as outputs."""
     model = onnx.load(path)
-    show_stages(model, str(path))
+    ShowStages(str(path))(model)
     return model.SerializeToString()
 
 
@@ -72,7 +100,7 @@ def cut_into_parts(path: Path) -> dict[str, bytes]:
     A part takes what parts_of says and, where it reads them, the graph's own inputs.
     """
     model = onnx.load(path)
-    show_stages(model, str(path))
+    ShowStages(str(path))(model)
     parts = parts_of(_contract(model, str(path)))
     return {part: _cut(model, *ends).SerializeToString() for part, ends in parts.items()}
 

@@ -72,7 +72,7 @@ def command(
     from maskrt.export.model_card import model_card
     from maskrt.export.onnx_model import EXPORT_STEPS, WRITE, export_onnx, for_small_devices, save_onnx
     from maskrt.export.overflow import half_contract
-    from maskrt.export.stages import show_stages
+    from maskrt.export.stages import ShowStages
     from maskrt.models.load import load_checkpoint
 
     names = [name.strip() for name in classes.split(",")] if classes else None
@@ -103,7 +103,7 @@ def command(
     with steps(EXPORT_STEPS) as under_way:
         model = export_onnx(loaded, contract, under_way.begin)
         if with_stages:
-            show_stages(model, str(output))
+            ShowStages(str(output))(model)
         under_way.begin(WRITE)
         save_onnx(model, output)
     if card:

@@ -12,7 +12,7 @@ from onnx import helper
 
 from benchmarks.parity_trial.graph import Model
 from maskrt.export.onnx_model import export_onnx
-from maskrt.export.stages import show_stages
+from maskrt.export.stages import ShowStages
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.runtime.stages import PREFIX
 
@@ -104,5 +104,5 @@ def _another_opset(model: Model) -> Model:
 
 
 def _with_stages(model: Model) -> Model:
-    show_stages(model, PREFIX)
+    ShowStages(PREFIX)(model)
     return model

@@ -19,7 +19,7 @@ from maskrt.calibration.decide.candidate import put_contract, read_model
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import FLOAT, INT8, Plan
 from maskrt.calibration.measure.images import CalibrationImage, find
-from maskrt.calibration.rewrite.equalise import EQUALISED, equalise_layers
+from maskrt.calibration.rewrite.equalise import EQUALISED, EqualiseLayers
 from maskrt.calibration.rewrite.restore import reduced_units, return_to_float32
 from maskrt.runtime import terminal
 from maskrt.runtime.cli import say, track
@@ -83,7 +83,7 @@ class Trials:
                 f"{candidate}: made from another checkpoint than {reference}. Export both from one."
             )
         if self.contract.precision_details.get(EQUALISED):
-            equalise_layers(self.source)  # what goes back to float32 has its neighbours' factors
+            EqualiseLayers()(self.source)  # what goes back to float32 has its neighbours' factors
         self.units = reduced_units(self.model)
         if not self.units:
             raise ModelError(f"{candidate}: nothing in it is in {self.contract.precision}.")

@@ -14,9 +14,9 @@ from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
 from maskrt.calibration.flavours import FLAVOURS
 from maskrt.calibration.rewrite.placement import place
-from maskrt.calibration.rewrite.qdq import Ranges, quantise
+from maskrt.calibration.rewrite.qdq import Quantise, Ranges
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
-from maskrt.runtime.errors import CalibrationError, ModelError
+from maskrt.runtime.errors import ModelError
 
 
 def read_model(path: Path, *precisions: str) -> tuple[ModelProto, Contract]:
@@ -64,13 +64,7 @@ def build(base: ModelProto, plan: Plan, ranges: Ranges) -> ModelProto:
     for node in base.graph.node:  # a half graph has casts that the float32 graph, which was measured, has not
         if node.op_type == "Cast" and node.input[0] in ranges:
             ranges.setdefault(node.output[0], ranges[node.input[0]])
-    needed = set().union(*placement.scale_groups.values())
-    if missing := sorted(needed - set(ranges)):
-        raise CalibrationError(
-            f"no range is known of {len(missing)} tensors, such as '{missing[0]}': the ranges are of another "
-            "graph. Export both files with one version of maskrt, and measure again."
-        )
-    quantise(model, placement, ranges)
+    Quantise(placement, ranges)(model)
     onnx.checker.check_model(model)
     return model
 

@@ -9,6 +9,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.flavours import CPU
 from maskrt.calibration.rewrite.placement import Placement
+from maskrt.runtime.errors import CalibrationError
+from maskrt.runtime.onnx_pass import OnnxPass, expect, replace_nodes
 
 Ranges = dict[str, tuple[float, float]]  # tensor → (lowest, highest) value that eight bits must hold
 INT8_MAX, UINT8_MAX = 127, 255
@@ -16,15 +18,41 @@ HALF_OPSET = 19  # the first whose QuantizeLinear takes float16
 SMALLEST_SCALE = float(np.finfo(np.float16).smallest_normal)
 
 
-def quantise(model: ModelProto, placement: Placement, ranges: Ranges) -> None:
-    """Put the pairs of `placement` into the model, in place, over float32 or float16 tensors.
+class Quantise(OnnxPass):
+    """Puts the pairs of a placement into a model, over float32 or float16 tensors.
 
-    ranges: of every tensor with a pair, and of those it shares its scale with. Weights are stored as int8,
-    symmetric, a scale for each output channel. For the CPU activations are uint8 with a zero point and biases
-    int32 with the product of both scales, as ONNX Runtime's kernels take them; for TensorRT activations are
-    int8 with zero point 0 and biases stay in float.
+    Weights are stored as int8, symmetric, a scale for each output channel. For the CPU activations are uint8
+    with a zero point and biases int32 with the product of both scales, as ONNX Runtime's kernels take them;
+    for TensorRT activations are int8 with zero point 0 and biases stay in float.
     """
-    _Writer(model, placement, ranges).write()
+
+    def __init__(self, placement: Placement, ranges: Ranges) -> None:
+        """ranges: of every tensor with a pair, and of those it shares its scale with."""
+        self.placement, self.ranges = placement, ranges
+
+    def requires(self, model: ModelProto) -> None:
+        """Raise CalibrationError where the ranges lack a tensor, PassError where the model has pairs."""
+        needed = set().union(*self.placement.scale_groups.values())
+        if missing := sorted(needed - set(self.ranges)):
+            raise CalibrationError(
+                f"no range is known of {len(missing)} tensors, such as '{missing[0]}': the ranges are of "
+                "another graph. Export both files with one version of maskrt, and measure again."
+            )
+        paired = self._paired(model)
+        expect(not paired, self, f"{len(paired)} tensors have pairs already")
+
+    def call(self, model: ModelProto) -> bool:
+        """Write the pairs, the weights and the biases, node by node."""
+        _Writer(model, self.placement, self.ranges).write()
+        return bool(self.placement.scale_groups)
+
+    def ensures(self, model: ModelProto) -> None:
+        """Every tensor of the placement has its pair."""
+        bare = self.placement.scale_groups.keys() - self._paired(model)
+        expect(not bare, self, f"{sorted(bare)} have no pairs")
+
+    def _paired(self, model: ModelProto) -> set[str]:
+        return {node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
 
 
 def activation_scale(lowest: float, highest: float, flavour: str) -> tuple[float, int]:
@@ -86,8 +114,7 @@ class _Writer:
             self.nodes.append(node)
             for name in original.output:
                 self._pair(name)
-        del self.model.graph.node[:]
-        self.model.graph.node.extend(self.nodes)
+        replace_nodes(self.model.graph, self.nodes)
         read = {name for node in self.nodes for name in node.input}
         kept = [t for t in self.model.graph.initializer if t.name in read or t.name not in self.replaced]
         del self.model.graph.initializer[:]

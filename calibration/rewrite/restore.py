@@ -14,8 +14,10 @@ import re
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from maskrt.calibration.decide.layers import WEIGHTED, Graph
+from maskrt.runtime.onnx_pass import OnnxPass, expect, replace_nodes
 from maskrt.runtime.stages import PREFIX
 
+PAIR = ("QuantizeLinear", "DequantizeLinear")
 HALF_UNITS = re.compile(
     r"backbone\.body\.(layer\d\.\d+|\w+)|backbone\.fpn|proposals\.head|detections\.box_(head|predictor)"
     r"|mask_head|mask_predictor|keypoint_head|keypoint_predictor"
@@ -31,8 +33,32 @@ def return_to_float32(candidate: ModelProto, reference: ModelProto, units: list[
     """The model `candidate` (left alone) with `units` of `reduced_units` computed as in `reference`."""
     model = ModelProto()
     model.CopyFrom(candidate)
-    _Restorer(model, reference, set(units)).write()
+    ReturnToFloat32(reference, units)(model)
     return model
+
+
+class ReturnToFloat32(OnnxPass):
+    """Computes units of a model in reduced precision as the float32 model does."""
+
+    def __init__(self, reference: ModelProto, units: list[str]) -> None:
+        """reference: the float32 model, which gives the weights. units: of `reduced_units`."""
+        self.reference, self.units = reference, units
+
+    def requires(self, model: ModelProto) -> None:
+        """Every unit is one of the model's."""
+        unknown = set(self.units) - set(reduced_units(model))
+        expect(not unknown, self, f"{sorted(unknown)} are no units in reduced precision")
+
+    def call(self, model: ModelProto) -> bool:
+        """Write the nodes anew, and drop what is read no more."""
+        if self.units:
+            _Restorer(model, self.reference, set(self.units)).write()
+        return bool(self.units)
+
+    def ensures(self, model: ModelProto) -> None:
+        """None of the units is in reduced precision."""
+        left = set(self.units) & set(reduced_units(model))
+        expect(not left, self, f"{sorted(left)} are still in reduced precision")
 
 
 class _Units:
@@ -48,7 +74,9 @@ class _Units:
         self.of_node: list[str | None] = []
         place: dict[str, int] = {}
         for index, node in enumerate(model.graph.node):
-            unit = next(filter(None, map(self._of_weight, node.input)), None)
+            # A pair's scale may be half: it is no weight.
+            weights = () if node.op_type in PAIR else node.input
+            unit = next(filter(None, map(self._of_weight, weights)), None)
             before = [place[name] for name in node.input if name in place]
             # A layer in float32, RoIAlign and NMS are of no unit, nor is what they make.
             if unit is None and before and node.domain == "" and node.op_type not in WEIGHTED:
@@ -73,7 +101,7 @@ class _Restorer:
         known = _Units(model)
         self.graph, self.half = known.graph, known.half
         self.inside = [
-            unit in units and node.op_type not in ("QuantizeLinear", "DequantizeLinear")
+            unit in units and node.op_type not in PAIR
             for unit, node in zip(known.of_node, model.graph.node, strict=True)
         ]
         pairs = zip(self.inside, model.graph.node, strict=True)
@@ -92,7 +120,7 @@ class _Restorer:
                     attribute.i = TensorProto.FLOAT if attribute.i == TensorProto.FLOAT16 else attribute.i
             self.nodes.append(node)
         for value in (*self.model.graph.value_info, *self.model.graph.output):
-            if value.name in self.made & self.half:
+            if value.name in self.made & self.half or value.name in self.added:
                 value.type.tensor_type.elem_type = TensorProto.FLOAT
         self._drop_what_nobody_reads()
 
@@ -153,8 +181,7 @@ class _Restorer:
             if read & set(node.output):
                 kept.append(node)
                 read |= set(node.input)
-        del self.model.graph.node[:]
-        self.model.graph.node.extend(reversed(kept))
+        replace_nodes(self.model.graph, reversed(kept))
         weights = [t for t in self.model.graph.initializer if t.name in read]
         del self.model.graph.initializer[:]
         self.model.graph.initializer.extend(weights)

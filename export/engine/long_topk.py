@@ -14,29 +14,41 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, NodeProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
-from maskrt.export.engine.values import Values, attributes
+from maskrt.export.engine.values import Values, attributes, label
+from maskrt.runtime.onnx_pass import OnnxPass, expect, replace_nodes
 
 LONG = 1 << 14  # an axis below it is short: two steps have more layers to launch
 GAIN = 2  # the two axes together must be this many times shorter than the one
 
 
-def group_long_topk(graph: GraphProto) -> None:
-    """Take every TopK over a long axis in groups of it, then over the survivors, in place.
+class GroupLongTopK(OnnxPass):
+    """Takes every TopK over a long axis in groups of it, then over the survivors.
 
     The same values and positions, ties included: what is among the first k of all is among the first k of its
-    group, and survivors lie in the order of their groups. Only for rows (N, R) whose R and k are known.
-    Shapes must be inferred.
+    group, and survivors lie in the order of their groups. Only for rows (N, R) whose R and k are known, so
+    shapes must be inferred before.
     """
-    values = Values(graph)
-    nodes: list[NodeProto] = []
-    for node in graph.node:
-        known = _length_and_k(node, values) if node.op_type == "TopK" else None
-        groups = best_groups(*known) if known else 1
-        nodes += _in_groups(node, groups, *known, graph) if known and groups > 1 else [node]
-    del graph.node[:]
-    graph.node.extend(nodes)
+
+    def call(self, model: ModelProto) -> bool:
+        """Replace each such TopK; the second keeps its name and its outputs."""
+        graph, values = model.graph, Values(model.graph)
+        nodes: list[NodeProto] = []
+        for node in graph.node:
+            known = _length_and_k(node, values)
+            groups = best_groups(*known) if known else 1
+            nodes += _in_groups(node, groups, *known, graph) if known and groups > 1 else [node]
+        modified = len(nodes) > len(graph.node)
+        replace_nodes(graph, nodes)
+        return modified
+
+    def ensures(self, model: ModelProto) -> None:
+        """No TopK is left whose axis is known to be worth grouping."""
+        values = Values(model.graph)
+        for node in model.graph.node:
+            known = _length_and_k(node, values)
+            expect(not known or best_groups(*known) == 1, self, f"{label(node)} takes {known} at once")
 
 
 def best_groups(length: int, k: int) -> int:
@@ -49,7 +61,9 @@ def best_groups(length: int, k: int) -> int:
 
 
 def _length_and_k(node: NodeProto, values: Values) -> tuple[int, int] | None:
-    """(R, k) of a TopK over rows (N, R); None where it is another, or they are not known before running."""
+    """(R, k) of a TopK over rows (N, R); None of another node, or where they are not known before running."""
+    if node.op_type != "TopK":
+        return None
     k, length = values.constant(node.input[1]), values.extent(node.input[0], 1)
     of_rows = values.rank(node.input[0]) == 2 and attributes(node).get("axis", -1) in (1, -1)
     return (length, int(k.item())) if of_rows and length and k is not None else None

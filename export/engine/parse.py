@@ -10,7 +10,7 @@ from typing import Any
 
 from onnx import ModelProto
 
-from maskrt.export.engine.prepare import TOLD
+from maskrt.export.engine.prepare import SHOWN
 from maskrt.export.engine.supported import PLUGINS
 from maskrt.export.engine.values import label
 from maskrt.runtime.backends.trt.library import forget_words, logger, major_minor, words
@@ -77,12 +77,12 @@ def _expect_roi_align_library(model: ModelProto, source: str) -> None:
 def explain(reports: list[tuple[str, int, str]], model: ModelProto, source: str) -> str:
     """One message of the parser's reports: (name of the code, index of the node or -1, its own words)."""
     told, remedy = [], UPGRADE
-    for code, index, description in reports[:TOLD]:
+    for code, index, description in reports[:SHOWN]:
         inside = 0 <= index < len(model.graph.node)
         subject = label(model.graph.node[index]) if inside else "the file"
         if inside and model.graph.node[index].op_type in PLUGINS:
             remedy = PLUGIN
         meaning = MEANINGS.get(code, f"TensorRT's error {code}")
         told.append(f"{subject}: {meaning} ({' '.join(description.split())})")
-    more = f"; and {len(reports) - TOLD} more" if len(reports) > TOLD else ""
+    more = f"; and {len(reports) - SHOWN} more" if len(reports) > SHOWN else ""
     return f"{source}: TensorRT's parser refuses it: {'; '.join(told)}{more}. {remedy}"

@@ -11,13 +11,17 @@ import onnx
 import onnx.inliner
 from onnx import ModelProto
 
-from maskrt.export.engine.long_topk import group_long_topk
-from maskrt.export.engine.rewrite import cast_bytes_first, hold_constants, say_for_8_6
+from maskrt.export.engine.for_8_6 import CastBehindPlugins, LowerToOpset17
+from maskrt.export.engine.long_topk import GroupLongTopK
+from maskrt.export.engine.rewrite import CastBytesFirst, DropFunctions, HoldConstants
 from maskrt.export.engine.supported import PLUGINS, Version, refusals
 from maskrt.export.engine.values import without_weights
 from maskrt.runtime.errors import ExportError
+from maskrt.runtime.onnx_pass import run_passes
 
-TOLD = 5  # refusals that go into a message
+SHOWN = 5  # refusals that go into a message
+EVERY_VERSION = (DropFunctions(), HoldConstants(), CastBytesFirst(), GroupLongTopK())
+FOR_8_6 = (LowerToOpset17(), HoldConstants(), CastBehindPlugins())
 EXPORT_AGAIN = "Export it again with this maskrt, or use a newer TensorRT (docs/tensorrt.md)."
 
 
@@ -36,34 +40,29 @@ def prepare(model: ModelProto, version: Version, operators: str, source: str) ->
 
 
 def _prepare(model: ModelProto, version: Version, operators: str, source: str) -> ModelProto:
-    prepared = _said(model, version, operators)
+    prepared = _written(model, version, operators)
     if refused := refusals(prepared, version):
-        more = f"; and {len(refused) - TOLD} more" if len(refused) > TOLD else ""
-        told = "; ".join(refused[:TOLD])
+        more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+        shown = "; ".join(refused[:SHOWN])
         remedy = EXPORT_AGAIN
-        if operators == "body" and not refusals(_said(model, version, "plugin"), version):
+        if operators == "body" and not refusals(_written(model, version, "plugin"), version):
             remedy = (
                 "It takes it with the plugins: maskrt build-plugins && "
                 f"maskrt build {source} --operators plugin"
             )
         raise ExportError(
-            f"{source}: TensorRT {version[0]}.{version[1]} does not take it: {told}{more}. {remedy}"
+            f"{source}: TensorRT {version[0]}.{version[1]} does not take it: {shown}{more}. {remedy}"
         )
     return prepared
 
 
-def _said(model: ModelProto, version: Version, operators: str) -> ModelProto:
-    """The model in the words that this parser knows, whether or not it takes them."""
+def _written(model: ModelProto, version: Version, operators: str) -> ModelProto:
+    """The model in the form of this parser, whether or not it takes it."""
     if operators == "body":
         prepared = onnx.shape_inference.infer_shapes(onnx.inliner.inline_local_functions(model))
     else:
-        prepared = onnx.shape_inference.infer_shapes(model)  # the bodies tell the types around our operators
-        del prepared.functions[:]
-    hold_constants(prepared.graph)
-    cast_bytes_first(prepared.graph)
-    group_long_topk(prepared.graph)
-    if version < (10, 0):
-        say_for_8_6(prepared)
+        prepared = onnx.shape_inference.infer_shapes(model)  # bodies give the types around our operators
+    run_passes(prepared, EVERY_VERSION if version >= (10, 0) else (*EVERY_VERSION, *FOR_8_6))
     return onnx.shape_inference.infer_shapes(prepared)
 
 

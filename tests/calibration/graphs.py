@@ -11,7 +11,7 @@ from maskrt.calibration.decide.candidate import observed_tensors
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.measure.collect import open_exposed
 from maskrt.calibration.rewrite.placement import place
-from maskrt.calibration.rewrite.qdq import Ranges, quantise
+from maskrt.calibration.rewrite.qdq import Quantise, Ranges
 
 # Eight bits in and out of a handful of layers on random data: each rounds by at most half of 1/127 of the peak.
 RELATIVE_ERROR = 0.05
@@ -62,7 +62,7 @@ def quantised(model: ModelProto, flavour: str, layers: list[str] | None = None) 
     names = list(Graph(model.graph).layers) if layers is None else layers
     int8 = ModelProto()
     int8.CopyFrom(model)
-    quantise(int8, place(Graph(model.graph), names, flavour), seen_ranges(model))
+    Quantise(place(Graph(model.graph), names, flavour), seen_ranges(model))(int8)
     onnx.checker.check_model(int8, full_check=True)
     expected, actual = (run(m) for m in (model, int8))
     error = np.linalg.norm(actual - expected) / np.linalg.norm(expected)

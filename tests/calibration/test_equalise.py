@@ -11,7 +11,7 @@ from onnx import ModelProto, numpy_helper
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.flavours import TENSORRT
 from maskrt.calibration.options import check_equalise
-from maskrt.calibration.rewrite.equalise import adopt, equalise_layers, joints
+from maskrt.calibration.rewrite.equalise import EqualiseLayers, ReplaceWeights, joints
 from maskrt.runtime.errors import CalibrationError
 from tests.calibration.graphs import parse, quantised, run
 
@@ -55,15 +55,15 @@ def weight(model: ModelProto, name: str) -> np.ndarray:
 
 def test_each_channel_gets_the_root_of_the_ratio_of_its_weights_as_a_power_of_two() -> None:
     model = chain()
-    adopt(
-        model,
-        {
-            "a.weight": np.diag([8.0, 1, 3, 5]).reshape(4, 4, 1, 1),
-            "a.bias": np.ones(4),
-            "b.weight": np.diag([0.5, 4, 3, 0]).reshape(4, 4, 1, 1),
-        },
-    )
-    weights = equalise_layers(model)
+    given = {
+        "a.weight": np.diag([8.0, 1, 3, 5]).reshape(4, 4, 1, 1),
+        "a.bias": np.ones(4),
+        "b.weight": np.diag([0.5, 4, 3, 0]).reshape(4, 4, 1, 1),
+    }
+    ReplaceWeights(given)(model)
+    equalise = EqualiseLayers()
+    assert equalise(model)
+    weights = equalise.weights
     # √(8 / 0.5) = 4; √(1 / 4) = ½; 3 on both sides; a channel that nobody reads
     np.testing.assert_array_equal(np.diag(weights["a.weight"][:, :, 0, 0]), [2, 2, 3, 5])
     np.testing.assert_array_equal(weights["a.bias"], [0.25, 2, 1, 1])
@@ -74,7 +74,7 @@ def test_each_channel_gets_the_root_of_the_ratio_of_its_weights_as_a_power_of_tw
 def test_in_float_the_model_is_the_same_to_the_last_bit() -> None:
     model = loud_chain()
     expected, before = run(model), weight(model, "a.weight").copy()
-    equalise_layers(model)
+    EqualiseLayers()(model)
     assert not np.array_equal(weight(model, "a.weight"), before)
     np.testing.assert_array_equal(run(model), expected)
 
@@ -85,7 +85,7 @@ def test_a_loud_channel_no_longer_costs_the_others_their_steps() -> None:
         return float(np.linalg.norm(run(quantised(model, TENSORRT)) - expected) / np.linalg.norm(expected))
 
     loud, evened = loud_chain(), loud_chain()
-    equalise_layers(evened)
+    EqualiseLayers()(evened)
     with pytest.raises(AssertionError, match="relative error"):  # tests/calibration/graphs.py: below 5%
         error(loud)
     assert error(evened) < 0.02

@@ -16,7 +16,7 @@ from maskrt.calibration.flavours import CPU, TENSORRT
 from maskrt.calibration.measure.collect import measure
 from maskrt.calibration.measure.images import CalibrationImage
 from maskrt.calibration.measure.scales import Key
-from maskrt.export.stages import show_stages
+from maskrt.export.stages import ShowStages
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.command import main as parity
 
@@ -35,7 +35,7 @@ def test_parity_names_the_first_stage_after_a_scale_that_clips(
     low, high = ranges["stage.C3"]
     ranges["stage.C3"] = low / NARROWER, high / NARROWER
     if shown:
-        show_stages(model, str(random_onnx))
+        ShowStages(str(random_onnx))(model)
     candidate = build(model, Plan.default(Graph(model.graph), flavour, "minmax"), ranges)
     sign(candidate, contract, {})
     onnx.save_model(candidate, tmp_path / "int8.onnx")

@@ -17,7 +17,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.flavours import CPU, TENSORRT
 from maskrt.calibration.rewrite.placement import place
-from maskrt.calibration.rewrite.qdq import quantise
+from maskrt.calibration.rewrite.qdq import Quantise
 from maskrt.runtime.backends.ort_session import load_onnx
 from maskrt.runtime.errors import ModelError
 from tests.calibration.graphs import kernels, pairs, parse, quantised, run, sample, scale, seen_ranges
@@ -278,7 +278,7 @@ def test_half_graphs_get_half_scales_and_the_opset_that_takes_them(residual: Mod
     inner = [*half.graph.value_info, half.graph.input[0]]
     del half.graph.value_info[:]
     half.graph.value_info.extend(inner)
-    quantise(half, place(Graph(residual.graph), ["a", "b"], TENSORRT), seen_ranges(residual))
+    Quantise(place(Graph(residual.graph), ["a", "b"], TENSORRT), seen_ranges(residual))(half)
     onnx.checker.check_model(half, full_check=True)
     assert [o.version for o in half.opset_import if o.domain == ""] == [19]
     scales = [t for t in half.graph.initializer if t.name.endswith("/scale")]
@@ -304,7 +304,7 @@ def test_biases_that_the_file_keeps_in_half_are_not_rounded_by_onnx_runtime(tmp_
     model = onnx.shape_inference.infer_shapes(model)
     small = sample(model) * np.float32(0.1)
     ranges = {"h": (float(small.min()), float(small.max())), "r": (0.0, 0.5)}
-    quantise(model, place(Graph(model.graph), ["a", "b"], TENSORRT), ranges)
+    Quantise(place(Graph(model.graph), ["a", "b"], TENSORRT), ranges)(model)
     path = tmp_path / "half.onnx"
     onnx.save_model(model, path)
     as_written = onnxruntime.SessionOptions()
@@ -332,6 +332,6 @@ def test_a_wrong_scale_shows(residual: ModelProto, flavour: str) -> None:
     ranges["r1"] = (ranges["r1"][0] / 20, ranges["r1"][1] / 20)
     int8 = ModelProto()
     int8.CopyFrom(residual)
-    quantise(int8, place(Graph(residual.graph), ["a", "b", "c"], flavour), ranges)
+    Quantise(place(Graph(residual.graph), ["a", "b", "c"], flavour), ranges)(int8)
     error = np.linalg.norm(run(int8) - run(residual)) / np.linalg.norm(run(residual))
     assert error > 0.2

@@ -19,8 +19,8 @@ from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
 from maskrt.calibration.flavours import TENSORRT
 from maskrt.export.engine import long_topk
-from maskrt.export.engine.prepare import custom_nodes, prepare
-from maskrt.export.engine.rewrite import say_for_8_6
+from maskrt.export.engine.for_8_6 import LowerToOpset17
+from maskrt.export.engine.prepare import FOR_8_6, custom_nodes, prepare
 from maskrt.export.engine.small import LONG_SIDE_PX, PROPOSALS
 from maskrt.export.engine.supported import refusals
 from maskrt.export.onnx_model import for_small_devices
@@ -29,6 +29,7 @@ from maskrt.models.load import load_checkpoint
 from maskrt.models.operators import DOMAIN, attach_bodies
 from maskrt.runtime.contract import INPUT_NAMES
 from maskrt.runtime.errors import ExportError
+from maskrt.runtime.onnx_pass import run_passes
 from maskrt.runtime.stages import PREFIX
 from tests.export.network_8_6 import constrain, parsed
 from tests.exports import Exports
@@ -281,7 +282,7 @@ def test_a_form_for_8_6_computes_the_same(text: str, feed: dict[str, Any]) -> No
     expected = run(model, **feed)
     said = onnx.ModelProto()
     said.CopyFrom(model)
-    say_for_8_6(said)
+    run_passes(said, FOR_8_6)
     said = onnx.shape_inference.infer_shapes(said)
     onnx.checker.check_model(said, full_check=True)
     assert said.opset_import[0].version == 17
@@ -305,7 +306,7 @@ def test_a_form_for_8_6_computes_the_same(text: str, feed: dict[str, Any]) -> No
 )  # fmt: skip
 def test_what_has_no_form_for_8_6_is_refused_by_name(text: str, message: str) -> None:
     with pytest.raises(ExportError, match=message):
-        say_for_8_6(small(text))
+        LowerToOpset17()(small(text))
 
 
 def test_the_message_names_the_file_the_version_and_the_next_step() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto
 
 from maskrt.export.engine import long_topk
-from maskrt.export.engine.long_topk import best_groups, group_long_topk
+from maskrt.export.engine.long_topk import GroupLongTopK, best_groups
 from maskrt.export.engine.prepare import prepare
 from maskrt.export.engine.values import Values
 from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
@@ -89,7 +89,7 @@ def test_ties_come_in_the_same_order(
     grouped.CopyFrom(model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(long_topk, "best_groups", lambda length, k: groups)
-        group_long_topk(grouped.graph)
+        assert GroupLongTopK()(grouped)
     assert len([node for node in grouped.graph.node if node.op_type == "TopK"]) == 2
     for expected, actual in zip(run(model, x), run(grouped, x), strict=True):
         np.testing.assert_array_equal(expected, actual)

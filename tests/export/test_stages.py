@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from benchmarks.samples import scene
-from maskrt.export.stages import hide_stages, read_with_stages, show_stages
+from maskrt.export.stages import HideStages, ShowStages, read_with_stages
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import OUTPUTS
 from maskrt.runtime.errors import ModelError
@@ -48,13 +48,13 @@ def test_stages_become_outputs_and_cease_to_be(random_onnx: Path) -> None:
     model = onnx.load(random_onnx)
     before = model.SerializeToString(deterministic=True)
 
-    show_stages(model, "model.onnx")
+    ShowStages("model.onnx")(model)
     shown = [value.name for value in model.graph.output]
-    show_stages(model, "model.onnx")
+    ShowStages("model.onnx")(model)
 
     assert shown == [*OUTPUTS["instance"], *(PREFIX + stage for stage in INSTANCE_STAGES)]
     assert [value.name for value in model.graph.output] == shown, "done once, it is done"
-    hide_stages(model)
+    HideStages()(model)
     assert [value.name for value in model.graph.output] == list(OUTPUTS["instance"])
     assert len(model.SerializeToString(deterministic=True)) == len(before)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, helper
 
 from benchmarks.samples import scene
 from maskrt.calibration import calibrate
@@ -19,12 +19,15 @@ from maskrt.calibration.decide.bisection import smallest
 from maskrt.calibration.decide.candidate import put_contract
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
-from maskrt.calibration.rewrite.equalise import equalise_layers
+from maskrt.calibration.flavours import TENSORRT
+from maskrt.calibration.rewrite.equalise import EqualiseLayers
+from maskrt.calibration.rewrite.placement import place
+from maskrt.calibration.rewrite.qdq import Quantise
 from maskrt.calibration.rewrite.restore import reduced_units, return_to_float32
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.packages import install
 from maskrt.runtime.parity.command import main
-from tests.calibration.graphs import quantised, run
+from tests.calibration.graphs import parse, quantised, run
 from tests.runtime.bisected import (
     BLOCKS,
     LAYERS,
@@ -82,6 +85,38 @@ def test_a_layer_that_went_back_has_no_pair_left(layer: str, flavour: str) -> No
     (node,) = (n for n in back.graph.node if n.op_type == "Conv" and n.input[1].startswith(f"{layer}."))
     assert not [name for name in node.input if name in graph.producer and "quant" in name]
     assert 0 < np.abs(run(back) - run(model)).max() < np.abs(run(model)).max() / 10
+
+
+def test_an_int8_file_over_half_with_a_layer_back_is_valid_onnx() -> None:
+    """Its file lists the types of its weights too, as an export does; scales in half are no unit."""
+    layers = ("mask_head.0", "mask_head.1")
+    shapes = {f"{layer}.weight": (4, 4, 1, 1) for layer in layers}
+
+    def two_layers(head: str, tail: str, dtype: type) -> ModelProto:
+        return parse(
+            f"""float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y {{
+                {head}
+                c = Conv <kernel_shape = [1, 1]> (h, mask_head_0_weight)
+                r = Relu (c)
+                d = Conv <kernel_shape = [1, 1]> (r, mask_head_1_weight)
+                {tail}
+            }}""",
+            shapes,
+            dtype=dtype,
+        )
+
+    reference = two_layers("h = Identity (x)", "y = Identity (d)", np.float32)
+    int8 = two_layers("h = Cast <to = 10> (x)", "y = Cast <to = 1> (d)", np.float16)
+    int8 = onnx.shape_inference.infer_shapes(int8)
+    for name, shape in shapes.items():
+        int8.graph.value_info.append(helper.make_tensor_value_info(name, TensorProto.FLOAT16, shape))
+    placement = place(Graph(int8.graph), list(layers), TENSORRT)
+    Quantise(placement, dict.fromkeys(placement.scale_groups, (-8.0, 8.0)))(int8)
+
+    assert reduced_units(int8) == list(layers)
+    back = return_to_float32(int8, reference, ["mask_head.0"])
+    onnx.checker.check_model(back, full_check=True)
+    assert reduced_units(back) == ["mask_head.1"]
 
 
 @pytest.fixture
@@ -144,7 +179,7 @@ def test_an_equalised_file_gets_the_equalised_weights_back(
     set_constant(model, f"{LAYERS[3]}.weight", constant(model, f"{LAYERS[3]}.weight") / np.float32(64))
     equalised = ModelProto()
     equalised.CopyFrom(model)
-    assert equalise_layers(equalised), "the weights that it changed"
+    assert EqualiseLayers()(equalised), "the weights that it changed"
     candidate = in_eight_bits(equalised, scene(1), equalised=True)
     scales_swapped(candidate, LAYERS[2])
 

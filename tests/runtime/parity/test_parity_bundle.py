@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from benchmarks.samples import scene
-from maskrt.export.stages import show_stages
+from maskrt.export.stages import ShowStages
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.bundle import normalised_canvas, open_bundle
@@ -51,7 +51,7 @@ def with_stages(random_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     def write(plant: Callable[[onnx.ModelProto], None]) -> Path:
         model = onnx.load(random_onnx)
         plant(model)
-        show_stages(model, "model.onnx")
+        ShowStages("model.onnx")(model)
         path = folder / f"{plant.__name__}.onnx"
         onnx.save_model(model, path)
         return path

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from benchmarks.samples import scene
-from maskrt.export.stages import show_stages
+from maskrt.export.stages import ShowStages
 from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.errors import EXIT_FAILED_CHECK
@@ -67,7 +67,7 @@ def parity_with(
         faulty = onnx.ModelProto()
         faulty.CopyFrom(model)
         plant(faulty)
-        show_stages(faulty, "faulty.onnx")
+        ShowStages("faulty.onnx")(faulty)
         onnx.save_model(faulty, tmp_path / "faulty.onnx")
         report = Report(FP32)
         judge("scene", batch, expected, OrtSession(tmp_path / "faulty.onnx", stages=True), report)

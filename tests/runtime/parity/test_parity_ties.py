@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.samples import scene
-from maskrt.export.stages import show_stages
+from maskrt.export.stages import ShowStages
 from maskrt.models.rcnn.parity.ties import tied_proposals
 from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.ort_session import OrtSession
@@ -44,7 +44,7 @@ def report_of(checkpoint: Path, model: onnx.ModelProto, path: Path, plant: Any, 
     faulty = onnx.ModelProto()
     faulty.CopyFrom(model)
     plant(faulty)
-    show_stages(faulty, "faulty.onnx")
+    ShowStages("faulty.onnx")(faulty)
     onnx.save_model(faulty, path)
     candidate, found = OrtSession(path, stages=True), Report(FP32)
     batch = preprocess([picture], candidate.contract.canvas)
