@@ -110,10 +110,10 @@ def command(
     source, contract = read_model(model, "fp32")
     check_weights(model)  # before ranges of NaN are measured, and kept
     base, base_contract = read_model(onto, "fp16") if onto else (source, contract)
-    if base_contract.checkpoint_sha256 != contract.checkpoint_sha256:
+    if base_contract.origin.checkpoint_sha256 != contract.origin.checkpoint_sha256:
         raise CalibrationError(f"{onto}: made from another checkpoint than {model}. Export both from one.")
     learned = (
-        contract.precision_details.get(LEARNED_SCALES, {}) if flavour == TENSORRT and not from_cache else {}
+        contract.precision.details.get(LEARNED_SCALES, {}) if flavour == TENSORRT and not from_cache else {}
     )
     check_equalise(equalise, to_cache or from_cache, learned)
     rescale = EqualiseLayers()

@@ -73,7 +73,7 @@ def build(
     gpu = describe_gpu()  # before all else that touches the GPU: TensorRT 8.6 crashes where there is none
     chosen = choose_operators(operators, trt.__version__, output.parent, gpu.compute_capability)
     check_compatibility(options, chosen.kind)
-    say(f"{source}: TensorRT {trt.__version__}, {contract.precision}, {chosen.told}")
+    say(f"{source}: TensorRT {trt.__version__}, {contract.precision.name}, {chosen.told}")
     prepared = prepare(model, version, chosen.kind, str(source))
     del model
     largest = max((p.max for p in ranges), key=math.prod, default=None)
@@ -85,7 +85,7 @@ def build(
     parse(trt, network, prepared, str(source))
     embedded = chosen.library if version >= EMBEDS_SINCE else None
     config = configure(
-        trt, builder, network, version, contract.precision, prepared, ranges, embedded, options
+        trt, builder, network, version, contract.precision.name, prepared, ranges, embedded, options
     )
     cache = timing_cache_path(output, trt.__version__, gpu.compute_capability)
     load_timing_cache(config, cache)
@@ -100,7 +100,7 @@ def build(
         gpu_name=gpu.name,
         compute_capability=gpu.compute_capability,
         platform=PLATFORM,
-        precision=contract.precision,
+        precision=contract.precision.name,
         profiles=ranges,
         operators=chosen.kind,
         plugin_sha256=library_sha256(chosen.library) if chosen.library else None,
@@ -122,7 +122,7 @@ def build(
 
 
 def _advise_small(source: Path, contract: Contract) -> None:
-    proposals = contract.config.get("rpn_post_nms_test", PROPOSALS)
+    proposals = max((tap.rows or 0 for tap in contract.inside.taps), default=0)
     canvas = contract.canvas
     if max(canvas.height_px or 0, canvas.width_px or 0) > LONG_SIDE_PX or proposals > PROPOSALS:
         say(

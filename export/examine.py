@@ -40,7 +40,7 @@ class Weight:
 @dataclass(frozen=True)
 class Examined:
     """stages: the coarsest precision of what each stage and output is computed from. parts:
-    of what lies in each part (`runtime.stages.parts_of`). operators: the attributes of each custom operator,
+    of what lies in each part (`Contract.inside`). operators: the attributes of each custom operator,
     in the order of the graph, with the names of what it makes."""
 
     weights: tuple[Weight, ...]

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.runtime.contract import LEARNED_SCALES, OUTPUTS, Contract
-from maskrt.runtime.stages import layout_of
+from maskrt.runtime.contract import LEARNED_SCALES, Contract
 
 CLASSES_SHOWN = 100
+PLACED = {"corner": "at the upper left, padded", "square": "in the middle of a black square"}
 FINDS = {
     "instance": "objects, each with a class, a score, a box and a mask",
     "detection": "objects, each with a class, a score and a box",
@@ -33,7 +33,7 @@ ORIGIN = {
 def model_card(checkpoint: Checkpoint, contract: Contract, model: Path, source: Path) -> str:
     """The card of `model`, exported under `contract` from the checkpoint at `source`."""
     sections = (
-        ("", [f"Finds {FINDS[contract.task]}.", *_facts(contract, source)]),
+        ("", [f"Finds {FINDS[contract.old_task]}.", *_facts(contract, source)]),
         ("Classes", _classes(contract)),
         ("Input", _input(contract)),
         ("Output", _output(contract)),
@@ -60,7 +60,7 @@ def _cell(text: str) -> str:
 def _facts(contract: Contract, source: Path) -> list[str]:
     config = contract.config
     network = f"{contract.family} on {config['backbone']}, neck {config['neck']}"
-    levels = ", ".join(layout_of(config).levels)
+    levels = ", ".join(tap.name for tap in contract.inside.taps if tap.stride_px)
     return ["", *_table({"network": network, "levels of the RPN": levels, "exported from": source.name})]
 
 
@@ -79,32 +79,34 @@ def _input(contract: Contract) -> list[str]:
     rows = {
         "batch": str(contract.batch or "any"),
         "canvas, px": f"{height} × {width} (height × width), stride {canvas.stride}",
-        "pixels": f"RGB, {canvas.dtype}, 0 to 255; mean {_numbers(contract.mean)} and deviation "
-        f"{_numbers(contract.std)} (of 0 to 1) are applied inside the file",
+        "pixels": f"RGB, {canvas.dtype}, 0 to 255; mean {_numbers(contract.normalise.mean)} and deviation "
+        f"{_numbers(contract.normalise.std)} (of 0 to 1) are applied inside the file",
         "resize": resize
-        + ("in the middle of a black square" if canvas.layout == "square" else "at the upper left, padded"),
+        + (
+            "in the middle of a black square" if canvas.placement == "square" else "at the upper left, padded"
+        ),
     }
     return [*_table(rows), "", "`maskrt infer` and `maskrt.load` do all of it; nothing is to be typed again."]
 
 
 def _output(contract: Contract) -> list[str]:
-    score, side = f"{contract.score_threshold:g}", contract.mask_size
+    score, masks = f"{contract.instances.score_threshold:g}", contract.instances.masks
     rows = {
-        "tensors": ", ".join(f"`{name}`" for name in OUTPUTS[contract.task]),
-        "objects an image": f"at most {contract.max_detections}, of scores above {score}",
-        "NMS": f"IoU {contract.nms_threshold:g}, each class by itself",
+        "tensors": ", ".join(f"`{name}`" for name in contract.output_names),
+        "objects an image": f"at most {contract.instances.max_detections}, of scores above {score}",
+        "NMS": f"IoU {contract.instances.nms_threshold:g}, each class by itself",
     }
-    if side:
-        rows["masks"] = f"{side} × {side} a box, cut at {contract.mask_threshold:g}"
-    if contract.keypoints:
-        rows["keypoints"] = ", ".join(contract.keypoints.names)
+    if masks:
+        rows["masks"] = f"{masks.size} × {masks.size} a box, cut at {masks.threshold:g}"
+    if contract.instances.keypoints:
+        rows["keypoints"] = ", ".join(contract.instances.keypoints.names)
     return _table(rows)
 
 
 def _precision(contract: Contract) -> list[str]:
-    details = {k: v for k, v in contract.precision_details.items() if k != LEARNED_SCALES}
-    learned = LEARNED_SCALES in contract.precision_details
-    lines = [f"{contract.precision}."]
+    details = {k: v for k, v in contract.precision.details.items() if k != LEARNED_SCALES}
+    learned = LEARNED_SCALES in contract.precision.details
+    lines = [f"{contract.precision.name}."]
     if learned:
         lines.append("The weights were trained for eight bits; the scales are in the file.")
     return lines + (["", *_table({k: json.dumps(v) for k, v in details.items()})] if details else [])
@@ -125,7 +127,7 @@ def _origin(checkpoint: Checkpoint, contract: Contract, source: Path) -> list[st
     rows |= {"checkpoint": source.name, "its SHA-256": checkpoint.sha256}
     if contract.chosen_settings:
         rows["chosen at export"] = ", ".join(f"{k}={v}" for k, v in contract.chosen_settings.items())
-    return _table(rows | {"exported by": f"maskrt {contract.toolkit_version}"})
+    return _table(rows | {"exported by": f"maskrt {contract.origin.toolkit_version}"})
 
 
 def _usage(model: Path, source: Path) -> list[str]:

@@ -19,11 +19,10 @@ from maskrt.export.stages import HideStages
 from maskrt.models.checkpoint import CANVAS_STRIDE, Checkpoint
 from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
 from maskrt.models.parts.half import to_half
-from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
+from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, PREFIX, Contract
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import ONNX
-from maskrt.runtime.stages import PREFIX, stages_of
 
 # Of the example input under dynamic shapes: sides that coincide with nothing else in the network, so that
 # the exporter cannot take one for a constant.
@@ -53,9 +52,9 @@ def export_onnx(
     Raises ExportError where the finished file does not pass ONNX's checker.
     """
     begin(FOLLOW)
-    graph = checkpoint.family.graph(checkpoint.build(), detections=contract.detections).eval()
-    if contract.precision == "fp16":
-        to_half(graph, contract.precision_details["float32_units"])
+    graph = checkpoint.family.graph(checkpoint.build(), detections=contract.instances.rows).eval()
+    if contract.precision.name == "fp16":
+        to_half(graph, contract.precision.details["float32_units"])
     canvas = contract.canvas
     batch = contract.batch or EXAMPLE_BATCH
     height, width = canvas.height_px or EXAMPLE_HEIGHT_PX, canvas.width_px or EXAMPLE_WIDTH_PX
@@ -66,7 +65,7 @@ def export_onnx(
             graph,
             (images, image_sizes),
             input_names=list(INPUT_NAMES),
-            output_names=[*contract.output_names, *(PREFIX + stage for stage in stages_of(contract))],
+            output_names=[*contract.output_names, *(PREFIX + tap for tap in contract.inside.names)],
             opset_version=OPSET,
             dynamo=True,
             verbose=None,  # heard by `begin` alone
@@ -79,7 +78,7 @@ def export_onnx(
     HideStages()(model)
     NumberByOperator()(model)
     attach_bodies(model)
-    model.producer_name, model.producer_version = "maskrt", contract.toolkit_version
+    model.producer_name, model.producer_version = "maskrt", contract.origin.toolkit_version
     _forget_the_exporter(model)
     model.metadata_props.add(key=METADATA_KEY, value=contract.to_json())
     try:

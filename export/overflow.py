@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -56,4 +55,4 @@ def half_contract(checkpoint: Checkpoint, contract: Contract, inputs: list[str])
         found = Scan(0, {}, ())
         say(f"no --images: nobody has looked whether this model's values fit float16 (up to {HALF_MAX:.0f}).")
     details = {"scanned_images": found.images, "float32_units": list(found.float32_units)}
-    return dataclasses.replace(contract, precision="fp16", precision_details=details)
+    return contract.in_precision("fp16", details)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import onnx
 
-from maskrt.runtime.contract import METADATA_KEY, Contract
+from maskrt.runtime.contract import METADATA_KEY, PREFIX, Contract, Inside, Part
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.onnx_pass import OnnxPass, expect
-from maskrt.runtime.stages import PREFIX, PROPOSAL_COUNTS, parts_of, stages_of, tensor_name
 
 
 class HideStages(OnnxPass):
@@ -41,7 +40,9 @@ class ShowStages(OnnxPass):
 
     def requires(self, model: onnx.ModelProto) -> None:
         """Raise ModelError where the graph lacks a stage, ContractError where the file has no contract."""
-        known = _inner_values(model).keys() | {value.name for value in model.graph.output}
+        known = _inner_values(model, self._inside(model)).keys() | {
+            value.name for value in model.graph.output
+        }
         if missing := [name for name in self._names(model) if name not in known]:
             raise ModelError(
                 f"{self.source}: its graph has no tensor named {missing[0]!r}, so it cannot be looked into. "
@@ -50,7 +51,7 @@ class ShowStages(OnnxPass):
 
     def call(self, model: onnx.ModelProto) -> bool:
         """Append those that are no outputs yet, in the order of the computation."""
-        graph, inner = model.graph, _inner_values(model)
+        graph, inner = model.graph, _inner_values(model, self._inside(model))
         shown = {value.name for value in graph.output}
         names = [name for name in self._names(model) if name not in shown]
         for name in names:
@@ -65,20 +66,24 @@ class ShowStages(OnnxPass):
         expect(not hidden, self, f"{sorted(hidden)} are no outputs")
 
     def _names(self, model: onnx.ModelProto) -> list[str]:
-        return [tensor_name(stage) for stage in stages_of(_contract(model, self.source))]
+        return [PREFIX + name for name in self._inside(model).names]
+
+    def _inside(self, model: onnx.ModelProto) -> Inside:
+        return _contract(model, self.source).inside
 
 
-def _inner_values(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+def _inner_values(model: onnx.ModelProto, inside: Inside) -> dict[str, onnx.ValueInfoProto]:
     """By name, the values between inputs and outputs whose type is known."""
-    return {value.name: value for value in (*_untyped(model), *model.graph.value_info)}
+    return {value.name: value for value in (*_untyped(model, inside), *model.graph.value_info)}
 
 
-def _untyped(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+def _untyped(model: onnx.ModelProto, inside: Inside) -> list[onnx.ValueInfoProto]:
     """The stages that a tool left without a type: float32, and counts int32. Of a graph with half precision
     in it nothing is known."""
     if any(one.data_type == onnx.TensorProto.FLOAT16 for one in model.graph.initializer):
         return []
-    kinds = {tensor_name(PROPOSAL_COUNTS): onnx.TensorProto.INT32}
+    counts = {PREFIX + tap.name for tap in inside.taps if tap.kind == "counts"}
+    kinds = dict.fromkeys(counts, onnx.TensorProto.INT32)
     return [
         onnx.helper.make_tensor_value_info(name, kinds.get(name, onnx.TensorProto.FLOAT), None)
         for node in model.graph.node
@@ -95,14 +100,14 @@ def read_with_stages(path: Path) -> bytes:
 
 
 def cut_into_parts(path: Path) -> dict[str, bytes]:
-    """The parts of the graph between its stages (`runtime.stages.parts_of`), each an ONNX model, serialised.
+    """The parts of the graph between its stages (`Contract.inside.parts`), each an ONNX model, serialised.
 
-    A part takes what parts_of says and, where it reads them, the graph's own inputs.
+    A part takes what the contract says and, where it reads them, the graph's own inputs.
     """
     model = onnx.load(path)
     ShowStages(str(path))(model)
-    parts = parts_of(_contract(model, str(path)))
-    return {part: _cut(model, *ends).SerializeToString() for part, ends in parts.items()}
+    inside = _contract(model, str(path)).inside
+    return {part.name: _cut(model, part, inside).SerializeToString() for part in inside.parts}
 
 
 def _contract(model: onnx.ModelProto, source: str) -> Contract:
@@ -110,12 +115,12 @@ def _contract(model: onnx.ModelProto, source: str) -> Contract:
     return Contract.from_json(text, source)
 
 
-def _cut(model: onnx.ModelProto, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> onnx.ModelProto:
+def _cut(model: onnx.ModelProto, part: Part, inside: Inside) -> onnx.ModelProto:
     graph = model.graph
     known = {value.name: value for value in [*graph.input, *graph.output]}
     maker = {name: node for node in graph.node for name in node.output}
-    stops = {tensor_name(name) for name in inputs} | {value.name for value in graph.input}
-    wanted, needed, taken = [tensor_name(name) for name in outputs], set[str](), set[str]()
+    stops = {inside.tensor(name) for name in part.takes} | {value.name for value in graph.input}
+    wanted, needed, taken = [inside.tensor(name) for name in part.gives], set[str](), set[str]()
     while wanted:
         name = wanted.pop()
         if name in stops:
@@ -125,13 +130,13 @@ def _cut(model: onnx.ModelProto, inputs: tuple[str, ...], outputs: tuple[str, ..
             wanted += [given for given in maker[name].input if given]
     nodes = [node for node in graph.node if needed & set(node.output)]
     read = {name for node in nodes for name in node.input}
-    part = onnx.helper.make_graph(
+    cut = onnx.helper.make_graph(
         nodes,
         graph.name,
         [known[name] for name in sorted(taken)],
-        [known[tensor_name(name)] for name in outputs],
+        [known[inside.tensor(name)] for name in part.gives],
         [tensor for tensor in graph.initializer if tensor.name in read],
     )
     return onnx.helper.make_model(
-        part, opset_imports=model.opset_import, functions=model.functions, ir_version=model.ir_version
+        cut, opset_imports=model.opset_import, functions=model.functions, ir_version=model.ir_version
     )

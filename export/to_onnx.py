@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from maskrt.runtime.cli import say
-from maskrt.runtime.contract_fields import MOST_IMAGES, MOST_SIDE_PX
+from maskrt.runtime.contract.sections import MOST_SIDE_PX
+from maskrt.runtime.contract.tensors import MOST_IMAGES
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
@@ -92,7 +93,7 @@ def command(
     if not dynamic:
         batch = batch or 1
         canvas = loaded.contract().canvas
-        short_px = canvas.max_size_px if canvas.layout == "square" else canvas.min_size_px
+        short_px = canvas.max_size_px if canvas.placement == "square" else canvas.min_size_px
         height = round_up(short_px, canvas.stride) if height is None else height
         width = round_up(canvas.max_size_px, canvas.stride) if width is None else width
     contract = loaded.contract(

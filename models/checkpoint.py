@@ -23,7 +23,20 @@ from maskrt.models import FAMILIES, find_family
 from maskrt.models.config import ModelConfig
 from maskrt.models.family import Family
 from maskrt.models.settings import assignments, parse, replaced
-from maskrt.runtime.contract import LEARNED_SCALES, Canvas, Category, Contract, Keypoints, read_keypoints
+from maskrt.runtime.contract import (
+    INSTANCES,
+    LEARNED_SCALES,
+    Canvas,
+    Category,
+    Contract,
+    Keypoints,
+    Normalise,
+    Origin,
+    Precision,
+    image_inputs,
+    instance_outputs,
+    read_keypoints,
+)
 from maskrt.runtime.errors import CheckpointError, ExportError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import CHECKPOINT
@@ -31,7 +44,6 @@ from maskrt.runtime.files.kinds import CHECKPOINT
 FORMAT_VERSION = 1
 FAULTS_SHOWN, FAULT_CHARACTERS = 4, 400  # of weights that do not fit: another model's are hundreds
 CANVAS_STRIDE = 32  # of C5: the FPN's up-sampled maps fit their neighbours on multiples of it
-MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
 
 
 @dataclass(frozen=True)
@@ -137,41 +149,32 @@ class Checkpoint:
         from maskrt import __version__
 
         config: Any = self.config
+        canvas = Canvas(
+            min_size_px=config.min_size_px,
+            max_size_px=config.max_size_px,
+            stride=CANVAS_STRIDE,
+            height_px=height_px,
+            width_px=width_px,
+            dtype=dtype,
+            placement=config.placement,
+        )
+        instances = config.instances(detections, self.keypoints)
         return Contract(
-            task=config.task,
+            task=INSTANCES,
             family=config.family,
             config=config.to_dict(),
             classes=self.classes,
-            canvas=Canvas(
-                min_size_px=config.min_size_px,
-                max_size_px=config.max_size_px,
-                stride=CANVAS_STRIDE,
-                height_px=height_px,
-                width_px=width_px,
-                dtype=dtype,
-                layout=config.placement,
-            ),
-            batch=batch,
-            mean=config.mean,
-            std=config.std,
-            score_threshold=config.score_threshold,
-            nms_threshold=config.nms,
-            max_detections=config.max_detections,
-            **self._masks(),
-            detections=detections,
-            precision="fp32",
-            toolkit_version=__version__,
-            checkpoint_sha256=self.sha256,
-            keypoints=self.keypoints,
+            canvas=canvas,
+            normalise=Normalise(config.mean, config.std),
+            inputs=image_inputs(canvas, batch),
+            outputs=instance_outputs(instances, batch),
+            instances=instances,
+            inside=config.inside,
+            layers=config.layers,
+            precision=Precision(details={k: v for k, v in self.provenance.items() if k == LEARNED_SCALES}),
+            origin=Origin(__version__, self.sha256),
             chosen_settings=self.chosen_settings,
-            precision_details={k: v for k, v in self.provenance.items() if k == LEARNED_SCALES},
         )
-
-    def _masks(self) -> dict[str, Any]:
-        config: Any = self.config
-        if config.task != "instance":
-            return {"mask_size": None, "mask_frame": None, "mask_threshold": None}
-        return {"mask_size": config.mask_size, "mask_frame": "box", "mask_threshold": MASK_THRESHOLD}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the checkpoint atomically."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from maskrt.runtime.contract import Inside, Instances, Keypoints, Layers
 from maskrt.runtime.errors import CheckpointError
 
 Config = TypeVar("Config", bound="ModelConfig")
@@ -17,7 +18,8 @@ Config = TypeVar("Config", bound="ModelConfig")
 class ModelConfig(ABC):
     """A family's configuration: a frozen dataclass of numbers, texts and tuples of them, all with defaults.
 
-    `min_size_px` and `max_size_px` are among its fields: the resize rule (runtime/preprocess.py). What
+    `min_size_px` and `max_size_px` are among its fields: the resize rule (runtime/preprocess.py); so are
+    `mean` and `std`, of the colours. What
     follows from the training data is named `num_classes` and `num_keypoints`, which `--set` refuses.
     """
 
@@ -43,6 +45,21 @@ class ModelConfig(ABC):
     def placement(self) -> str:
         """Where pictures lie on the canvas: "corner" or "square" (runtime/contract.py)."""
         return "corner"
+
+    @abstractmethod
+    def instances(self, rows: str, keypoints: Keypoints | None) -> Instances:
+        """What the contract says of the task's options. rows: "fixed" or "dynamic"; keypoints: the
+        checkpoint's."""
+
+    @property
+    def inside(self) -> Inside:
+        """Where parity and calibration look: names of tensors in the graph, and the parts between them."""
+        return Inside()
+
+    @property
+    def layers(self) -> Layers:
+        """How the graph's weights are named and grouped, for what changes their precision."""
+        return Layers()
 
     @property
     def title(self) -> str:

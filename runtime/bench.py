@@ -89,7 +89,7 @@ def masks_call(session: Session, images: list[NDArray[np.uint8]], canvas: Canvas
     def call() -> object:
         batch = preprocess(images, own)
         results = postprocess(session.infer(batch.images, batch.image_sizes), batch, contract)
-        return results if contract.mask_size is None else [result.masks for result in results]
+        return results if contract.instances.masks is None else [result.masks for result in results]
 
     return call
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +33,7 @@ def inspect(
     """
     header, plan_bytes = read_header(engine), read_plan(engine).nbytes
     if as_json:
-        print(json.dumps({**dataclasses.asdict(header), "plan_bytes": plan_bytes}))
+        print(json.dumps({**json.loads(header.to_json()), "plan_bytes": plan_bytes}))
         return
     from rich.markup import escape
     from rich.table import Table
@@ -52,7 +51,7 @@ def describe(header: EngineHeader, plan_bytes: int) -> dict[str, str]:
     return {
         "model": f"{contract.family}, {len(contract.classes)} classes, {header.precision}, "
         f"canvas {canvas.dtype} {canvas.height_px or 'any'}x{canvas.width_px or 'any'}",
-        "from": f"ONNX {header.onnx_sha256[:12]}, checkpoint {contract.checkpoint_sha256[:12]}",
+        "from": f"ONNX {header.onnx_sha256[:12]}, checkpoint {contract.origin.checkpoint_sha256[:12]}",
         "TensorRT": header.tensorrt_version
         + (" and later of its major version" if header.version_compatible else ""),
         "GPU": f"{header.gpu_name}, compute capability {header.compute_capability}"

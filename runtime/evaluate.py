@@ -40,7 +40,7 @@ def evaluate(predictor: Predictor, dataset: Any) -> dict[str, float]:
     """
     contract = predictor.session.contract
     dataset = dataset.with_classes(contract.classes)
-    return coco_metrics(dataset.to_coco(), predict(predictor, dataset), contract.task)
+    return coco_metrics(dataset.to_coco(), predict(predictor, dataset), contract.old_task)
 
 
 def predict(predictor: Predictor, dataset: Any) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ def examine(predictor: Predictor, dataset: Any, min_score: float) -> dict[str, A
     contract = predictor.session.contract
     dataset = dataset.with_classes(contract.classes)
     truth, rows = dataset.to_coco(), predict(predictor, dataset)
-    evaluations = coco_evaluations(truth, rows, contract.task)
+    evaluations = coco_evaluations(truth, rows, contract.old_task)
     matrix = confusion(truth, rows, contract.classes, min_score=min_score)
     return {
         **statistics(evaluations),
@@ -109,7 +109,7 @@ def command(
     took_s = time.perf_counter() - start
     table = Table(title=f"{model} on {len(dataset)} images of {data} ({took_s:.0f} s)")
     table.add_column("COCO metric")
-    kinds = KINDS[session.contract.task]
+    kinds = KINDS[session.contract.old_task]
     for kind in kinds:
         table.add_column(kind, justify="right")
     for statistic in STATISTICS:

@@ -46,7 +46,7 @@ class Predictor:
         size = f"{height}x{width} px" if height else "any size"
         more = ", …" if len(self.classes) > CLASSES_NAMED else ""
         return (
-            f"<maskrt model {self.session.name}: {contract.family} in {contract.precision}, {size}, "
+            f"<maskrt model {self.session.name}: {contract.family} in {contract.precision.name}, {size}, "
             f"{len(self.classes)} classes: {', '.join(self.classes[:CLASSES_NAMED])}{more}>"
         )
 

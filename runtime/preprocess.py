@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.contract import LAYOUTS, Canvas
+from maskrt.runtime.contract import PLACEMENTS, Canvas
 from maskrt.runtime.errors import ImageError, ModelError
 
 Empty = Callable[[tuple[int, ...], str], NDArray]
@@ -37,9 +37,9 @@ def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     """(height, width) of an image of the given size once laid on the canvas.
 
     The rule is torchvision's GeneralizedRCNNTransform: one scale for both sides, results rounded down. Of
-    the layout "square" that of Matterport's resize_image, rounded to the nearest.
+    the placement "square" that of Matterport's resize_image, rounded to the nearest.
     """
-    if canvas.layout == "square":
+    if canvas.placement == "square":
         return _resized_for_square(height, width, canvas)
     scale = min(
         canvas.min_size_px / min(height, width),
@@ -70,16 +70,16 @@ def canvas_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     """
     if canvas.height_px is not None and canvas.width_px is not None:
         return canvas.height_px, canvas.width_px
-    if canvas.layout == "square":
+    if canvas.placement == "square":
         side = round_up(canvas.max_size_px, canvas.stride)
         return side, side
     resized = resized_size(height, width, canvas)
     return round_up(resized[0], canvas.stride), round_up(resized[1], canvas.stride)
 
 
-def corner(size: tuple[int, int], canvas: tuple[int, ...], layout: str) -> tuple[int, int]:
-    """(top, left) of a picture of `size` on a canvas, both (height, width), of the contract's layout."""
-    return ((canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2) if layout == "square" else (0, 0)
+def corner(size: tuple[int, int], canvas: tuple[int, ...], placement: str) -> tuple[int, int]:
+    """(top, left) of a picture of `size` on a canvas, both (height, width), by the contract's placement."""
+    return ((canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2) if placement == "square" else (0, 0)
 
 
 def resize(
@@ -141,13 +141,15 @@ def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas, *, empty: Empty 
     sizes = [resized_size(image.shape[0], image.shape[1], canvas) for image in images]
     own = [canvas_size(image.shape[0], image.shape[1], canvas) for image in images]
     height, width = max(h for h, _ in own), max(w for _, w in own)
-    if canvas.layout not in LAYOUTS:
-        raise ModelError(f"canvas layout is {canvas.layout!r}, expected one of {LAYOUTS}. Upgrade maskrt.")
+    if canvas.placement not in PLACEMENTS:
+        raise ModelError(
+            f"canvas placement is {canvas.placement!r}, expected one of {PLACEMENTS}. Upgrade maskrt."
+        )
     if canvas.dtype not in ("uint8", "float32"):
         raise ModelError(f"canvas dtype is {canvas.dtype!r}, expected 'uint8' or 'float32'.")
     out = empty((len(images), height, width, 3), canvas.dtype)
     for row, image, (h, w) in zip(out, images, sizes, strict=True):
-        top, left = corner((h, w), (height, width), canvas.layout)
+        top, left = corner((h, w), (height, width), canvas.placement)
         row[:top] = row[top + h :] = row[top : top + h, :left] = row[top : top + h, left + w :] = 0
         resize(image, (h, w), canvas.dtype, out=row[top : top + h, left : left + w])
     return Batch(

@@ -5,7 +5,7 @@ the PyTorch reference takes the same tensors by hooks. Shapes, for N images, P R
 
 | stage | shape | what |
 |---|---|---|
-| canvas | N × 3 × H × W | normalised, the padding zeroed, or black where the layout is "square" |
+| canvas | N × 3 × H × W | normalised, the padding zeroed, or black where the placement is "square" |
 | stem, C2 … C5 | N × C × h × w | after the backbone's first layer or pooling; its last map of each size |
 | P2 … P6 | N × C × h × w | the pyramid's outputs |
 | rpn_logits.P2 …, rpn_deltas.P2 … | N × A × h × w, N × 4A × h × w | of A anchors a position |
@@ -29,9 +29,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import PREFIX as PREFIX
 
-PREFIX = "stage."
 CANVAS, STEM, PROPOSALS, PROPOSAL_COUNTS = "canvas", "stem", "proposals", "proposal_counts"
 BOX_FEATURES, CLASS_LOGITS, BOX_DELTAS = "box_features", "class_logits", "box_deltas"
 MASK_FEATURES, MASK_LOGITS = "mask_features", "mask_logits"
@@ -59,6 +58,14 @@ class Layout:
     def pooled_strides_px(self) -> tuple[int, ...]:
         """Strides of the maps that RoIs are pooled from."""
         return tuple(self.strides_px.values())[: self.pooled]
+
+    @property
+    def top_down(self) -> tuple[str, ...]:
+        """The levels in the order in which a pyramid makes them: P6 is pooled from the top."""
+        return (
+            *(name for name in reversed(self.levels) if name != "P6"),
+            *(n for n in self.levels if n == "P6"),
+        )
 
     @property
     def rpn_logits(self) -> tuple[str, ...]:
@@ -99,7 +106,7 @@ def _of_any(kind: str) -> list[str]:
     return sorted({name for layout in LAYOUTS for name in getattr(layout, kind)})
 
 
-#: All there are, of any model, in an order that is right for each; `stages_of` gives those of one.
+#: All there are, of any model, in an order that is right for each.
 RPN_LOGITS = tuple(_of_any("rpn_logits"))
 MAPS = tuple(
     dict.fromkeys(
@@ -109,7 +116,6 @@ MAPS = tuple(
 STAGES = (*MAPS, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, *PER_DETECTION)
 
 Stages = dict[str, NDArray]
-Part = tuple[tuple[str, ...], tuple[str, ...]]  # what it takes, what it gives
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:
@@ -117,45 +123,3 @@ def layout_of(config: Mapping[str, Any]) -> Layout:
     if config.get("neck") == "c4":  # files from before there was a choice have no neck in them
         return C4
     return MOBILENET_FPN if str(config.get("backbone")).startswith("mobilenet") else FPN
-
-
-def stages_of(contract: Contract) -> tuple[str, ...]:
-    """The stages that a model has, in order: one of boxes alone has none after them."""
-    branch = BRANCHES[contract.task]
-    return (*layout_of(contract.config).maps, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, *branch)
-
-
-def parts_of(contract: Contract) -> dict[str, Part]:
-    """The computation between a model's stages: what each part takes and gives."""
-    layout = layout_of(contract.config)
-    levels, pooled = layout.levels, layout.levels[: layout.pooled]
-    rpn = (*layout.rpn_logits, *layout.rpn_deltas)
-    parts: dict[str, Part] = {"backbone": ((CANVAS,), layout.backbone)}
-    if not set(levels) <= set(layout.backbone):
-        parts["pyramid"] = (layout.backbone[1:], levels)
-    parts |= {
-        "rpn_head": (levels, rpn),
-        "proposals": ((CANVAS, *levels, *rpn), (PROPOSALS, PROPOSAL_COUNTS)),
-        "box_pooling": ((PROPOSALS, *pooled), (BOX_FEATURES,)),
-        "box_head": ((BOX_FEATURES,), (CLASS_LOGITS, BOX_DELTAS)),
-        "detections": (
-            (PROPOSALS, PROPOSAL_COUNTS, CLASS_LOGITS, BOX_DELTAS),
-            ("num_detections", "boxes", "scores", "labels"),
-        ),
-    }
-    if contract.task == "instance":
-        parts |= {
-            "mask_pooling": (("boxes", "num_detections", *pooled), (MASK_FEATURES,)),
-            "mask_head": (("labels", "num_detections", MASK_FEATURES), (MASK_LOGITS,)),
-        }
-    if contract.task == "keypoint":
-        parts |= {
-            "keypoint_pooling": (("boxes", "num_detections", *pooled), (KEYPOINT_FEATURES,)),
-            "keypoint_head": ((KEYPOINT_FEATURES,), (KEYPOINT_LOGITS,)),
-        }
-    return parts
-
-
-def tensor_name(name: str) -> str:
-    """What a graph calls a stage, or an output that is none."""
-    return PREFIX + name if name in STAGES else name

@@ -7,7 +7,6 @@ the limits that parity has for trained models. How many instances were found aga
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +106,7 @@ def fp16(files: Files, size: Size) -> Cell:
     """FP16 of one shape with fixed rows, as TensorRT takes it; run on ONNX Runtime."""
     checkpoint = load_checkpoint(files.checkpoint)
     contract = checkpoint.contract(height_px=size.height_px, width_px=size.width_px, batch=1)
-    contract = dataclasses.replace(contract, precision="fp16", precision_details={"float32_units": []})
+    contract = contract.in_precision("fp16", {"float32_units": []})
     save_onnx(export_onnx(checkpoint, contract), files.onnx("fp16"))
     return _judged_by_maps(files, "fp16", size)
 

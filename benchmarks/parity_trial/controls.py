@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -43,9 +42,7 @@ def all_controls(checkpoint: Checkpoint, model: Model) -> Iterator[tuple[str, Sa
         "fixed size, batch 2, float32 canvas",
         lambda path: onnx.save_model(export_onnx(checkpoint, fixed), path),
     )
-    half = dataclasses.replace(
-        checkpoint.contract(), precision="fp16", precision_details={"scanned_images": 0, "float32_units": []}
-    )
+    half = checkpoint.contract().in_precision("fp16", {"scanned_images": 0, "float32_units": []})
     yield "fp16", lambda path: onnx.save_model(export_onnx(checkpoint, half), path)
     smaller = checkpoint.with_settings({"min_size_px": 128, "rpn_post_nms_test": 150}, "trial")
     yield (

@@ -283,15 +283,15 @@ def _promises() -> Iterator[Planted]:
         {"config.box_weights": [5.0, 5.0, 5.0, 5.0]},
         {"config.rpn_nms": 0.6},
         {"config.sampling_ratio": 0},
-        {"mask_threshold": 0.45},
-        {"std": [0.25, 0.25, 0.25]},
+        {"instances.masks.threshold": 0.45},
+        {"normalise.std": [0.25, 0.25, 0.25]},
         {"canvas.min_size_px": 224},
-        {"canvas.layout": "square"},
-        {"checkpoint_sha256": "f" * 64},
+        {"canvas.placement": "square"},
+        {"origin.checkpoint_sha256": "f" * 64},
         {"config.anchor_ratios": [0.5, 1.0, 3.0]},
     ):
         ((field, value),) = changes.items()
-        cause = re.escape(field) if field != "checkpoint_sha256" else "stale file"
+        cause = re.escape(field) if field != "origin.checkpoint_sha256" else "stale file"
         yield Planted(
             f"contract: {field} {value}",
             "contract",

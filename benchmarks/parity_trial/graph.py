@@ -95,12 +95,15 @@ def set_attribute(node: NodeProto, name: str, value: Any) -> None:
 
 
 def promise(model: Model, **changes: Any) -> None:
-    """Other fields of the contract; of its canvas and configuration by a dot: **{"canvas.stride": 64}."""
+    """Other fields of the contract, by their path: **{"canvas.stride": 64}."""
     (entry,) = (one for one in model.metadata_props if one.key == METADATA_KEY)
     fields = json.loads(entry.value)
     for name, value in changes.items():
-        *group, field = name.split(".")
-        (fields[group[0]] if group else fields)[field] = value
+        *path, field = name.split(".")
+        inner = fields
+        for key in path:
+            inner = inner[key]
+        inner[field] = value
     entry.value = json.dumps(fields)
 
 

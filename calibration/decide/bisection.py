@@ -78,15 +78,15 @@ class Trials:
                 f"{candidate}: only an ONNX file can be bisected. Give the one that it was built from."
             )
         self.model, self.contract = read_model(candidate, *FLOAT_KEY)
-        if self.contract.checkpoint_sha256 != contract.checkpoint_sha256:
+        if self.contract.origin.checkpoint_sha256 != contract.origin.checkpoint_sha256:
             raise ModelError(
                 f"{candidate}: made from another checkpoint than {reference}. Export both from one."
             )
-        if self.contract.precision_details.get(EQUALISED):
+        if self.contract.precision.details.get(EQUALISED):
             EqualiseLayers()(self.source)  # what goes back to float32 has its neighbours' factors
         self.units = reduced_units(self.model)
         if not self.units:
-            raise ModelError(f"{candidate}: nothing in it is in {self.contract.precision}.")
+            raise ModelError(f"{candidate}: nothing in it is in {self.contract.precision.name}.")
         self.done: list[Trial] = []
         self._images: list[tuple[str, Batch, Expected]] = []
         session, as_it_is = open_looking(reference, "cpu"), open_looking(candidate, "cpu")
@@ -128,7 +128,7 @@ def _sampled(expected: Expected) -> Expected:
 
 def plan_of(trials: Trials, float32: list[str]) -> Plan:
     """The plan of an INT8 file with layers back in float, as `maskrt calibrate --plan` takes it."""
-    details = trials.contract.precision_details
+    details = trials.contract.precision.details
     in_int8 = set(trials.units) - set(float32)
     groups = Graph(trials.source.graph).groups
     return Plan(
@@ -140,10 +140,10 @@ def plan_of(trials: Trials, float32: list[str]) -> Plan:
 
 def mended(trials: Trials, float32: list[str]) -> ModelProto:
     """The candidate with layers in float32, and a contract that says so."""
-    model, key = trials.restored(float32), FLOAT_KEY[trials.contract.precision]
-    details = trials.contract.precision_details
+    model, key = trials.restored(float32), FLOAT_KEY[trials.contract.precision.name]
+    details = trials.contract.precision.details
     details = {**details, key: [*details.get(key, []), *float32]}
-    put_contract(model, dataclasses.replace(trials.contract, precision_details=details))
+    put_contract(model, trials.contract.in_precision(trials.contract.precision.name, details))
     return model
 
 
@@ -175,7 +175,7 @@ def command(
     Example: maskrt parity bisect model.onnx model.int8.onnx val/ --mended mended.onnx --plan mended.plan.json
     """
     trials = Trials(reference, candidate, find(inputs, max_images))
-    precision = trials.contract.precision
+    precision = trials.contract.precision.name
     if plan and precision != "int8":
         raise ParityError(
             f"--plan {plan}: a plan is of an INT8 file, {candidate} is {precision}. Take --mended."

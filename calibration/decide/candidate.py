@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,9 +28,9 @@ def read_model(path: Path, *precisions: str) -> tuple[ModelProto, Contract]:
             f"{path}: not an ONNX file of maskrt. Make one: maskrt export CHECKPOINT -o {path}"
         ) from error
     contract = Contract.from_json(text, str(path))
-    if contract.precision not in precisions:
+    if contract.precision.name not in precisions:
         raise ModelError(
-            f"{path}: a model in {contract.precision}, expected {' or '.join(precisions)}. Make one: "
+            f"{path}: a model in {contract.precision.name}, expected {' or '.join(precisions)}. Make one: "
             f"maskrt export CHECKPOINT -o {path} --precision {precisions[0]}"
         )
     inputs = {each.name for each in model.graph.input} - {each.name for each in model.graph.initializer}
@@ -71,12 +70,7 @@ def build(base: ModelProto, plan: Plan, ranges: Ranges) -> ModelProto:
 
 def sign(model: ModelProto, contract: Contract, details: dict[str, object]) -> None:
     """Write into the model, in place, the contract of its INT8 form."""
-    put_contract(
-        model,
-        dataclasses.replace(
-            contract, precision="int8", precision_details={**contract.precision_details, **details}
-        ),
-    )
+    put_contract(model, contract.in_precision("int8", {**contract.precision.details, **details}))
 
 
 def put_contract(model: ModelProto, contract: Contract) -> None:

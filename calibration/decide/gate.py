@@ -152,7 +152,7 @@ class Judge:
 
     @property
     def _kind(self) -> str:
-        return KINDS[self.reference.contract.task][0]
+        return KINDS[self.reference.contract.old_task][0]
 
     def _laid(self, image: CalibrationImage) -> Batch:
         contract = self.reference.contract
@@ -163,7 +163,9 @@ class Judge:
         for sample, image, found in zip(self.dataset, self.images, outputs, strict=True):
             result = postprocess(found, self._laid(image), self.reference.contract)[0]
             rows += result.to_coco(sample.image_id)
-        return coco_metrics(self.dataset.to_coco(), rows, self.reference.contract.task)[f"{self._kind}_ap"]
+        return coco_metrics(self.dataset.to_coco(), rows, self.reference.contract.old_task)[
+            f"{self._kind}_ap"
+        ]
 
 
 def open_judge(

@@ -18,10 +18,9 @@ from maskrt.calibration.measure.collect import open_exposed
 from maskrt.calibration.measure.images import CalibrationImage, batches
 from maskrt.calibration.rewrite.qdq import INT8_MAX, UINT8_MAX, Ranges, activation_scale
 from maskrt.runtime.cli import track
-from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, Contract
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, PREFIX, Contract
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import PLOT
-from maskrt.runtime.stages import PREFIX, layout_of
 
 Build = Callable[[Plan], ModelProto]
 RANKING_IMAGES = 4  # enough to order groups whose losses differ several times over
@@ -31,7 +30,7 @@ RANKING_IMAGES = 4  # enough to order groups whose losses differ several times o
 class Row:
     """One group: what the model loses with it alone in eight bits, and with it alone in float.
 
-    stage_errors: relative error ‖quantised − float‖ / ‖float‖ at its maps (maskrt.runtime.stages), alone.
+    stage_errors: relative error ‖quantised − float‖ / ‖float‖ at its maps (`Contract.inside`), alone.
     """
 
     group: str
@@ -51,7 +50,7 @@ class Row:
 
 def analyse(plan: Plan, base: ModelProto, build: Build, judge: Judge, contract: Contract) -> list[Row]:
     """Every group of the plan, the most sensitive first, on a few images."""
-    stages = [PREFIX + stage for stage in layout_of(contract.config).maps]
+    stages = [PREFIX + stage for stage in contract.inside.maps]
     images = judge.images[:RANKING_IMAGES]
     expected = _run(base, stages, images, contract)
     rows = []

@@ -34,10 +34,10 @@ class Key:
     @classmethod
     def of(cls, model: Path, contract: Contract, images: str, *, equalised: bool = False) -> Key:
         """Of a model file and the digest of its calibration images (calibration/measure/images.py)."""
-        how = [dataclasses.asdict(contract.canvas), contract.mean, contract.std]
+        how = [dataclasses.asdict(contract.canvas), contract.normalise.mean, contract.normalise.std]
         return cls(
             model=hashlib.sha256(model.read_bytes()).hexdigest(),
-            checkpoint=contract.checkpoint_sha256,
+            checkpoint=contract.origin.checkpoint_sha256,
             images=images,
             preprocessing=hashlib.sha256(json.dumps(how, sort_keys=True).encode()).hexdigest(),
             equalisation="weights" if equalised else "none",

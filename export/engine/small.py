@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from maskrt.runtime.contract import Contract
 
 LONG_SIDE_PX = 640
@@ -24,6 +22,4 @@ def small_contract(contract: Contract) -> Contract:
     if canvas.height_px is not None and canvas.width_px is not None:
         return contract
     short, long = small_sides(canvas.min_size_px, canvas.max_size_px)
-    return dataclasses.replace(
-        contract, canvas=dataclasses.replace(canvas, min_size_px=short, max_size_px=long)
-    )
+    return contract.on_canvas(min_size_px=short, max_size_px=long)

@@ -38,10 +38,10 @@ def read_model(path: Path) -> tuple[ModelProto, Contract, str]:
             f"files made by maskrt can be built: maskrt export CHECKPOINT -o {path}"
         )
     contract = Contract.from_json(metadata[METADATA_KEY], str(path))
-    if contract.detections != "fixed":
+    if contract.instances.rows != "fixed":
         raise ModelError(
-            f"{path}: exported with --detections {contract.detections}, whose shapes depend on the picture. "
-            f"TensorRT wants fixed ones: maskrt export CHECKPOINT --detections fixed -o {path}"
+            f"{path}: exported with --detections {contract.instances.rows}, whose shapes depend on the "
+            f"picture. TensorRT wants fixed ones: maskrt export CHECKPOINT --detections fixed -o {path}"
         )
     check_weights(path)
     return model, contract, hashlib.sha256(content).hexdigest()

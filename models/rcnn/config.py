@@ -13,12 +13,15 @@ from maskrt.models.config import ModelConfig
 from maskrt.models.parts.backbones import BACKBONES, NORMS
 from maskrt.models.parts.roi_features import ROI_POOLS
 from maskrt.models.rcnn.branches import BRANCHES
+from maskrt.models.rcnn.layout import inside_of, layers_of
 from maskrt.models.rcnn.mask_branch import MASK_ACTIVATIONS, MASK_HEADS
 from maskrt.models.rcnn.ranges import check_ranges
+from maskrt.runtime.contract import BoxGrid, Inside, Instances, Keypoints, Layers
 from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.stages import layout_of
 
 NECKS = ("fpn", "c4")
+MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,21 @@ class MaskRcnnConfig(ModelConfig):
     def title(self) -> str:
         """With its backbone."""
         return f"{self.backbone} {self.family}"
+
+    def instances(self, rows: str, keypoints: Keypoints | None) -> Instances:
+        """As every family's."""
+        masks = BoxGrid(self.mask_size, MASK_THRESHOLD) if self.task == "instance" else None
+        return Instances(self.score_threshold, self.nms, self.max_detections, rows, masks, keypoints)
+
+    @property
+    def inside(self) -> Inside:
+        """As every family's."""
+        return inside_of(self)
+
+    @property
+    def layers(self) -> Layers:
+        """As every family's."""
+        return layers_of(self)
 
     @property
     def mask_size(self) -> int:

@@ -37,8 +37,7 @@ class EagerSession(Session):
     has_stages = True
 
     def __init__(self, model: FasterRCNN, contract: Contract, *, name: str, device: str = "cpu") -> None:
-        canvas = dataclasses.replace(contract.canvas, dtype="float32")
-        self.contract, self.name = dataclasses.replace(contract, canvas=canvas), name
+        self.contract, self.name = contract.on_canvas(dtype="float32"), name
         self._model, self._device = model.to(device), device
         self._dtype = next(model.parameters()).dtype
 
@@ -52,10 +51,11 @@ class EagerSession(Session):
 
     def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
         """The results with the masks that torchvision pastes."""
-        if outputs.masks is None or self.contract.mask_threshold is None:
+        grid = self.contract.instances.masks
+        if outputs.masks is None or grid is None:
             return results
         return [
-            dataclasses.replace(one, crops=_paste(one, masks[: len(one)], self.contract.mask_threshold))
+            dataclasses.replace(one, crops=_paste(one, masks[: len(one)], grid.threshold))
             for one, masks in zip(results, outputs.masks, strict=True)
         ]
 
@@ -80,9 +80,10 @@ class EagerSession(Session):
         with _outputs_of(self._model.roi_heads.keypoint_predictor) as heat:
             found, _ = self._model.roi_heads(features, proposals, sizes)
         points = keypoints_of(torch.cat(heat), torch.cat([f["boxes"] for f in found])) if heat else None
-        batch, rows, side = len(images), self.contract.max_detections, self.contract.mask_size
-        masks = None if side is None else np.zeros((batch, rows, side, side), np.float32)
-        layout = self.contract.keypoints
+        batch, options = len(images), self.contract.instances
+        rows, grid = options.max_detections, options.masks
+        masks = None if grid is None else np.zeros((batch, rows, grid.size, grid.size), np.float32)
+        layout = options.keypoints
         keypoints = None if layout is None else np.zeros((batch, rows, len(layout.names), 3), np.float32)
         outputs = Outputs(
             num_detections=np.array([len(f["scores"]) for f in found], np.int32),
@@ -107,11 +108,11 @@ class EagerSession(Session):
 
     def _normalised(self, pixels: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
         """(N, 3, H, W) of pixels in 0–1; around the pictures zero, on a square canvas what black is."""
-        mean, std = list(self.contract.mean), list(self.contract.std)
-        normal, square = normalize(pixels, mean, std), self.contract.canvas.layout == "square"
+        mean, std = list(self.contract.normalise.mean), list(self.contract.normalise.std)
+        normal, square = normalize(pixels, mean, std), self.contract.canvas.placement == "square"
         canvas = normalize(torch.zeros_like(pixels), mean, std) if square else torch.zeros_like(normal)
         for image, picture, (h, w) in zip(canvas, normal, sizes, strict=True):
-            top, left = corner((h, w), pixels.shape[2:], self.contract.canvas.layout)
+            top, left = corner((h, w), pixels.shape[2:], self.contract.canvas.placement)
             image[:, top : top + h, left : left + w] = picture[:, top : top + h, left : left + w]
         return canvas
 

@@ -28,7 +28,6 @@ from maskrt.runtime.stages import (
     PROPOSAL_COUNTS,
     PROPOSALS,
     layout_of,
-    parts_of,
 )
 
 Given = Mapping[str, NDArray]
@@ -53,7 +52,7 @@ class EagerParts:
     def __init__(self, model: FasterRCNN, contract: Contract) -> None:
         self._model, self._layout = model, layout_of(contract.config)
         self._device = next(model.parameters()).device
-        self.names: Iterable[str] = [name for name in parts_of(contract) if name not in UNSEEN]
+        self.names: Iterable[str] = [part.name for part in contract.inside.parts if part.name not in UNSEEN]
 
     @property
     def cells(self) -> dict[str, NDArray[np.float32]]:

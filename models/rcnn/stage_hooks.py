@@ -30,7 +30,6 @@ from maskrt.runtime.stages import (
     PROPOSALS,
     Stages,
     layout_of,
-    stages_of,
 )
 
 
@@ -39,9 +38,9 @@ class StageHooks:
 
     def __init__(self, model: FasterRCNN, contract: Contract) -> None:
         """contract: the model's, whose stages are taken."""
-        self._model, self._stages = model, stages_of(contract)
+        self._model, self._stages = model, contract.inside.names
         self._layout = layout_of(contract.config)
-        self._proposals = contract.config["rpn_post_nms_test"]
+        self._proposals = contract.inside.tap(PROPOSALS).rows or 0
         self._seen: dict[str, Any] = {}
         self._handles: list[Any] = []
 

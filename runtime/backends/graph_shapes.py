@@ -4,36 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from maskrt.runtime.contract import (
-    BOXES,
-    IMAGE_SIZES,
-    IMAGES,
-    INPUT_NAMES,
-    KEYPOINTS,
-    LABELS,
-    MASKS,
-    NUM_DETECTIONS,
-    SCORES,
-    Contract,
-)
+from maskrt.runtime.contract import INPUT_NAMES, Contract
 from maskrt.runtime.errors import ContractError
 
 Shape = Sequence[int | str | None]  # of a graph: a side that varies is no number
 
 
 def promised_shapes(contract: Contract) -> dict[str, tuple[int | None, ...]]:
-    """Of every input and output; None: any. Batches are N, rows D, as in docs/architecture.md."""
-    n, d, canvas = contract.batch, contract.max_detections, contract.canvas
-    points = len(contract.keypoints.names) if contract.keypoints else None
+    """Of every input and output; None: any."""
     return {
-        IMAGES: (n, canvas.height_px, canvas.width_px, 3),
-        IMAGE_SIZES: (n, 2),
-        NUM_DETECTIONS: (n,),
-        BOXES: (n, d, 4),
-        SCORES: (n, d),
-        LABELS: (n, d),
-        MASKS: (n, d, contract.mask_size, contract.mask_size),
-        KEYPOINTS: (n, d, points, 3),
+        tensor.name: tuple(axis if isinstance(axis, int) else None for axis in tensor.axes)
+        for tensor in (*contract.inputs, *contract.outputs)
     }
 
 

@@ -20,10 +20,10 @@ CHECKPOINTS = (".pt", ".pth", ".pkl", ".h5")  # whose they are, their content te
 
 def check_masks(contract: Contract, name: str) -> None:
     """Raise ModelError for a model that finds no masks, where outputs need them."""
-    if contract.mask_size is None:
+    if contract.instances.masks is None:
         raise ModelError(
-            f"{name}: finds no masks (its task is {contract.task!r}), so --masks, --contours and --splash "
-            "have nothing to show. Leave them out."
+            f"{name}: finds no masks (it gives {', '.join(contract.output_names)}), so --masks, --contours "
+            "and --splash have nothing to show. Leave them out."
         )
 
 

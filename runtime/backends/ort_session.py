@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from maskrt.runtime.backends.graph_shapes import check_shapes
 from maskrt.runtime.backends.onnx_weights import check_weights
 from maskrt.runtime.backends.session import Outputs, Session, check_task, failed_call
-from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
+from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, PREFIX, Contract
 from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError
 from maskrt.runtime.packages import install
 from maskrt.runtime.siblings import read_with_stages
-from maskrt.runtime.stages import PREFIX, Stages, stages_of
+from maskrt.runtime.stages import Stages
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 # It rounds the biases that a file with Q/DQ keeps in half, and counts their steps in half: from 65504 on they
@@ -76,7 +76,7 @@ class OrtSession(Session):
 
     def _gives_stages(self) -> bool:
         given = {node.name for node in self._session.get_outputs()}
-        return {PREFIX + name for name in stages_of(self.contract)} <= given
+        return {PREFIX + name for name in self.contract.inside.names} <= given
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         names = self.contract.output_names
@@ -85,7 +85,7 @@ class OrtSession(Session):
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
         if not self.has_stages:
             return super()._run_with_stages(images, image_sizes)
-        names, stages = self.contract.output_names, stages_of(self.contract)
+        names, stages = self.contract.output_names, self.contract.inside.names
         values = self._call([*names, *(PREFIX + name for name in stages)], images, image_sizes)
         outputs = Outputs(**dict(zip(names, values, strict=False)))
         return outputs, dict(zip(stages, values[len(names) :], strict=True))

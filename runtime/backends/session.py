@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from maskrt.runtime.contract import OUTPUTS, Contract
+from maskrt.runtime.contract import INSTANCES, Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.stages import Stages
 
 if TYPE_CHECKING:
     from maskrt.runtime.tasks.instances.result import Result
+
+
+TASKS = (INSTANCES,)
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,8 @@ def failed_call(name: str, backend: str, images: NDArray, error: Exception) -> M
 
 def check_task(contract: Contract, name: str) -> None:
     """Raise ModelError for a model of a task that this maskrt does not run."""
-    if contract.task not in OUTPUTS:
+    if contract.task not in TASKS:
         raise ModelError(
             f"{name}: a model for the task {contract.task!r}; this maskrt runs models for "
-            f"{', '.join(OUTPUTS)}. Upgrade maskrt here."
+            f"{', '.join(TASKS)}. Upgrade maskrt here."
         )

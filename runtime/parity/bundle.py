@@ -148,10 +148,13 @@ def open_bundle(path: str | Path) -> Bundle:
 
 def normalised_canvas(batch: Batch, contract: Contract) -> NDArray[np.float32]:
     """(3, H, W): the canvas stage of a batch's first image, as the contract defines it."""
-    mean, std = (np.array(values, np.float32)[:, None, None] for values in (contract.mean, contract.std))
+    mean, std = (
+        np.array(values, np.float32)[:, None, None]
+        for values in (contract.normalise.mean, contract.normalise.std)
+    )
     canvas = (batch.images[0].astype(np.float32).transpose(2, 0, 1) / np.float32(255) - mean) / std
     height, width = (int(side) for side in batch.image_sizes[0])
-    layout = contract.canvas.layout
+    layout = contract.canvas.placement
     top, left = corner((height, width), canvas.shape[1:], layout)
     laid = np.broadcast_to(-mean / std if layout == "square" else np.float32(0), canvas.shape).copy()
     laid[:, top : top + height, left : left + width] = canvas[:, top : top + height, left : left + width]

@@ -54,7 +54,7 @@ def conclude(
     facts = {
         "reference": reference.name,
         "candidate": candidate.name,
-        "precision": candidate.contract.precision,
+        "precision": candidate.contract.precision.name,
         "classes": candidate.contract.class_names,
         "chosen_settings": candidate.contract.chosen_settings,
         "environment": environment(candidate.contract),
@@ -82,7 +82,7 @@ def conclude(
 def environment(contract: Contract) -> dict[str, str]:
     """Where the comparison ran, and by what."""
     return {
-        "maskrt": contract.toolkit_version,
+        "maskrt": contract.origin.toolkit_version,
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         "machine": f"{platform.system()} {platform.machine()}",

@@ -35,7 +35,7 @@ class Coverage:
     ) -> None:
         """One image, a batch of one. facts: of the checkpoint, where it is known."""
         self.classes = tuple(contract.class_names)
-        self.branch = {"instance": "masks", "keypoint": "keypoints"}.get(contract.task, "")
+        self.branch = {"instance": "masks", "keypoint": "keypoints"}.get(contract.old_task, "")
         labels = outputs.labels[0, : int(outputs.num_detections[0])]
         self.detections.update(self.classes[label] for label in labels if 0 <= label < len(self.classes))
         known = knowledge_of(contract)

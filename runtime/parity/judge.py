@@ -100,11 +100,15 @@ def _add(
         expected.outputs, outputs, on_canvas(batch), contract, within_px=limit.rounding_px
     )
     ours = dataclasses.replace(ours, crops=expected.crops)
-    probabilities = expected.outputs.masks, outputs.masks
-    if probabilities[0] is not None and probabilities[1] is not None and contract.mask_threshold is not None:
+    probabilities, grid = (expected.outputs.masks, outputs.masks), contract.instances.masks
+    if probabilities[0] is not None and probabilities[1] is not None and grid is not None:
         ties = {"within_px": limit.rounding_px, "margin": limit.tied_probability}
         theirs = settle_ties(
-            ours, theirs, (probabilities[0][0], probabilities[1][0]), contract.mask_threshold, **ties
+            ours,
+            theirs,
+            (probabilities[0][0], probabilities[1][0]),
+            grid.threshold,
+            **ties,
         )
     matching = match(ours, theirs)
     tied = 0.0 if expected.samples is None else knowledge_of(expected.contract).tied(expected.samples)
@@ -115,14 +119,14 @@ def _add(
     report.coverage.add(expected.contract, expected.outputs, expected.samples, batch, report.unseen.facts)
     report.add(name, matching, ours.scores, theirs.scores, flipped)
     sides = batch.images.shape[1:3]
-    top, left = corner((ours.height_px, ours.width_px), sides, contract.canvas.layout)
+    top, left = corner((ours.height_px, ours.width_px), sides, contract.canvas.placement)
     report.worst.add(name, batch.images[0, top:, left:], ours, theirs, matching, flipped)
     errors = instance_errors(matching, flipped, limit)
     aligned: dict[str, Aligned] = {}
     if expected.samples is not None and stages is not None:
-        within = report.inside(PROPOSALS, contract.precision)
+        within = report.inside(PROPOSALS, contract.precision.name)
         aligned = align(expected.samples, stages, matching, within, tied)
-        errors += compare_stages(aligned, stages, lambda stage: report.inside(stage, contract.precision))
+        errors += compare_stages(aligned, stages, lambda stage: report.inside(stage, contract.precision.name))
     evidence = Evidence(
         aligned,
         expected.samples or {},

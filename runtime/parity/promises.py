@@ -6,19 +6,20 @@ canvas an image is laid on, the names of the classes, the threshold of a mask ar
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from maskrt.runtime.contract import Contract
 
 #: Chosen at export, and so no difference: how a file computes, not what. `chosen_settings` names fields of
-#: the configuration that were chosen too; the reference is opened with them.
+#: the configuration that were chosen too; the reference is opened with them. Inputs and outputs follow from
+#: the other fields; where to look inside, and how layers are named, is how a version of maskrt has it.
 CHOSEN_AT_EXPORT = {
-    *("batch", "detections", "precision", "precision_details", "toolkit_version", "format_version"),
-    *("chosen_settings", "canvas.height_px", "canvas.width_px", "canvas.dtype"),
+    *("inputs", "outputs", "inside", "layers", "precision", "origin", "format_version", "chosen_settings"),
+    *("instances.rows", "canvas.height_px", "canvas.width_px", "canvas.dtype"),
 }
-IDENTITY = "checkpoint_sha256"
+Fields = dict[str, Any]
 DIGITS = 12  # of a SHA-256, shown
 CHARACTERS = 100  # of a value, shown
 
@@ -29,30 +30,36 @@ def broken_promises(reference: Contract, candidate: Contract) -> list[str]:
     A field that either side does not have is left out: older files know fewer. So is the checkpoint's
     identity where the reference has none, since it was not read from a file.
     """
-    ours, theirs = _fields(reference), _fields(candidate)
     broken = []
-    if reference.checkpoint_sha256 and ours[IDENTITY] != theirs[IDENTITY]:
+    known = reference.origin.checkpoint_sha256
+    if known and known != candidate.origin.checkpoint_sha256:
         broken.append(
             f"a stale file: its contract says it was made from checkpoint {_identity(candidate)}, "
             f"the reference is {_identity(reference)}"
         )
+    ours, theirs = (json.loads(contract.to_json()) for contract in (reference, candidate))
     return broken + [
-        f"its contract says {name} {_short(theirs[name])}, the reference's {_short(value)}"
-        for name, value in ours.items()
-        if name in theirs and name not in CHOSEN_AT_EXPORT | {IDENTITY} and theirs[name] != value
+        f"its contract says {name} {_short(got)}, the reference's {_short(expected)}"
+        for name, expected, got in _differences(ours, theirs)
     ]
 
 
-def _fields(contract: Contract) -> dict[str, Any]:
-    """By name, those of the canvas and of the configuration too, as JSON has them: a tuple is a list."""
-    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(contract)))
-    for group in ("canvas", "config"):
-        fields |= {f"{group}.{name}": value for name, value in fields.pop(group).items()}
-    return fields
+def _differences(
+    ours: dict[str, Any], theirs: dict[str, Any], at: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Name and both values of each field that is not the same, as JSON has them."""
+    for key, value in ours.items():
+        name = f"{at}{key}"
+        if key not in theirs or name in CHOSEN_AT_EXPORT or theirs[key] == value:
+            continue
+        if isinstance(value, dict) and isinstance(theirs[key], dict):
+            yield from _differences(value, theirs[key], f"{name}.")
+        else:
+            yield name, value, theirs[key]
 
 
 def _identity(contract: Contract) -> str:
-    return contract.checkpoint_sha256[:DIGITS] or "unknown"
+    return contract.origin.checkpoint_sha256[:DIGITS] or "unknown"
 
 
 def _short(value: Any) -> str:

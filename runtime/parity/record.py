@@ -11,7 +11,7 @@ import typer
 from maskrt.runtime.backends.session import Session
 from maskrt.runtime.cli import say, track
 from maskrt.runtime.contract import Canvas
-from maskrt.runtime.contract_fields import MOST_SIDE_PX
+from maskrt.runtime.contract.sections import MOST_SIDE_PX
 from maskrt.runtime.errors import EXIT_PARTIAL, ImageError, ParityError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.guard import Writes

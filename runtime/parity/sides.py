@@ -40,13 +40,16 @@ def load_task(data: str, class_name: str, candidate: Session) -> Task:
     """The annotations of a data set of the candidate's classes. Raises DataError where it has others."""
     dataset = load_dataset(data, class_name=class_name)
     contract = candidate.contract
-    return Task(dataset.with_classes(contract.classes).to_coco(), contract.task)
+    return Task(dataset.with_classes(contract.classes).to_coco(), contract.old_task)
 
 
 def report_for(reference: Model, candidate: Model, unseen: Unseen | None = None) -> Report:
     """An empty report, but for what the candidate's contract promises otherwise than the reference's. Raises
     ParityError where the two cannot be compared."""
-    broken, claimed = broken_promises(reference.contract, candidate.contract), candidate.contract.precision
+    broken, claimed = (
+        broken_promises(reference.contract, candidate.contract),
+        candidate.contract.precision.name,
+    )
     tolerance_for(reference, candidate)  # that they can be compared
     found = unseen or Unseen()
     broken += found.broken_claim(claimed)
@@ -58,15 +61,15 @@ def report_for(reference: Model, candidate: Model, unseen: Unseen | None = None)
 def tolerance_for(reference: Model, candidate: Model) -> Tolerance:
     """The tolerance of the candidate's precision. Raises ParityError where the two cannot be compared."""
     ours, theirs = candidate.contract, reference.contract
-    for field in ("task", "family", "classes"):
+    for field in ("task", "output_names", "classes"):
         if getattr(ours, field) != getattr(theirs, field):
             raise ParityError(
                 f"{candidate.name} and {reference.name} are not the same model: {field} is "
                 f"{getattr(ours, field)} and {getattr(theirs, field)}. Compare a model with its checkpoint."
             )
-    if ours.precision not in BY_PRECISION:
+    if ours.precision.name not in BY_PRECISION:
         raise ParityError(
-            f"{candidate.name}: no tolerances are known for precision {ours.precision!r}, "
+            f"{candidate.name}: no tolerances are known for precision {ours.precision.name!r}, "
             f"only for {', '.join(BY_PRECISION)}. Export it in one of these."
         )
-    return BY_PRECISION[ours.precision]
+    return BY_PRECISION[ours.precision.name]

@@ -71,8 +71,8 @@ def test_it_leaves_a_model_its_plan_and_the_ranges(calibrated: Path, random_onnx
 
 def test_the_contract_says_how_the_precision_was_reached(calibrated: Path) -> None:
     contract = OrtSession(calibrated / "int8.onnx").contract
-    assert contract.precision == "int8"
-    details = contract.precision_details
+    assert contract.precision.name == "int8"
+    details = contract.precision.details
     assert (details["images"], details["method"], details["flavour"]) == (2, "percentile", "cpu")
     assert details["warning"] == "calibrated on 2 images, 500 are advised"
     assert "detections.box_predictor.cls_score" in details["float_layers"]

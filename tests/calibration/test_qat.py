@@ -201,7 +201,7 @@ def test_the_command_writes_learned_scales_in_place_of_measured_ones(
     scales["backbone.body.layer2.0.conv1.input.0"] /= (
         8  # measured, it would be refused as clipping the tensor
     )
-    put_contract(model, dataclasses.replace(contract, precision_details={LEARNED_SCALES: scales}))
+    put_contract(model, contract.in_precision("fp32", {LEARNED_SCALES: scales}))
     onnx.save_model(model, tmp_path / "learned.onnx")
     monkeypatch.setattr(
         Verdict, "failures", []
@@ -215,7 +215,7 @@ def test_the_command_writes_learned_scales_in_place_of_measured_ones(
     graph = Graph(model.graph)
     for point, scale in scales.items():
         assert written[f"{tensor_at(graph, point)}/scale"] == np.float32(scale)
-    assert contract.precision_details[LEARNED_SCALES] == scales
+    assert contract.precision.details[LEARNED_SCALES] == scales
 
 
 def untrained(norm: str, **settings: Any) -> Checkpoint:
@@ -237,7 +237,7 @@ def test_what_is_saved_is_an_ordinary_checkpoint_of_the_same_weights() -> None:
     assert counted
     for key in weights.keys() - counted:
         assert torch.equal(weights[key], checkpoint.state_dict[key]), key
-    assert saved.contract().precision_details == {LEARNED_SCALES: learned_scales(model)}
+    assert saved.contract().precision.details == {LEARNED_SCALES: learned_scales(model)}
 
 
 def test_a_backbone_without_residual_blocks_is_refused_by_name() -> None:

@@ -198,7 +198,7 @@ def test_a_file_without_a_contract_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_whose_shapes_depend_on_the_picture_is_refused(tmp_path: Path) -> None:
-    path = model_file(tmp_path / "cpu.onnx", make_contract(detections="dynamic").to_json())
+    path = model_file(tmp_path / "cpu.onnx", make_contract(rows="dynamic").to_json())
     with pytest.raises(ModelError, match="maskrt export CHECKPOINT --detections fixed"):
         read_model(path)
 
@@ -230,7 +230,7 @@ def test_the_command_refuses_in_a_sentence_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(build_engine, "import_tensorrt", lambda: SimpleNamespace(__version__="10.3.0"))
-    path = model_file(tmp_path / "model.onnx", make_contract(batch=None, detections="fixed").to_json())
+    path = model_file(tmp_path / "model.onnx", make_contract(batch=None, rows="fixed").to_json())
     with pytest.raises(SystemExit) as stopped:
         build_command.main([str(path), "-o", str(tmp_path / "model.engine"), *arguments])
     assert stopped.value.code == 2

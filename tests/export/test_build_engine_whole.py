@@ -23,7 +23,7 @@ from maskrt.runtime.errors import ExportError
 from tests.runtime.conftest import make_contract
 
 PLAN = b"what TensorRT has built"
-FIXED = make_contract(batch=1, height_px=64, width_px=64, detections="fixed")
+FIXED = make_contract(batch=1, height_px=64, width_px=64, rows="fixed")
 LAYERS = {"Layers": [{"Name": "node_kept", "LayerType": "PluginV3", "Inputs": [], "Outputs": []}]}
 
 

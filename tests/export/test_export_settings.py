@@ -62,7 +62,7 @@ def test_the_card_says_what_the_contract_and_the_checkpoint_say(foreign: Path) -
         "mean 0.485, 0.456, 0.406",
         "| resize | short side to 128 px, long side at most 160 px",
         "The checkpoint holds no metrics.",
-        f"| its SHA-256 | {contract.checkpoint_sha256} |",
+        f"| its SHA-256 | {contract.origin.checkpoint_sha256} |",
         "| chosen at export | frozen_bn_epsilon=1e-05, min_size_px=128, max_size_px=160, rpn_post_nms_test=60 |",
         "maskrt infer model.onnx photos/",
         "- **License** of the weights and of the data: …",

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.samples import scene
 from maskrt.export.stages import HideStages, ShowStages, read_with_stages
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.contract import OUTPUTS
+from maskrt.runtime.contract import DETECTED, MASKS
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import preprocess
 from maskrt.runtime.stages import (
@@ -30,7 +30,7 @@ INSTANCE_STAGES = (*FPN.maps, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, MASK_FE
 def test_every_export_names_its_stages_and_gives_none_of_them(random_onnx: Path) -> None:
     graph = onnx.load(random_onnx, load_external_data=False).graph
 
-    assert tuple(value.name for value in graph.output) == OUTPUTS["instance"]
+    assert tuple(value.name for value in graph.output) == (*DETECTED, MASKS)
     made = {name for node in graph.node for name in node.output}
     assert {PREFIX + stage for stage in INSTANCE_STAGES} <= made
 
@@ -52,10 +52,10 @@ def test_stages_become_outputs_and_cease_to_be(random_onnx: Path) -> None:
     shown = [value.name for value in model.graph.output]
     ShowStages("model.onnx")(model)
 
-    assert shown == [*OUTPUTS["instance"], *(PREFIX + stage for stage in INSTANCE_STAGES)]
+    assert shown == [*DETECTED, MASKS, *(PREFIX + stage for stage in INSTANCE_STAGES)]
     assert [value.name for value in model.graph.output] == shown, "done once, it is done"
     HideStages()(model)
-    assert [value.name for value in model.graph.output] == list(OUTPUTS["instance"])
+    assert [value.name for value in model.graph.output] == [*DETECTED, MASKS]
     assert len(model.SerializeToString(deterministic=True)) == len(before)
 
 

@@ -21,7 +21,7 @@ from maskrt.models.rcnn.reference import EagerSession
 from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.open import Session, open_session
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.contract import METADATA_KEY, OUTPUTS
+from maskrt.runtime.contract import DETECTED, MASKS, METADATA_KEY, BoxGrid
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.sides import tolerance_for
@@ -49,7 +49,7 @@ def test_the_file_stands_alone(random_onnx: Path) -> None:
     assert sorted(p.name for p in random_onnx.parent.iterdir() if ".onnx" in p.name) == [random_onnx.name]
     model = onnx.load(random_onnx)
     onnx.checker.check_model(model, full_check=True)
-    assert [o.name for o in model.graph.output] == list(OUTPUTS["instance"])
+    assert [o.name for o in model.graph.output] == [*DETECTED, MASKS]
     assert {p.key for p in model.metadata_props} == {METADATA_KEY}
     assert {f.name for f in model.functions} == {"PyramidRoiAlign", "GroupedNms"}
 
@@ -71,10 +71,10 @@ def test_every_custom_node_names_its_plugin(random_onnx: Path) -> None:
 def test_the_contract_is_the_checkpoints(random_onnx: Path, random_checkpoint: Path) -> None:
     contract = open_session(random_onnx).contract
     checkpoint = load_checkpoint(random_checkpoint)
-    assert contract.checkpoint_sha256 == checkpoint.sha256
+    assert contract.origin.checkpoint_sha256 == checkpoint.sha256
     assert contract.classes == checkpoint.classes
-    assert contract.detections == "dynamic"
-    assert contract.mask_size == 28
+    assert contract.instances.rows == "dynamic"
+    assert contract.instances.masks == BoxGrid(28, 0.5)
 
 
 @pytest.mark.parametrize("shape", [(256, 320), (320, 256), (200, 200), (96, 640), (31, 33)])

@@ -72,7 +72,7 @@ def export(checkpoint: Path, output: Path, *arguments: str) -> Path:
 
 def loss_of(output: Path) -> dict[str, float]:
     """What an INT8 file's contract says it lost."""
-    return OrtSession(output).contract.precision_details["loss"]
+    return OrtSession(output).contract.precision.details["loss"]
 
 
 @dataclasses.dataclass(frozen=True)

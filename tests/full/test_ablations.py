@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,9 @@ def report_of(config: dict[str, Any], folder: Path, precision: str) -> Report:
     settings = {"num_classes": 6, "rpn_post_nms_test": 200, "max_detections": 30}
     lively_checkpoint("resnet18", **settings, **config).save(folder / "model.pt")
     checkpoint = load_checkpoint(folder / "model.pt")
-    contract = dataclasses.replace(checkpoint.contract(detections="dynamic"), precision=precision)
+    contract = checkpoint.contract(detections="dynamic")
     if precision == "fp16":
-        contract = dataclasses.replace(contract, precision_details={"float32_units": []})
+        contract = contract.in_precision("fp16", {"float32_units": []})
     save_onnx(export_onnx(checkpoint, contract), folder / "model.onnx")
     reference = open_reference(folder / "model.pt")
     candidate = OrtSession(folder / "model.onnx", stages=precision == "fp32")

@@ -63,7 +63,7 @@ def assert_alike(
     with torch.no_grad():
         tensors = graph(torch.from_numpy(batch.images), torch.from_numpy(batch.image_sizes).double())[:5]
     actual = Outputs(*((t.float() if t.is_floating_point() else t).numpy() for t in tensors))
-    assert actual.boxes.shape == (len(images), contract.max_detections, 4)
+    assert actual.boxes.shape == (len(images), contract.instances.max_detections, 4)
     expected = EagerSession(model, contract, name="eager").infer(batch.images, batch.image_sizes)
     report = Report(EXACT)
     results = paste_alike(expected, actual, on_canvas, contract, within_px=report.tolerance.box_px)

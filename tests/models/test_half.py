@@ -88,7 +88,7 @@ def test_layers_are_half_and_scores_and_boxes_are_not(
         if node.op_type == "PyramidRoiAlign":
             assert types[node.input[0]] == TensorProto.FLOAT, "RoIs are float32, whatever the features"
     assert {types[o.name] for o in model.graph.output} == {TensorProto.FLOAT, TensorProto.INT32}
-    assert OrtSession(path).contract.precision == "fp16"
+    assert OrtSession(path).contract.precision.name == "fp16"
 
     feed = dict(zip(INPUT_NAMES, (scene(1)[None], SIZES), strict=True))
     session = onnxruntime.InferenceSession(read_with_stages(path), providers=["CPUExecutionProvider"])
@@ -107,7 +107,7 @@ def test_a_tensor_past_the_range_of_half_keeps_its_unit_in_float32(
     checkpoint: Checkpoint, pictures: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     contract = half_contract(loud(checkpoint), checkpoint.contract(), [pictures])
-    assert contract.precision_details == {
+    assert contract.precision.details == {
         "scanned_images": 1,
         "float32_units": ["backbone.body.layer2.0"],
     }

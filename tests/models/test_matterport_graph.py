@@ -96,7 +96,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_the_file_is_a_square_and_at_parity(exported: tuple[Path, Path], tmp_path: Path) -> None:
     checkpoint, model = exported
     canvas = open_session(model).contract.canvas
-    assert (canvas.layout, canvas.height_px, canvas.width_px) == ("square", SIDE_PX, SIDE_PX)
+    assert (canvas.placement, canvas.height_px, canvas.width_px) == ("square", SIDE_PX, SIDE_PX)
     for name, picture in (("wide", scene(1)), ("high", scene(2).transpose(1, 0, 2))):
         write_png(tmp_path / f"{name}.png", np.ascontiguousarray(picture))
     report = tmp_path / "parity.json"

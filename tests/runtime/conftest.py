@@ -11,6 +11,7 @@ import sys
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,19 +20,35 @@ import onnx.numpy_helper
 import onnx.parser
 import pytest
 
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.layout import inside_of, layers_of
 from maskrt.runtime.backends.open import Session, open_session
-from maskrt.runtime.contract import METADATA_KEY, Canvas, Category, Contract, Keypoints
+from maskrt.runtime.contract import (
+    METADATA_KEY,
+    BoxGrid,
+    Canvas,
+    Category,
+    Contract,
+    Instances,
+    Keypoints,
+    Normalise,
+    Origin,
+    Precision,
+    image_inputs,
+    instance_outputs,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASSES = (Category(17, "cat"), Category(90, "toothbrush"), Category(3, "car"))
 MASK_SIZE, ROWS = 8, 4
+INSIDE, LAYERS = inside_of(MaskRcnnConfig()), layers_of(MaskRcnnConfig())
 # As fractions of the valid area, so that in the original image's pixels they are the same at any scale.
 BOXES = ((0.1, 0.2, 0.6, 0.9), (0.5, 0.0, 1.0, 0.5), (0.0, 0.6, 0.3, 1.0))
 SCORES, LABELS = (0.9, 0.8, 0.3), (1, 0, 2)
 # What a contract says otherwise of a model of the other tasks.
-BOXES_ALONE = {"task": "detection", "mask_size": None, "mask_frame": None, "mask_threshold": None}
+BOXES_ALONE = {"masks": None}
 SKELETON = Keypoints(("nose", "left_ear", "right_ear"), ((0, 1), (0, 2)))
-WITH_POINTS = BOXES_ALONE | {"task": "keypoint", "keypoints": SKELETON}
+WITH_POINTS = BOXES_ALONE | {"keypoints": SKELETON}
 # x, y as fractions too, and a logit.
 POINTS = (((0.3, 0.4, 5.0), (0.2, 0.3, 4.0), (0.5, 0.6, -3.0)),) * 3
 HIDE_AND_RUN = """
@@ -48,14 +65,14 @@ sys.argv = {arguments!r}
 {action}
 """
 
-# By task: the output after the labels, and what makes it. A task that nobody knows gets masks.
+# The output after the labels, and what makes it.
 LAST = {
-    "instance": (
+    "masks": (
         f", float[{{n}}, {ROWS}, {MASK_SIZE}, {MASK_SIZE}] masks",
         "shown_masks = Unsqueeze (shown, space) masks = Mul (mask_rows, shown_masks)",
     ),
-    "detection": ("", ""),
-    "keypoint": (
+    "": ("", ""),
+    "keypoints": (
         f", float[{{n}}, {ROWS}, {len(SKELETON.names)}, 3] keypoints",
         """wh_sizes = Gather <axis = 1> (image_sizes, wh)
         scales = Concat <axis = 1> (wh_sizes, shown_rows)
@@ -70,32 +87,39 @@ Write = Callable[..., Path]
 Ended = namedtuple("Ended", "code out err")  # a program: exit code, stdout, stderr
 
 
-def make_contract(**changes: object) -> Contract:
-    contract = Contract(
-        task="instance",
-        family="mask_rcnn",
-        config={"backbone": "none", "anchor_ratios": [0.5, 1.0, 2.0]},
-        classes=CLASSES,
-        canvas=Canvas(
-            min_size_px=64, max_size_px=96, stride=32, height_px=None, width_px=None, dtype="uint8"
-        ),
-        batch=None,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-        score_threshold=0.05,
-        nms_threshold=0.5,
-        max_detections=ROWS,
-        mask_size=MASK_SIZE,
-        mask_frame="box",
-        mask_threshold=0.5,
-        detections="fixed",
-        precision="fp32",
-        toolkit_version="0.1.0",
-        checkpoint_sha256="0" * 64,
+def make_contract(**changes: Any) -> Contract:
+    """The tiny model's contract, with changes: fields of `Contract`, of `Canvas` and of `Instances`, `batch`,
+    `precision` and `details` by name, mean and std, mask_size, mask_threshold, checkpoint_sha256."""
+    config = {"backbone": "none", "anchor_ratios": [0.5, 1.0, 2.0]}
+
+    def given(kind: type, **defaults: Any) -> Any:
+        names = {field.name for field in dataclasses.fields(kind)} & changes.keys()
+        return kind(**defaults | {name: changes.pop(name) for name in names})
+
+    canvas = given(
+        Canvas, min_size_px=64, max_size_px=96, stride=32, height_px=None, width_px=None, dtype="uint8"
     )
-    canvas = {k: changes.pop(k) for k in tuple(changes) if k in Canvas.__dataclass_fields__}
-    canvas = dataclasses.replace(contract.canvas, **canvas)
-    return dataclasses.replace(contract, canvas=canvas, **changes)
+    grid = BoxGrid(changes.pop("mask_size", MASK_SIZE), changes.pop("mask_threshold", 0.5))
+    instances = given(
+        Instances, score_threshold=0.05, nms_threshold=0.5, max_detections=ROWS, rows="fixed", masks=grid
+    )
+    batch = changes.pop("batch", None)
+    fields: dict[str, Any] = {
+        "task": "instances",
+        "family": "mask_rcnn",
+        "config": config,
+        "classes": CLASSES,
+        "canvas": canvas,
+        "normalise": given(Normalise, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        "inputs": image_inputs(canvas, batch),
+        "outputs": instance_outputs(instances, batch),
+        "instances": instances,
+        "inside": INSIDE,
+        "layers": LAYERS,
+        "precision": Precision(changes.pop("precision", "fp32"), changes.pop("details", {})),
+        "origin": given(Origin, toolkit_version="0.1.0", checkpoint_sha256="0" * 64),
+    }
+    return Contract(**fields | changes)
 
 
 def disc() -> np.ndarray:
@@ -104,11 +128,16 @@ def disc() -> np.ndarray:
     return (1 / (1 + np.exp(3 * (np.hypot(x, y) - 3)))).astype(np.float32)
 
 
+def outputs_of(contract: Contract) -> str:
+    """What the tiny model gives of each object, beside its box."""
+    return "masks" if contract.instances.masks else "keypoints" if contract.instances.keypoints else ""
+
+
 def tiny_model(contract: Contract, **answers: object) -> onnx.ModelProto:
     """Gives BOXES, SCORES, LABELS (or others as `answers`) for any picture but a black one: nothing there."""
     c, n = contract.canvas, contract.batch or "N"
     pixel = {"uint8": "uint8", "float32": "float"}[c.dtype]
-    last_output, last_node = LAST.get(contract.task, LAST["instance"])
+    last_output, last_node = LAST[outputs_of(contract)]
     head = f"""
     <ir_version: 9, opset_import: ["": 18]>
     tiny ({pixel}[{n}, {c.height_px or "H"}, {c.width_px or "W"}, 3] images, float[{n}, 2] image_sizes) =>
@@ -135,8 +164,9 @@ def tiny_model(contract: Contract, **answers: object) -> onnx.ModelProto:
     """
     model = onnx.parser.parse_model(head + body + last_node + "}")
     rows = {"box_rows": BOXES, "score_rows": SCORES, "label_rows": LABELS}
-    rows |= {"detection": {}, "keypoint": {"point_rows": POINTS}}.get(
-        contract.task, {"mask_rows": [disc()] * len(SCORES)}
+    kind = outputs_of(contract)
+    rows |= {"masks": {"mask_rows": [disc()] * len(SCORES)}, "keypoints": {"point_rows": POINTS}}.get(
+        kind, {}
     )
     rows |= answers
     for name, values in rows.items():

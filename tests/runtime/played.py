@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 
 from maskrt.runtime.backends.open import Outputs, Session
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import Contract, Origin
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.sides import report_for
 from maskrt.runtime.parity.task import Task
 from maskrt.runtime.stages import (
     BOX_FEATURES,
-    BRANCHES,
     CANVAS,
     FPN,
     MASK_FEATURES,
@@ -81,6 +80,10 @@ class PlayedSession(Session):
 
 def reference(precision: str = "fp32") -> Played:
     """The model without a fault."""
+    sides = ("min_size_px", "max_size_px", "height_px", "width_px")
+    contract = make_contract(
+        **dict.fromkeys(sides, CANVAS_PX), max_detections=ROWS, mask_size=MASK_SIZE, precision=precision
+    )
     random = np.random.default_rng(0)
     corners = random.uniform(0, 300, (len(SIDES_PX), 2)).astype(np.float32)
     stages = {name: random.normal(size=(4, 8, 8)).astype(np.float32) for name in FPN.maps}
@@ -88,12 +91,8 @@ def reference(precision: str = "fp32") -> Played:
     stages[CANVAS] = random.normal(size=(3, CANVAS_PX, CANVAS_PX)).astype(np.float32)
     stages[CANVAS][:, :, VALID_PX:] = 0
     stages[PROPOSALS] = np.hstack([corners, corners + SIDES_PX[:, None]])
-    for names, rows in ((PER_PROPOSAL, len(corners)), (BRANCHES["instance"], len(BOXES))):
+    for names, rows in ((PER_PROPOSAL, len(corners)), (contract.inside.rows_of("boxes"), len(BOXES))):
         stages |= {name: random.normal(size=(rows, 4, 7, 7)).astype(np.float32) for name in names}
-    sides = ("min_size_px", "max_size_px", "height_px", "width_px")
-    contract = make_contract(
-        **dict.fromkeys(sides, CANVAS_PX), max_detections=ROWS, mask_size=MASK_SIZE, precision=precision
-    )
     masks = np.zeros((len(BOXES), MASK_SIZE, MASK_SIZE), np.float32)
     masks[:, :, : int(MASK_SIZE * MASK_SHARE)] = 1
     return Played(BOXES.copy(), SCORES.copy(), LABELS.copy(), masks, stages, contract)
@@ -146,11 +145,13 @@ def truth(images: int) -> dict[str, Any]:
 def _keep(p: Played, rows: list[int]) -> None:
     for name in ("boxes", "scores", "labels", "masks"):
         setattr(p, name, getattr(p, name)[rows])
-    p.stages |= {name: p.stages[name][rows] for name in BRANCHES["instance"]}
+    p.stages |= {name: p.stages[name][rows] for name in p.contract.inside.rows_of("boxes")}
 
 
 def _mean_and_std(p: Played) -> tuple[np.ndarray, np.ndarray]:
-    mean, std = (np.array(v, np.float32)[:, None, None] for v in (p.contract.mean, p.contract.std))
+    mean, std = (
+        np.array(v, np.float32)[:, None, None] for v in (p.contract.normalise.mean, p.contract.normalise.std)
+    )
     return mean, std
 
 
@@ -303,8 +304,10 @@ def padding(p: Played) -> None:
 
 
 def promise(p: Played) -> None:
-    p.contract = dataclasses.replace(p.contract, nms_threshold=0.6)
+    p.contract = dataclasses.replace(
+        p.contract, instances=dataclasses.replace(p.contract.instances, nms_threshold=0.6)
+    )
 
 
 def stale(p: Played) -> None:
-    p.contract = dataclasses.replace(p.contract, checkpoint_sha256="1" * 64)
+    p.contract = dataclasses.replace(p.contract, origin=Origin(p.contract.origin.toolkit_version, "1" * 64))

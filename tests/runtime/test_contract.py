@@ -35,7 +35,7 @@ def test_comes_back_from_json_as_it_was(contract_with: Make) -> None:
     again = Contract.from_json(contract.to_json(), SOURCE)
 
     assert again == contract
-    assert (type(again.classes), type(again.mean), type(again.std)) == (tuple, tuple, tuple)
+    assert (type(again.classes), type(again.normalise.mean), type(again.inputs)) == (tuple, tuple, tuple)
     assert (type(again.classes[0]), type(again.canvas)) == (Category, Canvas)
     assert again.class_names == ["cat", "toothbrush", "car"]
 
@@ -59,7 +59,9 @@ def test_refuses_a_newer_format(contract_with: Make) -> None:
 
     said = message(text)
 
-    assert f"contract format {FORMAT_VERSION + 1}, but this maskrt reads format {FORMAT_VERSION}" in said
+    assert (
+        f"the contract has format {FORMAT_VERSION + 1}, but this maskrt reads format {FORMAT_VERSION}" in said
+    )
     assert "Upgrade maskrt here" in said
 
 
@@ -67,7 +69,7 @@ def test_refuses_a_newer_format(contract_with: Make) -> None:
 def test_refuses_an_older_or_senseless_format(version: object, contract_with: Make) -> None:
     said = message(changed(contract_with(), lambda f: f.update(format_version=version)))
 
-    assert f"contract format {version}, but this maskrt reads format {FORMAT_VERSION}" in said
+    assert f"the contract has format {version}, but this maskrt reads format {FORMAT_VERSION}" in said
     assert EXPORT_AGAIN in said
     assert "Upgrade" not in said
 
@@ -75,7 +77,7 @@ def test_refuses_an_older_or_senseless_format(version: object, contract_with: Ma
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda f: f.pop("mask_size"), "missing fields ['mask_size'] and unknown fields []"),
+        (lambda f: f.pop("origin"), "missing fields ['origin'] and unknown fields []"),
         (lambda f: f.update(mood="good"), "missing fields [] and unknown fields ['mood']"),
     ],
     ids=["missing", "unknown"],
@@ -117,62 +119,103 @@ def test_refuses_text_that_is_no_contract(text: str) -> None:
     assert EXPORT_AGAIN in said
 
 
-WRONG = [  # field, what is written there, what was expected
-    ("batch", -1, "a whole number from 1 to 4096, or null"),
-    ("batch", 0, "a whole number from 1 to 4096, or null"),
-    ("batch", 10**9, "a whole number from 1 to 4096, or null"),
-    ("batch", 1.0, "a whole number"),
-    ("batch", True, "a whole number"),
-    ("canvas.height_px", 10**9, "a whole number from 1 to 16384"),
-    ("canvas.height_px", -32, "a whole number"),
-    ("canvas.height_px", "64", "a whole number"),
-    ("canvas.height_px", 63.5, "a whole number"),
-    ("canvas.height_px", 63, "a multiple of canvas.stride, 32"),
-    ("canvas.height_px", None, "null just where canvas.height_px is"),
-    ("canvas.stride", 0, "a whole number from 1 to 1024"),
-    ("canvas.min_size_px", 0, "a whole number from 1"),
-    ("canvas.max_size_px", 63, "at least canvas.min_size_px, 64"),
-    ("canvas.dtype", "float16", "'uint8' or 'float32'"),
-    ("canvas.layout", [], "'corner' or 'square'"),
-    ("config", None, "an object"),
-    ("classes[1].id", "9", "a whole number"),
-    ("classes[1].id", 17, "an id that no other class has"),
-    ("classes[1].name", 9, "a text"),
-    ("classes", {}, "a list"),
-    ("mean", [0.4, float("nan"), 0.4], "a list of 3 finite numbers"),
-    ("mean", [0.4, 0.4], "a list of 3 finite numbers"),
-    ("std", [0.2, 0, 0.2], "a list of 3 finite numbers above 0"),
-    ("score_threshold", float("nan"), "a number from 0 to 1"),
-    ("score_threshold", "0.5", "a number from 0 to 1"),
-    ("nms_threshold", 1e400, "a number from 0 to 1"),
-    ("max_detections", 0, "a whole number from 1"),
-    ("mask_size", None, "null just where mask_size is"),
-    ("keypoints", {"names": [1], "skeleton": []}, "a text"),
-    ("mask_threshold", -0.5, "a number from 0 to 1, or null"),
-    ("mask_frame", "circle", "'box' or 'image', or null"),
-    ("detections", 7, "'fixed' or 'dynamic'"),
-    ("precision_details", [], "an object"),
-    ("keypoints", {"names": ["a"], "skeleton": [[0, 1]]}, "two places in the list of names"),
-    ("keypoints", {"names": "ab", "skeleton": []}, "a list"),
+WRONG = [  # field, what is written there, the field that the message names, what was expected
+    ("inputs[0].axes", [-1, 64, 96, 3], "inputs[0].axes", "a whole number"),
+    ("inputs[0].axes", [0, 64, 96, 3], "inputs[0].axes", "a whole number"),
+    ("inputs[0].axes", [5000, 64, 96, 3], "inputs[0].axes", "a whole number from 1 to 4096, or 'batch'"),
+    ("inputs[0].axes", ["N", 64, 96, 3], "inputs[0].axes", "a whole number from 1 to 4096, or 'batch'"),
+    ("inputs[0].axes", ["batch", 32, 96, 3], "inputs[0].axes", "['batch', 64, 96, 3], of 'images'"),
+    ("inputs[0].axes", [], "inputs", "a list of tensors with axes"),
+    ("inputs", [], "inputs", "a list of tensors with axes"),
+    ("inputs[0].dtype", "float32", "inputs[0].dtype", "'uint8', of 'images'"),
+    ("inputs[1].name", "sizes", "inputs", "tensors named images, image_sizes"),
+    ("outputs", [], "outputs", "tensors named num_detections, boxes, scores, labels, masks"),
+    ("outputs[1].axes", ["batch", 9, 4], "outputs[1].axes", "['batch', 4, 4], of 'boxes'"),
+    ("outputs[4].dtype", "float16", "outputs[4].dtype", "'float32', of 'masks'"),
+    ("canvas.height_px", 10**9, "canvas.height_px", "a whole number from 1 to 16384"),
+    ("canvas.height_px", -32, "canvas.height_px", "a whole number"),
+    ("canvas.height_px", "64", "canvas.height_px", "a whole number"),
+    ("canvas.height_px", 63.5, "canvas.height_px", "a whole number"),
+    ("canvas.height_px", True, "canvas.height_px", "a whole number"),
+    ("canvas.height_px", 63, "canvas.height_px", "a multiple of canvas.stride, 32"),
+    ("canvas.height_px", None, "canvas.width_px", "null just where canvas.height_px is"),
+    ("canvas.stride", 0, "canvas.stride", "a whole number from 1 to 1024"),
+    ("canvas.min_size_px", 0, "canvas.min_size_px", "a whole number from 1"),
+    ("canvas.max_size_px", 63, "canvas.max_size_px", "at least canvas.min_size_px, 64"),
+    ("canvas.dtype", "float16", "canvas.dtype", "'uint8' or 'float32'"),
+    ("canvas.placement", [], "canvas.placement", "'corner' or 'square'"),
+    ("config", None, "config", "an object"),
+    ("classes[1].id", "9", "classes[1].id", "a whole number"),
+    ("classes[1].id", 17, "classes[1].id", "an id that no other class has"),
+    ("classes[1].name", 9, "classes[1].name", "a text"),
+    ("classes", {}, "classes", "a list"),
+    ("normalise.mean", [0.4, float("nan"), 0.4], "normalise.mean[1]", "a number from"),
+    ("normalise.mean", [0.4, 0.4], "normalise.mean", "a list of 3"),
+    ("normalise.std", [0.2, 0, 0.2], "normalise.std[1]", "a number from 1e-06"),
+    ("instances.score_threshold", float("nan"), "instances.score_threshold", "a number from 0 to 1"),
+    ("instances.score_threshold", "0.5", "instances.score_threshold", "a number from 0 to 1"),
+    ("instances.nms_threshold", 1e400, "instances.nms_threshold", "a number from 0 to 1"),
+    ("instances.max_detections", 0, "instances.max_detections", "a whole number from 1"),
+    ("instances.masks", None, "outputs", "tensors named num_detections, boxes, scores, labels"),
+    ("instances.masks", 7, "instances.masks", "an object, or null"),
+    ("instances.masks.size", 9, "outputs[4].axes", "['batch', 4, 9, 9], of 'masks'"),
+    ("instances.masks.threshold", -0.5, "instances.masks.threshold", "a number from 0 to 1"),
+    ("instances.rows", 7, "instances.rows", "'fixed' or 'dynamic'"),
+    ("instances.keypoints", {"names": [1], "skeleton": []}, "instances.keypoints.names[0]", "a text"),
+    ("instances.keypoints", {"names": "ab", "skeleton": []}, "instances.keypoints.names", "a list"),
+    (
+        "instances.keypoints",
+        {"names": ["a"], "skeleton": [[0, 1]]},
+        "instances.keypoints.skeleton",
+        "two places in the list of names",
+    ),
+    ("inside.taps[1].kind", "stage", "inside.taps[1].kind", "'map' or 'counts'"),
+    ("inside.taps[1].name", "canvas", "inside.taps[1].name", "a name that no other tensor has"),
+    ("inside.taps[1].name", "boxes", "inside.taps[1].name", "a name that no other tensor has"),
+    ("inside.taps[1].rows_of", "boxes", "inside.taps[1].rows_of", "null, since the tap is of kind 'map'"),
+    (
+        "inside.taps[1].kind",
+        "rows",
+        "inside.taps[1].rows_of",
+        "the name of a tensor, since the tap is of kind",
+    ),
+    ("inside.parts[1].takes", ["C9"], "inside.parts[1].takes", "a tap or an output"),
+    ("inside.parts[1].gives", "C2", "inside.parts[1].gives", "a list"),
+    ("layers.groups", [["backbone"]], "layers.groups[0]", "a list of 2"),
+    ("layers.units", [1], "layers.units[0]", "a text"),
+    ("precision.name", 16, "precision.name", "a text"),
+    ("precision.details", [], "precision.details", "an object"),
+    ("origin.checkpoint_sha256", 5, "origin.checkpoint_sha256", "a text"),
 ]
 
 
-@pytest.mark.parametrize(("field", "value", "expected"), WRONG, ids=lambda value: str(value)[:24])
+@pytest.mark.parametrize(("field", "value", "named", "expected"), WRONG, ids=lambda value: str(value)[:24])
 def test_a_value_outside_its_range_is_named_by_its_field(
-    field: str, value: object, expected: str, contract_with: Make
+    field: str, value: object, named: str, expected: str, contract_with: Make
 ) -> None:
     def change(fields: dict) -> None:
-        *where, last = field.replace("[1]", ".1").split(".")
+        *where, last = field.replace("[", ".").replace("]", "").split(".")
         for key in where:
             fields = fields[int(key) if key.isdecimal() else key]
         fields[last] = value
 
     said = message(changed(contract_with(height_px=64, width_px=96), change))
 
-    assert field.split(".")[0] in said
+    assert f"the contract's field '{named}" in said
     assert expected in said
     assert EXPORT_AGAIN in said
     assert len(said) < 400
+
+
+SECTIONS = ("canvas", "normalise", "instances", "inside", "layers", "precision", "origin")
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_has_a_format_number_of_its_own(section: str, contract_with: Make) -> None:
+    said = message(changed(contract_with(), lambda f: f[section].update(format=2)))
+
+    assert f"the contract's field '{section}' has format 2, but this maskrt reads format 1" in said
+    assert "Upgrade maskrt here" in said
 
 
 def test_json_that_is_nested_without_end_is_no_contract() -> None:

@@ -14,7 +14,7 @@ from benchmarks.gpu_check.record import VARIANTS, record_model
 from benchmarks.samples import scene
 from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.runtime.backends.open import Outputs, open_session
-from maskrt.runtime.contract import OUTPUTS
+from maskrt.runtime.contract import DETECTED, MASKS
 
 INT8 = Form("static", "int8")
 
@@ -33,7 +33,7 @@ def test_every_form_is_exported_as_its_name_says_and_int8_is_made_of_fp32(
         def __init__(self, *_: object, **__: object) -> None: ...
 
         def infer(self, images: np.ndarray, _: np.ndarray) -> Outputs:
-            empty = {name: np.zeros((len(images), 0), np.float32) for name in OUTPUTS["instance"][1:]}
+            empty = {name: np.zeros((len(images), 0), np.float32) for name in (*DETECTED[1:], MASKS)}
             return Outputs(np.zeros(len(images), np.int32), **empty)
 
     monkeypatch.setattr(record.to_onnx, "main", write)

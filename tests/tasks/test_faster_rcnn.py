@@ -16,7 +16,7 @@ from maskrt.calibration.measure.images import CalibrationImage
 from maskrt.runtime import evaluate, infer
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.contract import OUTPUTS
+from maskrt.runtime.contract import DETECTED
 from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
 from maskrt.runtime.stages import MASK_LOGITS
@@ -44,8 +44,8 @@ def ended(main, *arguments: object) -> int:
 def test_the_file_promises_and_gives_boxes_alone(faster_rcnn: Models) -> None:
     session = open_session(faster_rcnn[1])
     contract = session.contract
-    assert (contract.task, contract.family, contract.mask_size) == ("detection", "faster_rcnn", None)
-    assert contract.output_names == OUTPUTS["detection"]
+    assert (contract.task, contract.family, contract.instances.masks) == ("instances", "faster_rcnn", None)
+    assert contract.output_names == DETECTED
     graph = onnx.load(faster_rcnn[1]).graph
     assert [value.name for value in graph.output] == list(contract.output_names)
     assert not [tensor.name for tensor in graph.initializer if "mask" in tensor.name]

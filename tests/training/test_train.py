@@ -311,7 +311,7 @@ def test_a_finished_model_goes_on_in_eight_bits_and_its_scales_are_learned(
     assert scales[0] != scales[1]
     name = "backbone.body.layer1.0.conv1.weight"
     assert not torch.equal(after_two.state_dict[name], original[name])
-    assert after_two.contract().precision_details[LEARNED_SCALES] == scales[1]
+    assert after_two.contract().precision.details[LEARNED_SCALES] == scales[1]
 
 
 def test_eight_bits_begin_with_a_checkpoint_of_ours(

@@ -124,11 +124,11 @@ class DetectorModule(lightning.LightningModule):
             return
         found = self._of_all_processes()
         rows = [row for index in sorted(found) for row in found[index][0]]
-        self.metrics = coco_metrics(self.validation.to_coco(), rows, self.contract.task)
+        self.metrics = coco_metrics(self.validation.to_coco(), rows, self.contract.old_task)
         if self.config.best == "loss":
             self.metrics["loss"] = sum(loss for _, loss in found.values()) / len(found)
         self.log_dict({f"val/{k}": v for k, v in self.metrics.items()})
-        kind = KINDS[self.contract.task][0]
+        kind = KINDS[self.contract.old_task][0]
         shown = {"mAP": self.metrics[f"{kind}_ap"], "mAP50": self.metrics[f"{kind}_ap50"]}
         self.log_dict(shown, prog_bar=True, logger=False)
 

@@ -52,7 +52,7 @@ class SaveCheckpoints(Callback):
         checkpoint.save(self.folder / LAST)
         score = math.inf
         if module.metrics:
-            kind = KINDS[module.contract.task][0]
+            kind = KINDS[module.contract.old_task][0]
             by_loss = module.config.best == "loss"
             score = -module.metrics["loss"] if by_loss else module.metrics[f"{kind}_ap"]
         if score >= self.best:

@@ -71,7 +71,7 @@ class MaskRcnnGraph(InferenceGraph):
     def forward(self, images: Tensor, image_sizes: Tensor) -> tuple[Tensor, ...]:
         """images: (N, H, W, 3) uint8 or float32; image_sizes: (N, 2).
 
-        Returns the contract's outputs, then the stages of maskrt.runtime.stages.stages_of, in their order.
+        Returns the contract's outputs, then the taps of the contract, in their order.
         """
         stages: dict[str, Tensor] = {}
         canvas = self.canvas(images, image_sizes)

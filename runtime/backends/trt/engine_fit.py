@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, Profile, Shape
 from maskrt.runtime.backends.trt.library import major_minor
-from maskrt.runtime.contract import INPUT_NAMES, Contract
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract.tensors import BATCH, HEIGHT, WIDTH
 from maskrt.runtime.errors import ModelError
 
 COMPATIBLE_FROM = (8, 0)  # compute capability; below it TensorRT's hardware compatibility does not reach
@@ -107,18 +108,8 @@ def _text(shape: Shape) -> str:
 
 
 def tensor_shapes(contract: Contract, shape: Shape) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and dtype of every input and output, by name, for images of (N, H, W) (docs/architecture.md)."""
-    n, height, width = shape
-    rows, side = contract.max_detections, contract.mask_size or 0
-    points = len(contract.keypoints.names) if contract.keypoints else 0
-    tensors = {
-        "images": ((n, height, width, 3), contract.canvas.dtype),
-        "image_sizes": ((n, 2), "float32"),
-        "num_detections": ((n,), "int32"),
-        "boxes": ((n, rows, 4), "float32"),
-        "scores": ((n, rows), "float32"),
-        "labels": ((n, rows), "int32"),
-        "masks": ((n, rows, side, side), "float32"),
-        "keypoints": ((n, rows, points, 3), "float32"),
+    """Shape and dtype of every input and output, by name, for images of (N, H, W)."""
+    sides = dict(zip((BATCH, HEIGHT, WIDTH), shape, strict=True))
+    return {
+        tensor.name: (tensor.shape(sides), tensor.dtype) for tensor in (*contract.inputs, *contract.outputs)
     }
-    return {name: tensors[name] for name in (*INPUT_NAMES, *contract.output_names)}

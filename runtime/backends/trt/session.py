@@ -31,9 +31,9 @@ from maskrt.runtime.backends.trt.library import TensorRtError, forget_words, imp
 from maskrt.runtime.backends.trt.pinned import PinnedPool
 from maskrt.runtime.backends.trt.plugins import load_for_engine
 from maskrt.runtime.cli import say
-from maskrt.runtime.contract import INPUT_NAMES, NUM_DETECTIONS
+from maskrt.runtime.contract import INPUT_NAMES, NUM_DETECTIONS, PREFIX
 from maskrt.runtime.errors import MaskrtError, ModelError
-from maskrt.runtime.stages import PREFIX, Stages, stages_of
+from maskrt.runtime.stages import Stages
 
 SHAPES_KEPT = 8  # of a lane: a shape's buffers are a few MB, its context and graph about as much
 DTYPES = {"UINT8": "uint8", "FLOAT": "float32", "HALF": "float16", "INT32": "int32"}  # TensorRT's: numpy's
@@ -65,7 +65,7 @@ class TrtSession(Session):
             load_for_engine(self.header.plugin_sha256, Path(path))
         self._engine = _deserialise(trt, path, self.header)
         self._stages = _check_tensors(self.name, self._engine, self.header)
-        self.has_stages = {PREFIX + stage for stage in stages_of(self.contract)} <= self._stages.keys()
+        self.has_stages = {PREFIX + stage for stage in self.contract.inside.names} <= self._stages.keys()
         self._options = _Options(cuda_graph, gpu.shares_memory)
         self._canvases = PinnedPool(mapped=gpu.shares_memory)
         self._lanes: queue.LifoQueue[_Lane | None] = queue.LifoQueue()  # the lane used last is the warmest
@@ -88,7 +88,7 @@ class TrtSession(Session):
                 f"export CHECKPOINT --with-stages -o MODEL.onnx, {rebuild_command(self.name, self.header)}"
             )
         outputs = self._run_engine(images, image_sizes)
-        stages = {stage: outputs[PREFIX + stage] for stage in stages_of(self.contract)}
+        stages = {stage: outputs[PREFIX + stage] for stage in self.contract.inside.names}
         return Outputs(**{name: outputs[name] for name in self.contract.output_names}), stages
 
     def _run_engine(self, images: NDArray, image_sizes: NDArray[np.float32]) -> dict[str, NDArray]:

@@ -59,7 +59,9 @@ def canvas_culprits(evidence: Evidence) -> list[str]:
         return []
     if not np.abs(theirs - ours)[:, ours.any(axis=0)].any():
         return ["the padding is not zero after normalisation"]
-    mean, std = (np.array(x, np.float32)[:, None, None] for x in (contract.mean, contract.std))
+    mean, std = (
+        np.array(x, np.float32)[:, None, None] for x in (contract.normalise.mean, contract.normalise.std)
+    )
     lit = ours.any(axis=0)
     pixels, seen = ((x * std + mean)[:, lit] for x in (ours, theirs))
     if _explains(seen, pixels[::-1], pixels):
@@ -79,7 +81,7 @@ def _explains(candidate: NDArray, guess: NDArray, reference: NDArray) -> bool:
 
 _MARKS: dict[str, Callable[[Evidence], list[str]]] = {
     CANVAS: canvas_culprits,
-    DETECTIONS: lambda e: box_culprits(*e.results, e.contracts[0].nms_threshold, e.limit),
-    KEYPOINTS: lambda e: keypoint_culprits(*e.results, e.contracts[0].keypoints, e.limit),
+    DETECTIONS: lambda e: box_culprits(*e.results, e.contracts[0].instances.nms_threshold, e.limit),
+    KEYPOINTS: lambda e: keypoint_culprits(*e.results, e.contracts[0].instances.keypoints, e.limit),
     MASKS: lambda e: mask_culprits(*e.results, e.masks, e.limit),
 }

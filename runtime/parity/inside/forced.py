@@ -58,7 +58,7 @@ class ForcedParts:
 
     def _judge_tensors(self, made: dict[str, NDArray], expected: Expected) -> StageError:
         assert expected.samples is not None
-        inside = STAGES_BY_PRECISION[self._contract.precision]
+        inside = STAGES_BY_PRECISION[self._contract.precision.name]
         found: dict[str, NDArray] = {}
         aligned: dict[str, Aligned] = {}
         for name, values in made.items():
@@ -104,8 +104,8 @@ class ForcedParts:
                 values = _filled_up(values, rows)[None]
             elif name in PER_PROPOSAL:
                 values = _filled_up(values, rows)
-            elif self._contract.detections == "fixed":
-                values = _filled_up(values, self._contract.max_detections)
+            elif self._contract.instances.rows == "fixed":
+                values = _filled_up(values, self._contract.instances.max_detections)
             given[name] = values
         return given
 

@@ -1,4 +1,4 @@
-"""A model in the parts between its stages (maskrt.runtime.stages.parts_of), each run by itself."""
+"""A model in the parts between its stages (`Contract.inside`), each run by itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.ort_session import load_onnx
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import PREFIX, Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.siblings import cut_into_parts
-from maskrt.runtime.stages import PREFIX, tensor_name
 
 FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -38,7 +37,7 @@ class GraphParts:
             raise ModelError(
                 f"{path}: only an ONNX file can be run in parts. Give the one it was built from."
             )
-        self._copies = contract.batch or 1
+        self._inside, self._copies = contract.inside, contract.batch or 1
         self._sessions = {
             name: load_onnx(part, str(path), device) for name, part in cut_into_parts(path).items()
         }
@@ -51,7 +50,7 @@ class GraphParts:
     def side(self, name: str, axis: int) -> int | None:
         """How long an axis is of what a part takes; None of a graph that lost its shapes."""
         nodes = (node for session in self._sessions.values() for node in session.get_inputs())
-        shapes = (tuple(node.shape) for node in nodes if node.name == tensor_name(name))
+        shapes = (tuple(node.shape) for node in nodes if node.name == self._inside.tensor(name))
         known = (shape[axis] for shape in shapes if len(shape) > axis)
         return next((side for side in known if isinstance(side, int)), None)
 

@@ -22,7 +22,6 @@ from maskrt.runtime.parity.inside.stages import DETECTIONS, ORDER
 from maskrt.runtime.parity.inside.weights import weight_faults
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.siblings import examine, expected_weights
-from maskrt.runtime.stages import parts_of
 
 FINEST_FIRST = ("fp32", "fp16", "int8")
 
@@ -133,7 +132,7 @@ def _run_on_made_inputs(
     coarsest = max((shown.parts[name] for name in in_float), key=FINEST_FIRST.index, default="fp32")
     limit = STAGES_BY_PRECISION[coarsest]
     found.findings = list(known.probe(candidate.contract, facts, theirs, in_float, limit))
-    first = {part: gives[0] for part, (_, gives) in parts_of(candidate.contract).items()}
+    first = {part.name: part.gives[0] for part in candidate.contract.inside.parts}
     for one in _told(found.findings):
         stage = next((name for name in (one.about, first[one.part]) if name in ORDER), DETECTIONS)
         found.faults.append(Fault(stage, MADE, one.about, (one.cause,)))
@@ -149,7 +148,7 @@ def _told(findings: list[Finding]) -> list[Finding]:
 def _hold_weights(
     found: Unseen, expected: dict[str, NDArray[np.float32]], shown: Any, known: Knowledge, candidate: Session
 ) -> None:
-    details = candidate.contract.precision_details
+    details = candidate.contract.precision.details
     if details.get("equalised") or details.get("learned_scales"):
         found.reason = "its weights were changed for eight bits, as its contract says"
         return

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import BoxGrid, Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.instances import MaskCrop
@@ -21,7 +21,7 @@ def postprocess(
     outputs: Outputs, batch: Batch, contract: Contract, *, keep: Keep = EVERYTHING
 ) -> list[Result]:
     """One Result per image of the batch, with the detections that are to be kept."""
-    results = []
+    results, options = [], contract.instances
     for row, (height, width) in enumerate(batch.original_sizes):
         count = _checked_count(outputs, row, batch.image_sizes[row])
         _check_labels(outputs.labels[row, :count], contract)
@@ -37,8 +37,8 @@ def postprocess(
                 scores=outputs.scores[row, kept],
                 labels=outputs.labels[row, kept],
                 classes=contract.classes,
-                crops=_paste_all(outputs.masks, row, kept, boxes, (height, width), contract.mask_threshold),
-                skeleton=contract.keypoints.skeleton if contract.keypoints else (),
+                crops=_paste_all(outputs.masks, row, kept, boxes, (height, width), options.masks),
+                skeleton=options.keypoints.skeleton if options.keypoints else (),
                 keypoints=_scaled(outputs.keypoints, row, kept, ratio),
             )
         )
@@ -78,12 +78,12 @@ def _paste_all(
     kept: NDArray[np.intp],
     boxes: NDArray[np.float32],
     size: tuple[int, int],
-    threshold: float | None,
+    grid: BoxGrid | None,
 ) -> tuple[MaskCrop, ...] | None:
-    if masks is None or threshold is None:
+    if masks is None or grid is None:
         return None
     pairs = zip(masks[row, kept], boxes, strict=True)
-    return tuple(paste_mask(mask, box, *size, threshold) for mask, box in pairs)
+    return tuple(paste_mask(mask, box, *size, grid.threshold) for mask, box in pairs)
 
 
 def _scaled(

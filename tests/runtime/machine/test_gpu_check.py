@@ -134,9 +134,15 @@ def test_of_random_weights_in_int8_no_accuracy_is_asked() -> None:
     assert not found.passes("fp32", trained=False)
 
 
+def with_threshold(contract: Contract, score: float) -> Contract:
+    return dataclasses.replace(
+        contract, instances=dataclasses.replace(contract.instances, score_threshold=score)
+    )
+
+
 def test_an_instance_at_a_threshold_is_named_and_passes(tiny_session: Session, tmp_path: Path) -> None:
     """Scores of 0.3 and 0.3001 on both sides of a threshold of 0.30005."""
-    contract = dataclasses.replace(tiny_session.contract, score_threshold=0.29995)
+    contract = with_threshold(tiny_session.contract, 0.29995)
     session = Answering(tiny_session, contract)
     images, sizes = np.full((1, 256, 320, 3), 7, np.uint8), np.array([[256, 320]], np.float32)
     save_canvas(tmp_path / MODEL.canvas(0), images, sizes, one_less(session.infer(images, sizes)))
@@ -146,7 +152,7 @@ def test_an_instance_at_a_threshold_is_named_and_passes(tiny_session: Session, t
     assert found.at_threshold == ("net-0.npz, image 0: extra car of score 0.300000",)
     assert found.passes("fp32")
 
-    session.contract = dataclasses.replace(contract, score_threshold=0.29985)
+    session.contract = with_threshold(contract, 0.29985)
     found = agree(session, model, STATIC, tmp_path)
     assert (found.at_threshold, found.extra, found.passes("fp32")) == ((), 1, False)
 

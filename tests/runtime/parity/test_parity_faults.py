@@ -22,7 +22,6 @@ from maskrt.runtime.parity.judge import Expected, expect, judge
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.tolerances import FP32
 from maskrt.runtime.preprocess import Batch, preprocess
-from maskrt.runtime.stages import parts_of
 from maskrt.runtime.tasks.instances import decode as postprocess
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from tests.runtime import faults
@@ -149,7 +148,7 @@ def wrong_parts(
         onnx.save_model(faulty, tmp_path / "faulty.onnx")
         session = OrtSession(tmp_path / "faulty.onnx")
         parts = ForcedParts(tmp_path / "faulty.onnx", session.contract).run(batch, expected, FP32)
-        assert list(parts) == list(parts_of(session.contract))
+        assert list(parts) == [part.name for part in session.contract.inside.parts]
         return {part for part, error in parts.items() if error.reason}
 
     return run

@@ -16,7 +16,7 @@ import pytest
 from maskrt.runtime.contract import METADATA_KEY, Contract
 from maskrt.runtime.parity.command import main
 from maskrt.runtime.parity.inside.stages import DETECTIONS, MASKS
-from maskrt.runtime.stages import BRANCHES, FPN, PER_PROPOSAL, PROPOSALS
+from maskrt.runtime.stages import FPN, MASK_FEATURES, MASK_LOGITS, PER_PROPOSAL, PROPOSALS
 
 Browser = Callable[[str], tuple[str, str]]
 MAX_BYTES = 5_000_000  # of a report
@@ -34,10 +34,9 @@ def small_canvas_onnx(random_onnx: Path, tmp_path_factory: pytest.TempPathFactor
     model = onnx.load(random_onnx)
     (entry,) = (p for p in model.metadata_props if p.key == METADATA_KEY)
     contract = Contract.from_json(entry.value, str(random_onnx))
-    canvas = dataclasses.replace(contract.canvas, min_size_px=32, max_size_px=64)
     sides = {"min_size_px": 32, "max_size_px": 64}
     contract = dataclasses.replace(contract, config=contract.config | sides, chosen_settings=sides)
-    entry.value = dataclasses.replace(contract, canvas=canvas).to_json()
+    entry.value = contract.on_canvas(**sides).to_json()
     path = tmp_path_factory.mktemp("small") / "small.onnx"
     onnx.save_model(model, path)
     return path
@@ -112,5 +111,5 @@ def assert_it_opens(report: Path, verdict: str, in_browser: Browser) -> None:
     assert console == ""
     assert verdict in document
     assert document.count("data:image/jpeg") >= 3
-    for stage in (*FPN.maps, PROPOSALS, *PER_PROPOSAL, DETECTIONS, *BRANCHES["instance"], MASKS):
+    for stage in (*FPN.maps, PROPOSALS, *PER_PROPOSAL, DETECTIONS, MASK_FEATURES, MASK_LOGITS, MASKS):
         assert f"<td>{stage}</td>" in document

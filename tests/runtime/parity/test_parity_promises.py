@@ -18,15 +18,18 @@ Run = Callable[..., Any]
 Write = Callable[..., Path]
 
 BROKEN = [
-    ({"layout": "square"}, "canvas.layout square, the reference's corner"),
+    ({"placement": "square"}, "canvas.placement square, the reference's corner"),
     ({"min_size_px": 48}, "canvas.min_size_px 48, the reference's 64"),
     ({"max_size_px": 72}, "canvas.max_size_px 72, the reference's 96"),
     ({"stride": 16}, "canvas.stride 16, the reference's 32"),
-    ({"mean": (0.5, 0.456, 0.406)}, "mean [0.5, 0.456, 0.406], the reference's [0.485, 0.456, 0.406]"),
-    ({"std": (1.0, 1.0, 1.0)}, "std [1.0, 1.0, 1.0], the reference's [0.229, 0.224, 0.225]"),
-    ({"score_threshold": 0.3}, "score_threshold 0.3, the reference's 0.05"),
-    ({"nms_threshold": 0.7}, "nms_threshold 0.7, the reference's 0.5"),
-    ({"mask_threshold": 0.3}, "mask_threshold 0.3, the reference's 0.5"),
+    (
+        {"mean": (0.5, 0.456, 0.406)},
+        "normalise.mean [0.5, 0.456, 0.406], the reference's [0.485, 0.456, 0.406]",
+    ),
+    ({"std": (1.0, 1.0, 1.0)}, "normalise.std [1.0, 1.0, 1.0], the reference's [0.229, 0.224, 0.225]"),
+    ({"score_threshold": 0.3}, "instances.score_threshold 0.3, the reference's 0.05"),
+    ({"nms_threshold": 0.7}, "instances.nms_threshold 0.7, the reference's 0.5"),
+    ({"mask_threshold": 0.3}, "instances.masks.threshold 0.3, the reference's 0.5"),
     (
         {"config": {"backbone": "none", "anchor_ratios": [1.0]}},
         "config.anchor_ratios [1.0], the reference's [0.5, 1.0, 2.0]",
@@ -66,8 +69,8 @@ def test_a_field_that_the_checkpoint_gives_otherwise_is_named(
         {"height_px": 64, "width_px": 96},
         {"batch": 2},
         {"dtype": "float32"},
-        {"detections": "dynamic"},
-        {"precision": "fp16", "precision_details": {"float32_units": []}},
+        {"rows": "dynamic"},
+        {"precision": "fp16", "details": {"float32_units": []}},
         {"toolkit_version": "9.9"},
     ],
     ids=lambda x: ",".join(x),
@@ -87,7 +90,7 @@ def test_users_get_other_boxes_where_an_image_is_laid_otherwise(
     command: Run, tiny_onnx: Path, write_model: Write, contract_with: Make, picture_file: Path
 ) -> None:
     """48x64 px: on the canvas of either the boxes are the same share of the picture, but for rounded sides."""
-    other = write_model(contract=contract_with(layout="square"))
+    other = write_model(contract=contract_with(placement="square"))
 
     ended = command(main, tiny_onnx, other, picture_file, "--json")
 
@@ -112,5 +115,7 @@ def test_a_bundle_holds_the_contract_too(
     ended = command(main, "check", bundle, other)
 
     assert ended.code == 1
-    assert "its contract says mask_threshold 0.4, the reference's 0.5" in " ".join(ended.out.split())
+    assert "its contract says instances.masks.threshold 0.4, the reference's 0.5" in " ".join(
+        ended.out.split()
+    )
     assert command(main, "check", bundle, tiny_onnx).code == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -158,7 +157,7 @@ def test_half_precision_is_shown_by_the_graph(checkpoint: Path, looked_at: Calla
     loaded = load_checkpoint(checkpoint)
     contract = loaded.contract(height_px=192, width_px=256)
     details = {"scanned_images": 0, "float32_units": []}
-    half = export_onnx(loaded, dataclasses.replace(contract, precision="fp16", precision_details=details))
+    half = export_onnx(loaded, contract.in_precision("fp16", details))
 
     found = looked_at(lambda _: half)
 

@@ -18,7 +18,7 @@ from maskrt.runtime.backends.trt.engine_fit import (
     rebuild_command,
     tensor_shapes,
 )
-from maskrt.runtime.contract import INPUT_NAMES, OUTPUTS
+from maskrt.runtime.contract import DETECTED, INPUT_NAMES, MASKS
 from maskrt.runtime.errors import ModelError
 from tests.runtime.engines import LARGE, SMALL, make_header
 
@@ -154,9 +154,9 @@ def test_the_buffers_are_what_onnx_runtime_takes_and_gives(tiny_session: Session
 
     model = onnxruntime.InferenceSession(str(tiny_onnx), providers=["CPUExecutionProvider"])
     tensors = tensor_shapes(tiny_session.contract, (2, 64, 96))
-    assert tuple(tensors) == INPUT_NAMES + OUTPUTS["instance"]
+    assert tuple(tensors) == (*INPUT_NAMES, *DETECTED, MASKS)
     feed = {name: np.ones(*tensors[name]) for name in INPUT_NAMES}
 
-    names = OUTPUTS["instance"]
+    names = (*DETECTED, MASKS)
     for name, got in zip(names, model.run(list(names), feed), strict=True):
         assert (got.shape, str(got.dtype)) == tensors[name]

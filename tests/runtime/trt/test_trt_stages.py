@@ -19,7 +19,7 @@ from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.sides import open_looking
 from maskrt.runtime.parity.tolerances import FP32
-from maskrt.runtime.stages import PREFIX, stages_of
+from maskrt.runtime.stages import PREFIX
 from tests.runtime import played
 from tests.runtime.played_gpu import play
 
@@ -34,7 +34,7 @@ def tensors_of(said: played.Played) -> dict[str, np.ndarray]:
     return {
         **inputs,
         **outputs.arrays(),
-        **{PREFIX + name: stages[name] for name in stages_of(said.contract)},
+        **{PREFIX + name: stages[name] for name in said.contract.inside.names},
     }
 
 
@@ -61,7 +61,7 @@ def test_an_engine_s_stages_are_compared(engine: Callable[..., Path]) -> None:
     assert TrtSession(path).has_stages
     found = report_of(path)
     assert found.failures == []
-    assert set(found.stages.errors) > set(stages_of(played.reference().contract)) - {"proposal_counts"}
+    assert set(found.stages.errors) > set(played.reference().contract.inside.names) - {"proposal_counts"}
 
 
 def test_a_fault_in_an_engine_is_named_by_its_stage(engine: Callable[..., Path]) -> None:

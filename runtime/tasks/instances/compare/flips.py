@@ -38,10 +38,11 @@ def flips(
 def _is_flip(side: Result, row: int, other: Result, contract: Contract, limit: Tolerance) -> bool:
     """Whether `other` lacks detection `row` of `side` only by a hair."""
     score = float(side.scores[row])
-    if abs(score - contract.score_threshold) <= limit.flip_score:
+    options = contract.instances
+    if abs(score - options.score_threshold) <= limit.flip_score:
         return True
-    if len(other) == contract.max_detections and score - float(other.scores[-1]) <= limit.flip_score:
+    if len(other) == options.max_detections and score - float(other.scores[-1]) <= limit.flip_score:
         return True
     better = np.flatnonzero((other.labels == side.labels[row]) & (other.scores >= score - limit.flip_score))
     overlap = box_iou(side.boxes[row : row + 1], other.boxes[better])[0]
-    return bool((np.abs(overlap - contract.nms_threshold) <= limit.flip_iou).any())
+    return bool((np.abs(overlap - options.nms_threshold) <= limit.flip_iou).any())

@@ -19,14 +19,15 @@ def check_arrays(arrays: dict[str, NDArray], contract: Contract) -> None:
     """
     _check("num_detections", arrays, ((1,), "iu"))
     count = int(arrays["num_detections"][0])
-    if not 0 <= count <= contract.max_detections:
-        raise ValueError(f"num_detections is {count}, expected 0 to {contract.max_detections}")
+    if not 0 <= count <= contract.instances.max_detections:
+        raise ValueError(f"num_detections is {count}, expected 0 to {contract.instances.max_detections}")
     _check("images", arrays, ((1, None, None, 3), "uf"))
     _check("image_sizes", arrays, ((1, 2), "f"))
     height, width = arrays["images"].shape[1:3]
     if not ((arrays["image_sizes"] >= 1) & (arrays["image_sizes"] <= (height, width))).all():
         raise ValueError(f"image_sizes is {arrays['image_sizes'].tolist()}, on a canvas of {height}x{width}")
-    side, points = contract.mask_size, contract.keypoints
+    grid, points = contract.instances.masks, contract.instances.keypoints
+    side = grid.size if grid else None
     rules: dict[str, Rule] = {
         "boxes": ((1, count, 4), "f"),
         "scores": ((1, count), "f"),

@@ -1,0 +1,115 @@
+"""The contract itself, and its JSON: sections, each with a format number of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from maskrt.runtime.contract.inside import Inside
+from maskrt.runtime.contract.sections import Canvas, Category, Layers, Normalise, Origin, Precision
+from maskrt.runtime.contract.tensors import (
+    BATCH,
+    MOST_IMAGES,
+    Instances,
+    Tensor,
+    check_tensors,
+    image_inputs,
+    instance_outputs,
+)
+from maskrt.runtime.errors import ContractError
+from maskrt.runtime.rules import whole
+from maskrt.runtime.structs import FileKind, Format, plain, read, wrong
+
+FORMAT_VERSION = 2
+METADATA_KEY = "maskrt.contract"
+AGAIN = "Export the model again: maskrt export CHECKPOINT -o {source}"
+KIND = FileKind("contract", f"its '{METADATA_KEY}' metadata is not a maskrt contract", AGAIN, ContractError)
+INSTANCES = "instances"  # the task
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model file promises. Field by field: docs/architecture.md, "The contract"."""
+
+    FORMAT: ClassVar[Format] = Format(FORMAT_VERSION, "format_version")
+    task: str  # INSTANCES; one that this maskrt does not run is told apart by backends.session.check_task
+    family: str  # for people and for maskrt.models: nothing else reads it, nor `config`
+    config: dict[str, Any]  # the family's own configuration, as trained
+    classes: tuple[Category, ...]  # outputs' label k is classes[k]; background has no entry
+    canvas: Canvas
+    normalise: Normalise
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    instances: Instances
+    inside: Inside
+    layers: Layers
+    precision: Precision
+    origin: Origin
+    # Fields of `config` that were chosen at export (--set, --jetson), not read from the checkpoint.
+    chosen_settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known: set[int] = set()
+        for index, category in enumerate(self.classes):
+            if category.id in known:
+                raise wrong(f"classes[{index}].id", category.id, "an id that no other class has")
+            known.add(category.id)
+        self.canvas.check()
+        self.instances.check()
+        if not self.inputs or not self.inputs[0].axes:
+            raise wrong("inputs", list(self.inputs), "a list of tensors with axes")
+        images, rule = self.inputs[0].axes[0], whole(1, MOST_IMAGES)
+        if images != BATCH and not rule.fits(images):
+            raise wrong("inputs[0].axes[0]", images, f"{rule.expected}, or {BATCH!r}")
+        check_tensors("inputs", self.inputs, image_inputs(self.canvas, self.batch))
+        if self.task == INSTANCES:
+            check_tensors("outputs", self.outputs, instance_outputs(self.instances, self.batch))
+        self.inside.check(self.output_names)
+
+    def to_json(self) -> str:
+        """Serialise for `metadata_props` (keys sorted, so equal contracts are equal strings)."""
+        return json.dumps(plain(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, source: str, again: str = AGAIN) -> Contract:
+        """Read back what `to_json` wrote; `source` (the file's name) goes into the error messages.
+
+        again: how such a file is made again, where it is not the exporter that writes it. Raises
+        ContractError for text that is no contract, another format version, missing or unknown fields, or a
+        value that a field may not hold.
+        """
+        return read(cls, text, source, dataclasses.replace(KIND, again=again))
+
+    def on_canvas(self, **changes: Any) -> Contract:
+        """The same model on another canvas; changes: fields of `Canvas`."""
+        canvas = dataclasses.replace(self.canvas, **changes)
+        return dataclasses.replace(self, canvas=canvas, inputs=image_inputs(canvas, self.batch))
+
+    def in_precision(self, name: str, details: dict[str, Any]) -> Contract:
+        """The same model in another precision."""
+        return dataclasses.replace(self, precision=Precision(name, details))
+
+    @property
+    def batch(self) -> int | None:
+        """Images a call; None: any."""
+        images = self.inputs[0].axes[0]
+        return images if isinstance(images, int) else None
+
+    @property
+    def old_task(self) -> str:
+        """What the task was called before: a bridge for tables by it."""
+        if self.task != INSTANCES:
+            return self.task
+        return "instance" if self.instances.masks else "keypoint" if self.instances.keypoints else "detection"
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What the model gives, in order."""
+        return tuple(tensor.name for tensor in self.outputs)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names by label."""
+        return [c.name for c in self.classes]
