@@ -59,6 +59,7 @@ def test_operators_constants_and_conditions_are_changed(source: str, expected: l
         "def a(b: int | None) -> c | d: ...",
         "@cache(maxsize=1)\ndef a(): ...",
         "a: Annotated[int, 1 + 2]",
+        "Side: TypeAlias = int | str",
         "assert a > 1",
         "zip(a, b, strict=True)",
     ],

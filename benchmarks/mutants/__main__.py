@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import hashlib
 import importlib
 import json
 import os
-import random
 import signal
 import sys
 import tempfile
@@ -54,6 +54,11 @@ def every_mutant(repository: Path, places: list[str]) -> list[Mutant]:
     return found
 
 
+def sample(mutants: list[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Random mutants; changes elsewhere in the code leave most of a seed's choice as it was."""
+    return sorted(mutants, key=lambda one: hashlib.sha256(f"{seed} {one.key}".encode()).digest())[:count]
+
+
 def equivalents(text: str) -> Iterator[str]:
     """Keys of mutants in lines `module  function  operation  reason`, two spaces between."""
     for line in text.splitlines():
@@ -64,8 +69,8 @@ def equivalents(text: str) -> Iterator[str]:
 def diff(mutant: Mutant, source: bytes) -> str:
     """The lines that differ."""
     old, new = (text.decode().splitlines() for text in (source, mutant.of(source)))
-    lines = list(difflib.unified_diff(old, new, mutant.path, mutant.path, n=0, lineterm=""))
-    return "\n".join(lines[2:])
+    lines = difflib.unified_diff(old, new, n=0, lineterm="")
+    return "\n".join(line for line in lines if not line.startswith(("---", "+++", "@@")))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -99,7 +104,7 @@ def main() -> None:
     options = parser.parse_args()
 
     everything = every_mutant(REPOSITORY, list(options.places))
-    chosen = random.Random(options.seed).sample(everything, min(options.count, len(everything)))
+    chosen = sample(everything, options.count, options.seed)
     same = set(equivalents(EQUIVALENT.read_text(encoding="utf-8")))
     before = json.loads(options.output.read_text())["mutants"] if options.output.exists() else []
     known = {(row["mutant"], row["diff"]): row for row in before if row["verdict"] == "noticed"}
@@ -112,9 +117,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         trial = Trial(REPOSITORY, Path(scratch), options.limit_s, options.output.with_suffix(".costs.json"))
         for mutant in sorted(chosen, key=lambda one: one.key):
-            change = diff(mutant, (REPOSITORY / mutant.path).read_bytes())
+            change = diff(mutant, (trial.scratch / mutant.path).read_bytes())
             row = {"mutant": mutant.key, "verdict": "equivalent", "by": None, "diff": change}
-            if (mutant.key, change) in known and not options.afresh:
+            if mutant.key not in same and (mutant.key, change) in known and not options.afresh:
                 row = known[mutant.key, change]
             elif mutant.key not in same:
                 verdict = trial.judge(mutant)

@@ -81,8 +81,8 @@ class _Reader(ast.NodeVisitor):
             case ast.comprehension(ifs=tests):
                 for test in tests:
                     self._turn(test)
-            case ast.AnnAssign():
-                below = [node.value] if node.value else []
+            case ast.AnnAssign(annotation=annotation):
+                below = [node.value] if node.value and ast.unparse(annotation) != "TypeAlias" else []
             case ast.FunctionDef(args=args):
                 below = [*args.defaults, *filter(None, args.kw_defaults), *node.body]
             case ast.ClassDef():

@@ -144,9 +144,36 @@ def test_the_gpu_s_trouble_is_told_not_raised(tool: Callable[[str, str], None]) 
     assert "NVIDIA driver" in gpu.remedy
 
 
+def test_a_machine_without_the_tools_of_a_gpu_is_told_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(findings_gpu, "TEGRA_RELEASE", tmp_path / "no release file of a Jetson")
+    monkeypatch.setattr(findings_gpu, "NVCC", ("nvcc",))
+
+    findings = {finding.subject: finding for finding in findings_gpu.gpu_findings(None)}
+
+    assert list(findings) == ["GPU", "CUDA", "nvcc", "TensorRT plugins"]
+    assert not any(findings[subject].usable for subject in ("GPU", "nvcc", "TensorRT plugins"))
+    assert findings["GPU"].found == "no nvidia-smi on the PATH"
+    assert findings["nvcc"].found == "no CUDA compiler"
+    assert "MASKRT_PLUGINS=python" in findings["nvcc"].remedy
+    assert findings["TensorRT plugins"].found == "no TensorRT whose version is known"
+
+
+def test_a_compiler_is_named_by_its_release(tool: Callable[[str, str], None]) -> None:
+    tool("nvcc", "echo 'Cuda compilation tools, release 12.6, V12.6.68'")
+
+    assert (found("nvcc").usable, found("nvcc").found) == (True, "CUDA 12.6")
+
+
 @pytest.mark.parametrize(
     ("capability", "meaning"),
-    [("8.9", "FP16 and INT8 run on tensor cores"), ("7.0", "no tensor cores for INT8")],
+    [
+        ("8.9", "FP16 and INT8 run on tensor cores"),
+        ("7.2", "FP16 and INT8 run on tensor cores"),
+        ("7.0", "no tensor cores for INT8"),
+    ],
 )
 def test_every_gpu_is_named_with_what_it_can(
     capability: str, meaning: str, tool: Callable[[str, str], None]
@@ -195,6 +222,7 @@ def test_jetpack_5_is_said_to_be_too_old(
     tool("dpkg-query", "printf 5.1.2-b104")
     tool("nvpmodel", "exit 1")
 
+    assert (found("power mode").usable, found("power mode").found) == (False, "nvpmodel does not say")
     assert found("JetPack").usable is False
     assert found("JetPack").found.startswith("5.1.2-b104, whose TensorRT (8.5 at most)")
     assert "docs/jetson.md" in found("JetPack").remedy
