@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -10,8 +11,8 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
@@ -112,50 +113,59 @@ def test_a_cluster_finds_what_one_process_finds(model: Path, pictures: Path, tmp
     assert both[0] == both[1]
 
 
-def reader_of(fifo: Path) -> psutil.Process | None:
-    """Which other process has it open."""
-    for process in psutil.process_iter():
-        try:
-            links = [os.readlink(fd) for fd in Path(f"/proc/{process.pid}/fd").iterdir()]
-        except OSError:
-            continue
-        if str(fifo) in links and process.pid != os.getpid():
-            return process
-    return None
+@contextmanager
+def held_back(file: Path) -> Iterator[int]:
+    """Whoever opens the file waits until this ends (Linux breaks such a lease after 45 s)."""
+    before = signal.signal(
+        signal.SIGIO, signal.SIG_IGN
+    )  # what tells of an opener, and would end this process
+    held = os.open(file, os.O_RDWR)
+    try:
+        fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield held
+    finally:
+        os.close(held)
+        signal.signal(signal.SIGIO, before)
 
 
-def pipe_into(fifo: Path) -> IO[bytes]:
-    """Open for writing, without waiting for who reads."""
-    return os.fdopen(os.open(fifo, os.O_RDWR), "wb", buffering=0)
+def somebody_waits(held: int) -> bool:
+    """Whether a process waits for what is held back."""
+    return fcntl.fcntl(held, fcntl.F_GETLEASE) != fcntl.F_WRLCK
 
 
-def test_a_worker_killed_half_way_loses_nothing_and_writes_nothing_twice(
+def workers_of(process: subprocess.Popen[str]) -> set[psutil.Process]:
+    """Ray's processes that run our steps, by the name that it gives them."""
+    found = set()
+    for one in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            found |= {one} if any("MapWorker" in part for part in one.cmdline()[:1]) else set()
+    return found
+
+
+def test_workers_killed_half_way_lose_nothing_and_write_nothing_twice(
     model: Path, pictures: Path, tmp_path: Path
 ) -> None:
-    fifo = tmp_path / "slow.png"
-    os.mkfifo(fifo)
+    slow = tmp_path / "slow.png"
+    slow.write_bytes((pictures / "001.png").read_bytes())
     names = sorted(pictures.glob("*.png"))
     names.remove(pictures / "050.png")
-    names.insert(2 * PORTION + 5, fifo)  # in the midst of the third portion
-    pipe = pipe_into(fifo)
-    process = start(model, tmp_path / "ray", *names)
-    wait_for(lambda: reader_of(fifo) is not None, process)
-    wait_for(lambda: len(lines(tmp_path / "ray")) == 2 * PORTION, process)
-    worker = reader_of(fifo)
-    assert worker is not None
+    names.insert(2 * PORTION + 5, slow)  # in the midst of the third portion
+    with held_back(slow) as held:
+        process = start(model, tmp_path / "ray", *names)
+        wait_for(lambda: somebody_waits(held), process)
+        wait_for(lambda: len(lines(tmp_path / "ray")) == 2 * PORTION, process)
+        workers = workers_of(process)
+        assert workers
 
-    worker.send_signal(signal.SIGKILL)
+        for worker in workers:
+            worker.send_signal(signal.SIGKILL)
 
-    wait_for(lambda: (other := reader_of(fifo)) is not None and other.pid != worker.pid, process)
-    assert len(lines(tmp_path / "ray")) == 2 * PORTION, "nothing of the portion that was lost was written"
-    pipe.write((pictures / "001.png").read_bytes())
-    pipe.close()
+        wait_for(lambda: not workers & workers_of(process), process)
+        assert len(lines(tmp_path / "ray")) == 2 * PORTION, "nothing of the portion that was lost was written"
     code, _ = finish(process)
     assert code == 0
     assert [line["file"] for line in lines(tmp_path / "ray")] == [str(name) for name in names]
 
-    fifo.unlink()
-    fifo.write_bytes((pictures / "001.png").read_bytes())
     assert finish(start(model, tmp_path / "one", *names, ray=False))[0] == 0
     assert lines(tmp_path / "ray") == lines(tmp_path / "one")
 
