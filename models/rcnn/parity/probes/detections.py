@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.models.rcnn.parity.probes.ladders import STEP, border_cause, pairs, turning_point
+from maskrt.models.rcnn.parity.probes.sweeps import STEP, border_cause, pairs, turning_point
 from maskrt.models.rcnn.parity.probes.setting import (
     Setting,
     around,

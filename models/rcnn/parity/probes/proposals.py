@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.models.rcnn.parity.probes.ladders import STEP, border_cause, ladder, pairs, turning_point
+from maskrt.models.rcnn.parity.probes.sweeps import STEP, border_cause, ious_between, pairs, turning_point
 from maskrt.models.rcnn.parity.probes.setting import (
     Setting,
     around,
@@ -230,7 +230,7 @@ class ProposalProbes:
         return Finding(PART, "least side of a proposal", cause)
 
     def _nms(self) -> Finding:
-        values = ladder(self._setting.proposals // 2, self._room())
+        values = ious_between(self._setting.proposals // 2, self._room())
         boxes, seconds = pairs(values, self._setting.canvas_px, BOX_PX)
         logits = np.concatenate([np.full(len(values), 9.0), np.full(len(values), 6.0)])
         kept = self._kept(np.vstack([boxes, seconds]), logits - np.linspace(0, 1, len(logits)), of=seconds)

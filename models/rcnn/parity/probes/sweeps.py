@@ -25,7 +25,7 @@ def _turn(values: NDArray, kept: NDArray[np.bool_]) -> str:
     return f"between {min(first, last):.4g} and {max(first, last):.4g}"
 
 
-def ladder(pairs_at_most: int, room: int) -> NDArray[np.float64]:
+def ious_between(pairs_at_most: int, room: int) -> NDArray[np.float64]:
     """IoUs from nearly none to nearly all, as fine as there is room for."""
     return np.linspace(0.025, 0.975, min(96, pairs_at_most, room // 2))
 
