@@ -1,4 +1,4 @@
-"""What parity, which is blind to families, is told of a model by its family.
+"""Answers parity's questions about a model's family; parity itself knows no family.
 
 A family's knowledge is `KNOWLEDGE` of the module `parity.knowledge` in its package, which is optional. What
 is imported there and here runs without torch: `maskrt parity check` names causes on a Jetson too.

@@ -1,4 +1,4 @@
-"""Why a stage is out of tolerance: what its tensors tell, and what else is known to go wrong there.
+"""Finds why a stage is out of tolerance: by marks in its tensors, else by what is known to go wrong there.
 
 Faults leave their marks: BGR for RGB is the reference with its channels reversed, a mean or std is a straight
 line a channel, an anchor off by half a stride is a shift of every proposal. Each mark is looked for in the

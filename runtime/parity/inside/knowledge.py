@@ -1,8 +1,8 @@
 """What parity asks of a model's family, and the answers that hold for any.
 
-Stages, parts, weights and types can be compared without knowing what a model is. Which inputs tell the most
-of a part, what a fault in it looks like, and which level of a pyramid an image exercised, its family alone
-can say. A family that knows it overrides `Knowledge`; of one that does not, the report says so.
+Stages, parts, weights and types are compared without knowing what a model is. Its family alone knows which
+inputs show a part's faults, what marks faults leave, and which levels of the model an image exercised. A
+family that knows overrides `Knowledge`. Of a family that does not, the report says so.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.models.rcnn.parity.probes.sweeps import STEP, border_cause, pairs, turning_point
 from maskrt.models.rcnn.parity.probes.setting import (
     Setting,
     around,
@@ -17,6 +16,7 @@ from maskrt.models.rcnn.parity.probes.setting import (
     sizes_of,
     there,
 )
+from maskrt.models.rcnn.parity.probes.sweeps import STEP, border_cause, pairs, turning_point
 from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import Parts
 from maskrt.runtime.stages import BOX_DELTAS, CLASS_LOGITS, PROPOSAL_COUNTS, PROPOSALS
@@ -50,7 +50,7 @@ class DetectionProbes:
         labels = self._labels()
         yield labels
         yield self._scores()
-        if labels.cause:  # what follows tells instances apart by their class
+        if labels.cause:  # the probes below match instances by their class
             return
         least = self._least_side()
         yield least

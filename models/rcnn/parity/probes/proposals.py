@@ -1,7 +1,7 @@
 """The choice of proposals on made maps: every level's anchors, their decoding, and each limit of the choice.
 
 A map's logits and deltas are set so that a box comes to lie where it is wanted, and whether it is among the
-proposals tells one thing at a time. Blank positions have a logit that none of the others comes near.
+proposals shows one thing at a time. Blank positions have a logit that none of the others comes near.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.models.rcnn.parity.probes.sweeps import STEP, border_cause, ious_between, pairs, turning_point
 from maskrt.models.rcnn.parity.probes.setting import (
     Setting,
     around,
@@ -20,6 +19,7 @@ from maskrt.models.rcnn.parity.probes.setting import (
     sizes_of,
     there,
 )
+from maskrt.models.rcnn.parity.probes.sweeps import STEP, border_cause, ious_to_try, pairs, turning_point
 from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import Parts
 from maskrt.runtime.stages import PROPOSAL_COUNTS, PROPOSALS
@@ -47,9 +47,7 @@ class ProposalProbes:
         yield gains
         anchors = list(self._anchors(known=bool(gains.cause)))
         yield from anchors
-        if gains.cause or any(
-            one.cause for one in anchors
-        ):  # what follows puts boxes where they tell something
+        if gains.cause or any(one.cause for one in anchors):  # the probes below need right anchors
             yield from self._at_random()
             return
         least = self._least_side()
@@ -230,7 +228,7 @@ class ProposalProbes:
         return Finding(PART, "least side of a proposal", cause)
 
     def _nms(self) -> Finding:
-        values = ious_between(self._setting.proposals // 2, self._room())
+        values = ious_to_try(self._setting.proposals // 2, self._room())
         boxes, seconds = pairs(values, self._setting.canvas_px, BOX_PX)
         logits = np.concatenate([np.full(len(values), 9.0), np.full(len(values), 6.0)])
         kept = self._kept(np.vstack([boxes, seconds]), logits - np.linspace(0, 1, len(logits)), of=seconds)

@@ -1,4 +1,4 @@
-"""Made inputs in steps: where the answers turn is what a threshold, a border or a limit is."""
+"""Sweeps a made input over a range of values: a threshold, border or limit is where the answers change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STEP = 0.25  # of a delta
 
 
 def turning_point(values: NDArray, expected: NDArray[np.bool_], found: NDArray[np.bool_]) -> str:
-    """Where a ladder of values turns from kept to dropped, on both sides; empty where both turn alike."""
+    """Says between which values each side turns from kept to dropped; empty where both turn alike."""
     if np.array_equal(expected, found):
         return ""
     return f"{_turn(values, found)}, the reference's {_turn(values, expected)}"
@@ -25,20 +25,20 @@ def _turn(values: NDArray, kept: NDArray[np.bool_]) -> str:
     return f"between {min(first, last):.4g} and {max(first, last):.4g}"
 
 
-def ious_between(pairs_at_most: int, room: int) -> NDArray[np.float64]:
-    """IoUs from nearly none to nearly all, as fine as there is room for."""
+def ious_to_try(pairs_at_most: int, room: int) -> NDArray[np.float64]:
+    """IoUs from 0.025 to 0.975, as finely spaced as there is room for."""
     return np.linspace(0.025, 0.975, min(96, pairs_at_most, room // 2))
 
 
 def pairs(ious: NDArray, canvas_px: tuple[int, int], box_px: float) -> tuple[NDArray, NDArray]:
-    """Boxes (R, 4) apart from each other, and for each a narrower one within it of that IoU."""
+    """Boxes (R, 4) that do not overlap, and for each a narrower box inside it with that IoU."""
     centres = places(len(ious), *canvas_px)
     side_px = min(box_px, 0.8 * float(np.sqrt(np.prod(canvas_px) / len(ious))))
     return around(centres, side_px, side_px), around(centres, side_px * ious, side_px)
 
 
 def border_cause(boxes: NDArray, expected: NDArray, found: NDArray, what: str) -> str:
-    """What is wrong with how boxes (R, 4) beyond the borders are clipped. expected: in their order."""
+    """Says what is wrong with the clipping of boxes (R, 4) beyond the borders. expected: in their order."""
     if there(expected, found).all():
         return ""
     if len(found) >= len(boxes) and there(boxes, found).sum() > there(boxes, expected).sum():
