@@ -22,7 +22,7 @@ from maskrt.export.engine.configure import (
     timing_cache_path,
 )
 from maskrt.export.engine.layers import LayerReport, MissingPluginError, examine_layers, lines
-from maskrt.export.engine.memory import check_memory, climb_down, ladder, needed_bytes
+from maskrt.export.engine.memory import build_within, check_memory, needed_bytes, workspace_limits
 from maskrt.export.engine.parse import parse
 from maskrt.export.engine.prepare import prepare
 from maskrt.export.engine.profiles import make_profiles
@@ -32,7 +32,7 @@ from maskrt.export.engine.source import check_version, read_model
 from maskrt.runtime.backends.trt.device import PLATFORM, describe_gpu
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, write_engine
 from maskrt.runtime.backends.trt.execution import activation_bytes, trt_failure
-from maskrt.runtime.backends.trt.library import forget_words, import_tensorrt, logger, words
+from maskrt.runtime.backends.trt.library import clear_errors, import_tensorrt, logger, reported_errors
 from maskrt.runtime.backends.trt.plugins import library_sha256, load_library, load_python, take_python_error
 from maskrt.runtime.cli import say
 from maskrt.runtime.contract import Contract
@@ -73,7 +73,7 @@ def build(
     gpu = describe_gpu()  # before all else that touches the GPU: TensorRT 8.6 crashes where there is none
     chosen = choose_operators(operators, trt.__version__, output.parent, gpu.compute_capability)
     check_compatibility(options, chosen.kind)
-    say(f"{source}: TensorRT {trt.__version__}, {contract.precision.name}, {chosen.told}")
+    say(f"{source}: TensorRT {trt.__version__}, {contract.precision.name}, {chosen.summary}")
     prepared = prepare(model, version, chosen.kind, str(source))
     del model
     largest = max((p.max for p in ranges), key=math.prod, default=None)
@@ -89,9 +89,9 @@ def build(
     )
     cache = timing_cache_path(output, trt.__version__, gpu.compute_capability)
     load_timing_cache(config, cache)
-    rungs = ladder(options.workspace_mib or (WORKSPACE_MIB if small else None), gpu.free_bytes)
+    limits = workspace_limits(options.workspace_mib or (WORKSPACE_MIB if small else None), gpu.free_bytes)
     attempt = _attempt(trt, builder, network, config, version)
-    plan = climb_down(attempt, words, rungs, str(source), say)
+    plan = build_within(attempt, reported_errors, limits, str(source), say)
     header = EngineHeader(
         contract=contract,
         tensorrt_version=trt.__version__,
@@ -145,7 +145,7 @@ def _attempt(trt: Any, builder: Any, network: Any, config: Any, version: tuple[i
 
     def attempt(workspace: int) -> Any:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
-        forget_words()
+        clear_errors()
         if version < (10, 0):
             return run_until_killed(work)
         with BuildProgress() as progress:
@@ -176,7 +176,7 @@ def _inspect(trt: Any, plan: Any) -> tuple[dict[str, Any], int]:
     """The engine's layers as JSON, and the device memory of its activations in bytes."""
     runtime = trt.Runtime(logger())
     runtime.engine_host_code_allowed = True  # the plan may carry the plugin library, which is ours
-    forget_words()
+    clear_errors()
     engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         raise trt_failure("TensorRT does not load the plan that it has just built")

@@ -18,7 +18,7 @@ from maskrt.export.engine.parse import parse
 from maskrt.export.engine.prepare import prepare
 from maskrt.runtime.backends.trt.device import DeviceMemory, Stream
 from maskrt.runtime.backends.trt.execution import Execution, Inputs, Outputs, activation_bytes, trt_failure
-from maskrt.runtime.backends.trt.library import forget_words, import_tensorrt, logger, major_minor
+from maskrt.runtime.backends.trt.library import clear_errors, import_tensorrt, logger, major_minor
 from maskrt.runtime.backends.trt.plugins import find_libraries, load_library, load_python
 from maskrt.runtime.errors import MaskrtError
 
@@ -79,7 +79,7 @@ def build(path: Path, by: str, precision: str) -> Any:
     prepared = prepare(onnx.load_model(path), version, by, str(path))
     parse(trt, network, prepared, str(path))
     config = configure(trt, builder, network, version, precision, prepared, (), None, Options())
-    forget_words()
+    clear_errors()
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise trt_failure(f"{path}: TensorRT could not build it")

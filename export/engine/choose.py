@@ -20,7 +20,7 @@ class Operators:
 
     kind: str
     library: Path | None
-    told: str  # for the person at the terminal
+    summary: str  # printed
 
 
 def check_kind(asked: str) -> None:

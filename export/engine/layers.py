@@ -1,4 +1,4 @@
-"""What TensorRT made of the model, layer by layer, out of the engine's own JSON (IEngineInspector)."""
+"""Reports what TensorRT made of the model, layer by layer, from the engine's own JSON (IEngineInspector)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from maskrt.export.engine.prepare import custom_nodes
 from maskrt.export.engine.values import Values, standard_nodes
 from maskrt.runtime.errors import ExportError
 
-HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # where precision is worth its while
-#: Words of a format such as "Channel major FP16 format where channel % 8 == 0".
-TYPE_WORDS = {
+HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # most of the work: where precision matters
+#: Types by their names in a format such as "Channel major FP16 format where channel % 8 == 0".
+TYPES = {
     "BF16": "BF16", "BFLOAT16": "BF16", "FP16": "FP16", "HALF": "FP16", "INT8": "INT8", "INT32": "INT32",
     "INT64": "INT64", "UINT8": "UINT8", "BOOL": "BOOL", "FP32": "FP32", "FLOAT": "FP32",
 }  # fmt: skip
@@ -24,20 +24,20 @@ FULL_PRECISION = "FP32"
 
 
 class MissingPluginError(ExportError):
-    """An operator that was to be a plugin is none in the engine."""
+    """The engine lacks a plugin for one of our operators."""
 
 
 @dataclass(frozen=True)
 class LayerReport:
     """What the engine is made of.
 
-    precisions: number of layers by the type of their first output. strays: heavy layers that were to be FP16
-    or INT8 and take nothing but FP32. plugins: our operators in the engine. reformats: of layout or type, at
-    the plugins' inputs and outputs. unknown: why there is none of this; empty where there is.
+    precisions: number of layers by the type of their first output. kept_fp32: heavy layers that the file has
+    in FP16 or INT8 and the engine feeds with FP32 alone. plugins: our operators in the engine. reformats:
+    changes of layout or type at the plugins' inputs and outputs. unknown: why nothing is known; else empty.
     """
 
     precisions: dict[str, int] = field(default_factory=dict)
-    strays: tuple[str, ...] = ()
+    kept_fp32: tuple[str, ...] = ()
     plugins: tuple[str, ...] = ()
     reformats: tuple[str, ...] = ()
     activation_bytes: int = 0
@@ -47,10 +47,10 @@ class LayerReport:
 def examine_layers(
     information: dict[str, Any], activation_bytes: int, model: ModelProto, source: str
 ) -> LayerReport:
-    """Read the engine's layers and hold them against the prepared model.
+    """Read the engine's layers and compare them with the prepared model.
 
     information: IEngineInspector's JSON of an engine built with detailed profiling. Raises
-    MissingPluginError where not every operator that the model leaves to a plugin is one in the engine.
+    MissingPluginError where an operator that the model leaves to a plugin has none in the engine.
     """
     layers = [layer for layer in information["Layers"] if isinstance(layer, dict)]
     expected = custom_nodes(model)
@@ -68,7 +68,7 @@ def examine_layers(
         precisions=dict(
             Counter(_type_of(tensor) for layer in layers for tensor in layer.get("Outputs", [])[:1])
         ),
-        strays=tuple(_strays(layers, model)),
+        kept_fp32=tuple(_kept_fp32(layers, model)),
         plugins=tuple(found),
         reformats=tuple(_reformats(layers, ours)),
         activation_bytes=activation_bytes,
@@ -77,17 +77,17 @@ def examine_layers(
 
 def _type_of(tensor: dict[str, Any]) -> str:
     """FP16 of "Row major linear FP16"."""
-    words = str(tensor.get("Format/Datatype", "")).upper().split()
-    return next((TYPE_WORDS[word] for word in words if word in TYPE_WORDS), "unknown")
+    parts = str(tensor.get("Format/Datatype", "")).upper().split()
+    return next((TYPES[part] for part in parts if part in TYPES), "unknown")
 
 
 def _stems_from(layer: dict[str, Any], node: str) -> bool:
-    """Whether an ONNX node went into a layer: fused layers join the names, newer versions list them apart."""
+    """True if a layer comes from an ONNX node. Fused layers join names; newer versions list them apart."""
     text = f"{layer.get('Name', '')} {layer.get('Metadata', '')}"
     return re.search(rf"(?<![\w./]){re.escape(node)}(?![\w./])", text) is not None
 
 
-def _strays(layers: list[dict[str, Any]], model: ModelProto) -> Iterator[str]:
+def _kept_fp32(layers: list[dict[str, Any]], model: ModelProto) -> Iterator[str]:
     for node in _lowered(model):
         hosts = [layer for layer in layers if _stems_from(layer, node)]
         inputs = {_type_of(tensor) for layer in hosts for tensor in layer.get("Inputs", [])}
@@ -116,15 +116,15 @@ def _reformats(layers: list[dict[str, Any]], ours: list[dict[str, Any]]) -> Iter
 
 
 def lines(report: LayerReport) -> list[str]:
-    """The report for the person at the terminal."""
+    """The report as lines of text, to print."""
     if report.unknown:
         return [f"layers unknown, and whether the plugins are among them: {report.unknown}"]
     counts = ", ".join(f"{count} {name}" for name, count in sorted(report.precisions.items()))
-    said = [f"layers: {counts}; activations {report.activation_bytes / (1 << 20):.0f} MiB"]
+    text = [f"layers: {counts}; activations {report.activation_bytes / (1 << 20):.0f} MiB"]
     if report.plugins:
-        said.append(
+        text.append(
             f"plugins in the engine: {len(report.plugins)}; reformats around them: {len(report.reformats)}"
         )
-    if report.strays:
-        said.append(f"in FP32 although lower was meant: {', '.join(report.strays)}")
-    return said
+    if report.kept_fp32:
+        text.append(f"in FP32 although lower was meant: {', '.join(report.kept_fp32)}")
+    return text

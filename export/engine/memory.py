@@ -1,9 +1,9 @@
-"""Memory for a build: what it needs at least, and what to try when TensorRT runs out of it."""
+"""Memory for a build: the least that it needs, and the workspaces to try when TensorRT runs out of it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import onnx
@@ -20,17 +20,16 @@ T = TypeVar("T")
 
 MIB = 1 << 20
 LEAST_WORKSPACE_MIB = 32
-STEP = 4  # from a rung of the ladder to the next
-RUNGS = 4
-#: TensorRT's words for a lack of memory; the first it says when no kernel of a layer fits into the workspace.
+SMALLER, TRIALS = 4, 4  # each workspace limit is a quarter of the one before
+#: How TensorRT reports a lack of memory; the first where no kernel of a layer fits into the workspace.
 OUT_OF_MEMORY = ("could not find any implementation", "out of memory", "outofmemory", "insufficient memory")
 
 
 def needed_bytes(model: ModelProto, largest: Shape | None) -> int:
-    """The least device memory that a build of this model takes: its weights, and the largest layer's tensors.
+    """A lower bound of the device memory that a build takes: its weights, and the largest layer's tensors.
 
-    A lower bound: TensorRT also keeps copies of weights, other tensors, and workspace. model: prepared, types
-    inferred. largest: (N, H, W) of the largest profile; None where the shapes are fixed.
+    TensorRT also keeps copies of weights, other tensors, and workspace. model: prepared, types inferred.
+    largest: (N, H, W) of the largest profile; None where the shapes are fixed.
     """
     weights = {t.name: _tensor_bytes(t.data_type, t.dims) for t in model.graph.initializer}
     with without_weights(model):
@@ -68,69 +67,62 @@ def _with_shapes(model: ModelProto, shape: Shape) -> ModelProto:
 def check_memory(source: str, needed: int, gpu: Gpu) -> None:
     """Raise ExportError where a build cannot fit into the free memory of the GPU.
 
-    Where the GPU shares its memory with the CPU, what is free changes with every program: that is a warning.
+    Where the GPU shares its memory with the CPU it is a warning: what is free changes with every program.
     """
     if needed <= gpu.free_bytes:
         return
-    told = (
+    problem = (
         f"{source}: weights and the largest layer need {needed / MIB:.0f} MiB of GPU memory at "
         f"least, and {gpu.free_bytes / MIB:.0f} MiB are free. End other programs on the GPU (a desktop, "
         "too), take smaller shapes (--max 1x640x640), or export a smaller model: maskrt export CHECKPOINT "
         "--height 640 --width 640"
     )
     if not gpu.shares_memory:
-        raise ExportError(told)
-    say(f"{told}. Trying all the same, since the CPU may give up memory that this GPU shares with it")
+        raise ExportError(problem)
+    say(f"{problem}. Trying all the same, since the CPU may give up memory that this GPU shares with it")
 
 
-def ladder(asked_mib: int | None, free: int) -> list[int]:
-    """Workspace limits in bytes to try in turn: the one asked for, or half of what is free, then quarters."""
+def workspace_limits(asked_mib: int | None, free: int) -> list[int]:
+    """Workspace limits in bytes to try in turn: the one asked for, or half of `free`, then a quarter of the
+    one before."""
     first = asked_mib or max(free // 2 // MIB, LEAST_WORKSPACE_MIB)
-
-    def rungs() -> Iterator[int]:
-        rung = first
-        for _ in range(RUNGS):
-            yield rung * MIB
-            rung //= STEP
-            if rung < LEAST_WORKSPACE_MIB:
-                return
-
-    return list(rungs())
+    limits = (first // SMALLER**i for i in range(TRIALS))
+    return [mib * MIB for i, mib in enumerate(limits) if i == 0 or mib >= LEAST_WORKSPACE_MIB]
 
 
-def is_out_of_memory(words: str) -> bool:
-    """Whether TensorRT's words mean that it ran out of memory."""
-    return any(phrase in words.lower() for phrase in OUT_OF_MEMORY)
+def is_out_of_memory(errors: str) -> bool:
+    """True if TensorRT's error messages mean that it ran out of memory."""
+    return any(phrase in errors.lower() for phrase in OUT_OF_MEMORY)
 
 
-def climb_down(
+def build_within(
     attempt: Callable[[int], T | None],
-    words: Callable[[], str],
-    rungs: list[int],
+    errors: Callable[[], str],
+    limits: list[int],
     source: str,
     say: Callable[[str], None],
 ) -> T:
-    """The first plan that `attempt(workspace in bytes)` gives; where memory ran out, less workspace follows.
+    """The first plan that `attempt(workspace in bytes)` gives; where memory ran out the next limit is tried.
 
-    words: what TensorRT said during the last attempt. Raises ExportError for every other failure at once,
-    and where the last rung failed.
+    errors: what TensorRT reported during the last attempt. limits: in bytes. Raises ExportError for every
+    other failure at once, and where the last limit failed too.
     """
-    for number, workspace in enumerate(rungs, 1):
+    for number, workspace in enumerate(limits, 1):
         if (plan := attempt(workspace)) is not None:
             return plan
-        if not is_out_of_memory(said := words()):
+        if not is_out_of_memory(reported := errors()):
             raise ExportError(
-                f"{source}: TensorRT could not build it. {said}. Building from the function bodies "
+                f"{source}: TensorRT could not build it. {reported}. Building from the function bodies "
                 "(--operators body) shows whether the plugins are at fault; what is installed: maskrt doctor"
             )
-        if number < len(rungs):
+        if number < len(limits):
             say(
                 f"{source}: out of memory with a workspace of {workspace // MIB} MiB; trying "
-                f"{rungs[number] // MIB} MiB"
+                f"{limits[number] // MIB} MiB"
             )
-    tried = ", ".join(str(rung // MIB) for rung in rungs)
+    tried = ", ".join(str(limit // MIB) for limit in limits)
     raise ExportError(
-        f"{source}: TensorRT ran out of memory with every workspace tried ({tried} MiB). {said}. It does "
+        f"{source}: TensorRT ran out of memory with every workspace tried ({tried} MiB). {reported}. It does "
         "not mean that the model is wrong: a layer's tensors and kernels did not fit. End other programs on "
         "the GPU, take smaller shapes (--max), a smaller batch, or the preset for small devices: --jetson"
     )

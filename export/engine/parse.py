@@ -1,4 +1,4 @@
-"""Reading the prepared ONNX into a TensorRT network, and saying in our words what its parser refuses."""
+"""Reads the prepared ONNX file into a TensorRT network, and explains what its parser refuses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnx import ModelProto
 from maskrt.export.engine.prepare import SHOWN
 from maskrt.export.engine.supported import PLUGINS
 from maskrt.export.engine.values import label
-from maskrt.runtime.backends.trt.library import forget_words, logger, major_minor, words
+from maskrt.runtime.backends.trt.library import clear_errors, logger, major_minor, reported_errors
 from maskrt.runtime.backends.trt.plugins import take_python_error
 from maskrt.runtime.errors import ExportError
 
@@ -44,19 +44,23 @@ def parse(trt: Any, network: Any, model: ModelProto, source: str) -> None:
     if major_minor(trt.__version__) < (10, 0):
         _expect_roi_align_library(model, source)
     parser = trt.OnnxParser(network, logger())
-    forget_words()
+    clear_errors()
     if parser.parse(model.SerializeToString()):
         return
     if (cause := take_python_error()) is not None:  # of a plugin in Python, which says more than the parser
         raise cause
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
     reports = [(error.code().name, error.node(), error.desc()) for error in errors]
-    raise ExportError(explain(reports, model, source) if reports else f"{source}: {words()}. {UPGRADE}")
+    if reports:
+        raise ExportError(explain(reports, model, source))
+    raise ExportError(f"{source}: {reported_errors()}. {UPGRADE}")
 
 
 def _expect_roi_align_library(model: ModelProto, source: str) -> None:
-    """Refuse a RoiAlign where 8.6 could not finish: its parser then opens a library that pip's wheel of 8.6.0
-    lacks, and a failure to open it ends the process."""
+    """Raise ExportError for a RoiAlign that the parser of 8.6 cannot finish.
+
+    It opens a library that pip's wheel of 8.6.0 lacks, and a failure to open it ends the process.
+    """
     if all(node.op_type != "RoiAlign" for node in model.graph.node):
         return
     mapped = Path("/proc/self/maps").read_text()
@@ -75,14 +79,14 @@ def _expect_roi_align_library(model: ModelProto, source: str) -> None:
 
 
 def explain(reports: list[tuple[str, int, str]], model: ModelProto, source: str) -> str:
-    """One message of the parser's reports: (name of the code, index of the node or -1, its own words)."""
-    told, remedy = [], UPGRADE
+    """One message from the parser's reports: (name of the code, index of the node or -1, description)."""
+    problems, remedy = [], UPGRADE
     for code, index, description in reports[:SHOWN]:
         inside = 0 <= index < len(model.graph.node)
         subject = label(model.graph.node[index]) if inside else "the file"
         if inside and model.graph.node[index].op_type in PLUGINS:
             remedy = PLUGIN
         meaning = MEANINGS.get(code, f"TensorRT's error {code}")
-        told.append(f"{subject}: {meaning} ({' '.join(description.split())})")
+        problems.append(f"{subject}: {meaning} ({' '.join(description.split())})")
     more = f"; and {len(reports) - SHOWN} more" if len(reports) > SHOWN else ""
-    return f"{source}: TensorRT's parser refuses it: {'; '.join(told)}{more}. {remedy}"
+    return f"{source}: TensorRT's parser refuses it: {'; '.join(problems)}{more}. {remedy}"

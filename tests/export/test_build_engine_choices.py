@@ -122,14 +122,14 @@ def library(no_library: Path) -> Path:
 def test_a_plugin_library_is_taken_where_there_is_one(asked: str, version: str, library: Path) -> None:
     chosen = choose_operators(asked, version, library.parent, "8.7")
     assert (chosen.kind, chosen.library) == ("plugin", library)
-    assert str(library) in chosen.told
+    assert str(library) in chosen.summary
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
 def test_without_a_library_auto_takes_the_bodies_and_says_so(version: str, no_library: Path) -> None:
     chosen = choose_operators("auto", version, no_library, "8.7")
     assert (chosen.kind, chosen.library) == ("body", None)
-    assert "since there is no plugin library: slower. Build it: maskrt build-plugins" in chosen.told
+    assert "since there is no plugin library: slower. Build it: maskrt build-plugins" in chosen.summary
 
 
 def test_bodies_are_taken_when_asked_for_whatever_is_here(library: Path) -> None:
@@ -139,7 +139,7 @@ def test_bodies_are_taken_when_asked_for_whatever_is_here(library: Path) -> None
 def test_plugins_without_a_library_are_the_ones_in_python(no_library: Path) -> None:
     chosen = choose_operators("plugin", "10.3.0", no_library, "8.7")
     assert (chosen.kind, chosen.library) == ("plugin", None)
-    assert "plugins in Python" in chosen.told
+    assert "plugins in Python" in chosen.summary
 
 
 def test_the_plugins_in_python_can_be_asked_for(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:

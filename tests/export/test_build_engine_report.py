@@ -91,7 +91,7 @@ CONVOLUTIONS = """
 
 
 @pytest.mark.parametrize(
-    ("layers", "strays"),
+    ("layers", "kept_fp32"),
     [
         ([layer("node_a + node_b", "CaskConvolution", FP16, FP16), layer("node_c", "CaskConvolution", FP16, FP16)], ()),
         ([layer("node_a + node_b", "CaskConvolution", FP32, FP32), layer("node_c", "CaskConvolution", FP16, FP16)],
@@ -103,10 +103,10 @@ CONVOLUTIONS = """
     ],
 )  # fmt: skip
 def test_a_heavy_layer_that_was_to_be_half_and_is_not_is_listed(
-    layers: list[dict[str, Any]], strays: tuple[str, ...]
+    layers: list[dict[str, Any]], kept_fp32: tuple[str, ...]
 ) -> None:
     report = examine_layers(engine(*layers), 0, graph(CONVOLUTIONS), "model.onnx")
-    assert report.strays == strays
+    assert report.kept_fp32 == kept_fp32
 
 
 def test_so_is_one_that_was_to_be_int8() -> None:
@@ -126,8 +126,8 @@ def test_so_is_one_that_was_to_be_int8() -> None:
     plain = engine(
         layer("node_c", "CaskConvolution", FP32, FP32), layer("node_e", "CaskConvolution", FP32, FP32)
     )
-    assert examine_layers(quantised, 0, model, "model.onnx").strays == ()
-    assert examine_layers(plain, 0, model, "model.onnx").strays == ("node_c",)
+    assert examine_layers(quantised, 0, model, "model.onnx").kept_fp32 == ()
+    assert examine_layers(plain, 0, model, "model.onnx").kept_fp32 == ("node_c",)
 
 
 def test_reformats_are_counted_around_our_plugins_alone() -> None:
@@ -194,7 +194,7 @@ class Taken:
 
 @pytest.fixture
 def roi_align(monkeypatch: pytest.MonkeyPatch) -> ModelProto:
-    for name in ("logger", "forget_words"):
+    for name in ("logger", "clear_errors"):
         monkeypatch.setattr(f"maskrt.export.engine.parse.{name}", lambda: None)
     node = "y = RoiAlign <output_height = 2, output_width = 2> (x, rois, batch)"
     return graph(node, "float[1,4,8,8] x, float[3,4] rois, int64[3] batch")

@@ -1,4 +1,4 @@
-"""How a build runs: memory and its ladder, progress, Ctrl-C, and errors out of TensorRT's callbacks."""
+"""How a build runs: memory and its limits, progress, Ctrl-C, and errors out of TensorRT's callbacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ import pytest
 from onnx import ModelProto
 from rich.console import Console
 
-from maskrt.export.engine.memory import check_memory, climb_down, is_out_of_memory, ladder, needed_bytes
+from maskrt.export.engine.memory import (
+    build_within,
+    check_memory,
+    is_out_of_memory,
+    needed_bytes,
+    workspace_limits,
+)
 from maskrt.export.engine.progress import BuildProgress, InterruptedBuildError, run_cancellable
 from maskrt.runtime.backends.trt.device import Gpu
 from maskrt.runtime.errors import ExportError
@@ -84,8 +90,8 @@ def test_where_cpu_and_gpu_share_memory_a_build_that_may_not_fit_is_a_warning(
         (None, 10 * MIB, [32]),
     ],
 )
-def test_the_ladder_of_workspaces(asked_mib: int | None, free: int, expected_mib: list[int]) -> None:
-    assert ladder(asked_mib, free) == [mib * MIB for mib in expected_mib]
+def test_workspaces_to_try(asked_mib: int | None, free: int, expected_mib: list[int]) -> None:
+    assert workspace_limits(asked_mib, free) == [mib * MIB for mib in expected_mib]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +116,7 @@ def test_a_smaller_workspace_is_tried_and_said() -> None:
         tried.append(workspace)
         return b"plan" if len(tried) == 3 else None
 
-    plan = climb_down(attempt, lambda: NO_KERNEL, ladder(1024, 0), "model.onnx", said.append)
+    plan = build_within(attempt, lambda: NO_KERNEL, workspace_limits(1024, 0), "model.onnx", said.append)
     assert plan == b"plan"
     assert tried == [1024 * MIB, 256 * MIB, 64 * MIB]
     assert said == [
@@ -119,15 +125,19 @@ def test_a_smaller_workspace_is_tried_and_said() -> None:
     ]
 
 
-def test_after_the_last_rung_it_is_explained() -> None:
+def test_after_the_smallest_workspace_it_is_explained() -> None:
     with pytest.raises(ExportError, match=r"every workspace tried \(1024, 256, 64 MiB\).*--jetson"):
-        climb_down(lambda _: None, lambda: NO_KERNEL, ladder(1024, 0), "model.onnx", lambda _: None)
+        build_within(
+            lambda _: None, lambda: NO_KERNEL, workspace_limits(1024, 0), "model.onnx", lambda _: None
+        )
 
 
 def test_another_failure_is_not_tried_again() -> None:
     tried: list[int] = []
     with pytest.raises(ExportError, match=r"could not build it\. Error Code 4"):
-        climb_down(tried.append, lambda: "Error Code 4", ladder(1024, 0), "model.onnx", lambda _: None)
+        build_within(
+            tried.append, lambda: "Error Code 4", workspace_limits(1024, 0), "model.onnx", lambda _: None
+        )
     assert tried == [1024 * MIB]
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.backends.trt.buffers import Buffer
 from maskrt.runtime.backends.trt.device import CudaGraph, DeviceMemory, Stream
-from maskrt.runtime.backends.trt.library import TensorRtError, forget_words, import_tensorrt, words
+from maskrt.runtime.backends.trt.library import TensorRtError, clear_errors, import_tensorrt, reported_errors
 from maskrt.runtime.backends.trt.plugins import take_python_error
 from maskrt.runtime.errors import MaskrtError
 
@@ -38,7 +38,7 @@ def trt_failure(what: str) -> MaskrtError:
     cause = take_python_error()
     if isinstance(cause, MaskrtError):
         return cause
-    error = TensorRtError(f"{what}; {cause or words()}. What is installed here: maskrt doctor")
+    error = TensorRtError(f"{what}; {cause or reported_errors()}. What is installed here: maskrt doctor")
     error.__cause__ = cause
     return error
 
@@ -92,7 +92,7 @@ class Execution:
     def _set_shapes(self, profile: int, outputs: Outputs) -> Inputs:
         """Tell the context the inputs' shapes; gives the outputs with theirs."""
         context = self._context
-        forget_words()
+        clear_errors()
         if not context.set_optimization_profile_async(profile, self._stream.handle):
             raise trt_failure(f"{self._name}: TensorRT cannot use profile {profile}")
         self._stream.wait()
@@ -161,7 +161,7 @@ class Execution:
 
     def execute(self) -> None:
         """Put the engine alone on the stream, over what the GPU's buffers hold. Raises TensorRtError."""
-        forget_words()
+        clear_errors()
         if not self._context.execute_async_v3(self._stream.handle):
             raise trt_failure(f"{self._name}: TensorRT could not execute the engine")
 
@@ -213,7 +213,7 @@ def _first_rows(array: NDArray, rows: list[int] | None) -> NDArray:
 def _create_context(name: str, engine: Any, activations: DeviceMemory) -> Any:
     """A context whose activations lie in memory of ours. The call changed in 10.1, the old one left in 11."""
     trt = import_tensorrt()
-    forget_words()
+    clear_errors()
     if hasattr(trt, "ExecutionContextAllocationStrategy"):
         context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
     else:

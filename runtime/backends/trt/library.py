@@ -8,7 +8,7 @@ from typing import Any
 from maskrt.runtime.errors import MissingDependencyError, ModelError
 from maskrt.runtime.packages import install
 
-WORDS_KEPT = 4  # errors of TensorRT that go into a message; the first ones name the cause
+ERRORS_KEPT = 4  # errors of TensorRT that go into a message; the first ones name the cause
 
 
 class TensorRtError(ModelError):
@@ -59,14 +59,14 @@ def _logger(trt: Any) -> Any:
     return Logger()
 
 
-def forget_words() -> None:
-    """Before asking TensorRT for something: what it said earlier is about something else."""
+def clear_errors() -> None:
+    """Forget the errors of earlier calls, before TensorRT is asked for something else."""
     logger().errors.clear()
 
 
-def words() -> str:
-    """What TensorRT said since `forget_words`, for a message."""
+def reported_errors() -> str:
+    """The errors that TensorRT reported since `clear_errors`, as part of a message."""
     errors = logger().errors
     if not errors:
         return "TensorRT does not say why"
-    return "TensorRT says: " + "; ".join(dict.fromkeys(errors[:WORDS_KEPT]))
+    return "TensorRT says: " + "; ".join(dict.fromkeys(errors[:ERRORS_KEPT]))

@@ -23,10 +23,10 @@ from typing import Any
 
 from maskrt.runtime.backends.trt.library import (
     TensorRtError,
-    forget_words,
+    clear_errors,
     import_tensorrt,
     major_minor,
-    words,
+    reported_errors,
 )
 from maskrt.runtime.cli import say
 from maskrt.runtime.errors import MaskrtError
@@ -132,12 +132,12 @@ def load_library(path: Path) -> None:
             raise PluginError(
                 f"{path}: cannot be loaded ({error}). Build it on this machine: maskrt build-plugins"
             ) from error
-        forget_words()
+        clear_errors()
         handle = trt.get_plugin_registry().load_library(str(path))
         if handle is None:
             raise TensorRtError(
-                f"{path}: TensorRT {trt.__version__} does not take this plugin library; {words()}. Build it "
-                "for this TensorRT: maskrt build-plugins"
+                f"{path}: TensorRT {trt.__version__} does not take this plugin library; "
+                f"{reported_errors()}. Build it for this TensorRT: maskrt build-plugins"
             )
         _loaded[sha256] = handle
 

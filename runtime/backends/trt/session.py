@@ -27,7 +27,7 @@ from maskrt.runtime.backends.trt.engine_fit import (
     tensor_shapes,
 )
 from maskrt.runtime.backends.trt.execution import Execution, activation_bytes, trt_failure
-from maskrt.runtime.backends.trt.library import TensorRtError, forget_words, import_tensorrt, logger
+from maskrt.runtime.backends.trt.library import TensorRtError, clear_errors, import_tensorrt, logger
 from maskrt.runtime.backends.trt.pinned import PinnedPool
 from maskrt.runtime.backends.trt.plugins import load_for_engine
 from maskrt.runtime.cli import say
@@ -226,7 +226,7 @@ def _deserialise(trt: Any, path: str | Path, header: EngineHeader) -> Any:
     runtime = trt.Runtime(logger())
     if header.operators == "plugin" or header.version_compatible:  # the plan may hold a library
         runtime.engine_host_code_allowed = True
-    forget_words()
+    clear_errors()
     # A copy: TensorRT's Python package asks for the buffer without Python's lock (8.6 and 10.3, pyCore.cpp).
     # Of bytes that touches nothing but a count of references that are all ours.
     engine = runtime.deserialize_cuda_engine(bytes(read_plan(path)))

@@ -149,7 +149,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     trt = SimpleNamespace(__version__=VERSION, get_plugin_registry=lambda: SimpleNamespace(load_library=load))
     monkeypatch.setattr(trt_plugins, "import_tensorrt", lambda: trt)
-    monkeypatch.setattr(trt_plugins, "forget_words", lambda: None)
+    monkeypatch.setattr(trt_plugins, "clear_errors", lambda: None)
     monkeypatch.setattr(trt_plugins, "_loaded", {})
     return given
 
