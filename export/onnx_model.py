@@ -16,7 +16,7 @@ import torch
 from maskrt.export.engine.small import PROPOSALS, small_sides
 from maskrt.export.naming import NumberByOperator
 from maskrt.export.stages import HideStages
-from maskrt.models.checkpoint import CANVAS_STRIDE, Checkpoint
+from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
 from maskrt.models.parts.half import to_half
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, PREFIX, Contract
@@ -24,9 +24,9 @@ from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import ONNX
 
-# Of the example input under dynamic shapes: sides that coincide with nothing else in the network, so that
-# the exporter cannot take one for a constant.
-EXAMPLE_BATCH, EXAMPLE_HEIGHT_PX, EXAMPLE_WIDTH_PX = 2, 10 * CANVAS_STRIDE, 14 * CANVAS_STRIDE
+# Of the example input under dynamic shapes, sides in strides: they coincide with nothing else in the network,
+# so that the exporter cannot take one for a constant.
+EXAMPLE_BATCH, EXAMPLE_HEIGHT, EXAMPLE_WIDTH = 2, 10, 14
 
 
 FOLLOW, TAKE_APART, TRANSLATE, CHECK, WRITE = (
@@ -57,7 +57,8 @@ def export_onnx(
         to_half(graph, contract.precision.details["float32_units"])
     canvas = contract.canvas
     batch = contract.batch or EXAMPLE_BATCH
-    height, width = canvas.height_px or EXAMPLE_HEIGHT_PX, canvas.width_px or EXAMPLE_WIDTH_PX
+    height = canvas.height_px or EXAMPLE_HEIGHT * canvas.stride
+    width = canvas.width_px or EXAMPLE_WIDTH * canvas.stride
     images = torch.zeros((batch, height, width, 3), dtype=getattr(torch, canvas.dtype))
     image_sizes = torch.tensor([[height, width]] * batch, dtype=torch.float32)
     with _silence(begin):
@@ -99,7 +100,7 @@ def _dynamic_shapes(contract: Contract) -> dict[str, Any] | None:
     batch = {} if contract.batch else {0: dim("batch", min=1, max=256)}
     # Sides are multiples of the stride by construction: said as a factor, the FPN's sums are provably alike.
     sides = {
-        axis: CANVAS_STRIDE * dim(name, min=1, max=1024)
+        axis: contract.canvas.stride * dim(name, min=1, max=1024)
         for axis, name, fixed in (
             (1, "height_over_stride", contract.canvas.height_px),
             (2, "width_over_stride", contract.canvas.width_px),

@@ -43,7 +43,6 @@ from maskrt.runtime.files.kinds import CHECKPOINT
 
 FORMAT_VERSION = 1
 FAULTS_SHOWN, FAULT_CHARACTERS = 4, 400  # of weights that do not fit: another model's are hundreds
-CANVAS_STRIDE = 32  # of C5: the FPN's up-sampled maps fit their neighbours on multiples of it
 
 
 @dataclass(frozen=True)
@@ -141,10 +140,11 @@ class Checkpoint:
 
         Raises ExportError for a canvas that is no multiple of the stride.
         """
-        if any(side is not None and (side <= 0 or side % CANVAS_STRIDE) for side in (height_px, width_px)):
+        stride = self.config.stride
+        if any(side is not None and (side <= 0 or side % stride) for side in (height_px, width_px)):
             raise ExportError(
-                f"canvas {height_px}x{width_px}: both sides must be positive multiples of {CANVAS_STRIDE}. "
-                f"Try --height {_nearest(height_px)} --width {_nearest(width_px)}"
+                f"canvas {height_px}x{width_px}: both sides must be positive multiples of {stride}. "
+                f"Try --height {_nearest(height_px, stride)} --width {_nearest(width_px, stride)}"
             )
         from maskrt import __version__
 
@@ -152,7 +152,7 @@ class Checkpoint:
         canvas = Canvas(
             min_size_px=config.min_size_px,
             max_size_px=config.max_size_px,
-            stride=CANVAS_STRIDE,
+            stride=stride,
             height_px=height_px,
             width_px=width_px,
             dtype=dtype,
@@ -282,5 +282,5 @@ def is_maskrt_checkpoint(content: dict[str, Any]) -> bool:
     return {"format", "family", "config", "state_dict"} <= content.keys()
 
 
-def _nearest(side: int | None) -> int:
-    return max(CANVAS_STRIDE, round((side or 0) / CANVAS_STRIDE) * CANVAS_STRIDE)
+def _nearest(side: int | None, stride: int) -> int:
+    return max(stride, round((side or 0) / stride) * stride)

@@ -18,9 +18,9 @@ Config = TypeVar("Config", bound="ModelConfig")
 class ModelConfig(ABC):
     """A family's configuration: a frozen dataclass of numbers, texts and tuples of them, all with defaults.
 
-    `min_size_px` and `max_size_px` are among its fields: the resize rule (runtime/preprocess.py); so are
-    `mean` and `std`, of the colours. What
-    follows from the training data is named `num_classes` and `num_keypoints`, which `--set` refuses.
+    Among its fields are `min_size_px` and `max_size_px`, the resize rule (runtime/preprocess.py); `mean` and
+    `std` of R G B in 0–1; and `num_classes` and, of a model that finds points, `num_keypoints`, which follow
+    from the training data, so that `--set` refuses them. Its properties are what the contract says.
     """
 
     #: Fields of earlier versions by name, with the value whose meaning is now there without them.
@@ -40,6 +40,11 @@ class ModelConfig(ABC):
     def keypoints_found(self) -> int:
         """Points that the network finds of each object."""
         return 0
+
+    @property
+    @abstractmethod
+    def stride(self) -> int:
+        """Sides of a canvas are multiples of it, in px."""
 
     @property
     def placement(self) -> str:

@@ -73,6 +73,8 @@ class Family(ABC, Generic[Config, Network]):
 
     presets: Mapping[str, Preset[Config]] = MappingProxyType({})
     readers: tuple[Reader, ...] = ()
+    #: Why it is not trained, and what to do instead; empty where it is.
+    inference_only: str = ""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -76,6 +76,8 @@ def train(
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     keypoints = check_keypoints(dataset, validation) if model_config.keypoints_found else None
     family = find_family(model_config.family)
+    if family.inference_only:
+        raise CheckpointError(family.inference_only)
     template = Checkpoint(
         config=family.for_data(model_config, len(dataset.classes), len(keypoints.names) if keypoints else 0),
         classes=dataset.classes,

@@ -155,7 +155,7 @@ def command(
         run_file=None if is_own else describe_run(given, model_config, config),
     )
     if done.metrics:
-        kind = KINDS[done.contract().task][0]
+        kind = KINDS[done.contract().old_task][0]
         ap, ap50 = done.metrics[f"{kind}_ap"], done.metrics[f"{kind}_ap50"]
         say(f"after the last epoch: {kind} AP {ap:.3f}, AP50 {ap50:.3f}")
     say(f"checkpoints best.pt and last.pt, curves.png and predictions.png in {output}")

@@ -24,7 +24,6 @@ from benchmarks.gpu_check.bundle import ALL_FORMS, BATCH, RANDOM, TWO_FORMS, Bun
 from benchmarks.gpu_check.record_operators import record_operators
 from maskrt.calibration import calibrate
 from maskrt.export import to_onnx
-from maskrt.models.checkpoint import CANVAS_STRIDE
 from maskrt.models.load import load_checkpoint
 from maskrt.models.rcnn.config import C4
 from maskrt.models.rcnn.reference import EagerSession
@@ -69,8 +68,8 @@ def record_model(
     upright (portrait) and, together, as a batch, each on the canvas that the dynamic form gives them.
     """
     loaded = load_checkpoint(checkpoint)
-    short = round_up(loaded.config.min_size_px, CANVAS_STRIDE)
-    long = round_up(loaded.config.max_size_px, CANVAS_STRIDE)
+    short = round_up(loaded.config.min_size_px, loaded.config.stride)
+    long = round_up(loaded.config.max_size_px, loaded.config.stride)
     fixed, any_size = loaded.contract(height_px=short, width_px=long, batch=1), loaded.contract()
     together = (images * BATCH)[:BATCH]
     batches = [preprocess([image], fixed.canvas) for image in images]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.originals.original import Original, outputs_of
-from maskrt.models.checkpoint import CANVAS_STRIDE
+from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.backends.open import Outputs
 
 
@@ -41,7 +41,7 @@ class Detectron2(Original):
         bgr = torch.from_numpy(image[:, :, ::-1].transpose(2, 0, 1).astype(np.float32))
         normal = (bgr - model.pixel_mean) / model.pixel_std
         # What its own inference() does, but that it pads nothing for C4.
-        images = ImageList.from_tensors([normal], CANVAS_STRIDE)
+        images = ImageList.from_tensors([normal], MaskRcnnConfig().stride)
         features = model.backbone(images.tensor)
         proposals, _ = model.proposal_generator(images, features)
         (found,), _ = model.roi_heads(images, features, proposals)

@@ -143,6 +143,11 @@ class MaskRcnnConfig(ModelConfig):
         return self.num_keypoints if self.task == "keypoint" else 0
 
     @property
+    def stride(self) -> int:
+        """That of C5: the FPN's up-sampled maps fit their neighbours on multiples of it."""
+        return 32
+
+    @property
     def title(self) -> str:
         """With its backbone."""
         return f"{self.backbone} {self.family}"

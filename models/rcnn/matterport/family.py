@@ -16,7 +16,7 @@ from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.family import Rcnn
 from maskrt.models.rcnn.matterport.config import MatterportConfig
 from maskrt.models.rcnn.matterport.graph import MatterportGraph
-from maskrt.models.rcnn.matterport.network import build_matterport
+from maskrt.models.rcnn.matterport.network import NOT_TRAINED, build_matterport
 from maskrt.models.rcnn.matterport.weights import MATTERPORT
 from maskrt.runtime.contract import Category
 
@@ -26,6 +26,7 @@ class Matterport(Rcnn):
 
     presets: Mapping[str, Preset[MaskRcnnConfig]] = MappingProxyType({})
     readers = (MATTERPORT,)
+    inference_only = NOT_TRAINED
 
     def read_config(self, values: Mapping[str, Any]) -> MaskRcnnConfig:
         """As every family's."""
@@ -50,6 +51,7 @@ class Matterport(Rcnn):
             max_size_px=192,
             fpn_channels=32,
             mask_convs=(32, 32),
+            rpn_pre_nms_test=1000,
             rpn_post_nms_test=300,
         )
         return self._example(config, classes, picture, points=None)

@@ -36,6 +36,10 @@ from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.preprocess import corner
 
 CANONICAL_SCALE = CANONICAL_SCALE_PX / 2**0.5
+NOT_TRAINED = (
+    "a network by Matterport's rules can be run and exported, not trained. Train one with maskrt's own: "
+    "docs/from-matterport.md"
+)
 RPN_WIDTH = 512  # rpn_graph's shared convolution
 RPN_STD_DEV = (0.1, 0.1, 0.2, 0.2)  # RPN_BBOX_STD_DEV, of x y w h; the box head's are its coder's weights
 
@@ -102,10 +106,7 @@ class AllLevelsRpn(RegionProposalNetwork):
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
         """As torchvision's. Raises CheckpointError in training, whose targets would be others too."""
         if self.training:
-            raise CheckpointError(
-                "a network by Matterport's rules can be run and exported, not trained. Train one with "
-                "maskrt's own: docs/from-matterport.md"
-            )
+            raise CheckpointError(NOT_TRAINED)
         height, width = images.tensors.shape[2:]
         whole = ImageList(images.tensors, [(height, width)] * len(images.tensors))
         return super().forward(whole, features)
