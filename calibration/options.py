@@ -1,75 +1,108 @@
-"""What a user of `maskrt calibrate` asks for: what cannot be done is refused before anything is measured."""
+"""The options of `maskrt calibrate`, in groups: each refuses what contradicts itself."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from maskrt.calibration.decide.gate import Limits
-from maskrt.calibration.decide.layers import Graph
-from maskrt.calibration.decide.plan import Plan
+import typer
+
 from maskrt.calibration.flavours import CPU, FLAVOURS, METHOD
+from maskrt.calibration.measure.images import WANTED
 from maskrt.calibration.measure.observers import METHODS
-from maskrt.runtime.errors import AccuracyError, CalibrationError
+from maskrt.runtime.errors import CalibrationError
+from maskrt.runtime.files.guard import Writes
+from maskrt.runtime.files.kinds import CALIBRATION_CACHE, PARTIAL_RANGES, SCALES
+from maskrt.runtime.options import ClassName, ImageFolder, ValImageFolder
 
 
-def check_options(
-    flavour: str,
-    method: str | None,
-    onto: Path | None,
-    from_cache: Path | None,
-    limits: Limits,
-) -> None:
-    """Raise CalibrationError for options that contradict each other."""
-    for option, got, allowed in (
-        ("flavour", flavour, FLAVOURS),
-        ("method", method or METHOD, tuple(METHODS)),
-    ):
-        if got not in allowed:
-            raise CalibrationError(f"--{option} is {got!r}, expected one of {', '.join(allowed)}.")
-    if flavour == CPU and (onto or from_cache):
-        raise CalibrationError(
-            "--onto and --from-cache are for --flavour tensorrt: on the CPU what is not in INT8 runs in "
-            "FP32, and a cache of TensorRT knows only symmetric ranges."
-        )
-    if not (0 <= limits.min_mask_iou <= 1 and limits.max_ap_drop >= 0):  # NaN is neither
-        raise CalibrationError(
-            f"--min-mask-iou {limits.min_mask_iou} and --max-ap-drop {limits.max_ap_drop}: expected 0 to 1, "
-            "and 0 or more."
-        )
+@dataclass(frozen=True)
+class Images:
+    """The images that ranges are measured on."""
+
+    data: Annotated[str, typer.Option(help="Images to measure on: folder, glob, annotations, synthetic[:N]")]
+    images: ImageFolder = None
+    max_images: Annotated[int, typer.Option(metavar="N", help="How many of DATA to take, evenly spread")] = (
+        WANTED
+    )
 
 
-def check_equalise(equalise: bool, cache: Path | None, learned: dict[str, float]) -> None:
-    """Raise CalibrationError where ranges are not those of the equalised model."""
-    if equalise and (cache or learned):
-        raise CalibrationError(
-            f"--equalise changes the ranges, and {cache or 'the scales that training learned'} "
-            f"{'holds' if cache else 'are'} those of the model as it is. Leave --equalise out."
-        )
+@dataclass(frozen=True)
+class Asked:
+    """What the quantised model is to be like. Raises CalibrationError for what contradicts itself."""
+
+    flavour: Annotated[str, typer.Option(help="cpu (ONNX Runtime) or tensorrt")] = CPU
+    onto: Annotated[Path | None, typer.Option(help="tensorrt: the FP16 export, for what is not in INT8")] = (
+        None
+    )
+    method: Annotated[
+        str | None,
+        typer.Option(help="Ranges by: minmax, moving-average, percentile, entropy, mse", show_default=METHOD),
+    ] = None
+    last_layers: Annotated[
+        bool, typer.Option("--last-layers", help="Quantise class, box and RPN outputs too")
+    ] = False
+    plan: Annotated[Path | None, typer.Option(help="Precision plan to follow; it is not changed")] = None
+    equalise: Annotated[
+        bool, typer.Option("--equalise", help="First even out the channels' loudness across layers")
+    ] = False
+    from_cache: Annotated[Path | None, typer.Option(help="Take the ranges from TensorRT's cache")] = None
+
+    def __post_init__(self) -> None:
+        for option, got, allowed in (
+            ("flavour", self.flavour, FLAVOURS),
+            ("method", self.method or METHOD, tuple(METHODS)),
+        ):
+            if got not in allowed:
+                raise CalibrationError(f"--{option} is {got!r}, expected one of {', '.join(allowed)}.")
+        if self.flavour == CPU and (self.onto or self.from_cache):
+            raise CalibrationError(
+                "--onto and --from-cache are for --flavour tensorrt: on the CPU what is not in INT8 runs in "
+                "FP32, and a cache of TensorRT knows only symmetric ranges."
+            )
+
+    def check_equalise(self, to_cache: Path | None, learned: dict[str, float]) -> None:
+        """Raise CalibrationError where ranges would not be those of the equalised model."""
+        cache = to_cache or self.from_cache
+        if self.equalise and (cache or learned):
+            raise CalibrationError(
+                f"--equalise changes the ranges, and {cache or 'the scales that training learned'} "
+                f"{'holds' if cache else 'are'} those of the model as it is. Leave --equalise out."
+            )
 
 
-def wanted_plan(
-    path: Path | None, graph: Graph, flavour: str, method: str | None, *, last_layers: bool
-) -> Plan:
-    """The plan of the file, or the default one.
+@dataclass(frozen=True)
+class Judging:
+    """By what a quantised model is judged, and what it may lose. Raises CalibrationError for no limits."""
 
-    Raises CalibrationError for a plan of other layers, another flavour or another method, AccuracyError for
-    one with the last layers in INT8 where nobody asked for them.
-    """
-    if path is None:
-        return Plan.default(graph, flavour, method or METHOD, last_layers=last_layers)
-    plan = Plan.read(path)
-    if plan.flavour != flavour:
-        raise CalibrationError(f"{path}: a plan for --flavour {plan.flavour}, not {flavour}.")
-    if method not in (None, plan.method):
-        raise CalibrationError(f"{path}: a plan by --method {plan.method}, not {method}. Leave --method out.")
-    if unknown := [name for name in (*plan.int8_layers, *plan.float_layers) if name not in graph.layers]:
-        raise CalibrationError(
-            f"{path}: names layers that the model has not: {', '.join(unknown[:3])}. Mend the names, or have "
-            "a plan made: leave --plan out."
-        )
-    if not last_layers and (last := plan.last_layers):
-        raise AccuracyError(
-            f"{path}: puts the last layers into INT8 ({', '.join(last)}), where 256 steps decide between "
-            "classes and box edges. Set them to float, or ask for it: --last-layers"
-        )
-    return plan
+    val: Annotated[str | None, typer.Option(help="Annotated images to judge by; default: some of DATA")] = (
+        None
+    )
+    val_images: ValImageFolder = None
+    class_name: ClassName = "object"
+    max_ap_drop: Annotated[
+        float, typer.Option(help="Points of AP that may be lost, of masks where there are any")
+    ] = 0.3
+    min_mask_iou: Annotated[float, typer.Option(help="Mean mask IoU with the float model")] = 0.97
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.min_mask_iou <= 1 and self.max_ap_drop >= 0):  # NaN is neither
+            raise CalibrationError(
+                f"--min-mask-iou {self.min_mask_iou} and --max-ap-drop {self.max_ap_drop}: expected 0 to 1, "
+                "and 0 or more."
+            )
+
+
+@dataclass(frozen=True)
+class RangeFiles:
+    """Where the ranges are kept."""
+
+    scales: Annotated[
+        Path | None,
+        typer.Option(help="Measured ranges, kept; default: beside OUTPUT, .scales.json"),
+        Writes(SCALES, {".partial.npz": PARTIAL_RANGES}),
+    ] = None
+    to_cache: Annotated[
+        Path | None, typer.Option(help="Write the ranges as TensorRT's cache too"), Writes(CALIBRATION_CACHE)
+    ] = None

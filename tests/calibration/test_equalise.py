@@ -10,7 +10,7 @@ from onnx import ModelProto, numpy_helper
 
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.flavours import TENSORRT
-from maskrt.calibration.options import check_equalise
+from maskrt.calibration.options import Asked
 from maskrt.calibration.rewrite.equalise import EqualiseLayers, ReplaceWeights, joints
 from maskrt.runtime.errors import CalibrationError
 from tests.calibration.graphs import parse, quantised, run
@@ -135,7 +135,7 @@ def test_a_grouped_convolution_shares_its_weights_among_channels_and_is_left_alo
 
 def test_ranges_from_elsewhere_and_equalised_weights_do_not_go_together() -> None:
     with pytest.raises(CalibrationError, match=r"--equalise changes the ranges, and trt\.cache holds"):
-        check_equalise(True, Path("trt.cache"), {})
+        Asked(equalise=True).check_equalise(Path("trt.cache"), {})
     with pytest.raises(CalibrationError, match="the scales that training learned are those of the model"):
-        check_equalise(True, None, {"backbone.body.conv1.input.0": 0.1})
-    check_equalise(True, None, {})
+        Asked(equalise=True).check_equalise(None, {"backbone.body.conv1.input.0": 0.1})
+    Asked(equalise=True).check_equalise(None, {})
