@@ -30,7 +30,7 @@ def make_int8() -> float:
     from maskrt.calibration.measure.scales import Key, Scales
 
     model, contract = read_model(MODEL, "fp32")
-    plan = Plan.default(Graph(model.graph), CPU, "minmax")
+    plan = Plan.default(Graph.of(model), CPU, "minmax")
     kept = FOLDER / "resnet50.scales.json"
     kept.unlink(missing_ok=True)
     images, pixels_sha256 = readable(find(CALIBRATION, 4))

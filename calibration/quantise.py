@@ -76,7 +76,7 @@ def first_plan(floats: Floats, asked: Asked) -> Plan:
     Raises CalibrationError for a plan of other layers, another flavour or another method, AccuracyError for
     one with the last layers in INT8 where nobody asked for them.
     """
-    graph, path = Graph(floats.source.graph), asked.plan
+    graph, path = Graph.of(floats.source), asked.plan
     if path is None:
         return Plan.default(graph, asked.flavour, asked.method or METHOD, last_layers=asked.last_layers)
     plan = Plan.read(path)
@@ -91,7 +91,8 @@ def first_plan(floats: Floats, asked: Asked) -> Plan:
             f"{path}: names layers that the model has not: {', '.join(unknown[:3])}. Mend the names, or have "
             "a plan made: leave --plan out."
         )
-    if not asked.last_layers and (last := plan.last_layers):
+    last = [name for name in plan.int8_layers if graph.names.is_output(name)]
+    if last and not asked.last_layers:
         raise AccuracyError(
             f"{path}: puts the last layers into INT8 ({', '.join(last)}), where 256 steps decide between "
             "classes and box edges. Set them to float, or ask for it: --last-layers"

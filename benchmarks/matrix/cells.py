@@ -136,7 +136,7 @@ def int8(files: Files, size: Size) -> Cell:
     images, pixels_sha256 = readable(find(f"synthetic:{CALIBRATION_IMAGES}:7", CALIBRATION_IMAGES))
     key = Key.of(files.onnx("fp32"), contract, pixels_sha256)
     scales = measured(model, key, contract, images, files.folder / "scales.json")
-    plan = Plan.default(Graph(model.graph), CPU, METHOD)
+    plan = Plan.default(Graph.of(model), CPU, METHOD)
     waiting, in_float = plan.int8_groups, list[str]()
     while True:
         tried = plan.without(in_float)

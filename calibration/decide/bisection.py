@@ -130,7 +130,7 @@ def plan_of(trials: Trials, float32: list[str]) -> Plan:
     """The plan of an INT8 file with layers back in float, as `maskrt calibrate --plan` takes it."""
     details = trials.contract.precision.details
     in_int8 = set(trials.units) - set(float32)
-    groups = Graph(trials.source.graph).groups
+    groups = Graph.of(trials.source).groups
     return Plan(
         details["flavour"],
         details.get("method", "percentile"),

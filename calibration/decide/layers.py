@@ -8,41 +8,13 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from maskrt.runtime.contract import METADATA_KEY, Contract, Layers
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
 PASSED_THROUGH = ("MaxPool", "Resize", "Identity")
-_MOBILENET = tuple(  # by the stages of maskrt.runtime.stages, MobileNetV3-large's numbered blocks
-    (f"backbone.body.{block}.", group)
-    for group, blocks in (
-        ("stem", range(2)),
-        ("C2", range(2, 4)),
-        ("C3", range(4, 7)),
-        ("C4", range(7, 13)),
-        ("C5", range(13, 17)),
-    )
-    for block in blocks
-)
-# By the beginning of a layer's name; what sensitivity, plan and gate switch together, in the graph's order.
-GROUPS = (
-    ("backbone.body.conv1", "stem"),
-    ("backbone.body.layer1", "layer1"),
-    ("backbone.body.layer2", "layer2"),
-    ("backbone.body.layer3", "layer3"),
-    ("backbone.body.layer4", "layer4"),
-    *_MOBILENET,
-    ("backbone.fpn", "fpn"),
-    ("proposals.head.conv", "rpn"),
-    ("proposals.head", "outputs"),
-    ("detections.box_head", "box_head"),
-    ("detections.box_predictor", "outputs"),
-    ("mask_head", "mask_head"),
-    ("mask_predictor.conv5_mask", "mask_head"),
-    ("mask_predictor", "outputs"),
-    ("keypoint_head", "keypoint_head"),
-    ("keypoint_predictor", "outputs"),
-)
-OUTPUTS = "outputs"  # class logits, box deltas, RPN outputs: they stay in float unless a plan says otherwise
+UNNAMED = Layers()
 
 
 @dataclass(frozen=True)
@@ -52,17 +24,13 @@ class Layer:
     name: str  # of the weights, without ".weight"
     nodes: tuple[NodeProto, ...]
 
-    @property
-    def group(self) -> str:
-        """What it is switched with; a layer of an unknown family is a group of its own."""
-        return next((group for start, group in GROUPS if self.name.startswith(start)), self.name)
-
 
 class Graph:
     """An ONNX graph with the look-ups that placement needs. The graph must not change while it is used."""
 
-    def __init__(self, proto: GraphProto) -> None:
-        self.proto = proto
+    def __init__(self, proto: GraphProto, names: Layers = UNNAMED) -> None:
+        """names: the contract's, for groups, points and units; without them each layer is its own group."""
+        self.proto, self.names = proto, names
         self.initializers: dict[str, TensorProto] = {t.name: t for t in proto.initializer}
         self.producer = {output: node for node in proto.node for output in node.output}
         consumers: dict[str, list[NodeProto]] = defaultdict(list)
@@ -70,6 +38,13 @@ class Graph:
             for name in node.input:
                 consumers[name].append(node)
         self.consumers = dict(consumers)
+
+    @classmethod
+    def of(cls, model: ModelProto) -> Graph:
+        """Of a model, with the names of its contract if it has one. Raises ContractError."""
+        texts = (entry.value for entry in model.metadata_props if entry.key == METADATA_KEY)
+        names = next((Contract.from_json(text, "the model").layers for text in texts), UNNAMED)
+        return cls(model.graph, names)
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
@@ -85,7 +60,7 @@ class Graph:
         """Names of the layers by group, in the order of the graph."""
         groups: dict[str, list[str]] = {}
         for layer in self.layers.values():
-            groups.setdefault(layer.group, []).append(layer.name)
+            groups.setdefault(self.names.group_of(layer.name), []).append(layer.name)
         return groups
 
     def weight(self, node: NodeProto) -> NDArray:

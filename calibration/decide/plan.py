@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from maskrt.calibration.decide.layers import OUTPUTS, Graph
+from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.flavours import FLAVOURS
 from maskrt.calibration.measure.observers import METHODS
 from maskrt.calibration.rewrite.placement import quantisable
@@ -45,7 +45,7 @@ class Plan:
             method,
             {
                 group: {
-                    name: INT8 if name in able and (last_layers or group != OUTPUTS) else FLOAT
+                    name: INT8 if name in able and (last_layers or not graph.names.is_output(name)) else FLOAT
                     for name in names
                 }
                 for group, names in graph.groups.items()
@@ -67,11 +67,6 @@ class Plan:
         """How much of the model it puts into eight bits."""
         int8 = len(self.int8_layers)
         return f"{int8} of {int8 + len(self.float_layers)} layers in INT8"
-
-    @property
-    def last_layers(self) -> list[str]:
-        """Those of `int8_layers` whose outputs are class scores, boxes and RPN outputs."""
-        return [name for name, kind in self.layers.get(OUTPUTS, {}).items() if kind == INT8]
 
     @property
     def int8_groups(self) -> list[str]:

@@ -95,7 +95,7 @@ class Search:
 
     def _suspects(self) -> list[str]:
         """What to look at where the gate fails: last layers in INT8, then the worst tensors."""
-        last = self.plan.last_layers
+        last = [name for name in self.plan.int8_layers if self.contract.layers.is_output(name)]
         lines = [f"last layers in INT8: {', '.join(last)}"] if last else []
         return lines + [str(distortion) for distortion in self._distortions[:WORST_NAMED]]
 

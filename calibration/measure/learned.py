@@ -9,17 +9,9 @@ from maskrt.calibration.rewrite.placement import place
 from maskrt.calibration.rewrite.qdq import INT8_MAX, Ranges
 from maskrt.runtime.errors import CalibrationError
 
-# What the exported graph calls the modules of the network (models/rcnn/graph/network.py).
-RENAMED = (
-    ("rpn.head.", "proposals.head."),
-    ("roi_heads.box_head.", "detections.box_head."),
-    ("roi_heads.mask_", "mask_"),
-    ("roi_heads.keypoint_", "keypoint_"),
-)
-
 
 def learned_ranges(graph: Graph, scales: dict[str, float]) -> Ranges:
-    """±127 scales, of every tensor that shares its scale with a point of `scales` (models/rcnn/qat.py).
+    """±127 scales, of every tensor that shares its scale with a point of `scales` (`maskrt train --qat`).
 
     Training rounds as the file for TensorRT does whose plan is the default one.
 
@@ -42,7 +34,7 @@ def learned_ranges(graph: Graph, scales: dict[str, float]) -> Ranges:
 
 def tensor_at(graph: Graph, point: str) -> str | None:
     """The tensor at "<module>.input.<use>" or "<module>.output"; None where the graph has no such layer."""
-    name = next((new + point.removeprefix(old) for old, new in RENAMED if point.startswith(old)), point)
+    name = graph.names.name_here(point)
     if name.endswith(".output"):
         layer, use, of_input = graph.layers.get(name.removesuffix(".output")), 0, False
     else:

@@ -53,7 +53,7 @@ class KnownRanges:
         if not scales:
             return self
         say(f"{len(scales)} scales as training learned them, in place of measured ones.")
-        ranges = self.ranges | learned_ranges(Graph(model.graph), scales)
+        ranges = self.ranges | learned_ranges(Graph.of(model), scales)
         return replace(self, ranges=ranges, details={**self.details, LEARNED_SCALES: scales})
 
 

@@ -9,19 +9,13 @@ one checkpoint do.
 
 from __future__ import annotations
 
-import re
-
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from maskrt.calibration.decide.layers import WEIGHTED, Graph
+from maskrt.runtime.contract import PREFIX
 from maskrt.runtime.onnx_pass import OnnxPass, expect, replace_nodes
-from maskrt.runtime.stages import PREFIX
 
 PAIR = ("QuantizeLinear", "DequantizeLinear")
-HALF_UNITS = re.compile(
-    r"backbone\.body\.(layer\d\.\d+|\w+)|backbone\.fpn|proposals\.head|detections\.box_(head|predictor)"
-    r"|mask_head|mask_predictor|keypoint_head|keypoint_predictor"
-)  # as maskrt.models.parts.half has them, which needs torch
 
 
 def reduced_units(model: ModelProto) -> list[str]:
@@ -65,7 +59,7 @@ class _Units:
     """Which unit each node belongs to: the one whose weights it reads, else that of its latest producer."""
 
     def __init__(self, model: ModelProto) -> None:
-        self.graph = Graph(model.graph)
+        self.graph = Graph.of(model)
         self.half = {
             value.name
             for value in (*model.graph.value_info, *model.graph.output)
@@ -89,8 +83,7 @@ class _Units:
         node, constants = self.graph.producer.get(name), self.graph.initializers
         if node is not None and node.op_type == "DequantizeLinear" and node.input[0] in constants:
             return _base(name).removesuffix(".weight") if _base(name).endswith(".weight") else None
-        found = HALF_UNITS.match(name) if name in constants and name in self.half else None
-        return found[0] if found else None
+        return self.graph.names.unit_of(name) if name in constants and name in self.half else None
 
 
 class _Restorer:

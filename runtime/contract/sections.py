@@ -93,6 +93,10 @@ class Layers:
         """The group of a layer, by the name of its weights."""
         return next((group for start, group in self.groups if layer.startswith(start)), layer)
 
+    def is_output(self, layer: str) -> bool:
+        """Whether a layer stays in float unless a plan says otherwise."""
+        return bool(self.outputs) and self.group_of(layer) == self.outputs
+
     def unit_of(self, weight: str) -> str | None:
         """The unit that a weight belongs to; None where it belongs to none."""
         pieces = weight.split(".")

@@ -217,7 +217,7 @@ def test_the_cache_gives_the_same_scales_as_the_ranges(calibrated: Path, random_
     from maskrt.calibration.measure.scales import Scales
 
     model, _ = read_model(random_onnx, "fp32")
-    plan = Plan.default(Graph(model.graph), TENSORRT, "percentile")
+    plan = Plan.default(Graph.of(model), TENSORRT, "percentile")
     ranges = Scales.read(calibrated / "int8.scales.json").ranges("percentile")
     one, other = (build(model, plan, r) for r in (ranges, read_cache(calibrated / "trt.cache")))
     scales = [

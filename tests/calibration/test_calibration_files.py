@@ -15,6 +15,8 @@ from maskrt.calibration.decide.plan import Plan
 from maskrt.calibration.flavours import CPU, TENSORRT
 from maskrt.calibration.measure.cache import read_cache, write_cache
 from maskrt.calibration.measure.scales import Key, Scales, TensorScale
+from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.rcnn.layout import layers_of
 from maskrt.runtime.errors import CalibrationError
 from tests.calibration.graphs import parse
 
@@ -104,7 +106,8 @@ def graph() -> Graph:
                 "mask_predictor.conv5_mask.weight": (4, 4, 2, 2),
                 "proposals.head.cls_logits.weight": (4, 4, 1, 1),
             },
-        ).graph
+        ).graph,
+        layers_of(MaskRcnnConfig()),
     )
 
 

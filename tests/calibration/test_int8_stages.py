@@ -36,7 +36,7 @@ def test_parity_names_the_first_stage_after_a_scale_that_clips(
     ranges["stage.C3"] = low / NARROWER, high / NARROWER
     if shown:
         ShowStages(str(random_onnx))(model)
-    candidate = build(model, Plan.default(Graph(model.graph), flavour, "minmax"), ranges)
+    candidate = build(model, Plan.default(Graph.of(model), flavour, "minmax"), ranges)
     sign(candidate, contract, {})
     onnx.save_model(candidate, tmp_path / "int8.onnx")
     write_png(tmp_path / "images" / "scene.png", scene(1))

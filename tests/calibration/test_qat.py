@@ -135,7 +135,7 @@ def test_training_rounds_at_every_pair_of_the_file_once_and_nowhere_else(
     trained: torch.nn.Module, random_onnx: Path
 ) -> None:
     model, _ = read_model(random_onnx, "fp32")
-    graph = Graph(model.graph)
+    graph = Graph.of(model)
     placement = place(graph, Plan.default(graph, TENSORRT, "minmax").int8_layers, TENSORRT)
     scales = learned_scales(trained)
     points = [tensor_at(graph, point) for point in scales]
@@ -151,7 +151,7 @@ def test_the_network_in_training_computes_part_by_part_what_the_file_computes(
 ) -> None:
     """Part by part, because a tie between two steps in one layer is a step more or less in all that follow."""
     model, contract = read_model(random_onnx, "fp32")
-    graph = Graph(model.graph)
+    graph = Graph.of(model)
     plan = Plan.default(graph, TENSORRT, "minmax")
     scales = learned_scales(trained)
     int8 = build(model, plan, learned_ranges(graph, scales))
@@ -186,7 +186,7 @@ def run_part(part: bytes, given: dict[str, np.ndarray], stages: Sequence[str]) -
 
 def test_a_point_that_the_graph_has_not_is_refused_by_name(random_onnx: Path) -> None:
     model, _ = read_model(random_onnx, "fp32")
-    graph = Graph(model.graph)
+    graph = Graph.of(model)
     with pytest.raises(
         CalibrationError, match=r"'backbone\.body\.layer9\.0\.conv1\.input\.0', and the model has no"
     ):
@@ -212,7 +212,7 @@ def test_the_command_writes_learned_scales_in_place_of_measured_ones(
     assert not ended.value.code
     int8, contract = read_model(tmp_path / "int8.onnx", "int8")
     written = {t.name: numpy_helper.to_array(t) for t in int8.graph.initializer}
-    graph = Graph(model.graph)
+    graph = Graph.of(model)
     for point, scale in scales.items():
         assert written[f"{tensor_at(graph, point)}/scale"] == np.float32(scale)
     assert contract.precision.details[LEARNED_SCALES] == scales

@@ -62,9 +62,7 @@ def exported(random_checkpoint: Path, exports: Exports) -> dict[str, ModelProto]
 
 def in_eight_bits(model: ModelProto) -> ModelProto:
     tensors = {name for node in model.graph.node for name in (*node.input, *node.output) if name}
-    return quantise(
-        model, Plan.default(Graph(model.graph), TENSORRT, "minmax"), dict.fromkeys(tensors, RANGE)
-    )
+    return quantise(model, Plan.default(Graph.of(model), TENSORRT, "minmax"), dict.fromkeys(tensors, RANGE))
 
 
 def run(model: ModelProto, **feed: np.ndarray) -> list[np.ndarray]:

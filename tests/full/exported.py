@@ -42,7 +42,7 @@ class Exported:
     def default_plan(self, flavour: str) -> Plan:
         """With the last layers in float and all else in eight bits."""
         model, _ = read_model(self.fp32, "fp32")
-        return Plan.default(Graph(model.graph), flavour, "percentile")
+        return Plan.default(Graph.of(model), flavour, "percentile")
 
     def share_in_int8(self, plan: Plan) -> float:
         """Of the multiply-adds."""

@@ -14,7 +14,6 @@ import torch
 from onnx import TensorProto
 
 from benchmarks.samples import scene
-from maskrt.calibration.rewrite.restore import HALF_UNITS
 from maskrt.export.overflow import half_contract, scan
 from maskrt.export.stages import read_with_stages
 from maskrt.models.checkpoint import Checkpoint
@@ -131,5 +130,5 @@ def test_every_weight_belongs_to_one_unit(settings: MaskRcnnConfig) -> None:
         graph = MaskRcnnGraph(build_mask_rcnn(settings), detections="dynamic")
     inside = Counter(id(p) for modules in graph.units().values() for m in modules for p in m.parameters())
     assert [n for n, p in graph.named_parameters() if inside[id(p)] != 1] == []
-    names = [HALF_UNITS.fullmatch(unit) for unit in graph.units()]
-    assert all(names), "maskrt.calibration.rewrite.restore knows them by their names, without torch"
+    named = {f"{unit}.weight": unit for unit in graph.units()}
+    assert {weight: settings.layers.unit_of(weight) for weight in named} == named

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
@@ -112,7 +110,7 @@ def in_half(model: ModelProto) -> ModelProto:
             node.input[:] = [after if name == before else name for name in node.input]
         half.graph.node.insert(at, helper.make_node("Cast", [before], [after], to=dtype))
     del half.graph.value_info[:]
-    put_contract(half, dataclasses.replace(make_contract(), precision="fp16"))
+    put_contract(half, make_contract(precision="fp16"))
     return onnx.shape_inference.infer_shapes(half)
 
 

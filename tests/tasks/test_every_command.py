@@ -17,7 +17,7 @@ import pytest
 from google.protobuf import json_format, text_format
 
 from benchmarks.samples import scene
-from maskrt.calibration.decide.layers import OUTPUTS, Graph
+from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import FLOAT, INT8, Plan
 from maskrt.calibration.flavours import CPU, FLAVOURS, TENSORRT
 from maskrt.calibration.measure.learned import learned_ranges
@@ -86,25 +86,25 @@ def test_every_supported_tensorrt_takes_it(half: Path, version: tuple[int, int],
 def test_in_eight_bits_the_last_layers_stay_in_float(
     model: str, flavour: str, request: pytest.FixtureRequest
 ) -> None:
-    graph = Graph(onnx.load(request.getfixturevalue(model)[1]).graph)
+    graph = Graph.of(onnx.load(request.getfixturevalue(model)[1]))
     plan = Plan.default(graph, flavour, "minmax")
     last = {"proposals.head.cls_logits", "proposals.head.bbox_pred"}
     last |= {f"detections.box_predictor.{layer}" for layer in ("cls_score", "bbox_pred")}
     if model == "keypoint_rcnn":
         last.add("keypoint_predictor.kps_score_lowres")
         assert set(plan.layers["keypoint_head"].values()) == {INT8}
-    assert set(plan.layers[OUTPUTS]) == last
-    assert set(plan.layers[OUTPUTS].values()) == {FLOAT}
+    assert set(plan.layers[graph.names.outputs]) == last
+    assert set(plan.layers[graph.names.outputs].values()) == {FLOAT}
     assert last.isdisjoint(place(graph, plan.int8_layers, flavour).layers)
     asked_for = Plan.default(graph, flavour, "minmax", last_layers=True)
     without_kernel = {"keypoint_predictor.kps_score_lowres"} if flavour == CPU else set()
-    assert set(asked_for.last_layers) == last - without_kernel
+    assert set(filter(graph.names.is_output, asked_for.int8_layers)) == last - without_kernel
 
 
 def test_training_in_eight_bits_rounds_at_every_pair_of_the_file(keypoint_rcnn: Models) -> None:
     model = load_checkpoint(keypoint_rcnn[0]).build()
     fake_quantise(model)
-    graph = Graph(onnx.load(keypoint_rcnn[1]).graph)
+    graph = Graph.of(onnx.load(keypoint_rcnn[1]))
     pairs = place(graph, Plan.default(graph, TENSORRT, "minmax").int8_layers, TENSORRT).scale_groups
     learned = learned_ranges(graph, learned_scales(model))
     assert set(learned) == set(pairs)

@@ -83,7 +83,7 @@ def exported(model: str, canvas: str, precision: str) -> ModelProto:
     """With bodies, as `maskrt export` and `maskrt calibrate` write it; INT8 over FP32, by one picture's ranges."""
     if precision == "int8":
         base = exported(model, canvas, "fp32")
-        plan = Plan.default(Graph(base.graph), TENSORRT, "min-max")
+        plan = Plan.default(Graph.of(base), TENSORRT, "min-max")
         tensors = observed_tensors(Graph(base.graph))
         values = open_exposed(base, tensors).run(tensors, pictures(model, 1, HEIGHT_PX, WIDTH_PX))
         ranges = {name: (float(v.min()), float(v.max())) for name, v in zip(tensors, values, strict=True)}
