@@ -211,11 +211,11 @@ def with_nms(boxes: int) -> ModelProto:
 @pytest.mark.parametrize("version", [(8, 6), (10, 3), (11, 4)])
 def test_more_boxes_than_tensorrts_nms_considers_need_the_plugin(version: tuple[int, int]) -> None:
     assert prepare(with_nms(5000), version, "body", "model.onnx").graph.node
-    assert prepare(with_nms(6000), version, "plugin", "model.onnx").graph.node
+    assert prepare(with_nms(5001), version, "plugin", "model.onnx").graph.node
     with pytest.raises(
-        ExportError, match=r"6000 boxes an image.*maskrt build model\.onnx --operators plugin"
+        ExportError, match=r"5001 boxes an image.*maskrt build model\.onnx --operators plugin"
     ):
-        prepare(with_nms(6000), version, "body", "model.onnx")
+        prepare(with_nms(5001), version, "body", "model.onnx")
 
 
 def test_a_newer_opset_than_documented_is_refused() -> None:

@@ -105,6 +105,18 @@ def test_shapes_that_do_not_belong_together_are_refused(place, shape, message):
         ROI_ALIGN.check([*SHAPES[:place], shape, *SHAPES[place + 1 :]])
 
 
+def test_levels_are_chosen_as_the_paper_does_unless_said_otherwise():
+    """Feature Pyramid Networks, arXiv:1612.03144, eq. 1: an ImageNet picture's 224 px belong to level 4."""
+    operator = RoiAlignOperator(7, 7, (4, 8, 16, 32))
+    assert (operator.canonical_scale, operator.canonical_level) == (224.0, 4)
+    assert (operator.sampling_ratio, operator.aligned, operator.method, operator.mode) == (
+        0,
+        0,
+        "align",
+        "avg",
+    )
+
+
 @pytest.mark.parametrize("shape", [(1, 1000, 2100, 1100), (1, 1, 17000, 17000), (1, 256, 4000, 2042)])
 def test_maps_beyond_what_32_bits_address_are_refused(shape):
     operator = RoiAlignOperator(7, 7, (4,))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.files.atomic import atomic_path, write_png, write_text
 from maskrt.runtime.files.kinds import OWN_NAME
+from maskrt.runtime.inputs.frames import Frame, Inferred
+from maskrt.runtime.outputs.open import end_sinks, open_sinks
 from maskrt.runtime.outputs.tree import Layout, image_id
+from maskrt.runtime.tasks.instances.result import Result
 
 names = st.builds("".join, st.lists(st.sampled_from(["a", "b", "/", ".jpg", ".png"]), min_size=1, max_size=5))
 paths = st.lists(
@@ -100,3 +104,31 @@ def test_names_a_folder_that_is_a_file(tmp_path: Path) -> None:
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / 'taken' / 'a.json'}: cannot be written (")
     assert said.endswith("Choose another output.")
+
+
+@dataclass
+class Clip:
+    """A video that is run over."""
+
+    name: str
+    still: bool = False
+    live: bool = False
+
+
+def test_a_run_over_one_video_writes_its_first_kind_of_pictures_where_it_is_told_to(tmp_path: Path) -> None:
+    picture = np.zeros((48, 64, 3), np.uint8)
+    found = Result(
+        48, 64, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32), (), ()
+    )
+    sinks = open_sinks(
+        tmp_path, [Clip("a.mp4")], ["overlays", "splash"], video=tmp_path / "out.avi", masks=True, contours=True
+    )  # fmt: skip
+    for index in range(2):
+        for sink in sinks:
+            frame = Frame("a.mp4", picture, index, fps=10.0)
+            sink.add(Inferred(frame, found, {"overlays": picture, "splash": picture}))
+    end_sinks(sinks, whole=True)
+
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == {"out.avi", "splash/a.mp4", "predictions.json", "results.jsonl", "contours.jsonl"}
+    assert cv2.VideoCapture(str(tmp_path / "out.avi")).get(cv2.CAP_PROP_FPS) == 10
