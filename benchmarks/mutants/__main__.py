@@ -107,6 +107,7 @@ def main() -> None:
     chosen = sample(everything, options.count, options.seed)
     same = set(equivalents(EQUIVALENT.read_text(encoding="utf-8")))
     before = json.loads(options.output.read_text())["mutants"] if options.output.exists() else []
+    survived = {row["mutant"] for row in before if row["verdict"] != "noticed"}
     known = {(row["mutant"], row["diff"]): row for row in before if row["verdict"] == "noticed"}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no tests are left running
@@ -116,8 +117,10 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         trial = Trial(REPOSITORY, Path(scratch), options.limit_s, options.output.with_suffix(".costs.json"))
-        for mutant in sorted(chosen, key=lambda one: one.key):
-            change = diff(mutant, (trial.scratch / mutant.path).read_bytes())
+        changes = {one: diff(one, (trial.scratch / one.path).read_bytes()) for one in chosen}
+        order = {one: ((one.key, changes[one]) not in known, one.key in survived, one.key) for one in chosen}
+        for mutant in sorted(chosen, key=order.__getitem__):
+            change = changes[mutant]
             row = {"mutant": mutant.key, "verdict": "equivalent", "by": None, "diff": change}
             if mutant.key not in same and (mutant.key, change) in known and not options.afresh:
                 row = known[mutant.key, change]
