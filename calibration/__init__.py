@@ -1,1 +1,1 @@
-"""Precision below float32: ranges, placement of Q/DQ, and what they cost."""
+"""Quantises exported models to INT8: ranges, placement of Q/DQ pairs, and the accuracy that they cost."""

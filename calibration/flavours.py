@@ -1,4 +1,4 @@
-"""For what eight bits are written, and how ranges are taken unless asked otherwise. Needs no package."""
+"""The targets that an INT8 file is written for, and the default method for ranges. Imports no package."""
 
 from __future__ import annotations
 

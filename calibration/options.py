@@ -1,4 +1,4 @@
-"""The options of `maskrt calibrate`, in groups: each refuses what contradicts itself."""
+"""The options of `maskrt calibrate`, in groups; each refuses options that contradict each other."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Asked:
     ] = False
     plan: Annotated[Path | None, typer.Option(help="Precision plan to follow; it is not changed")] = None
     equalise: Annotated[
-        bool, typer.Option("--equalise", help="First even out the channels' loudness across layers")
+        bool, typer.Option("--equalise", help="First rescale channels across layers so that ranges match")
     ] = False
     from_cache: Annotated[Path | None, typer.Option(help="Take the ranges from TensorRT's cache")] = None
 
@@ -63,7 +63,7 @@ class Asked:
             )
 
     def check_equalise(self, to_cache: Path | None, learned: dict[str, float]) -> None:
-        """Raise CalibrationError where ranges would not be those of the equalised model."""
+        """Raise CalibrationError if --equalise is combined with ranges of the model without equalisation."""
         cache = to_cache or self.from_cache
         if self.equalise and (cache or learned):
             raise CalibrationError(
@@ -74,7 +74,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Judging:
-    """By what a quantised model is judged, and what it may lose. Raises CalibrationError for no limits."""
+    """How a quantised model is judged, and what it may lose. Raises CalibrationError for wrong limits."""
 
     val: Annotated[str | None, typer.Option(help="Annotated images to judge by; default: some of DATA")] = (
         None

@@ -149,9 +149,9 @@ def write_losses(search: Search, path: Path) -> None:
 
 def find_plan(floats: Floats, search: Search, *, fixed: bool) -> tuple[Plan, Verdict]:
     """A plan that passes, and what it loses; `fixed`: the one that was asked for, or AccuracyError."""
-    if not floats.learned:  # training may have found that the loudest are best clipped
+    if not floats.learned:  # training may have found that the largest values are best clipped
         search.check_scales()
-    return search.settle(fixed=fixed)
+    return search.passing_plan(fixed=fixed)
 
 
 def write_model(

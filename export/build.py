@@ -1,4 +1,4 @@
-"""`maskrt build`: an ONNX file as a TensorRT engine, by the command."""
+"""The command `maskrt build`: builds a TensorRT engine from an ONNX file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def command(
 
     Example: maskrt build model.onnx -o model.engine --min 1x320x320 --opt 1x800x1344 --max 4x800x1344
     """
-    # What needs onnx is imported where a file is built: --help has no need of it.
+    # Imported here, since --help needs no onnx.
     from maskrt.export.build_engine import build
     from maskrt.export.engine.configure import Options
 

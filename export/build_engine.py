@@ -1,4 +1,4 @@
-"""An exported ONNX file as a TensorRT engine for the GPU and the TensorRT of this machine."""
+"""Builds a TensorRT engine from an exported ONNX file, for the GPU and the TensorRT of this machine."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def build(
     options: Options | None = None,
     small: bool = False,
 ) -> tuple[EngineHeader, LayerReport]:
-    """Build an engine file, and say how it went.
+    """Build an engine file, and report its layers.
 
     profiles: shapes as for --min, --opt and --max. operators: "plugin", "body" or "auto". small: the preset
-    for small devices. Writes `output`, and the timing cache beside it, as soon as TensorRT has built; what it
-    built is looked at after, and `output` goes only where a plugin is missing.
+    for small devices. Writes `output`, and the timing cache beside it, as soon as TensorRT has built; then
+    the layers are examined, and `output` is deleted only if a plugin is missing.
 
     Raises ModelError and ContractError for the ONNX file, ExportError where TensorRT does not take it or
     memory runs out, MissingDependencyError, CudaError without a GPU, PluginError, InterruptedBuildError.
@@ -109,7 +109,7 @@ def build(
         hardware_compatible=options.hardware_compatible,
         onnx_sha256=sha256,
     )
-    write_engine(output, header, plan)  # before all that could fail
+    write_engine(output, header, plan)  # before anything that could fail
     save_timing_cache(config, cache)
     try:
         report = _report(trt, plan, prepared, str(source))
@@ -162,7 +162,7 @@ def _attempt(trt: Any, builder: Any, network: Any, config: Any, version: tuple[i
 
 
 def _report(trt: Any, plan: Any, model: ModelProto, source: str) -> LayerReport:
-    """What the plan is made of. Raises MissingPluginError alone: the plan is good without a report."""
+    """Report the plan's layers. Raises MissingPluginError only: the plan is good without a report."""
     try:
         return examine_layers(*_inspect(trt, plan), model, source)
     except MissingPluginError:
@@ -186,7 +186,7 @@ def _inspect(trt: Any, plan: Any) -> tuple[dict[str, Any], int]:
 
 
 def carries(plan: Any, library: Path) -> bool:
-    """Whether a plan really carries the plugin library, found by its first bytes: TensorRT does not say.
+    """True if a plan carries the plugin library, found by its first bytes: TensorRT does not report it.
 
     plan: anything with the buffer protocol; it is not copied.
     """

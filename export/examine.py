@@ -1,4 +1,4 @@
-"""What a model file shows without being run: its layers' types and weights, its operators' attributes."""
+"""Reads a model file's types, weights and operator attributes, without running it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from maskrt.export.stages import cut_into_parts
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.stages import PREFIX
 
-LAYERS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # and which input is the weights
+LAYERS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # by operator: which input is the weights
 PASSING = ("Cast", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze", "Gather", "Flatten")
 PRECISIONS = ("int8", "fp16", "fp32")  # the coarsest first
 TYPES: dict[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.DOUBLE: "fp32"}
@@ -50,7 +50,7 @@ class Examined:
 
 
 def examine(path: Path) -> Examined:
-    """Read the ONNX file at `path`, with the data that it keeps beside itself."""
+    """Examine the ONNX file at `path`, with its external data."""
     found = examine_model(onnx.load(path))
     try:
         parts = cut_into_parts(path)
@@ -65,7 +65,7 @@ def examine(path: Path) -> Examined:
 
 
 def examine_model(model: onnx.ModelProto) -> Examined:
-    """As `examine`, of a model in memory."""
+    """Examine a model in memory; without its parts."""
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
@@ -111,7 +111,7 @@ def _coarsest(
     constants: dict[str, TensorProto],
     outputs: list[str],
 ) -> dict[str, str]:
-    """By stage and output the coarsest of the layers before it, and of the values that pass on the way."""
+    """The coarsest precision before each stage and output: of the layers, and of the values between them."""
     found: dict[str, int] = {}
     for node in nodes:  # in the order of the computation
         before = [found[name] for name in node.input if name in found]
@@ -123,7 +123,7 @@ def _coarsest(
 
 
 def _precision_of(node: NodeProto, makers: dict[str, NodeProto], constants: dict[str, TensorProto]) -> str:
-    """What a node does to the precision of what passes it."""
+    """The precision that a node computes or rounds in."""
     if node.op_type == "QuantizeLinear" or node.op_type.startswith(("QLinear", "DynamicQuantize")):
         return "int8"
     if node.op_type == "Cast":
@@ -140,7 +140,7 @@ def _precision_of(node: NodeProto, makers: dict[str, NodeProto], constants: dict
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:
-    """By name, as Python has them: text decoded, lists as lists."""
+    """A node's attributes by name, as Python values."""
     found = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     return {
         name: value.decode()

@@ -1,4 +1,4 @@
-"""An ONNX file in standard operators alone, for OpenVINO, which does not expand model-local functions."""
+"""Inlines the functions of an ONNX file for OpenVINO, which does not expand model-local functions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from maskrt.runtime.errors import ModelError
 
 
 def read_inlined(path: Path) -> tuple[bytes, dict[str, str]]:
-    """The file with its functions' bodies in the place of their nodes, and its metadata.
+    """Read a file, its function bodies inlined. Returns the serialised model and its metadata.
 
     Raises ModelError where it is no ONNX file.
     """
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model, skip_opset_compatibility_check=True)
-    except (
-        Exception
-    ) as error:  # protobuf's DecodeError and the checker's own share no base class but Exception
+    except Exception as error:  # the errors of protobuf and of the checker share no other base class
         raise ModelError(
             f"{path}: not an ONNX file that can be read ({str(error).splitlines()[0]}). "
             f"Export it again: maskrt export CHECKPOINT -o {path}"

@@ -1,7 +1,8 @@
-"""Names that the exports of one checkpoint have in common.
+"""Gives the exports of one checkpoint the same names.
 
-The exporter numbers what it has no name for as it comes along, symbolic shapes included, so that a cast more
-shifts the numbers behind it. Ranges measured on one file (calibration) are for tensors of another, by name.
+PyTorch's exporter numbers unnamed values in the order in which they appear, symbolic shapes included, so one
+more cast shifts all later numbers. But calibration measures ranges on one file and uses them, by name, in
+another.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from maskrt.runtime.stages import PREFIX
 
 
 class NumberByOperator(OnnxPass):
-    """Names nodes and what they make by operator and how many of it stand before: "relu.3".
+    """Names nodes and their outputs by operator and its number in the graph: "relu.3".
 
-    A cast is named after what it casts. So two graphs with the same operators but for casts name all the rest
-    alike. Inputs and outputs of the graph, weights and stages keep their names; the exporter's own, which
-    constants still have, are without such a point.
+    A cast is named after its input. So two graphs that differ in casts only share all other names. Inputs and
+    outputs of the graph, weights and stages keep their names. Constants keep the exporter's, which have no
+    such point.
     """
 
     def call(self, model: ModelProto) -> bool:

@@ -1,4 +1,4 @@
-"""The range scan: which units of a model pass what half precision can hold, on images of the user's own."""
+"""Scans a model on the user's images for units whose values half precision cannot hold."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from maskrt.runtime.preprocess import preprocess
 
 @dataclass(frozen=True)
 class Scan:
-    """What was seen: the tensors near or past float16's largest number with their peaks, and their units."""
+    """The result of a scan: tensors near or above float16's largest number, their peaks, and their units."""
 
     images: int
     peaks: dict[str, float]
     float32_units: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The report, a line a tensor."""
+        """The report, one line per tensor."""
         return [
             f"{name}: {peak:.0f}, of {HALF_MAX:.0f} that float16 can hold; its unit stays float32"
             for name, peak in sorted(self.peaks.items())
@@ -46,13 +46,13 @@ def scan(checkpoint: Checkpoint, contract: Contract, inputs: list[str]) -> Scan:
 
 
 def half_contract(checkpoint: Checkpoint, contract: Contract, inputs: list[str]) -> Contract:
-    """The contract of an FP16 file; what passes float16's range on the images of `inputs` stays float32."""
+    """The contract of an FP16 file; units that exceed float16 on the images of `inputs` stay in float32."""
     if inputs:
         found = scan(checkpoint, contract, inputs)
         for line in found.lines():
             say(line)
     else:
         found = Scan(0, {}, ())
-        say(f"no --images: nobody has looked whether this model's values fit float16 (up to {HALF_MAX:.0f}).")
+        say(f"no --images: it is not known whether this model's values fit float16 (up to {HALF_MAX:.0f}).")
     details = {"scanned_images": found.images, "float32_units": list(found.float32_units)}
     return contract.in_precision("fp16", details)

@@ -1,7 +1,7 @@
-"""The stages of a model file (maskrt.runtime.stages) as outputs of its graph, and the parts between them.
+"""Makes the stages of a model file (maskrt.runtime.stages) outputs of its graph, and cuts parts between them.
 
-Every exported file names the tensors at its stages. As a rule they are not outputs, since an output must be
-kept and copied; here they are made outputs, in a file exported long ago too.
+Every exported file names the tensors at its stages. They are no outputs, since an output must be kept and
+copied. Parity makes them outputs when it reads a file.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def _inner_values(model: onnx.ModelProto, inside: Inside) -> dict[str, onnx.Valu
 
 
 def _untyped(model: onnx.ModelProto, inside: Inside) -> list[onnx.ValueInfoProto]:
-    """The stages that a tool left without a type: float32, and counts int32. Of a graph with half precision
-    in it nothing is known."""
+    """Stages without a recorded type: float32, and counts int32. None of a graph with half precision, where
+    the type is not known."""
     if any(one.data_type == onnx.TensorProto.FLOAT16 for one in model.graph.initializer):
         return []
     counts = {PREFIX + tap.name for tap in inside.taps if tap.kind == "counts"}

@@ -34,16 +34,16 @@ from maskrt.runtime.parity.sides import open_looking, tolerance_for
 from maskrt.runtime.preprocess import Batch, preprocess
 
 FLOAT_KEY = {"int8": "float_layers", "fp16": "float32_units"}  # in a contract's precision_details
-WANTED = 16  # images: every trial runs over all of them
+WANTED = 16  # images by default; every trial runs over all of them
 
 
 def smallest(units: list[str], passes: Callable[[list[str]], bool]) -> list[str]:
-    """The units that must be put back for `passes` to hold: none of those returned can be left out.
+    """Find a minimal set of units that must be put back for `passes` to hold: none of them can be left out.
 
-    Assumes that what passes still does with one more unit put back, and that all of them pass. Each is the
-    last of the shortest beginning of the list that passes, found by halving; it is kept and the search goes
-    on before it, until the units kept pass by themselves. With k found of n: at most k·(⌈log2 n⌉ + 1) + 1
-    calls. Where several smallest sets exist the one of the earliest units is found.
+    Assumes that a set that passes still passes with one more unit, and that all units together pass.
+    Bisection finds the shortest prefix of the list that passes; its last unit is kept, and the search goes on
+    before it until the kept units pass alone. For k units found of n that takes at most k·(⌈log2 n⌉ + 1) + 1
+    calls. If there are several minimal sets, the one of the earliest units is found.
     """
     kept: list[str] = []
     while not passes(kept):
@@ -61,14 +61,14 @@ def smallest(units: list[str], passes: Callable[[list[str]], bool]) -> list[str]
 
 @dataclass(frozen=True)
 class Trial:
-    """The candidate with some units in float32, and why it is not the reference; empty if it is."""
+    """One trial: the units that were in float32, and why the candidate failed parity; empty if it passed."""
 
     float32: list[str]
     failures: list[str]
 
 
 class Trials:
-    """Holds a candidate with units in float32 to its reference over images. The reference runs once."""
+    """Compares a candidate, some of its units in float32, with the reference, which runs once."""
 
     def __init__(self, reference: Path, candidate: Path, images: list[CalibrationImage]) -> None:
         """Raises ModelError where a file is none of maskrt's, or of another precision than expected."""
@@ -101,7 +101,7 @@ class Trials:
         return return_to_float32(self.model, self.source, units)
 
     def passes(self, units: list[str]) -> bool:
-        """Whether the candidate with `units` in float32 is the reference; noted in `done`."""
+        """True if the candidate with `units` in float32 passes parity. The trial is appended to `done`."""
         title = f"Trial {len(self.done) + 1}: {len(units)} of {len(self.units)} in float32"
         report = Report(self._tolerance)
         broken: list[str] = []
@@ -121,7 +121,7 @@ class Trials:
 
 
 def _sampled(expected: Expected) -> Expected:
-    """With samples of the stages in place of the whole, as in a bundle: all images are held in memory."""
+    """Keep samples of the stages, as a bundle does: the expectations of all images stay in memory."""
     samples = expected.samples and {k: Sample.drawn(k, v.values) for k, v in expected.samples.items()}
     return dataclasses.replace(expected, samples=samples)
 
@@ -139,7 +139,7 @@ def plan_of(trials: Trials, float32: list[str]) -> Plan:
 
 
 def mended(trials: Trials, float32: list[str]) -> ModelProto:
-    """The candidate with layers in float32, and a contract that says so."""
+    """The candidate with layers in float32, and with a contract that lists them."""
     model, key = trials.restored(float32), FLOAT_KEY[trials.contract.precision.name]
     details = trials.contract.precision.details
     details = {**details, key: [*details.get(key, []), *float32]}

@@ -1,4 +1,4 @@
-"""A quantised model from a plan, held in memory until the gate has passed it."""
+"""Builds a quantised model from a plan, in memory: it is written only after the gate has passed it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from maskrt.runtime.errors import ModelError
 
 
 def read_model(path: Path, *precisions: str) -> tuple[ModelProto, Contract]:
-    """An exported file of one of the given precisions, and its contract. Raises ModelError for any other."""
+    """Read an exported file of one of the precisions, and its contract. Raises ModelError for any other."""
     try:
         model = onnx.load(path)
         text = next(entry.value for entry in model.metadata_props if entry.key == METADATA_KEY)
@@ -60,7 +60,7 @@ def build(base: ModelProto, plan: Plan, ranges: Ranges) -> ModelProto:
     model.CopyFrom(base)
     placement = place(Graph(base.graph), plan.int8_layers, plan.flavour)
     ranges = dict(ranges)
-    for node in base.graph.node:  # a half graph has casts that the float32 graph, which was measured, has not
+    for node in base.graph.node:  # a half graph has casts that the measured float32 graph lacks
         if node.op_type == "Cast" and node.input[0] in ranges:
             ranges.setdefault(node.output[0], ranges[node.input[0]])
     Quantise(placement, ranges)(model)
@@ -69,16 +69,16 @@ def build(base: ModelProto, plan: Plan, ranges: Ranges) -> ModelProto:
 
 
 def sign(model: ModelProto, contract: Contract, details: dict[str, object]) -> None:
-    """Write into the model, in place, the contract of its INT8 form."""
+    """Write the contract of the INT8 form into the model, in place."""
     put_contract(model, contract.in_precision("int8", {**contract.precision.details, **details}))
 
 
 def put_contract(model: ModelProto, contract: Contract) -> None:
-    """Write the contract into the model, in place, instead of the one it has."""
+    """Replace the contract in the model, in place."""
     entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
     entry.value = contract.to_json()
 
 
 def share_in_int8(plan: Plan, multiply_adds: Mapping[str, float]) -> float:
-    """Share of the layers' multiply-adds that the plan puts into eight bits."""
+    """The share of the layers' multiply-adds that the plan puts into eight bits, 0–1."""
     return sum(multiply_adds[name] for name in plan.int8_layers) / sum(multiply_adds.values())

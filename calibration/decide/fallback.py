@@ -1,4 +1,4 @@
-"""Which layers go back to float where a plan does not pass the gate: few, found in few evaluations."""
+"""Finds few layers to put back to float so that a plan passes the gate, in few evaluations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from maskrt.calibration.decide.plan import Plan
 def fall_back(
     plan: Plan, ranked: list[str], judge: Callable[[Plan], Verdict]
 ) -> tuple[Plan, Verdict, list[str]] | None:
-    """A plan that passes with few of the most sensitive groups in float: one, two, four, … of them, then by
-    bisection between the most that failed and the fewest that passed.
+    """Find a plan that passes with few of the most sensitive groups in float.
+
+    One, two, four, … groups are tried, then those between the most that failed and the fewest that passed, by
+    bisection.
 
     ranked: groups of the plan, the most sensitive first. Assumes that a plan which passes still does with
     one more group in float. Returns (plan, verdict, groups in float), or None where nothing but float passes.
@@ -31,16 +33,16 @@ def fall_back(
 
 
 def most_evaluations(groups: int, layers: int) -> int:
-    """How often `fall_back` and then `give_back` ask their judge at most, of so many groups and layers."""
+    """An upper bound of the evaluations that `fall_back` and then `give_back` need."""
     return 2 * groups.bit_length() + layers.bit_length()
 
 
 def give_back(
     plan: Plan, verdict: Verdict, layers: list[str], judge: Callable[[Plan], Verdict]
 ) -> tuple[Plan, Verdict]:
-    """A plan that passes with as many of the layers in eight bits again as bisection finds.
+    """Find a plan that passes with more of the layers in eight bits again, by bisection.
 
-    plan: one that passes, and its verdict. layers: in float there, those first that eight bits harm least.
+    plan: one that passes, and its verdict. layers: in float there, the least harmed by eight bits first.
     Assumes that a plan which fails still does with one more layer in eight bits. Returns (plan, verdict).
     """
     passed, failed = 0, len(layers) + 1  # layers given back

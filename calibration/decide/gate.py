@@ -1,4 +1,4 @@
-"""The gate: what a quantised model loses against the float one."""
+"""The accuracy gate: compares a quantised model with the float model on images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GATE_IMAGES = 16  # of the calibration images, where no --val is given
 class Limits:
     """What a quantised model may lose. max_ap_drop: in points of AP (hundredths).
 
-    by_ap_alone: whether it may differ from the float model instance by instance.
+    by_ap_alone: judge by AP only, and allow differences from the float model instance by instance.
     """
 
     max_ap_drop: float
@@ -53,7 +53,7 @@ class Verdict:
 
     @property
     def ap_drop(self) -> float | None:
-        """In points of AP; below 0 where the candidate is better."""
+        """AP lost, in points; negative if the candidate is better."""
         if self.ap is None or self.reference_ap is None:
             return None
         return 100 * (self.reference_ap - self.ap)
@@ -89,7 +89,7 @@ class Verdict:
         return lost + score + (boxes + float(points)) * (1 - allowed.mask_iou)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, which has no NaN: None where no instance was matched."""
+        """As JSON has it: None in place of NaN, where no instance was matched."""
         numbers = {
             "matched": self.report.matched,
             "mean_mask_iou": self.report.mean("mask_ious"),
@@ -104,7 +104,7 @@ class Verdict:
 
 @dataclass
 class Judge:
-    """Runs candidates over a set of images and holds them to the float model, which is run once.
+    """Runs candidates over images and compares them with the float model, which runs once.
 
     dataset: annotations of the images (maskrt.training.data.Dataset), for AP; None without.
     """
@@ -125,7 +125,7 @@ class Judge:
             self._reference_ap = self._ap(self._expected)
 
     def judge(self, model: ModelProto, count: int | None = None) -> Verdict:
-        """Run a candidate on the images, or on the first `count` of them, and then without AP."""
+        """Judge a candidate on the images, or on the first `count` of them without AP."""
         self.verdicts += 1
         tolerance = dataclasses.replace(INT8, mask_iou=self.limits.min_mask_iou)
         report, found = Report(tolerance), []
@@ -134,7 +134,7 @@ class Judge:
             onnx.save_model(model, path)
             session = OrtSession(path)
             pairs = list(zip(self.images[:count], self._expected[:count], strict=True))
-            # The few images of a ranking are a part of another bar.
+            # A ranking runs few images, and has a progress bar of its own.
             shown = track(pairs, f"Evaluation {self.verdicts}") if count is None else pairs
             for image, expected in shown:
                 batch = self._laid(image)
@@ -171,7 +171,7 @@ class Judge:
 def open_judge(
     model: Path, images: list[CalibrationImage], limits: Limits, val: str | None, **options: Any
 ) -> Judge:
-    """The judge over the annotated images of `val`, or over some of `images` without AP.
+    """Open a judge over the annotated images of `val`, or over some of `images` without AP.
 
     options: of maskrt.training.data.load_dataset.
     """

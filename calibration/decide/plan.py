@@ -38,7 +38,7 @@ class Plan:
 
     @classmethod
     def default(cls, graph: Graph, flavour: str, method: str, *, last_layers: bool = False) -> Plan:
-        """Everything that the flavour has kernels for, the last layers only if asked for."""
+        """The plan that puts every layer with a kernel into eight bits, the last layers only if asked for."""
         able = set(quantisable(graph, flavour))
         return cls(
             flavour,
@@ -63,8 +63,8 @@ class Plan:
         return [name for names in self.layers.values() for name, kind in names.items() if kind == FLOAT]
 
     @property
-    def in_words(self) -> str:
-        """How much of the model it puts into eight bits."""
+    def summary(self) -> str:
+        """How many layers are in eight bits, as text."""
         int8 = len(self.int8_layers)
         return f"{int8} of {int8 + len(self.float_layers)} layers in INT8"
 

@@ -1,4 +1,4 @@
-"""The tables that a person reads."""
+"""Prints the gate's verdict and the sensitivity table, and writes the sensitivity files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from maskrt.runtime.files.kinds import SENSITIVITY
 
 
 def print_verdict(verdict: Verdict, title: str) -> None:
-    """What one candidate loses, beside what it may."""
+    """Print what a candidate loses beside its limits."""
     from rich.table import Table
 
     report, limits = verdict.report, verdict.limits
@@ -53,7 +53,7 @@ def print_verdict(verdict: Verdict, title: str) -> None:
 
 
 def print_sensitivity(rows: list[Row]) -> None:
-    """A line a group, the most sensitive first."""
+    """Print one line per group, the most sensitive first."""
     from rich.table import Table
 
     table = Table(title="Sensitivity: each group alone in INT8, and left out alone")
@@ -75,7 +75,7 @@ def print_sensitivity(rows: list[Row]) -> None:
 
 
 def write_sensitivity(path: Path, rows: list[Row]) -> None:
-    """The table on the terminal, the plot (.png) and the figures (.json)."""
+    """Print the table, and write the plot (.png) and the figures (.json)."""
     plot(rows, path.with_suffix(".png"))
     write_text(path.with_suffix(".json"), json.dumps([row.to_dict() for row in rows], indent=1), SENSITIVITY)
     print_sensitivity(rows)

@@ -1,4 +1,4 @@
-"""From the plan that was asked for to one that passes the gate, with a few layers back in float."""
+"""Searches for a plan that passes the gate: the one asked for, or one with a few layers back in float."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from maskrt.runtime.errors import AccuracyError
 
 WORST_NAMED = 3  # tensors in the message of a failed gate
 # Of a tensor's norm, lost in eight bits. On trained weights the worst tensor lost 3%, and 4% where four of
-# its channels are a hundred times too loud; a scale of another tensor or of other images loses most of it.
+# its channels are a hundred times larger; a scale of another tensor or of other images loses most of it.
 MAX_DISTORTION = 0.3
 
 
 @dataclass(frozen=True)
 class Search:
-    """A float32 model, the ranges of its tensors, who judges what `build` makes of a plan, and the plan that
-    was asked for."""
+    """Searches with the float32 model, its tensors' ranges, and the judge of what `build` makes of a plan.
+
+    plan: the one that was asked for.
+    """
 
     source: ModelProto
     contract: Contract
@@ -38,7 +40,7 @@ class Search:
     plan: Plan
 
     def check_scales(self) -> None:
-        """Raise AccuracyError, naming the tensors, where scales cannot be those of the images judged by."""
+        """Raise AccuracyError, naming the tensors, if scales cannot come from images like those judged by."""
         if wrong := [d for d in self._distortions if not d.error <= MAX_DISTORTION]:
             named = "".join(f"\n  {distortion}" for distortion in wrong[:WORST_NAMED])
             raise AccuracyError(
@@ -46,8 +48,8 @@ class Search:
                 "Calibrate on images like these. If scales.json was changed, delete it to measure again."
             )
 
-    def settle(self, *, fixed: bool) -> tuple[Plan, Verdict]:
-        """The plan, or one with layers back in float, that passes; `fixed`: the plan or nothing.
+    def passing_plan(self, *, fixed: bool) -> tuple[Plan, Verdict]:
+        """Find a plan that passes: the one asked for, or unless `fixed` one with layers back in float.
 
         Groups go back, the most sensitive first; then those of their layers return to eight bits that are
         not needed. Raises AccuracyError, naming the worst tensors, where no plan passes.
@@ -55,7 +57,7 @@ class Search:
         verdict = self._verdict(self.plan)
         if not verdict.failures:
             return self.plan, verdict
-        print_verdict(verdict, f"the plan that was asked for: {self.plan.in_words}")
+        print_verdict(verdict, f"the plan that was asked for: {self.plan.summary}")
         named = "".join(f"\n  {line}" for line in self._suspects())
         reasons = "; ".join(verdict.failures)
         if fixed:
@@ -87,21 +89,21 @@ class Search:
         return self.judge.judge(self.build(plan))
 
     def _least_harmed(self, groups: list[str]) -> list[str]:
-        """The groups' layers in INT8 by the plan, by the worst tensor that each reads or makes."""
+        """The INT8 layers of the groups, sorted by the worst tensor that each reads or makes."""
         graph, lost = Graph(self.source.graph), {d.tensor: d.error for d in self._distortions}
         int8 = [name for group in groups for name, kind in self.plan.layers[group].items() if kind == INT8]
         harm = {name: max((lost.get(t, 0.0) for t in graph.around(name)), default=0.0) for name in int8}
         return sorted(int8, key=lambda name: harm[name])
 
     def _suspects(self) -> list[str]:
-        """What to look at where the gate fails: last layers in INT8, then the worst tensors."""
+        """Likely causes of a failed gate, as text: last layers in INT8, then the worst tensors."""
         last = [name for name in self.plan.int8_layers if self.contract.layers.is_output(name)]
         lines = [f"last layers in INT8: {', '.join(last)}"] if last else []
         return lines + [str(distortion) for distortion in self._distortions[:WORST_NAMED]]
 
     @cached_property
     def _distortions(self) -> list[Distortion]:
-        """Of the tensors that the plan puts into eight bits, the worst first."""
+        """Distortions of the tensors that the plan puts into eight bits, the worst first."""
         plan = self.plan
         pairs = place(Graph(self.source.graph), plan.int8_layers, plan.flavour).scale_groups
         ranges = {name: self.ranges[name] for name in pairs if name in self.ranges}

@@ -1,4 +1,4 @@
-"""Which groups of layers lose how much in eight bits: each quantised alone, and each left out alone."""
+"""Measures how much each group of layers loses in eight bits: quantised alone, and left out alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RANKING_IMAGES = 4  # enough to order groups whose losses differ several times o
 
 @dataclass(frozen=True)
 class Row:
-    """One group: what the model loses with it alone in eight bits, and with it alone in float.
+    """One group: the loss with only this group in eight bits, and with only this group in float.
 
     stage_errors: relative error ‖quantised − float‖ / ‖float‖ at its maps (`Contract.inside`), alone.
     """
@@ -49,7 +49,7 @@ class Row:
 
 
 def analyse(plan: Plan, base: ModelProto, build: Build, judge: Judge, contract: Contract) -> list[Row]:
-    """Every group of the plan, the most sensitive first, on a few images."""
+    """Analyse every group of the plan on a few images. Returns the most sensitive first."""
     stages = [PREFIX + stage for stage in contract.inside.maps]
     images = judge.images[:RANKING_IMAGES]
     expected = _run(base, stages, images, contract)
@@ -67,7 +67,7 @@ def analyse(plan: Plan, base: ModelProto, build: Build, judge: Judge, contract: 
 
 
 def rank(plan: Plan, build: Build, judge: Judge) -> list[str]:
-    """Groups of the plan, the most sensitive first, from a few images: what the gate's search goes by."""
+    """Rank the groups of the plan for the search, on a few images. Returns the most sensitive first."""
     losses = {
         group: judge.judge(build(plan.only(group)), RANKING_IMAGES).loss
         for group in track(plan.int8_groups, "Ranking")
@@ -77,7 +77,7 @@ def rank(plan: Plan, build: Build, judge: Judge) -> list[str]:
 
 @dataclass(frozen=True)
 class Distortion:
-    """How a tensor's 8-bit scale fits images: relative rounding error, and the share of values clipped.
+    """How well a tensor's 8-bit scale fits images: relative rounding error, and the share of values clipped.
 
     layer: that the tensor comes from.
     """
@@ -102,7 +102,7 @@ class Distortion:
 def distortions(
     base: ModelProto, ranges: Ranges, flavour: str, images: list[CalibrationImage], contract: Contract
 ) -> list[Distortion]:
-    """Of every tensor with a range, on the first image of the float model, the worst first."""
+    """Measure every tensor that has a range, with the float model on one image. Returns the worst first."""
     tensors, graph = sorted(ranges), Graph(base.graph)
     found: list[Distortion] = []
     for values in _run(base, tensors, images[:1], contract):
@@ -143,7 +143,7 @@ def _relative(actual: np.ndarray, expected: np.ndarray) -> float:
 
 
 def plot(rows: list[Row], output: Path) -> None:
-    """Loss by group, and error by stage with each group alone in eight bits, as a PNG."""
+    """Plot the loss by group, and the error by stage with one group in eight bits, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""TensorRT's calibration cache, read and written: for those who have one of 8.6 or 10.x, or build with one.
+"""Reads and writes the calibration cache of TensorRT 8.6 and 10.x.
 
 A text file: a line with the version and the calibrator, then for each tensor its name and its scale (the
 largest magnitude over 127) as the eight hexadecimal digits of a big-endian float32.
@@ -20,7 +20,7 @@ _LINE = re.compile(r"(?P<name>.+): (?P<scale>[0-9a-fA-F]{1,8})")
 
 
 def write_cache(path: Path, ranges: Ranges) -> None:
-    """Write the ranges as TensorRT 8.6 takes them, atomically."""
+    """Write the ranges in TensorRT 8.6's format, atomically."""
     lines = [FIRST_LINE]
     for name, (low, high) in sorted(ranges.items()):
         lines.append(f"{name}: {struct.pack('>f', max(-low, high) / INT8_MAX).hex()}")
@@ -28,14 +28,14 @@ def write_cache(path: Path, ranges: Ranges) -> None:
 
 
 def read_cache(path: Path) -> Ranges:
-    """Symmetric ranges by tensor. Raises CalibrationError for a file that is no cache, naming the line."""
+    """Read symmetric ranges by tensor. Raises CalibrationError, naming the line, for another file."""
     try:
         first, *lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         raise CalibrationError(f"{path}: not a calibration cache of TensorRT ({error}).") from error
     if not re.match(r"TRT-\d+-\w+", first):
         raise CalibrationError(
-            f"{path}: begins with {first[:40]!r}, a calibration cache of TensorRT with 'TRT-…'."
+            f"{path}: begins with {first[:40]!r}, expected 'TRT-…', as a calibration cache of TensorRT does."
         )
     ranges: Ranges = {}
     for number, line in enumerate(lines, 2):

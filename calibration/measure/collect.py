@@ -1,7 +1,7 @@
-"""Running a model over images and observing its inner tensors, in bounded memory.
+"""Runs a model over images and observes its inner tensors, in bounded memory.
 
-ONNX Runtime gives the tensors as extra outputs of one image at a time; what stays is a histogram each. What
-was observed is saved every while, so that a killed run goes on where it was.
+ONNX Runtime returns the tensors as outputs, one image at a time; a histogram of each is kept. Progress is
+saved every 30 seconds, so that an interrupted run continues where it was.
 """
 
 from __future__ import annotations
@@ -80,16 +80,16 @@ def measure(
     key: Key,
     partial: Path,
 ) -> Scales:
-    """Observe, on every image, what any plan for the float32 model needs to know.
+    """Observe on every image the tensors that any plan for the float32 model needs.
 
-    partial: the file that an interrupted run leaves, and from which one with the same key goes on.
+    partial: the file that an interrupted run leaves; a run with the same key continues from it.
     """
     graph = Graph(model.graph)
     tensors = observed_tensors(graph)
     progress = _Progress.resume(partial, key, tensors)
     session = open_exposed(model, tensors)
     if progress.done:
-        say(f"{partial}: goes on after {progress.done} of {len(images)} images.")
+        say(f"{partial}: continues after {progress.done} of {len(images)} images.")
     saved = time.monotonic()
     left = images[progress.done :]
     for batch in track(batches(left, contract.canvas, contract.batch), "Calibrating", total=len(left)):
@@ -99,7 +99,7 @@ def measure(
             saved = time.monotonic()
     if unseen := [name for name, seen in progress.observers.items() if not seen.batches]:
         raise CalibrationError(
-            f"nothing is known of {len(unseen)} tensors, such as '{unseen[0]}': the model found no "
+            f"{len(unseen)} tensors were never computed, such as '{unseen[0]}': the model found no "
             "object in any calibration image. Use images with objects that it knows."
         )
     return Scales(
@@ -112,14 +112,14 @@ def measure(
 
 @dataclasses.dataclass
 class _Progress:
-    """What has been observed of how many images."""
+    """What was observed so far, and on how many images."""
 
     done: int
     observers: dict[str, Observer]
     work: dict[str, float]
 
     def observe(self, session: Any, batch: Batch, graph: Graph) -> None:
-        """Take in one batch. Its tensors, up to gigabytes, are gone before the next one is run."""
+        """Observe one batch. Its tensors, up to gigabytes, are freed before the next one runs."""
         tensors = list(self.observers)
         values = session.run(tensors, {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes})
         seen = dict(zip(tensors, values, strict=True))

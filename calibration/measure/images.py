@@ -1,4 +1,4 @@
-"""The images to calibrate on: how many, which, and what identifies them."""
+"""Chooses the images to calibrate on, and identifies them by a hash of their pixels."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class CalibrationImage:
 
 
 def find(spec: str, limit: int, folder: Path | None = None) -> list[CalibrationImage]:
-    """At most `limit` images, evenly spread over what `spec` names: files, a folder, a glob, an annotation
-    file, or synthetic[:COUNT[:SEED]]. Annotations are not used.
+    """Find at most `limit` images, evenly spread over those that `spec` names: files, a folder, a glob, an
+    annotation file, or synthetic[:COUNT[:SEED]]. Annotations are not used.
 
     folder: of the images that an annotation file names, if not beside it. Raises DataError for none at all,
     ImageError where no file is found.
@@ -52,7 +52,7 @@ def find(spec: str, limit: int, folder: Path | None = None) -> list[CalibrationI
 
 
 def readable(images: list[CalibrationImage]) -> tuple[list[CalibrationImage], str]:
-    """Those that can be decoded, the others named to the user, and SHA-256 of all their pixels, in order.
+    """The images that can be decoded, and the SHA-256 of all their pixels, in order. The others are reported.
 
     Raises DataError where none can be, or most are blank.
     """
@@ -80,6 +80,6 @@ def readable(images: list[CalibrationImage]) -> tuple[list[CalibrationImage], st
 
 
 def batches(images: list[CalibrationImage], canvas: Canvas, batch: int | None) -> Iterator[Batch]:
-    """Each image on the model's canvas, repeated where the model takes a fixed number."""
+    """Yield each image as a batch on the model's canvas, repeated where the model takes a fixed number."""
     for image in images:
         yield preprocess([image.read()] * (batch or 1), canvas)

@@ -1,7 +1,7 @@
-"""What the values of a tensor are like, gathered batch by batch, and the range that eight bits should cover.
+"""Observes the values of a tensor batch by batch, and chooses the range that eight bits should cover.
 
-A range is chosen as one threshold on the absolute value; both signs are clipped to it. All five methods read
-the same observation, so images are run through the model once whatever the method.
+A range is one threshold on the absolute value; both signs are clipped to it. All five methods read the same
+observation, so the images run through the model once for all of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Observer:
     """Extremes, their moving average, and a histogram of |x|.
 
     Exact zeros are left out of the histogram: every scale holds them without error, and after a ReLU they
-    would outvote everything else.
+    would outnumber everything else.
     """
 
     minimum: float = np.inf
@@ -38,7 +38,7 @@ class Observer:
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
     def observe(self, values: NDArray[np.float32]) -> None:
-        """Take in one batch, of any shape; an empty one (no detections) tells nothing."""
+        """Observe one batch, of any shape; an empty one (no detections) is skipped."""
         if not values.size:
             return
         low, high = float(values.min()), float(values.max())
@@ -70,19 +70,19 @@ class Observer:
         return max(-self.minimum, self.maximum) if self.batches else 0.0
 
     def range(self, threshold: float) -> tuple[float, float]:
-        """What was seen, clipped to ±threshold."""
+        """(lowest, highest) value observed, clipped to ±threshold."""
         if not self.batches:
             return 0.0, 0.0
         return max(self.minimum, -threshold), min(self.maximum, threshold)
 
 
 def minmax(seen: Observer) -> float:
-    """All that was seen."""
+    """The largest absolute value observed."""
     return seen.peak
 
 
 def moving_average(seen: Observer) -> float:
-    """Extremes of a batch, averaged with exponentially falling weight (arXiv:1712.05877, section 3.1)."""
+    """The exponential moving average of the extremes of a batch (arXiv:1712.05877, section 3.1)."""
     return max(-seen.average_minimum, seen.average_maximum)
 
 
@@ -111,7 +111,7 @@ def entropy(seen: Observer) -> float:
 
 
 def _divergence(counts: NDArray[np.float64], clip: int) -> float:
-    """Of `counts` clipped to `clip` bins from their mean over each of the levels."""
+    """KL divergence of `counts`, clipped to `clip` bins, from their means over each of the levels."""
     clipped = counts[:clip].copy()
     occupied = clipped > 0
     starts = np.arange(LEVELS) * clip // LEVELS
@@ -121,7 +121,7 @@ def _divergence(counts: NDArray[np.float64], clip: int) -> float:
     quantised = np.repeat(means, np.diff(np.append(starts, clip))) * occupied
     clipped[-1] += counts[clip:].sum()
     if not quantised[-1] and clipped[-1]:
-        return np.inf  # a distribution that gives no chance to what was seen
+        return np.inf  # it gives probability 0 to values that were observed
     p, q = clipped / clipped.sum(), quantised / quantised.sum()
     here = p > 0
     return float(np.sum(p[here] * np.log(p[here] / q[here])))

@@ -1,4 +1,4 @@
-"""Ranges of a model's tensors from where the user has them: images, TensorRT's cache, or training."""
+"""Gets the ranges of a model's tensors from images, from TensorRT's cache, or from training."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class KnownRanges:
 
     @classmethod
     def of_cache(cls, path: Path) -> KnownRanges:
-        """Of TensorRT's calibration cache."""
+        """Read the ranges from TensorRT's calibration cache."""
         return cls(read_cache(path), {"ranges": path.name})
 
     @classmethod
     def of_images(cls, found: Scales, method: str) -> KnownRanges:
-        """Of what was measured, read by one method; warns of few images."""
+        """Read the measured ranges by one method; warn if there were few images."""
         details: dict[str, object] = {
             "images": found.images,
             "images_sha256": found.key.images,
@@ -49,10 +49,10 @@ class KnownRanges:
         return cls(found.ranges(method), details, found.multiply_adds)
 
     def with_learned(self, model: ModelProto, scales: dict[str, float]) -> KnownRanges:
-        """With the scales that training learned in place of these, where there are any."""
+        """Replace measured scales by the ones that training learned, if there are any."""
         if not scales:
             return self
-        say(f"{len(scales)} scales as training learned them, in place of measured ones.")
+        say(f"{len(scales)} scales learned in training replace measured ones.")
         ranges = self.ranges | learned_ranges(Graph.of(model), scales)
         return replace(self, ranges=ranges, details={**self.details, LEARNED_SCALES: scales})
 
@@ -60,7 +60,7 @@ class KnownRanges:
 def measured(
     model: ModelProto, key: Key, contract: Contract, images: list[CalibrationImage], scales: Path
 ) -> Scales:
-    """The ranges of the file `scales` where it was measured on exactly this, else measured now and kept."""
+    """Read the ranges from the file `scales` if it was measured on just this; else measure and write it."""
     if scales.is_file():
         found = Scales.read(scales)
         found.check(key, scales)

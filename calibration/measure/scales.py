@@ -1,4 +1,4 @@
-"""scales.json: what was measured of every tensor, and of what model, images and preprocessing."""
+"""Reads and writes scales.json: every tensor's ranges, and hashes of the model, images and preprocessing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILE_KIND = FileKind(
 
 @dataclass(frozen=True)
 class Key:
-    """Everything the ranges depend on, as SHA-256 where it is large."""
+    """Everything that the ranges depend on; SHA-256 of what is large."""
 
     model: str  # the float32 ONNX file
     checkpoint: str
@@ -33,7 +33,7 @@ class Key:
 
     @classmethod
     def of(cls, model: Path, contract: Contract, images: str, *, equalised: bool = False) -> Key:
-        """Of a model file and the digest of its calibration images (calibration/measure/images.py)."""
+        """The key of a model file; images: the digest of the calibration images (measure/images.py)."""
         how = [dataclasses.asdict(contract.canvas), contract.normalise.mean, contract.normalise.std]
         return cls(
             model=hashlib.sha256(model.read_bytes()).hexdigest(),
@@ -46,7 +46,7 @@ class Key:
 
 @dataclass(frozen=True)
 class TensorScale:
-    """Of one tensor: its extremes, and the threshold that each method puts on its absolute value."""
+    """A tensor's extremes, and the threshold that each method chooses for its absolute value."""
 
     minimum: float
     maximum: float
@@ -67,7 +67,7 @@ class TensorScale:
 
 @dataclass(frozen=True)
 class Scales:
-    """The content of a scales.json. multiply_adds: of each layer, the mean of an image."""
+    """The content of a scales.json. multiply_adds: by layer, the mean over the images."""
 
     FORMAT: ClassVar[Format] = Format(2)
     key: Key
@@ -76,13 +76,13 @@ class Scales:
     multiply_adds: dict[str, float]
 
     def ranges(self, method: str) -> dict[str, tuple[float, float]]:
-        """Of every tensor, by one of `METHODS`. Raises CalibrationError for another."""
+        """The ranges of all tensors by one of `METHODS`. Raises CalibrationError for another."""
         if method not in METHODS:
             raise CalibrationError(f"--method is {method!r}, expected one of {', '.join(METHODS)}.")
         return {name: tensor.range(method) for name, tensor in self.tensors.items()}
 
     def check(self, key: Key, source: Path) -> None:
-        """Raise CalibrationError where the file was measured on anything else than `key` says."""
+        """Raise CalibrationError, naming what differs, if the file was not measured on what `key` says."""
         ours, theirs = dataclasses.asdict(key), dataclasses.asdict(self.key)
         if wrong := [name for name in ours if ours[name] != theirs[name]]:
             raise CalibrationError(

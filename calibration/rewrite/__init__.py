@@ -1,1 +1,1 @@
-"""The rewriting of ONNX graphs: Q/DQ nodes, equalised channels, layers back in float."""
+"""Rewrites ONNX graphs: Q/DQ nodes, equalised channels, layers back in float."""

@@ -1,17 +1,17 @@
-"""Where Q/DQ pairs stand: which tensors pass through eight bits, who reads them so, and which share a scale.
+"""Decides where Q/DQ pairs stand: which tensors are rounded, which nodes read them so, which share a scale.
 
 A pair on a tensor rounds it to 8 bits for its readers. The rules, and where they come from:
 
 * The input and the weights of every INT8 layer (TensorRT, "Explicit Quantization", Q/DQ placement: quantise
   all inputs of weighted operations).
-* TensorRT: of an Add that an INT8 convolution feeds, the other input, and not the convolution's output: so
-  convolution and Add become one kernel (the same document, residual connections).
-* CPU: what leaves an INT8 convolution or Gemm as well, and with it both inputs of such an Add: ONNX Runtime
-  has integer kernels only for nodes with pairs on both sides. ConvTranspose has none and stays in float.
-* MaxPool and Resize only choose among values: their input gets the pair of their output, with one scale for
-  both, and they run on integers. All tensors of a Concat share a scale for the same reason.
-* PyramidRoiAlign takes float. Its features are read from the pairs that their other readers need, and what
-  comes out gets a pair where a layer takes it in.
+* TensorRT: the shortcut of an Add that an INT8 convolution feeds, not the convolution's output: then the
+  convolution and the Add are fused into one kernel (the same document, residual connections).
+* CPU: also the output of an INT8 convolution or Gemm, and so both inputs of such an Add: ONNX Runtime has
+  integer kernels only for nodes with pairs on both sides. ConvTranspose has none and stays in float.
+* MaxPool and Resize only select values: their input gets the pair of their output, with one scale for both,
+  and they run on integers. All tensors of a Concat share a scale for the same reason.
+* PyramidRoiAlign takes float. Its features are read through the pairs that their other readers need, and its
+  output gets a pair where an INT8 layer reads it.
 * Function bodies are not touched.
 """
 
@@ -31,17 +31,17 @@ WITHOUT_CPU_KERNEL = ("ConvTranspose",)
 
 @dataclass(frozen=True)
 class Placement:
-    """What `place` decided. `layers`: names of those in INT8."""
+    """The decision of `place`. `layers`: names of those in INT8."""
 
     flavour: str
     layers: frozenset[str]
     scale_groups: dict[str, frozenset[str]]  # tensor with a pair → all tensors it shares its scale with
 
     def reads_pair(self, node: NodeProto, tensor: str) -> bool:
-        """Whether `node` reads `tensor` through its pair.
+        """True if `node` reads `tensor` through its pair.
 
-        On the CPU everybody does, since an integer kernel leaves nothing else behind; for TensorRT a layer
-        that the plan keeps in float reads the float.
+        On the CPU every reader does, since an integer kernel writes integers only. For TensorRT a layer that
+        the plan keeps in float reads the float tensor.
         """
         if tensor not in self.scale_groups:
             return False
@@ -59,11 +59,11 @@ def quantisable(graph: Graph, flavour: str) -> list[str]:
 
 
 def place(graph: Graph, layers: list[str], flavour: str) -> Placement:
-    """Decide for the given INT8 layers. Raises ModelError for one that the graph has not."""
+    """Place the pairs for the given INT8 layers. Raises ModelError for a layer that the graph lacks."""
     if unknown := sorted(set(layers) - set(graph.layers)):
         raise ModelError(
             f"the plan names layers that the model has not: {', '.join(unknown[:3])}. "
-            "Make the plan anew: maskrt calibrate MODEL.onnx --data IMAGES -o OUT.onnx"
+            "Make a new plan: maskrt calibrate MODEL.onnx --data IMAGES -o OUT.onnx"
         )
     chosen = frozenset(layers) & set(quantisable(graph, flavour))
     nodes = [node for name in graph.layers if name in chosen for node in graph.layers[name].nodes]
@@ -77,8 +77,10 @@ def place(graph: Graph, layers: list[str], flavour: str) -> Placement:
 
 
 def _add_inputs(graph: Graph, nodes: list[NodeProto], flavour: str) -> set[str]:
-    """Inputs of the Adds that INT8 convolutions feed: for TensorRT all but that of the convolution which the
-    Add becomes one kernel with, which of two is the first input's."""
+    """The inputs to round of the Adds that INT8 convolutions feed.
+
+    CPU: both. TensorRT: the one that is not fused with the Add; of two convolutions the first is fused.
+    """
     fed = {node.output[0] for node in nodes if node.op_type != "Gemm"}
     found: set[str] = set()
     for add in graph.proto.node:
@@ -93,7 +95,7 @@ def _add_inputs(graph: Graph, nodes: list[NodeProto], flavour: str) -> set[str]:
 
 
 def _share(graph: Graph, pairs: set[str], groups: _Groups) -> None:
-    """Extend `pairs` backwards over nodes that only choose or join, and unite the scales around them."""
+    """Extend `pairs` backwards over nodes that only select or join values, and unite their scales."""
     waiting = sorted(pairs)
     while waiting:
         tensor = waiting.pop()

@@ -1,4 +1,4 @@
-"""Writing Q/DQ pairs and eight-bit weights into a graph."""
+"""Writes Q/DQ pairs and 8-bit weights into a graph."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def channel_axis(node: NodeProto) -> int:
 
 
 class _Writer:
-    """One pass over the nodes, in their order."""
+    """Rewrites the nodes one by one, in their order."""
 
     def __init__(self, model: ModelProto, placement: Placement, ranges: Ranges) -> None:
         self.model, self.placement, self.ranges = model, placement, ranges
@@ -126,7 +126,7 @@ class _Writer:
                     opset.version = max(opset.version, HALF_OPSET) if opset.domain == "" else opset.version
 
     def _pair(self, tensor: str) -> None:
-        """The Q and the DQ of a tensor that is to have them."""
+        """Add the Q and the DQ of a tensor, if the placement has one for it."""
         if tensor not in self.placement.scale_groups:
             return
         group = [self.ranges[name] for name in self.placement.scale_groups[tensor]]

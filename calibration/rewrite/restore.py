@@ -1,10 +1,10 @@
-"""Layers of a file in reduced precision put back to float32 in the file itself, the rest left as it is.
+"""Puts layers of a file in reduced precision back to float32, and leaves the rest as it is.
 
-A unit is what goes back as one: a layer of an INT8 file; of an FP16 file what the export switches as one (a
-residual block, a head), since between its layers values stay half. Its nodes take the float32 file's weights
-and read what stands before casts and Q/DQ pairs, and the pairs on what they make are taken away: so a wrong
-scale is mended with the layer whose values it is for. Both files must name their tensors alike, as exports of
-one checkpoint do.
+A unit goes back as a whole: in an INT8 file one layer; in an FP16 file what the export switches together (a
+residual block, a head), since values between its layers stay half. Its nodes take the float32 file's weights
+and read the tensors before casts and Q/DQ pairs. The pairs on their outputs are removed, so a wrong scale is
+corrected with the layer whose values it is for. Both files must have the same tensor names, as exports of one
+checkpoint do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAIR = ("QuantizeLinear", "DequantizeLinear")
 
 
 def reduced_units(model: ModelProto) -> list[str]:
-    """The units in half or in eight bits, in the order of the graph."""
+    """List the units in half or in eight bits, in the order of the graph."""
     return list(dict.fromkeys(unit for unit in _Units(model).of_node if unit))
 
 
@@ -87,7 +87,7 @@ class _Units:
 
 
 class _Restorer:
-    """One pass over the nodes, in their order."""
+    """Rewrites the nodes one by one, in their order."""
 
     def __init__(self, model: ModelProto, reference: ModelProto, units: set[str]) -> None:
         self.model, self.weights = model, Graph(reference.graph).initializers

@@ -1,4 +1,4 @@
-"""Plugins or function bodies: what an engine's custom operators are to be made of."""
+"""Chooses between plugins and function bodies for an engine's custom operators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = ("auto", "plugin", "body")
 
 @dataclass(frozen=True)
 class Operators:
-    """`kind` as in EngineHeader; `library`: of the plugins, None for the bodies and the plugins in Python."""
+    """The choice. kind: as in EngineHeader; library: of the plugins, None for bodies and Python plugins."""
 
     kind: str
     library: Path | None
@@ -24,17 +24,17 @@ class Operators:
 
 
 def check_kind(asked: str) -> None:
-    """Raise ExportError for a value of --operators that is none."""
+    """Raise ExportError for an unknown value of --operators."""
     if asked not in KINDS:
         raise ExportError(f"--operators is {asked!r}, expected one of {', '.join(KINDS)}.")
 
 
 def choose_operators(asked: str, tensorrt_version: str, folder: Path, compute_capability: str) -> Operators:
-    """What to build with, of what is here.
+    """Choose from what is installed here.
 
     asked: "plugin" (the library, else the plugins in Python, which TensorRT 8.6 does not know), "body", or
     "auto": the plugins where there is a library, or where MASKRT_PLUGINS=python asks for the others, else the
-    bodies. folder: where the engine is to lie. compute_capability: of the GPU, "8.7". Raises ExportError,
+    bodies. folder: of the engine. compute_capability: of the GPU, "8.7". Raises ExportError,
     PluginError.
     """
     check_kind(asked)

@@ -1,4 +1,4 @@
-"""How TensorRT is to build: precision, compatibility, profiles, plugins, the timing cache."""
+"""Configures TensorRT's builder: precision, compatibility, profiles, plugins, the timing cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from maskrt.runtime.files.kinds import OWN_NAME
 from maskrt.runtime.machine.findings_gpu import TEGRA_RELEASE
 
 Version = tuple[int, int]
-EMBEDS_SINCE = (10, 0)  # our plugins of 8.6 are of the second generation, which the plan does not carry
+EMBEDS_SINCE = (10, 0)  # our plugins for 8.6 are IPluginV2, which a plan does not carry
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def check_compatibility(options: Options, operators: str) -> None:
 
 
 def create_network(trt: Any, builder: Any, version: Version) -> Any:
-    """An empty network whose types are those in the ONNX file, where TensorRT knows such a thing (10 on)."""
+    """Create an empty network, strongly typed where TensorRT supports it (10 on)."""
     if version < (10, 0):
         return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))
     return builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -65,13 +65,12 @@ def configure(
     embedded: Path | None,
     options: Options,
 ) -> Any:
-    """The builder's configuration. model: what `network` was parsed from; embedded: the plugin library that
-    the plan is to carry.
+    """Create the builder's configuration.
+
+    model: what `network` was parsed from; embedded: the plugin library that the plan is to carry.
     """
     config = builder.create_builder_config()
-    config.profiling_verbosity = (
-        trt.ProfilingVerbosity.DETAILED
-    )  # the engine tells its layers, for the report
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the report needs the engine's layers
     if precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and it keeps 10 bits of the mantissa
     if version < (10, 0):
@@ -96,12 +95,12 @@ def configure(
 
 
 def _set_types_for_8_6(trt: Any, network: Any, config: Any, precision: str, model: ModelProto) -> None:
-    """Where types are no more than a wish, say them as builder flags and as constraints.
+    """Set the file's types as builder flags and constraints, for a network whose types do not bind.
 
-    fp16: half is allowed, and what the file has in float32 (boxes, RoIs, NMS) is held to it. The network does
-    not know which tensors these are: to it all that follows a plugin is float32 too. int8: the Q/DQ nodes say
-    what is INT8; half is not allowed beside it, since nothing would tell the two apart.
-    cuBLAS and cuDNN are left out: 8.6 is the last to take kernels from them.
+    fp16: half is allowed, and layers that the file has in float32 (boxes, RoIs, NMS) are held to it. The
+    network does not know which these are: to it everything after a plugin is float32. int8: the Q/DQ nodes
+    decide what is INT8; half is not allowed beside it, since the builder could take it for any other layer.
+    cuBLAS and cuDNN are left out: 8.6 is the last version to take kernels from them.
     """
     own = (trt.TacticSource.EDGE_MASK_CONVOLUTIONS, trt.TacticSource.JIT_CONVOLUTIONS)
     config.set_tactic_sources(sum(1 << int(source) for source in own))
@@ -117,7 +116,7 @@ def _set_types_for_8_6(trt: Any, network: Any, config: Any, precision: str, mode
             outputs = [layer.get_output(j) for j in range(layer.num_outputs)]
             inputs = [t for j in range(layer.num_inputs) if (t := layer.get_input(j)) is not None]
             held = float32.layer(layer.name, [t.name for t in inputs], [t.name for t in outputs])
-            # A layer of a float32 node that works out a shape for it has no float32 itself.
+            # A layer that computes a shape for a float32 node has no float32 itself.
             if layer.type in fixed or not held or all(t.dtype != trt.float32 for t in (*inputs, *outputs)):
                 continue
             layer.precision = trt.float32
@@ -127,20 +126,20 @@ def _set_types_for_8_6(trt: Any, network: Any, config: Any, precision: str, mode
 
 
 def timing_cache_path(engine: Path, tensorrt_version: str, compute_capability: str) -> Path:
-    """Of the measurements that builds on this GPU with this TensorRT share; beside the engine."""
+    """The cache file, beside the engine, that builds with this TensorRT on this kind of GPU share."""
     gpu = compute_capability.replace(".", "")
     return engine.parent / f"tensorrt-{tensorrt_version}-sm{gpu}.timing"
 
 
 def load_timing_cache(config: Any, path: Path) -> None:
-    """Give the builder what earlier builds measured; a cache that TensorRT does not want is begun anew."""
+    """Give the builder the times of earlier builds; start a new cache where TensorRT rejects the file."""
     cache = config.create_timing_cache(path.read_bytes()) if path.is_file() else None
     if cache is None or not config.set_timing_cache(cache, False):
         config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def save_timing_cache(config: Any, path: Path) -> None:
-    """Write what was measured, merged with what another build wrote in the meantime."""
+    """Write the measured times, merged with those that another build wrote in the meantime."""
     cache = config.get_timing_cache()
     if path.is_file() and (other := config.create_timing_cache(path.read_bytes())) is not None:
         cache.combine(other, False)

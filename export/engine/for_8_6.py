@@ -1,4 +1,4 @@
-"""Passes for the parser of TensorRT 8.6: opset 17, in the forms that it reads right."""
+"""Passes for the parser of TensorRT 8.6: opset 17, in the forms that it reads correctly."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _no_form(node: NodeProto, why: str) -> ExportError:
 
 
 def _drop(node: NodeProto, name: str, harmless: object) -> None:
-    """Remove an attribute of a later opset, if its value says nothing new."""
+    """Remove an attribute of a later opset, if its value is the default."""
     if attributes(node).get(name, harmless) != harmless:
         raise _no_form(node, f"has {name}={attributes(node)[name]!r}")
     kept = [a for a in node.attribute if a.name != name]
@@ -121,7 +121,7 @@ def _drop(node: NodeProto, name: str, harmless: object) -> None:
 
 
 def _split(node: NodeProto, values: Values) -> list[NodeProto]:
-    """num_outputs came with 18; equal parts need no number, and unequal ones are not meant here."""
+    """num_outputs came with 18. Equal parts need no number; unequal ones are refused."""
     parts = attributes(node).get("num_outputs")
     if parts is not None:
         extent = values.extent(node.input[0], attributes(node).get("axis", 0))
@@ -134,7 +134,7 @@ def _split(node: NodeProto, values: Values) -> list[NodeProto]:
 
 
 def _reduce(node: NodeProto, values: Values) -> list[NodeProto]:
-    """Axes became an input with 18. The parser of 8.6 does not see it, and reduces all axes in silence."""
+    """Axes became an input with 18. The parser of 8.6 ignores it, and reduces all axes without an error."""
     _drop(node, "noop_with_empty_axes", 0)
     if len(node.input) > 1 and node.input[1]:
         axes = values.constant(node.input[1])
@@ -146,7 +146,7 @@ def _reduce(node: NodeProto, values: Values) -> list[NodeProto]:
 
 
 def _reduce_sum(node: NodeProto, values: Values) -> list[NodeProto]:
-    """8.6 sums floating point alone. Integers that are summed here count rows: float32 holds them to 2^24."""
+    """8.6 sums floating point only. The integers summed here count rows, which float32 holds up to 2^24."""
     element_type = values.element_type(node.input[0])
     if element_type not in (TensorProto.INT32, TensorProto.INT64):
         return [node]
@@ -181,7 +181,7 @@ def _scatter(node: NodeProto, values: Values) -> list[NodeProto]:
 
 
 def _shape(node: NodeProto, values: Values) -> list[NodeProto]:
-    """The parser of 8.6 gives the whole shape whatever `start` and `end` say: cut it after."""
+    """The parser of 8.6 ignores `start` and `end` and gives the whole shape: slice it afterwards."""
     asked = attributes(node)
     if not asked.keys() & {"start", "end"}:
         return [node]

@@ -1,11 +1,11 @@
 """TopK over long axes in two steps, for TensorRT.
 
-TensorRT's TopK takes its time by the length of the axis, whatever k is (measured by others: 51 µs for 24,000
-elements, with k of 100 and of 300; github.com/ultralytics/ultralytics/pull/25666). Groups of the axis run
-beside each other, and the second step sees their survivors alone. P2 of an 800 × 1344 canvas has 201,600
+The time of TensorRT's TopK depends on the length of the axis, not on k (measured by others: 51 µs for 24,000
+elements, with k of 100 and of 300; github.com/ultralytics/ultralytics/pull/25666). Groups of the axis run in
+parallel, and the second step reads only the best of each group. P2 of an 800 × 1344 canvas has 201,600
 positions.
 
-The ONNX file stays as it is: ONNX Runtime and OpenVINO take longer in groups on a CPU, however many there are
+The ONNX file stays as it is: on a CPU, ONNX Runtime and OpenVINO take longer in groups of any number
 (docs/tensorrt.md).
 """
 
@@ -24,11 +24,11 @@ GAIN = 2  # the two axes together must be this many times shorter than the one
 
 
 class GroupLongTopK(OnnxPass):
-    """Takes every TopK over a long axis in groups of it, then over the survivors.
+    """Splits every TopK over a long axis into one within groups of the axis and one over their results.
 
-    The same values and positions, ties included: what is among the first k of all is among the first k of its
-    group, and survivors lie in the order of their groups. Only for rows (N, R) whose R and k are known, so
-    shapes must be inferred before.
+    Values and positions are the same, ties included: what is among the first k of all is among the first k of
+    its group, and the groups' results lie in the order of the groups. Only rows (N, R) whose R and k are
+    known are split, so shapes must be inferred before.
     """
 
     def call(self, model: ModelProto) -> bool:
@@ -52,7 +52,7 @@ class GroupLongTopK(OnnxPass):
 
 
 def best_groups(length: int, k: int) -> int:
-    """Number of equal groups of an axis that makes both axes shortest; 1 where they gain too little."""
+    """The number of equal groups for which both axes together are shortest; 1 if the gain is too small."""
     if length < LONG:
         return 1
     sums = {n: length // n + n * k for n in range(2, length // k + 1) if length % n == 0}

@@ -1,8 +1,8 @@
-"""From the exported file to what TensorRT's parser is given: our operators as plugins, or as their bodies.
+"""Prepares the exported file for TensorRT's parser: our operators as plugins, or as their function bodies.
 
-Which of the two a parser takes where it could take either has changed: 8.6 knows no functions, 10.0 to 10.6
-prefer them, 10.7 to 10.14 the plugin, from 10.15 on an attribute decides. Here it is given no choice: the
-file has either no functions or none of our operators.
+Parsers differ in which of the two they prefer: 8.6 knows no functions, 10.0 to 10.6 take the function, 10.7
+to 10.14 the plugin, and from 10.15 on an attribute decides. So the prepared file leaves no choice: it has
+either no functions or none of our operators.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXPORT_AGAIN = "Export it again with this maskrt, or use a newer TensorRT (docs/
 
 
 def prepare(model: ModelProto, version: Version, operators: str, source: str) -> ModelProto:
-    """The model as the parser of this TensorRT takes it; the given one is left as it is.
+    """Prepare a copy of the model for the parser of this TensorRT.
 
     Its constants are initializers: it holds no Constant node.
     operators: "plugin" or "body". Raises ExportError, naming nodes, where the parser takes no form of it.

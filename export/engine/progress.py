@@ -1,7 +1,7 @@
-"""What TensorRT reports while it builds, on the screen, and Ctrl-C, which stops it.
+"""Shows TensorRT's progress while it builds, and stops the build on Ctrl-C.
 
-TensorRT calls back from threads of its own, and prints what such a callback raises and goes on. So nothing is
-raised there: it is kept, the build is told to stop, and it is raised once TensorRT has come back.
+TensorRT calls back from its own threads. It prints an exception of a callback and continues. So exceptions
+are kept, the build is stopped, and they are raised when TensorRT has returned.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class InterruptedBuildError(MaskrtError):
 
 
 class BuildProgress:
-    """Bars with ETA on stderr, one for each phase under way; silent where stderr is no terminal."""
+    """Shows a bar with ETA on stderr for each phase that runs; silent where stderr is no terminal."""
 
     def __init__(self, console: Any = None) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -50,7 +50,7 @@ class BuildProgress:
         self._bars.stop()
 
     def cancel(self) -> None:
-        """TensorRT is to stop at its next step."""
+        """Ask TensorRT to stop at its next step."""
         self._cancelled.set()
 
     def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
@@ -72,7 +72,7 @@ class BuildProgress:
             del self._depth[phase]
 
     def keep(self, callback: Callable[..., T], *arguments: Any) -> T | bool:
-        """Call, and keep what it raises for `raise_kept`; then the build is to stop."""
+        """Call a function; keep its exception for `raise_kept`, and stop the build."""
         try:
             return callback(*arguments)
         except BaseException as error:
@@ -106,7 +106,7 @@ def monitor(trt: Any, progress: BuildProgress) -> Any:
 
 
 def run_cancellable(work: Callable[[], T], progress: BuildProgress) -> T:
-    """Run `work` in a thread, so that Ctrl-C is heard while it is inside TensorRT; then it is to stop soon.
+    """Run `work` in a thread, so that Ctrl-C arrives while TensorRT works, and stops it at its next step.
 
     Raises InterruptedBuildError after Ctrl-C, what a callback raised, or what `work` raised.
     """

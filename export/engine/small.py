@@ -1,4 +1,4 @@
-"""The preset for small devices (`--jetson`): less to compute and to hold, at some cost in small objects."""
+"""The preset for small devices (`--jetson`): less time and memory, and less accuracy on small objects."""
 
 from __future__ import annotations
 

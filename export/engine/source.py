@@ -1,4 +1,4 @@
-"""What a build begins with: the exported file, and a TensorRT that can build it."""
+"""Reads the exported file for a build, and checks the TensorRT version."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_model(path: Path) -> tuple[ModelProto, Contract, str]:
         ) from error
     try:
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's DecodeError has no home that every version of it shares
+    except Exception as error:  # the place of protobuf's DecodeError differs by version
         raise ModelError(f"{path}: no ONNX file. Make one: maskrt export CHECKPOINT -o MODEL.onnx") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     if METADATA_KEY not in metadata:

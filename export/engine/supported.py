@@ -1,4 +1,4 @@
-"""What each TensorRT's ONNX parser takes: the table (operators.csv), and a graph held against it.
+"""Checks a graph against the operators and types that each TensorRT's ONNX parser takes (operators.csv).
 
 operators.csv gives, for the operators that our graphs use, the types from docs/operators.md of onnx-tensorrt:
 at 8.6-GA, and at 10.1-GA for 10.3 and later. The documents of 10.15 and 11.1 were compared: for these
@@ -6,8 +6,8 @@ operators they take nothing back. NonZero's integers and booleans are from the i
 them. The five that keypoints alone need (Abs, ArgMax, Ceil, LessOrEqual, Reciprocal) were read at 8.6-GA and
 10.1-GA only. Types that we never use (BF16, FP8, INT4) are left out.
 
-The limits below are from the importers' sources at the same two points where the document is silent; the ones
-of 8.6 are told to nobody by that parser, it builds something else.
+Where the document is silent, the limits below are from the importers' sources at the same two versions. Past
+those of 8.6, its parser reports no error: it builds another network.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _column(version: Version) -> tuple[str, int]:
 
 
 def refusals(model: ModelProto, version: Version) -> list[str]:
-    """What this version's parser does not take of a model without functions: a sentence each.
+    """List what this version's parser does not take of a model without functions, a sentence each.
 
     The model's types must be inferred. Our own operators are left out: they are the plugins' matter.
     """
@@ -106,12 +106,12 @@ def _subjects(node: NodeProto) -> list[str]:
 
 def _type_name(element_type: int, version: Version) -> str:
     if element_type == TensorProto.INT64 and version < (10, 0):
-        return "INT32"  # the parser of 8.6 makes one of the other by itself
+        return "INT32"  # the parser of 8.6 converts it
     return TYPES.get(element_type, "of a type unknown")
 
 
 def _wide_constants(node: NodeProto, values: Values) -> Iterator[str]:
-    """INT64 constants are clamped to INT32 by 8.6; an open end of a Slice means the same nonetheless."""
+    """INT64 constants that 8.6 would clamp to INT32. The open end of a Slice may be clamped."""
     if node.op_type in ("Slice", "Constant"):
         return
     for name in node.input:
@@ -167,7 +167,7 @@ def _topk(node: NodeProto, values: Values) -> str | None:
 
 
 def _nms(node: NodeProto, values: Values) -> str | None:
-    """INMSLayer sorts an image's boxes by score and leaves out the others in silence."""
+    """INMSLayer keeps the best NMS_LIMIT boxes of an image by score and drops the others without an error."""
     boxes = values.extent(node.input[0], 1)
     if boxes is None or boxes <= NMS_LIMIT:
         return None

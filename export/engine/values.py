@@ -1,4 +1,4 @@
-"""What is known of the values in an ONNX graph: constants, element types, shapes."""
+"""Looks up values of an ONNX graph: constants, element types, shapes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHT_BYTES = 4096  # above it an initializer is no scale and no threshold
 
 
 class Values:
-    """Constants and types of a graph's values by name, as they are now: make it anew after a change."""
+    """Constants and types of a graph's values by name. Create it again after a change of the graph."""
 
     def __init__(self, graph: GraphProto) -> None:
         self._constants: dict[str, TensorProto | NodeProto] = {t.name: t for t in graph.initializer}
@@ -23,14 +23,14 @@ class Values:
         self._info = {v.name: v.type.tensor_type for v in [*graph.input, *graph.value_info, *graph.output]}
 
     def constant(self, name: str) -> NDArray | None:
-        """The value of a constant; None for anything that is worked out or fed."""
+        """The value of a constant; None for an input or a computed value."""
         found = self._constants.get(name)
         if isinstance(found, NodeProto):
             return value_of_constant_node(found)
         return None if found is None else onnx.numpy_helper.to_array(found)
 
     def element_type(self, name: str) -> int:
-        """ONNX's number of the element type; TensorProto.UNDEFINED where nobody knows."""
+        """ONNX's number of the element type; TensorProto.UNDEFINED where it is not known."""
         found = self._constants.get(name)
         if isinstance(found, TensorProto):
             return found.data_type
@@ -63,9 +63,9 @@ def value_of_constant_node(node: NodeProto) -> NDArray:
 
 @contextmanager
 def without_weights(model: ModelProto) -> Iterator[dict[str, bytes]]:
-    """Take the values of large initializers out of a model, and put them back on leaving; gives them by name.
+    """Remove the values of large initializers from a model until the context ends; gives them by name.
 
-    onnx's passes copy the whole file back and forth; types and shapes follow from the rest alone.
+    onnx's own passes serialise the whole model twice; types and shapes do not depend on weights.
     """
     kinds = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8)
     initializers = (t for t in model.graph.initializer if t.data_type in kinds)

@@ -1,4 +1,4 @@
-"""Which layers of a TensorRT 8.6 network the ONNX file has in float32, by the names that its parser gives."""
+"""Finds the layers of a TensorRT 8.6 network that the ONNX file has in float32, by the parser's names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from maskrt.export.engine.values import Values
 
 
 class Float32:
-    """What the prepared file has in float32, by the names of layers and tensors.
+    """The layers and tensors that the prepared file has in float32, by name.
 
     The parser names a layer after its node, or after the node's first output where the node has no name. A
     node's second layer has a number behind that name, or none of the file's names at all: the first half of a
@@ -24,7 +24,7 @@ class Float32:
         self._tensors = {v.name: v.type.tensor_type.elem_type == TensorProto.FLOAT for v in model.graph.input}
         for node in model.graph.node:
             of_output = {name: values.element_type(name) == TensorProto.FLOAT for name in node.output if name}
-            # A comparison and an NMS give no float32 and yet work in it. Of the inputs the first alone tells:
+            # A comparison and an NMS give no float32 and yet work in it. Only the first input counts:
             # a Resize of halves has its scales in float32.
             reads = bool(node.input) and values.element_type(node.input[0]) == TensorProto.FLOAT
             self._layers[node.name or node.output[0]] = reads or any(of_output.values())
@@ -33,8 +33,8 @@ class Float32:
     def layer(self, name: str, inputs: list[str], outputs: list[str]) -> bool:
         """Whether a layer belongs to a node in float32. Ask in the network's order.
 
-        inputs, outputs: names of its tensors. A layer without a name of the file is what the tensors are that
-        it reads; where the file does not know these either, it is left free.
+        inputs, outputs: names of its tensors. A layer without a name of the file has the type of the tensors
+        that it reads; if the file does not know these either, it is left free.
         """
         found = self._layers.get(name)
         if found is None:
@@ -48,5 +48,5 @@ class Float32:
         return bool(found)
 
     def _any(self, tensors: list[str]) -> bool | None:
-        told = [self._tensors[tensor] for tensor in tensors if tensor in self._tensors]
-        return any(told) if told else None
+        known = [self._tensors[tensor] for tensor in tensors if tensor in self._tensors]
+        return any(known) if known else None

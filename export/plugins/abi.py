@@ -1,6 +1,6 @@
-"""What the CUDA kernels take: parameter blocks and launch sizes, as in the C++ headers beside this file.
+"""Parameter blocks and launch sizes of the CUDA kernels, as in the C++ headers beside this file.
 
-The Python plugin launches the kernels with these; a test holds every number against the compiled headers.
+The Python plugin launches the kernels with these; a test compares every number with the compiled headers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`maskrt build-plugins`: compile the TensorRT plugins for the TensorRT and the GPU of this machine."""
+"""The command `maskrt build-plugins`: compiles the plugins for this machine's TensorRT and GPU."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FLAGS = (
 
 
 def source_hash() -> str:
-    """SHA-256 of everything that the library is made of."""
+    """SHA-256 of all sources of the library."""
     digest = hashlib.sha256(" ".join(FLAGS).encode())
     for path in sorted([*FOLDER.glob("*.h"), *(FOLDER / name for name in SOURCES), EXPORTS]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -49,7 +49,7 @@ def source_hash() -> str:
 
 
 def library_path(tensorrt_version: str, archs: tuple[int, ...]) -> Path:
-    """Where the library for these lies once built: in the user's cache, named by all it depends on."""
+    """The path of the library in the user's cache, named by everything it depends on."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     key = f"{source_hash()[:16]}-trt{tensorrt_version}-sm{'_'.join(map(str, archs))}-{platform.machine()}"
     return cache / "maskrt" / "plugins" / key / LIBRARY
@@ -76,7 +76,7 @@ def build_plugins(
 
 
 def compile_command(nvcc: Path, include: Path, archs: tuple[int, ...], output: Path) -> list[str]:
-    """The one call of nvcc. The newest architecture also goes in as PTX, for GPUs newer still."""
+    """The command line of nvcc. The newest architecture also goes in as PTX, for GPUs newer still."""
     codes = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in archs]
     codes[-1] = f"-gencode=arch=compute_{archs[-1]},code=[sm_{archs[-1]},compute_{archs[-1]}]"
     sources = [str(FOLDER / name) for name in SOURCES]
@@ -93,7 +93,7 @@ def _compile(nvcc: Path, include: Path, archs: tuple[int, ...], output: Path) ->
         tail = "\n".join(result.stdout.strip().splitlines()[-15:])
         raise BuildError(
             f"nvcc ({nvcc}) could not build the plugins for {', '.join(f'sm_{a}' for a in archs)} against "
-            f"TensorRT's headers in {include} (exit code {result.returncode}). Its last words:\n{tail}"
+            f"TensorRT's headers in {include} (exit code {result.returncode}). The end of its output:\n{tail}"
         )
 
 

@@ -1,4 +1,4 @@
-"""The plugins' kernels without nvcc: compiled at run time by NVRTC for the GPU at hand.
+"""Compiles the plugins' kernels at run time with NVRTC, for machines without nvcc.
 
 NVRTC comes with CUDA and with the pip packages of PyTorch and cuda-python; it needs neither a compiler
 nor headers.
@@ -42,7 +42,7 @@ def bindings() -> tuple[ModuleType, ModuleType]:
 
 
 def _call(function: str, status: Any, *values: Any) -> Any:
-    """The values of a cuda-python call, or its error by name."""
+    """The values of a cuda-python call. Raises KernelError with its error's name."""
     if int(status) != 0:
         raise KernelError(f"{function} failed: {status.name} ({int(status)})")
     return values[0] if len(values) == 1 else values
@@ -118,7 +118,7 @@ def load_kernels() -> dict[str, Any]:
 
 
 def launch(kernel_launch: Launch, params: RoiAlignParams | NmsParams, stream: int) -> None:
-    """Put one kernel on a stream; it takes `params` by value. An empty grid is nothing to do."""
+    """Put one kernel on a stream; it takes `params` by value. An empty grid launches nothing."""
     if kernel_launch.x == 0:
         return
     driver, _ = bindings()

@@ -1,6 +1,6 @@
 """The two operators for the Python plugin: attributes, checks and launches, without TensorRT's classes.
 
-They say what roi_align_operator.cpp and nms_operator.cpp say, for a machine that cannot compile these.
+They do what roi_align_operator.cpp and nms_operator.cpp do, on a machine that cannot compile these.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STORAGE = {REAL: Storage.FLOAT, HALF_CHANNELS_LAST: Storage.HALF_CHANNELS_LAST}
 
 
 class Tensors(NamedTuple):
-    """What a launch is about: shapes and kinds of the inputs, and where everything lies on the device."""
+    """The tensors of a launch: shapes and kinds of the inputs, and device addresses."""
 
     shapes: Sequence[Sequence[int]]
     kinds: Sequence[TensorKind]
@@ -48,7 +48,7 @@ def _expect(holds: bool, operator: str, got: str, expected: str) -> None:
 
 
 def read_fields(operator: Any, fields: Mapping[str, np.ndarray]) -> Any:
-    """An operator out of plugin fields: numbers are arrays, text is bytes, unknown names are left out."""
+    """Create an operator from plugin fields: numbers are arrays, text is bytes, unknown names are ignored."""
     values: dict[str, Any] = {}
     for name, kind in operator.KINDS.items():
         if name not in fields:
@@ -141,13 +141,13 @@ class RoiAlignOperator:
         return [[inputs[0][0], inputs[2][1], self.output_height, self.output_width]]
 
     def supports(self, position: int, kinds: Sequence[TensorKind]) -> bool:
-        """Whether the tensor at `position`, inputs first, may be of this kind, given those before it."""
+        """True if the tensor at `position`, inputs first, may be of this kind, given those before it."""
         if position < 2:
             return kinds[position] == (REAL, INTEGER)[position]
         return kinds[position] in STORAGE if position == 2 else kinds[position] == kinds[2]
 
     def check(self, inputs: Sequence[Shape], exact: bool = True) -> None:
-        """Refuse shapes that do not fit together; of upper bounds, wrong ranks and constant extents alone."""
+        """Raise for shapes that do not fit together; of upper bounds only ranks and constants are checked."""
         self.output_shapes(inputs)
         rois, indices, first = (tuple(shape) for shape in inputs[:3])
         _expect(rois[1] == 4, self.NAME, f"rois are {rois}", "(R, 4)")
@@ -214,7 +214,7 @@ class NmsOperator:
         return kinds[position] == (REAL if position < 2 else INTEGER)
 
     def check(self, inputs: Sequence[Shape], exact: bool = True) -> None:
-        """Refuse shapes that do not fit together, or more rows than the kernels take; of bounds as above."""
+        """Raise for shapes that do not fit together, or for too many rows; of upper bounds as above."""
         self.output_shapes(inputs)
         boxes, scores, groups = (tuple(shape) for shape in inputs)
         got = f"boxes are {boxes}, scores {scores}, groups {groups}"

@@ -24,13 +24,13 @@ _errors = threading.local()
 
 
 def take_error() -> Exception | None:
-    """What a plugin raised last on this thread; TensorRT only reports that it failed. Asking clears it."""
+    """Return and clear the last exception of a plugin on this thread; TensorRT only reports a failure."""
     error, _errors.last = getattr(_errors, "last", None), None
     return error
 
 
 def _remember(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method that TensorRT calls: what it raises is kept for `take_error`."""
+    """Wrap a method that TensorRT calls: its exception is kept for `take_error`."""
 
     @functools.wraps(method)
     def wrapper(*args: Any) -> Any:
@@ -52,7 +52,7 @@ def _import_tensorrt() -> Any:
         ) from error
     if not hasattr(tensorrt, "IPluginV3"):
         raise MaskrtError(
-            f"TensorRT {tensorrt.__version__} has no Python plugins of the third generation (10.0 on). "
+            f"TensorRT {tensorrt.__version__} has no Python plugins (they came with 10.0). "
             "Build the library instead: maskrt build-plugins"
         )
     return tensorrt
@@ -63,7 +63,7 @@ def _kinds(descriptions: list[Any]) -> list[TensorKind]:
 
 
 def _bounds(tensors: list[Any]) -> tuple[list[tuple[int, ...]], bool]:
-    """Shapes while an engine is built, and whether they are exact: a wildcard has an upper bound alone."""
+    """Shapes while an engine is built, and whether they are exact: a wildcard has an upper bound only."""
     wild = [any(extent < 0 for extent in t.desc.dims) for t in tensors]
     shapes = [tuple(t.max if w else t.desc.dims) for t, w in zip(tensors, wild, strict=True)]
     return shapes, not any(wild)
@@ -175,7 +175,7 @@ _registered: list[Any] = []  # TensorRT does not own creators that come from Pyt
 def register_python_plugins(trt: Any = None) -> list[str]:
     """Put the Python plugins into TensorRT's registry; returns the names of those that were not there yet."""
     trt = trt or _import_tensorrt()
-    nvrtc.bindings()  # missing packages are to be told now, not amid a build
+    nvrtc.bindings()  # a missing package is reported now, not during a build
     registry = trt.get_plugin_registry()
     names = []
     for operator_class in OPERATORS:

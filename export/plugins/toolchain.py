@@ -1,4 +1,4 @@
-"""What building the plugins needs from this machine: TensorRT's headers, nvcc, and the GPU to build for."""
+"""Finds what building the plugins needs: TensorRT's headers, nvcc, and the GPU to build for."""
 
 from __future__ import annotations
 

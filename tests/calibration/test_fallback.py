@@ -102,5 +102,5 @@ def test_no_search_takes_more_evaluations_than_was_said(groups: int) -> None:
 
 
 def test_a_plan_says_how_much_of_the_model_it_puts_into_eight_bits() -> None:
-    assert PLAN.in_words == "8 of 8 layers in INT8"
-    assert PLAN.without(LAYERS[:3]).in_words == "5 of 8 layers in INT8"
+    assert PLAN.summary == "8 of 8 layers in INT8"
+    assert PLAN.without(LAYERS[:3]).summary == "5 of 8 layers in INT8"
