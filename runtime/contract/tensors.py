@@ -26,11 +26,15 @@ SIDES, OTHER_SIDE = re.compile("left|right"), {"left": "right", "right": "left"}
 @dataclass(frozen=True)
 class Tensor:
     """An input or an output. An axis is a number, or the name of what it varies with: "batch", or "height"
-    and "width" of the canvas."""
+    and "width" of the canvas. counted_by: the output that says how many rows of each image are filled; the
+    rest is zero."""
 
     name: str
     dtype: str
     axes: tuple[Annotated[int, whole(1, MOST_SIZE_PX)] | str, ...]
+    counted_by: str | None = (
+        None  # the output that says how many rows of each image are filled; the rest is 0
+    )
 
     def shape(self, sides: dict[str, int]) -> tuple[int, ...]:
         """The shape where the axes that vary have these sizes."""
@@ -101,17 +105,16 @@ def image_inputs(canvas: Canvas, batch: int | None) -> tuple[Tensor, ...]:
 def instance_outputs(instances: Instances, batch: int | None) -> tuple[Tensor, ...]:
     """What a model of the task "instances" gives. batch None: any."""
     images, rows = batch or BATCH, instances.max_detections
-    outputs = [
-        Tensor(NUM_DETECTIONS, "int32", (images,)),
-        Tensor(BOXES, "float32", (images, rows, 4)),
-        Tensor(SCORES, "float32", (images, rows)),
-        Tensor(LABELS, "int32", (images, rows)),
-    ]
+    shapes: dict[str, tuple[int, ...]] = {BOXES: (4,), SCORES: (), LABELS: ()}
     if masks := instances.masks:
-        outputs.append(Tensor(MASKS, "float32", (images, rows, masks.size, masks.size)))
+        shapes[MASKS] = (masks.size, masks.size)
     if points := instances.keypoints:
-        outputs.append(Tensor(KEYPOINTS, "float32", (images, rows, len(points.names), 3)))
-    return tuple(outputs)
+        shapes[KEYPOINTS] = (len(points.names), 3)
+    count = Tensor(NUM_DETECTIONS, "int32", (images,))
+    return count, *(
+        Tensor(name, "int32" if name == LABELS else "float32", (images, rows, *shape), NUM_DETECTIONS)
+        for name, shape in shapes.items()
+    )
 
 
 def check_tensors(side: str, found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
@@ -123,5 +126,7 @@ def check_tensors(side: str, found: tuple[Tensor, ...], expected: tuple[Tensor, 
     for index, (have, want) in enumerate(zip(found, expected, strict=True)):
         if have.dtype != want.dtype:
             raise wrong(f"{side}[{index}].dtype", have.dtype, f"{want.dtype!r}, of {want.name!r}")
+        if have.counted_by != want.counted_by:
+            raise wrong(f"{side}[{index}].counted_by", have.counted_by, f"{want.counted_by!r}")
         if have.axes != want.axes:
             raise wrong(f"{side}[{index}].axes", list(have.axes), f"{list(want.axes)}, of {want.name!r}")

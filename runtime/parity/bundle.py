@@ -141,7 +141,7 @@ def open_bundle(path: str | Path) -> Bundle:
     if damaged:
         raise ModelError(f"{path}: damaged at {damaged}. Copy it again. {again}")
     stored = read(About, about, path, FILE_KIND)
-    contract = Contract.from_json(stored.contract, str(path))
+    contract = Contract.from_json(stored.contract, str(path), FILE_KIND.again)
     check_task(contract, str(path))
     return Bundle(path, stored.reference, contract, stored.images, stages)
 

@@ -33,6 +33,7 @@ from maskrt.runtime.tasks.instances.decode import postprocess
 from maskrt.runtime.tasks.keep import Keep
 
 Arrays = dict[str, NDArray[Any]]
+WRITE_AGAIN = "Export the model again and write the repository again: maskrt serve-triton MODEL -o REPOSITORY"
 
 
 class Model(ABC):
@@ -44,7 +45,7 @@ class Model(ABC):
         config = json.loads(args["model_config"])
         self.name = config["name"]
         self.parameters = {k: v["string_value"] for k, v in config["parameters"].items()}
-        self.contract = Contract.from_json(self.parameters[CONTRACT], self.name)
+        self.contract = Contract.from_json(self.parameters[CONTRACT], self.name, WRITE_AGAIN)
         self.batches = config["max_batch_size"] > 0  # then Triton gives a side to every image's number
         self._inputs = [tensor["name"] for tensor in config["input"]]
 

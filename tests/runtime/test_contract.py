@@ -207,6 +207,30 @@ def test_a_value_outside_its_range_is_named_by_its_field(
     assert len(said) < 400
 
 
+FORMAT_1 = {  # as maskrt 0.1 wrote it, in part
+    "format_version": 1,
+    "task": "instance",
+    "family": "mask_rcnn",
+    "config": {},
+    "classes": [],
+    "mean": [0.5, 0.5, 0.5],
+    "mask_size": 28,
+    "mask_frame": "box",
+    "detections": "fixed",
+    "precision": "fp32",
+    "precision_details": {},
+}
+
+
+def test_a_contract_of_format_1_is_refused_with_the_command_that_exports_it_again() -> None:
+    said = message(json.dumps(FORMAT_1))
+
+    assert said == (
+        f"{SOURCE}: the contract has format 1, but this maskrt reads format 2. Export the model again: "
+        f"{EXPORT_AGAIN}"
+    )
+
+
 SECTIONS = ("canvas", "normalise", "instances", "inside", "layers", "precision", "origin")
 
 

@@ -126,11 +126,11 @@ def test_a_fixed_canvas_is_given_whole() -> None:
     assert not batch.images[:, :, 42:].any()
 
 
-@pytest.mark.parametrize("layout", ["corner", "square"])
+@pytest.mark.parametrize("placement", ["corner", "square"])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_a_canvas_is_made_in_the_memory_that_is_given(dtype: str, layout: str) -> None:
+def test_a_canvas_is_made_in_the_memory_that_is_given(dtype: str, placement: str) -> None:
     """Whatever that held before."""
-    canvas = canvas_of(dtype=dtype, layout=layout, max_size_px=128)
+    canvas = canvas_of(dtype=dtype, placement=placement, max_size_px=128)
     images = [noise(40, 70), noise(64, 128, 1), noise(90, 50, 2), noise(1, 1, 3)]
     memory = np.full((4, 128, 128, 3), 165, dtype)
 
@@ -144,7 +144,7 @@ def test_a_canvas_is_made_in_the_memory_that_is_given(dtype: str, layout: str) -
             [image], canvas_of(**{**vars(canvas), "height_px": 128, "width_px": 128})
         ).images
         size = resized_size(*image.shape[:2], canvas)
-        top, left = corner(size, (128, 128), layout)
+        top, left = corner(size, (128, 128), placement)
         expected = np.zeros_like(alone)
         expected[top : top + size[0], left : left + size[1]] = resize(image, size, dtype)
         np.testing.assert_array_equal(row, expected)
@@ -221,7 +221,7 @@ def test_for_a_square_small_pictures_are_enlarged_and_large_ones_just_fit(
 
 
 def test_in_a_square_the_picture_is_in_the_middle_and_black_around_it() -> None:
-    square = canvas_of(min_size_px=48, max_size_px=64, layout="square")
+    square = canvas_of(min_size_px=48, max_size_px=64, placement="square")
     batch = preprocess([noise(20, 40), noise(64, 32)], square)
     assert (batch.images.shape, batch.image_sizes.tolist()) == ((2, 64, 64, 3), [[32, 64], [64, 32]])
     assert batch.images[0, 16:48].any(axis=(1, 2)).all()
@@ -229,10 +229,10 @@ def test_in_a_square_the_picture_is_in_the_middle_and_black_around_it() -> None:
     assert not batch.images[0, 48:].any()
     assert not batch.images[1, :, :16].any()
     assert batch.images[1, :, 16:48].any(axis=(0, 2)).all()
-    fixed = preprocess([noise(20, 40)], canvas_of(height_px=32, width_px=96, layout="square"))
+    fixed = preprocess([noise(20, 40)], canvas_of(height_px=32, width_px=96, placement="square"))
     assert (fixed.images.shape[1:3], fixed.image_sizes.tolist()) == ((32, 96), [[32, 64]])
 
 
-def test_a_layout_of_a_newer_version_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"canvas layout is .round., expected one of .*square"):
-        preprocess([noise(20, 40)], canvas_of(layout="round"))
+def test_a_placement_of_a_newer_version_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"canvas placement is .round., expected one of .*square"):
+        preprocess([noise(20, 40)], canvas_of(placement="round"))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from maskrt.runtime.contract import Contract
-from maskrt.runtime.errors import ContractError, ModelError
+from maskrt.runtime.errors import ModelError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import ENGINE
 from maskrt.runtime.rules import whole
@@ -49,6 +49,10 @@ FILE_KIND = FileKind(
     "its header is damaged",
     "Copy the file again, or build it: maskrt build MODEL.onnx -o {source}",
     ModelError,
+)
+BUILD_AGAIN = (
+    "Export the model again and build the engine again: maskrt export CHECKPOINT -o MODEL.onnx, then "
+    "maskrt build MODEL.onnx -o {source}"
 )
 Side = Annotated[int, whole(1, MOST_SIDE)]
 Shape = tuple[Side, Side, Side]  # N, H, W of the input `images`
@@ -96,14 +100,8 @@ class EngineHeader:
     def from_json(cls, text: str | bytes, path: str | os.PathLike[str]) -> EngineHeader:
         """Read back what `to_json` wrote; `path` goes into the messages. Raises ModelError, ContractError."""
         fields = parse(text, path, FILE_KIND)
-        try:
-            if "contract" in fields:
-                fields["contract"] = Contract.from_json(json.dumps(fields["contract"]), str(path))
-        except ContractError as error:
-            raise ContractError(
-                f"{path}: the contract in its header cannot be honoured: {error} Then build the engine "
-                f"again: maskrt build MODEL.onnx -o {path}"
-            ) from error
+        if "contract" in fields:
+            fields["contract"] = Contract.from_json(json.dumps(fields["contract"]), str(path), BUILD_AGAIN)
         return read(cls, fields, path, FILE_KIND)
 
 

@@ -31,7 +31,7 @@ from maskrt.runtime.backends.trt.library import TensorRtError, clear_errors, imp
 from maskrt.runtime.backends.trt.pinned import PinnedPool
 from maskrt.runtime.backends.trt.plugins import load_for_engine
 from maskrt.runtime.cli import say
-from maskrt.runtime.contract import INPUT_NAMES, NUM_DETECTIONS, PREFIX
+from maskrt.runtime.contract import INPUT_NAMES, PREFIX
 from maskrt.runtime.errors import MaskrtError, ModelError
 from maskrt.runtime.stages import Stages
 
@@ -180,11 +180,12 @@ class _Lane:
         else:
             if len(self._shapes) == SHAPES_KEPT:
                 self._shapes.popitem(last=False)[1].close()
-            tensors = tensor_shapes(self._header.contract, shape)
-            inputs = {key: tensors[key] for key in INPUT_NAMES}
-            promised = {key: tensors[key] for key in self._header.contract.output_names}
+            contract = self._header.contract
+            tensors = tensor_shapes(contract, shape)
+            inputs = {tensor.name: tensors[tensor.name] for tensor in contract.inputs}
+            promised = {tensor.name: tensors[tensor.name] for tensor in contract.outputs}
             outputs = {**promised, **{key: (None, dtype) for key, dtype in self._stages.items()}}
-            counted = {key: NUM_DETECTIONS for key in promised if key != NUM_DETECTIONS}
+            counted = {tensor.name: tensor.counted_by for tensor in contract.outputs if tensor.counted_by}
             with self._options.creating:
                 self._shapes[shape] = Execution(
                     self._name,

@@ -61,5 +61,5 @@ def test_what_needs_masks_is_refused(
     ended = command(main, model, picture_file, "-o", tmp_path / "out", option)
 
     assert ended.code == 2
-    assert ended.err.startswith(f"maskrt infer: {model}: finds no masks (its task is '")
+    assert ended.err.startswith(f"maskrt infer: {model}: finds no masks (it gives num_detections, ")
     assert not (tmp_path / "out").exists()
