@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
+from typing import Any
 
 # Before torch starts its threads: test processes share the machine, and spinning at barriers starves others.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -38,11 +40,15 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
 
 @pytest.fixture(scope="session")
 def random_checkpoint(exports: Exports) -> Path:
-    """R18-FPN of 90 classes with lively random weights, on small canvases with few proposals: it is quick."""
+    """R18-FPN of 90 classes with lively random weights: narrow, on small canvases, with few proposals, to be quick.
+
+    At the usual 256 channels the mask head alone is nine tenths of what a picture costs.
+    """
     from benchmarks.samples import lively_checkpoint  # needs torch, which tests/parity does not
 
-    small = {"min_size_px": 256, "max_size_px": 448, "rpn_post_nms_test": 200}
-    return exports.checkpoint("resnet18", lambda: lively_checkpoint("resnet18", **small))
+    small: dict[str, Any] = {"min_size_px": 256, "max_size_px": 448, "rpn_post_nms_test": 200}
+    narrow: dict[str, Any] = {"fpn_channels": 64, "mask_convs": (64,) * 4}
+    return exports.checkpoint("resnet18", lambda: lively_checkpoint("resnet18", **small, **narrow))
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +60,11 @@ def random_onnx(random_checkpoint: Path, exports: Exports) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The README's commands first: nothing takes longer, and at the end one worker would be alone with them."""
     items.sort(key=lambda item: item.path.name != "test_readme.py")
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector need not look through what modules hold, again and again: they stay."""
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -130,7 +130,8 @@ def test_no_detection_at_all_gives_zeros(random_checkpoint: Path, tmp_path: Path
     background = checkpoint.state_dict["roi_heads.box_predictor.cls_score.bias"]
     background[0] = 1e3  # everything is background now
     path, begun = tmp_path / "blind.onnx", []
-    save_onnx(export_onnx(checkpoint, checkpoint.contract(detections="dynamic"), begun.append), path)
+    contract = checkpoint.contract(height_px=256, width_px=320, batch=1, detections="dynamic")
+    save_onnx(export_onnx(checkpoint, contract, begun.append), path)
     assert [*begun, WRITE] == list(EXPORT_STEPS), "what the bar of maskrt export goes by"
     outputs = OrtSession(path).infer(scene(0)[None], np.array([[256, 320]], np.float32))
     assert outputs.num_detections.tolist() == [0]
