@@ -1,7 +1,8 @@
-"""An iterator that runs in a thread of its own, a bounded number of items ahead of who takes them.
+"""Runs a generator in a background thread and buffers a bounded number of its items for the consumer.
 
-What a pipeline is made of: each stage is a generator over the stage before it, and `Ahead` lets them overlap.
-Order is kept, since a stage is one thread. A full stage waits, so nothing piles up before a slow one.
+A pipeline is a chain of such prefetchers: each step is a generator over the step before it, and steps
+overlap. Order is kept, because a step is one thread. A step whose buffer is full waits (back-pressure), so
+memory is bounded.
 """
 
 from __future__ import annotations
@@ -14,16 +15,15 @@ from contextlib import closing
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-CLOSING_S = (
-    10.0  # a call into a camera's driver or a network may outlast it; its thread dies with the process
-)
+# A call into a camera's driver or a network may take longer; its daemon thread ends with the process.
+CLOSING_S = 10.0
 
 
-class Ahead(Generic[T]):
-    """`for item in Ahead(generator(), depth=2)`: the generator's items, made in another thread.
+class Prefetcher(Generic[T]):
+    """Iterates over a generator that runs in a background thread: `for item in Prefetcher(items, depth=2)`.
 
-    An exception of the generator is raised where its item would have come. Once stopped there are no items
-    left, and the generator's own `finally` is run in its thread.
+    An exception of the generator is raised in the consumer, in the place of the item that failed. After
+    `stop` the iteration ends, and the generator's own `finally` runs in its thread.
     """
 
     def __init__(
@@ -34,9 +34,10 @@ class Ahead(Generic[T]):
         name: str,
         droppable: Callable[[T], bool] | None = None,
     ) -> None:
-        """depth: items made and not yet taken, at most.
+        """Start the thread.
 
-        droppable: of which items the oldest gives way when the next comes and there is no room.
+        depth: the most items that are buffered. droppable: true for items that may be discarded; where the
+        buffer is full, the oldest of them makes room for the next item.
         """
         self._items, self._depth, self._droppable = items, depth, droppable
         self._ready: deque[T] = deque()
@@ -69,7 +70,7 @@ class Ahead(Generic[T]):
         raise StopIteration
 
     def stop(self) -> None:
-        """Drop what nobody took, and make no more; whoever waits here is told that this is the end."""
+        """Discard the buffered items and end the iteration, for a consumer that is waiting too."""
         with self._changed:
             self._stopped = True
             self._ready.clear()
@@ -85,7 +86,7 @@ class Ahead(Generic[T]):
                 for item in self._items:
                     if not self._put(item):
                         break
-        except BaseException as error:  # raised where the items are taken
+        except BaseException as error:  # raised again in the consumer
             self._failure = error
         finally:
             with self._changed:
@@ -93,7 +94,7 @@ class Ahead(Generic[T]):
                 self._changed.notify_all()
 
     def _put(self, item: T) -> bool:
-        """Whether the item is still wanted."""
+        """Buffer the item, once there is room. False after `stop`."""
         with self._changed:
             if len(self._ready) >= self._depth and self._droppable is not None:
                 oldest = next((i for i, other in enumerate(self._ready) if self._droppable(other)), None)
@@ -107,11 +108,11 @@ class Ahead(Generic[T]):
             return not self._stopped
 
 
-class Crew:
-    """Iterators that run ahead, and stop together."""
+class PrefetchGroup:
+    """Prefetchers that are stopped together."""
 
     def __init__(self) -> None:
-        self._members: list[Ahead[Any]] = []
+        self._members: list[Prefetcher[Any]] = []
         self._closed = False
 
     def start(
@@ -120,16 +121,16 @@ class Crew:
         depth: int,
         name: str,
         droppable: Callable[[T], bool] | None = None,
-    ) -> Ahead[T]:
-        """See Ahead. Once the crew is closed, as by another thread, it stops at once."""
-        member = Ahead(items, depth, name=name, droppable=droppable)
+    ) -> Prefetcher[T]:
+        """Start a prefetcher in this group. In a group that was closed meanwhile it stops at once."""
+        member = Prefetcher(items, depth, name=name, droppable=droppable)
         self._members.append(member)
         if self._closed:
             member.stop()
         return member
 
     def close(self) -> None:
-        """Stop all, so that none waits for another, and wait until their threads have ended."""
+        """Stop all members first, so that none waits for another, then wait for their threads to end."""
         self._closed = True
         for member in self._members:
             member.stop()

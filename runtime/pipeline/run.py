@@ -21,7 +21,7 @@ from maskrt.runtime.backends.session import Outputs, Session
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.inputs.frames import Frame, Inferred, Skipped, Source
 from maskrt.runtime.pipeline.batching import Batcher
-from maskrt.runtime.pipeline.prefetch import Ahead, Crew
+from maskrt.runtime.pipeline.prefetch import Prefetcher, PrefetchGroup
 from maskrt.runtime.pipeline.stopwatch import Stopwatch
 from maskrt.runtime.preprocess import Batch, canvas_size, preprocess
 from maskrt.runtime.tasks.instances.decode import postprocess
@@ -73,19 +73,21 @@ class Pipeline:
     def run(self, sources: list[Source]) -> Generator[Inferred | Skipped, None, None]:
         """What was found, frame by frame in their order. Close it to stop early; threads end with it."""
         live = all(source.live for source in sources)
-        with closing(Crew()) as crew:
-            frames = crew.start(
-                self._decode(sources, crew), DEPTH * self._size, "decode", _is_live if live else None
+        with closing(PrefetchGroup()) as threads:
+            frames = threads.start(
+                self._decode(sources, threads), DEPTH * self._size, "decode", _is_live if live else None
             )
-            batches = crew.start(self._prepare(frames, live), DEPTH, "preprocess")
-            answers = crew.start(self._infer(batches), max(DEPTH, self._session.lanes), "submit")
-            results = crew.start(self._finish(answers), DEPTH * self._size, "postprocess")
+            batches = threads.start(self._prepare(frames, live), DEPTH, "preprocess")
+            answers = threads.start(self._infer(batches), max(DEPTH, self._session.lanes), "submit")
+            results = threads.start(self._finish(answers), DEPTH * self._size, "postprocess")
             try:
-                yield from crew.start(self._draw(results), DEPTH, "draw") if self._painters else results
+                yield from threads.start(self._draw(results), DEPTH, "draw") if self._painters else results
             finally:
                 self.dropped += frames.dropped
 
-    def _decode(self, sources: list[Source], crew: Crew) -> Generator[Frame | Skipped, None, None]:
+    def _decode(
+        self, sources: list[Source], threads: PrefetchGroup
+    ) -> Generator[Frame | Skipped, None, None]:
         for still, group in groupby(sources, key=lambda source: source.still):
             if not still:
                 for source in group:
@@ -93,7 +95,7 @@ class Pipeline:
                 continue
             images = list(group)
             decoders = [
-                crew.start(self._decode_stills(images[i::DECODERS]), self._size, "decode")
+                threads.start(self._decode_stills(images[i::DECODERS]), self._size, "decode")
                 for i in range(min(DECODERS, len(images)))
             ]
             for turn in range(len(images)):
@@ -117,7 +119,7 @@ class Pipeline:
                     return
                 yield frame
 
-    def _prepare(self, frames: Ahead[Frame | Skipped], live: bool) -> Generator[_Numbered, None, None]:
+    def _prepare(self, frames: Prefetcher[Frame | Skipped], live: bool) -> Generator[_Numbered, None, None]:
         batcher: Batcher[tuple[int, Frame]] = Batcher(self._size)
         number = 0
         while True:
@@ -147,7 +149,7 @@ class Pipeline:
             batch = preprocess(images, self._contract.canvas, empty=self._session.empty_canvas)
         return _Numbered([number for number, _ in group], [frame for _, frame in group], batch=batch)
 
-    def _infer(self, batches: Ahead[_Numbered]) -> Generator[Future[_Numbered], None, None]:
+    def _infer(self, batches: Prefetcher[_Numbered]) -> Generator[Future[_Numbered], None, None]:
         """A promise for each batch, in order: as many calls run at a time as the session has lanes."""
         calls = ThreadPoolExecutor(self._session.lanes, initializer=_be_called_infer)
         try:
@@ -166,7 +168,7 @@ class Pipeline:
             outputs = self._session.infer(work.batch.images, work.batch.image_sizes)
         return replace(work, outputs=outputs)
 
-    def _finish(self, answers: Ahead[Future[_Numbered]]) -> Generator[Inferred | Skipped, None, None]:
+    def _finish(self, answers: Prefetcher[Future[_Numbered]]) -> Generator[Inferred | Skipped, None, None]:
         """Results, put back into the frames' order; the batcher bounds how many wait for an earlier one."""
         ready: dict[int, Inferred | Skipped] = {}
         due = 0
@@ -188,7 +190,7 @@ class Pipeline:
             results = postprocess(work.outputs, work.batch, self._contract, keep=self._keep)
         return results[: len(work.frames)]
 
-    def _draw(self, results: Ahead[Inferred | Skipped]) -> Generator[Inferred | Skipped, None, None]:
+    def _draw(self, results: Prefetcher[Inferred | Skipped]) -> Generator[Inferred | Skipped, None, None]:
         for item in results:
             if isinstance(item, Inferred):
                 with self.stopwatch.measure("draw"):

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from maskrt.runtime.pipeline.prefetch import Crew
+from maskrt.runtime.pipeline.prefetch import PrefetchGroup
 
 SOON_S = 5.0
 
@@ -18,8 +18,8 @@ def counting(made: list[int], end: int = 1000) -> Iterator[int]:
         yield i
 
 
-def settle(made: list[int]) -> int:
-    """How many were made, once no more are."""
+def made_at_rest(made: list[int]) -> int:
+    """The number of items made, once the generator waits."""
     before = -1
     while before != len(made):
         before = len(made)
@@ -28,17 +28,17 @@ def settle(made: list[int]) -> int:
 
 
 def test_items_come_in_order_and_end() -> None:
-    with closing(Crew()) as crew:
-        assert list(crew.start(counting([], 50), 3, "a")) == list(range(50))
+    with closing(PrefetchGroup()) as group:
+        assert list(group.start(counting([], 50), 3, "a")) == list(range(50))
 
 
 def test_the_maker_waits_for_the_taker() -> None:
     made: list[int] = []
-    with closing(Crew()) as crew:
-        items = crew.start(counting(made), 3, "a")
-        assert settle(made) == 3 + 1, "three wait, and one is in hand"
+    with closing(PrefetchGroup()) as group:
+        items = group.start(counting(made), 3, "a")
+        assert made_at_rest(made) == 3 + 1, "three wait, and one is in hand"
         next(items)
-        assert settle(made) == 3 + 2
+        assert made_at_rest(made) == 3 + 2
 
 
 def test_stages_overlap() -> None:
@@ -51,8 +51,8 @@ def test_stages_overlap() -> None:
                 barrier.wait()
             yield i
 
-    with closing(Crew()) as crew:
-        for i in crew.start(first(), 2, "a"):
+    with closing(PrefetchGroup()) as group:
+        for i in group.start(first(), 2, "a"):
             if i < 4:
                 barrier.wait()
 
@@ -62,8 +62,8 @@ def test_an_error_comes_where_its_item_would_have() -> None:
         yield 1
         raise MemoryError("no room")
 
-    with closing(Crew()) as crew:
-        items = crew.start(failing(), 5, "a")
+    with closing(PrefetchGroup()) as group:
+        items = group.start(failing(), 5, "a")
         assert next(items) == 1
         with pytest.raises(MemoryError, match="no room"):
             next(items)
@@ -78,55 +78,55 @@ def test_closing_ends_every_thread_and_runs_every_finally() -> None:
         finally:
             ended.append(name)
 
-    crew = Crew()
-    first = crew.start(endless("first", counting([], 10**9)), 2, "first")
-    second = crew.start(endless("second", first), 2, "second")
+    group = PrefetchGroup()
+    first = group.start(endless("first", counting([], 10**9)), 2, "first")
+    second = group.start(endless("second", first), 2, "second")
     next(second)
-    crew.close()
+    group.close()
 
     assert sorted(ended) == ["first", "second"]
     assert not {"first", "second"} & {thread.name for thread in threading.enumerate()}
 
 
-def test_who_is_started_after_the_end_stops_too() -> None:
-    """A stage that starts others may be about to, while the crew is closed."""
-    crew = Crew()
-    crew.close()
+def test_a_prefetcher_started_after_the_end_stops_too() -> None:
+    """A stage that starts others may be about to, while the group is closed."""
+    group = PrefetchGroup()
+    group.close()
 
-    late = crew.start(counting([], 10**9), 2, "late")
+    late = group.start(counting([], 10**9), 2, "late")
 
     late.join(SOON_S)
     assert "late" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_who_waits_for_an_item_is_told_of_the_end() -> None:
+def test_a_waiting_consumer_gets_the_end() -> None:
     forever = threading.Event()
 
     def silent() -> Iterator[int]:
         forever.wait(SOON_S)
         yield 1
 
-    crew = Crew()
-    items = crew.start(silent(), 1, "a")
+    group = PrefetchGroup()
+    items = group.start(silent(), 1, "a")
     took: list[list[int]] = []
     taker = threading.Thread(target=lambda: took.append(list(items)))
     taker.start()
-    for thread in (threading.Thread(target=crew.close), threading.Timer(0.2, forever.set)):
+    for thread in (threading.Thread(target=group.close), threading.Timer(0.2, forever.set)):
         thread.start()
     taker.join(SOON_S)
 
     assert took == [[]]
 
 
-def test_waits_no_longer_than_told() -> None:
+def test_it_waits_no_longer_than_its_time_limit() -> None:
     forever = threading.Event()
 
     def silent() -> Iterator[int]:
         forever.wait(SOON_S)
         yield 1
 
-    with closing(Crew()) as crew:
-        items = crew.start(silent(), 1, "a")
+    with closing(PrefetchGroup()) as group:
+        items = group.start(silent(), 1, "a")
         assert items.next_within(0.05) is None
         forever.set()
         assert items.next_within(SOON_S) == 1
@@ -134,10 +134,10 @@ def test_waits_no_longer_than_told() -> None:
 
 def test_the_oldest_gives_way_where_it_may() -> None:
     made: list[int] = []
-    with closing(Crew()) as crew:
-        items = crew.start(counting(made, 100), 3, "a", lambda i: i % 40 != 0)
-        assert settle(made) == 82, "0, 40 and 80 stay, and 81 finds no place"
+    with closing(PrefetchGroup()) as group:
+        items = group.start(counting(made, 100), 3, "a", lambda i: i % 40 != 0)
+        assert made_at_rest(made) == 82, "0, 40 and 80 stay, and 81 finds no place"
         assert next(items) == 0
-        assert settle(made) == 100
+        assert made_at_rest(made) == 100
         assert list(items) == [40, 80, 99]
         assert items.dropped == 100 - 4
