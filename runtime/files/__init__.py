@@ -1,1 +1,1 @@
-"""How files are written: atomically, and never over what a user would miss."""
+"""Writes files atomically, and never over a file that a user would miss."""

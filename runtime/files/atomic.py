@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever reads half of one."""
+"""Writes files atomically: a reader sees a file whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from maskrt.runtime.files.leftovers import Temporary
 
 
 class PendingFile:
-    """A file under a temporary name beside the one it is to have, until `keep` or `discard`.
+    """File under a temporary name beside its final one, until `keep` or `discard`.
 
-    temporary: what to write to. Creates missing parent folders.
+    temporary: the path to write to. Missing parent folders are created.
     """
 
     def __init__(self, path: str | os.PathLike[str], kind: Kind) -> None:
-        """kind: of the file. Raises MaskrtError where the folder cannot be written, or the file must not be:
-        runtime/files/guard.py."""
+        """kind: of the file. Raises MaskrtError where the folder cannot be written, or runtime/files/guard.py
+        forbids the file."""
         self.path = Path(path)
         _check_place(self.path)
         check_output(self.path, kind)
@@ -42,7 +42,7 @@ class PendingFile:
         self.temporary = self._held.path
 
     def keep(self) -> None:
-        """Give the file its name. Raises MaskrtError, and removes it, where that fails."""
+        """Rename the file to its final name. Where that fails, removes it and raises MaskrtError."""
         try:
             umask = os.umask(0)
             os.umask(umask)
@@ -58,15 +58,15 @@ class PendingFile:
         self._held.release()
 
     def failed(self, error: OSError) -> MaskrtError:
-        """Remove the file; gives what to raise where writing it failed."""
+        """Remove the file; returns the error to raise where writing it failed."""
         self.discard()
         return MaskrtError(f"{self.path}: could not be written ({error.strerror}). Free some space there.")
 
 
 def check_writable(*outputs: tuple[Path, Kind]) -> None:
-    """Raise MaskrtError where a file could not or must not be written: before the work that it is to hold.
+    """Raise MaskrtError, before the work begins, where a file cannot or must not be written.
 
-    Makes no folder.
+    Creates no folder.
     """
     for path, kind in outputs:
         _check_place(path)
@@ -87,13 +87,14 @@ def check_writable(*outputs: tuple[Path, Kind]) -> None:
 
 
 def check_stream(path: Path, kind: Kind) -> None:
-    """As `check_writable`, of a file that grows under its own name, and may be a terminal or /dev/null."""
+    """Check a file that grows under its own name, as `check_writable` does; a terminal or /dev/null is
+    allowed."""
     if not path.is_char_device():
         check_writable((path, kind))
 
 
 def _check_place(path: Path) -> None:
-    """Raise MaskrtError where something else than a file stands."""
+    """Raise MaskrtError where the path exists and is not a file."""
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -112,7 +113,7 @@ def _unwritable(path: str | os.PathLike[str], error: OSError) -> MaskrtError:
 def atomic_path(path: str | os.PathLike[str], kind: Kind) -> Iterator[Path]:
     """Give a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
-    kind: of the file. Creates missing parent folders. Raises MaskrtError as PendingFile does.
+    kind: of the file. Missing parent folders are created. Raises MaskrtError as PendingFile does.
     """
     pending = PendingFile(path, kind)
     try:
@@ -127,7 +128,8 @@ def atomic_path(path: str | os.PathLike[str], kind: Kind) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder in `parent` that is gone afterwards; so is a `parent` that was made for it and is empty.
+    """Create a folder in `parent` and remove it afterwards, with a `parent` that was created for it and is
+    empty.
 
     Raises OSError.
     """
@@ -146,10 +148,10 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def claimed_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """Make a folder and hold it for this process: two runs into one would mix their results.
+    """Create a folder and lock it for this process, so that two runs never mix their results in it.
 
-    The lock is the kernel's, on the folder itself: it leaves no file, and ends with the process however that
-    ends. Raises MaskrtError where another process holds it, or it cannot be made.
+    The kernel's lock is on the folder itself: it leaves no file, and ends with the process however that ends.
+    Raises MaskrtError where another process holds it, or the folder cannot be created.
     """
     folder = Path(folder)
     try:

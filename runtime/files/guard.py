@@ -1,9 +1,9 @@
-"""What keeps a command from its user's files: an output is never an input, nor a file of another kind.
+"""Protects a user's files: an output never replaces an input, nor a file of another kind.
 
 A command marks the options that name its outputs (`Writes`); all others may name inputs. Every file is
-written through `files.atomic`, which asks here first: a command that writes what none of its options
-declares is a bug, and ends as one. Files are compared by what they are, not by their names: a link, another
-case or a relative name make no other file. `--overwrite` lifts it.
+written through `files.atomic`, which asks the guard first. A command that writes a file that none of its
+options declares has a bug and ends with a TypeError. Files are compared by identity, not by name: links,
+other cases and relative names are the same file. `--overwrite` lifts the protection.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ Name = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class Writes:
-    """Marks an option, in its Annotated type: a file that the command writes.
+    """Marks an option, in its Annotated type, as a file that the command writes.
 
-    kind: of the file; None: a folder, with whatever the command puts into it. beside: of files that it writes
-    next to it, under the name with the suffix replaced.
+    kind: of the file; None: a folder, with all that the command puts into it. beside: of files written next
+    to it, under its name with the suffix replaced.
     """
 
     kind: Kind | None
     beside: dict[str, Kind] = field(default_factory=dict)
 
     def files(self, path: Path | None) -> list[tuple[Path, Kind]]:
-        """What is written, but for what lies in a folder, for a value of the option."""
+        """Files that a value of the option names, except those in a folder."""
         if path is None:
             return []
         own = [(path, self.kind)] if self.kind else []
         return own + [(path.with_suffix(suffix), kind) for suffix, kind in self.beside.items()]
 
     def covers(self, option: Path | None, path: Path) -> bool:
-        """Whether a file is declared by the option's value."""
+        """True if a value of the option declares the file."""
         if option is None:
             return False
         if self.kind is None and {option, option.with_suffix("")} & {path, *path.parents}:
@@ -49,7 +49,7 @@ class Writes:
 
 
 class Guard:
-    """Of one run of a command."""
+    """Protection of the files of one run of a command."""
 
     def __init__(
         self, outputs: list[tuple[Writes, Path | None]], *, overwrite: bool, options: Collection[str] = ()
@@ -60,7 +60,7 @@ class Guard:
         self._written: dict[tuple[int, int], Path] = {}
 
     def reading(self, *paths: Name) -> None:
-        """Note files that the command reads. Raises MaskrtError where it is to write over one."""
+        """Register files that the command reads. Raises MaskrtError where one of them is an output."""
         for path in paths:
             identity = _identity(path)
             if identity is None:
@@ -88,7 +88,7 @@ _running: list[Guard] = []  # one command may run others, as `maskrt demo` does
 
 @contextmanager
 def guarding(guard: Guard) -> Iterator[Guard]:
-    """Have `guard` watch over what is read and written within."""
+    """Let `guard` check what is read and written within the block."""
     _running.append(guard)
     try:
         yield guard
@@ -97,29 +97,29 @@ def guarding(guard: Guard) -> Iterator[Guard]:
 
 
 def overwrites() -> bool:
-    """Whether the command that runs was told to --overwrite."""
+    """True if the running command was given --overwrite."""
     return bool(_running) and _running[-1].overwrite
 
 
 def offers(option: str) -> bool:
-    """Whether the command that runs has an option, so that it may be advised; from Python, a parameter."""
+    """True if the running command has the option, so that a message may advise it; from Python, a parameter."""
     return not _running or option in _running[-1].options
 
 
 def note_read(*paths: Name) -> None:
-    """Tell the command that runs, if one does, of files that it reads; see `Guard.reading`."""
+    """Register files that the running command reads, if one runs; see `Guard.reading`."""
     if _running:
         _running[-1].reading(*paths)
 
 
 def check_output(path: Name, kind: Kind) -> None:
-    """Ask the command that runs, if one does, whether a file may be written; see `Guard.writing`."""
+    """Ask the running command, if one runs, whether a file may be written; see `Guard.writing`."""
     if _running:
         _running[-1].writing(path, kind)
 
 
 def check_readable(path: Name) -> None:
-    """Raise MaskrtError for what can be opened, but has no end or waits for somebody: a pipe, a device."""
+    """Raise MaskrtError for a pipe, a socket or a device, whose reading may never end."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):  # no such thing; a name of zero bytes is no path
@@ -129,7 +129,7 @@ def check_readable(path: Name) -> None:
 
 
 def check_kind(path: Path, kind: Kind) -> None:
-    """Raise MaskrtError where there is a file that is not of the kind, and not empty."""
+    """Raise MaskrtError where a file exists, is not empty, and is not of the kind."""
     try:
         if not path.is_file() or not path.stat().st_size or kind.is_kind_of(path):
             return
@@ -151,7 +151,7 @@ def _is_read(output: Path, source: Name) -> MaskrtError:
 
 
 def _identity(path: Name) -> tuple[int, int] | None:
-    """What tells a file from all others; None for what is no file."""
+    """Key that is equal for equal files; None for anything but a file."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # a name of zero bytes is no path

@@ -1,6 +1,6 @@
-"""Kinds of files that maskrt writes, each told by its content: what has the right name may be anything.
+"""Kinds of files that maskrt writes, recognised by content, since a name proves nothing.
 
-A file that a command wrote before is of the kind that it would write again; a user's own file is not.
+An output of an earlier run is of the kind that the command writes again; a user's own file is not.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ Test = Callable[[Path, bytes], bool]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file. name: with its article, for messages. test: of a path and the file's ends."""
+    """Kind of a file. name: with its article, for messages. test: takes a path and the file's first and last
+    bytes."""
 
     name: str
     test: Test
 
     def is_kind_of(self, path: Path) -> bool:
-        """Whether an existing file is of this kind. Raises OSError where it cannot be read."""
+        """True if an existing file is of this kind. Raises OSError where it cannot be read."""
         return self.test(path, _ends(path))
 
 
 def what_it_is(path: Path) -> str:
-    """A file in words, for messages. Raises OSError where it cannot be read."""
+    """Describe a file for messages. Raises OSError where it cannot be read."""
     ends = _ends(path)
     known = next((kind.name for kind in (*OURS, *FOREIGN) if kind.test(path, ends)), None)
     return known or f"a file that begins with {ends[:12]!r}"
@@ -43,13 +44,13 @@ def _ends(path: Path) -> bytes:
 
 
 def _starts(pattern: bytes) -> Test:
-    """By a regular expression of the first bytes, after the white space that JSON may begin with."""
+    """Test by a regular expression on the first bytes, after the white space that JSON may begin with."""
     compiled = re.compile(rb"\s*" + pattern, re.DOTALL)
     return lambda _, ends: bool(compiled.match(ends))
 
 
 def _zip_with(member: str) -> Test:
-    """By a member of a zip archive whose name ends so."""
+    """Test for a zip archive with a member whose name ends so."""
 
     def test(path: Path, ends: bytes) -> bool:
         if not ends.startswith(b"PK\x03\x04"):
@@ -68,7 +69,7 @@ def _is_plot(_: Path, ends: bytes) -> bool:
 
 
 def _is_video_of_a_run(path: Path, _: bytes) -> bool:
-    """A run leaves its results beside its video, or above its overlays; without, it is somebody else's."""
+    """True if a run's results lie beside the video or above its overlays; otherwise it is a user's video."""
     return any((folder / "results.jsonl").is_file() for folder in (path.with_suffix(""), *path.parents))
 
 

@@ -1,7 +1,7 @@
-"""Temporary files and folders that a killed process leaves: named so that the next run can clear them.
+"""Temporary files and folders that a killed process leaves, named so that the next run can remove them.
 
-A name holds the process's number, and its process a lock of the kernel on it, which ends with it however it
-ends. One whose lock is free and whose process is gone is dead; any other may be a run's that goes on.
+A name holds the process's number, and the process holds a kernel lock on it, which ends with the process. A
+file whose lock is free and whose process is gone is a leftover; any other may belong to a run that goes on.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _cleared: set[Path] = set()  # folders, once a process
 
 
 class Temporary:
-    """A new file, or folder, that no other name has, locked until `release`. Raises OSError."""
+    """New file or folder under an unused name, locked until `release`. Raises OSError."""
 
     def __init__(self, parent: Path, stem: str, suffix: str = "", *, folder: bool = False) -> None:
-        """Clears what the dead left in `parent`, first."""
+        """Remove leftovers from `parent`, then create it."""
         clear(parent)
         prefix = f".{stem[:LONGEST_STEM]}-maskrt-{os.getpid()}-"
         if folder:
@@ -34,14 +34,14 @@ class Temporary:
         _lock(self._handle)
 
     def release(self) -> None:
-        """Let go of it; it stays where it is."""
+        """Release the lock; the file stays where it is."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
 
 
 def clear(parent: Path) -> None:
-    """Remove from a folder what dead processes of this user left there; looked for once a process."""
+    """Remove leftovers of this user's dead processes from a folder; each folder is searched once a process."""
     parent = parent.absolute()
     if parent in _cleared:
         return
@@ -67,7 +67,7 @@ def _gone(pid: int) -> bool:
 
 
 def _remove_unlocked(path: Path) -> None:
-    """Unless a process on another machine, whose number means nothing here, holds it."""
+    """Remove it unless a process on another machine, whose number means nothing here, holds the lock."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -80,7 +80,7 @@ def _remove_unlocked(path: Path) -> None:
 
 
 def _lock(handle: int) -> bool:
-    """Whether the lock is ours now; not every file system has locks."""
+    """Try to take the lock; True if it is ours now. Not every file system has locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

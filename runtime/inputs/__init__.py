@@ -1,1 +1,1 @@
-"""What a model is run over: images, videos, cameras, archives, buckets."""
+"""Inputs of a run: images, videos, cameras, archives, buckets."""

@@ -16,19 +16,19 @@ SCHEMES = ("s3", "gs", "gcs", "hdfs", "abfs", "file")  # of those that Arrow ope
 
 
 def path_of(uri: str) -> str:
-    """Where a URI's file is to lie among others: below its scheme, without options."""
+    """Path of a URI's file for output names: the part below the scheme, without options."""
     scheme, _, rest = uri.partition("://")
     return f"/{scheme}/{unquote(rest.partition('?')[0]).lstrip('/')}"
 
 
 def is_bucket(text: str) -> bool:
-    """Whether an input is a URI that Arrow opens."""
+    """True if an input is a URI that Arrow opens."""
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 
 @dataclass(frozen=True)
 class BucketFile:
-    """One image file behind a URI."""
+    """Source of one image behind a URI."""
 
     name: str
     max_pixels: int = MAX_PIXELS
@@ -37,7 +37,7 @@ class BucketFile:
     length = 1
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
-        """The image, or why not."""
+        """Yields the image, or a Skipped that says why there is none."""
         filesystem, path = _open(self.name)
         try:
             with filesystem.open_input_file(path) as stream:
@@ -51,7 +51,10 @@ class BucketFile:
 
 
 def list_bucket(uri: str) -> list[str]:
-    """The images below a URI, as URIs, deeply and sorted; of a file, itself. Raises ImageError for none."""
+    """List the URIs of the images below a URI, recursively and sorted; a file's URI lists itself.
+
+    Raises ImageError where there is none.
+    """
     filesystem, path = _open(uri)
     from pyarrow.fs import FileSelector, FileType
 
@@ -79,7 +82,7 @@ def list_bucket(uri: str) -> list[str]:
 
 
 def _open(uri: str) -> tuple[Any, str]:
-    """Arrow's file system of a URI, and the path in it."""
+    """Open Arrow's file system of a URI; returns it with the path inside it."""
     try:
         from pyarrow.fs import FileSystem
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A Jetson's CSI camera, by a short name in place of its GStreamer pipeline."""
+"""Jetson's CSI cameras: csi://0 as a short name of their GStreamer pipeline."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ EXAMPLE = "csi://0?width=1920&height=1080&fps=30&flip=2"
 
 
 def is_csi(text: str) -> bool:
-    """Whether an input is a CSI camera: csi://0."""
+    """True if an input is a CSI camera: csi://0."""
     return text.startswith(PREFIX)
 
 
 def csi_pipeline(text: str) -> str:
-    """The GStreamer pipeline of csi://SENSOR?width=…&height=…&fps=…&flip=…, whose frames are BGR.
+    """GStreamer pipeline of csi://SENSOR?width=…&height=…&fps=…&flip=…, whose frames are BGR.
 
     NVIDIA's elements (Accelerated GStreamer, Jetson Linux developer guide): nvarguscamerasrc takes the frames
-    through the image processor, nvvidconv copies them out of its memory; flip is nvvidconv's flip-method.
+    through the image processor, and nvvidconv copies them out of its memory. flip is nvvidconv's flip-method.
     Old frames are dropped, so that a slow model sees the newest. Raises ImageError for another form.
     """
     parts = urlsplit(text)

@@ -1,4 +1,4 @@
-"""What goes through the pipeline: frames, and what was found in them."""
+"""Types that pass through the pipeline: frames, and the results of frames."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from maskrt.runtime.tasks.instances.result import Result
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture: image (H, W, 3) uint8, RGB.
+    """Frame of a source: image (H, W, 3) uint8, RGB.
 
-    name: its file (a zip's member as photos.zip/a.jpg) or its stream. Of a video also `index`, from 0;
-    `time_ms` since its beginning; `fps`, as the video declares it. live: from a camera, which does not wait.
+    name: its file (a zip's member as photos.zip/a.jpg) or its stream. Frames of a video have `index`, from 0;
+    `time_ms` since the beginning; `fps`, as the video declares it. live: from a camera, which does not wait
+    for its consumer.
     """
 
     name: str
@@ -30,7 +31,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A picture, or a part of a video, that could not be had; the reason names it."""
+    """Picture, or part of a video, that could not be read; the reason names it."""
 
     name: str
     reason: str
@@ -38,7 +39,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Inferred:
-    """A frame, what was found in it, and pictures drawn of that, by kind ("overlays", "splash")."""
+    """Frame with its result, and the pictures drawn of that, by kind ("overlays", "splash")."""
 
     frame: Frame
     result: Result
@@ -46,22 +47,22 @@ class Inferred:
 
 
 class Source(Protocol):
-    """A file or a stream. `frames` never raises for what it cannot read: it gives a Skipped."""
+    """File or stream that gives frames. `frames` never raises for unreadable content: it yields a Skipped."""
 
     @property
     def name(self) -> str:
-        """As in its frames."""
+        """Name of its frames."""
 
     @property
     def live(self) -> bool:
-        """Whether it goes on, looked at or not."""
+        """True if it produces frames whether they are read or not, as a camera does."""
 
     @property
     def still(self) -> bool:
-        """Whether it is one picture, which may be decoded beside others."""
+        """True if it is a single picture, which may be decoded in parallel with others."""
 
     @property
     def length(self) -> int | None:
-        """Frames to come, as far as that is known beforehand."""
+        """Number of frames, as far as it is known beforehand."""
 
     def frames(self) -> Generator[Frame | Skipped, None, None]: ...  # noqa: D102

@@ -1,4 +1,4 @@
-"""The size an image file declares, read from its header: before memory is taken for the pixels.
+"""Size that an image file declares, read from its header before memory is taken for the pixels.
 
 PNG (W3C PNG, 11.2.2), JPEG (ITU-T T.81, B.2.2), BMP (Microsoft, BITMAPINFOHEADER), TIFF (revision 6.0,
 section 2) and WebP (RFC 9649, 2.5 to 2.7).
@@ -13,7 +13,7 @@ _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_SHORT = 256, 257, 3
 
 
 def declared_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) in px as the header says; None for another format, or where the header is damaged."""
+    """(height, width) in px as the header declares them; None for other formats and damaged headers."""
     readers = {b"\x89PNG": _png, b"\xff\xd8": _jpeg, b"BM": _bmp, b"II": _tiff, b"MM": _tiff, b"RIFF": _webp}
     for start, read in readers.items():
         if data.startswith(start):

@@ -1,4 +1,4 @@
-"""Image files: finding them in folders and globs, and decoding them."""
+"""Finds image files in folders and globs, and decodes them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in entropy-coded data
 def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode an image file to (H, W, 3) uint8, RGB, upright (EXIF orientation applied).
 
-    16 bits a channel are scaled to 8, grey is repeated, alpha is dropped, CMYK converted.
-    Raises ImageError, naming the file, for anything that is not a whole image, or has over `max_pixels`.
+    16 bits a channel are scaled to 8, grey is repeated, alpha is dropped, CMYK is converted. Raises
+    ImageError, which names the file, for anything but a whole image of at most `max_pixels`.
     """
     try:
         status = os.stat(path)
@@ -45,7 +45,7 @@ def read_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
 
 
 def decode_image(data: bytes, name: str, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """As `read_image`, of a file's content; `name` is for messages."""
+    """Decode an image file's content, as `read_image` does; `name` is for messages."""
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes). Copy the file again.")
     check_pixels(name, declared_size(data), max_pixels)
@@ -81,7 +81,7 @@ def check_pixels(name: str, size: tuple[int, int] | None, max_pixels: int) -> No
 
 
 def check_bytes(name: str, size_bytes: int, max_pixels: int) -> None:
-    """Raise ImageError where a file is larger than any image of `max_pixels`; before it is read."""
+    """Raise ImageError, before the file is read, where it is larger than any image of `max_pixels`."""
     if size_bytes > max_pixels * MOST_BYTES_PER_PIXEL + MOST_BYTES_BESIDE:
         raise ImageError(
             f"{name}: too large: {size_bytes / 1e6:.0f} MB are more than an image of {max_pixels / 1e6:g} "
@@ -90,19 +90,19 @@ def check_bytes(name: str, size_bytes: int, max_pixels: int) -> None:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file found in a folder or an archive is taken for an image: by its suffix, if not hidden.
+    """True if a file of a folder or an archive counts as an image: by its suffix, unless it is hidden.
 
-    A hidden one with such a suffix is no picture of the user's: macOS puts a ._a.jpg beside every a.jpg.
+    macOS puts a hidden ._a.jpg beside every a.jpg, which is no picture.
     """
     path = PurePath(name)
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def find_images(inputs: list[str]) -> list[Path]:
-    """Image files named by `inputs`: files (whatever their names), folders (recursively) and globs.
+    """Find the image files named by `inputs`: files (by any name), folders (recursively) and globs.
 
-    Sorted within each input, each file once; links to folders are not followed below a folder or a `**`.
-    Raises ImageError where an input names nothing.
+    They are sorted within each input, each file once. Links to folders are not followed below a folder or a
+    `**`. Raises ImageError where an input names nothing.
     """
     found: dict[Path, Path] = {}  # by the file itself, so that two ways to write its name are one
     for text in inputs:
@@ -122,7 +122,7 @@ def find_images(inputs: list[str]) -> list[Path]:
 
 
 def find_glob(pattern: str) -> list[Path]:
-    """Files that match, sorted. Raises ImageError where none does."""
+    """Find the files that match a glob, sorted. Raises ImageError where none does."""
     path = Path(pattern)
     # Unlike glob.glob, Path.glob follows no links below `**`: two that lead back are a loop without end.
     matches = Path(path.anchor).glob(str(path.relative_to(path.anchor))) if path.parts else []
@@ -138,7 +138,7 @@ def find_glob(pattern: str) -> list[Path]:
 
 
 def is_cut_off_jpeg(path: str | os.PathLike[str]) -> bool:
-    """Whether a JPEG file lacks its end. Reads all of it only where the end is not at the end."""
+    """True if a JPEG file lacks its end. Reads the whole file only if the marker is not at its end."""
     with Path(path).open("rb") as stream:
         if stream.read(2) != _JPEG_START:
             return False
@@ -151,7 +151,7 @@ def is_cut_off_jpeg(path: str | os.PathLike[str]) -> bool:
 
 
 def _jpeg_is_whole(data: bytes) -> bool:
-    """Whether the end-of-image marker is there. OpenCV fills a cut-off JPEG with grey and says nothing."""
+    """True if the end-of-image marker is there. OpenCV fills a cut-off JPEG with grey and gives no error."""
     position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]

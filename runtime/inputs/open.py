@@ -1,4 +1,4 @@
-"""What a user names on the command line, as sources of frames."""
+"""Opens what a user names on the command line as sources of frames."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ UNPACKING_FAILS = (
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image file."""
+    """Source of one image file."""
 
     name: str
     max_pixels: int = MAX_PIXELS
@@ -52,7 +52,7 @@ class ImageFile:
     length = 1
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
-        """The image, or why not."""
+        """Yields the image, or a Skipped that says why there is none."""
         try:
             yield Frame(self.name, read_image(self.name, max_pixels=self.max_pixels))
         except ImageError as error:
@@ -60,7 +60,7 @@ class ImageFile:
 
 
 class Archive(zipfile.ZipFile):
-    """A zip archive. Another process that is sent it opens it there, once for all of its members."""
+    """Zip archive. A process that receives it by pickle opens it once for all of its members."""
 
     def __reduce__(self) -> tuple[Callable[[str], Archive], tuple[str]]:
         return open_archive, (str(self.filename),)
@@ -68,13 +68,13 @@ class Archive(zipfile.ZipFile):
 
 @functools.lru_cache(maxsize=4)
 def open_archive(path: str) -> Archive:
-    """The same one for the same path, for as long as it is among the last."""
+    """Open an archive, or return the one that is open already: the last few are kept by path."""
     return Archive(path)
 
 
 @dataclass(frozen=True)
 class ZipMember:
-    """One image in a zip archive, which stays open while any of its members is in use."""
+    """Source of one image in a zip archive, which stays open while any of its members is in use."""
 
     name: str
     archive: Archive
@@ -85,7 +85,7 @@ class ZipMember:
     length = 1
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
-        """The image, or why not."""
+        """Yields the image, or a Skipped that says why there is none."""
         try:
             check_bytes(self.name, self.info.file_size, self.max_pixels)
             data = self.archive.read(self.info)
@@ -97,11 +97,11 @@ class ZipMember:
 
 
 def open_inputs(inputs: list[str], *, max_pixels: int = MAX_PIXELS) -> list[Source]:
-    """Sources in the order named, each file once.
+    """Open the sources in the order named, each file once.
 
-    An input is an image file (whatever its suffix), a folder (its images, deeply), a zip or a bucket's URI
-    (likewise), a video file, a glob of these, a camera's number, a URL, a GStreamer pipeline, or - for names
-    on standard input, a line each. Raises ImageError where one names nothing.
+    An input is an image file (whatever its suffix), a folder (its images, recursively), a zip or a bucket's
+    URI (likewise), a video file, a glob of these, a camera's number, a URL, a GStreamer pipeline, or - for
+    names on standard input, a line each. Raises ImageError where one names nothing.
     """
     sources: dict[object, Source] = {}
     for text in _with_stdin(inputs):

@@ -1,4 +1,4 @@
-"""What users have in hand for a picture, as the one array that the runtime works on."""
+"""Converts the pictures that Python code passes (arrays, PIL images, paths) to the runtime's one array type."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _NAMES, _BYTES = (str, os.PathLike), (bytes, bytearray, memoryview)
 
 
 def is_picture(given: object) -> bool:
-    """Whether this is meant for one picture, and not for a sequence of them."""
+    """True if the value is a single picture, not a sequence of pictures."""
     return isinstance(given, (*_NAMES, *_BYTES, np.ndarray)) or not isinstance(given, Iterable)
 
 
 def as_image(picture: Picture) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8, RGB, upright, of a picture; an array that is one already is not copied.
+    """Convert a picture to (H, W, 3) uint8, RGB, upright; an array of that form is not copied.
 
-    Arrays: (H, W, 3) RGB, (H, W, 4) RGBA, whose alpha is dropped, (H, W) or (H, W, 1) grey; uint8. Of a PIL
-    image the EXIF orientation is applied, and 16 bits are scaled to 8, as of a file. Raises ImageError for
+    Arrays: (H, W, 3) RGB, (H, W, 4) RGBA, whose alpha is dropped, (H, W) or (H, W, 1) grey; uint8. A PIL
+    image's EXIF orientation is applied, and 16 bits are scaled to 8, as of a file. Raises ImageError for
     anything else.
     """
     if isinstance(picture, _NAMES):
@@ -68,7 +68,7 @@ def _remedy(array: NDArray[Any]) -> str:
 
 
 def _is_pil(given: object) -> bool:
-    """By its class's name: who has a PIL image has PIL, and nobody else needs to."""
+    """True by the name of the class, so that PIL is needed only where its images are passed."""
     return any(base.__module__ == "PIL.Image" for base in type(given).__mro__)
 
 

@@ -1,4 +1,4 @@
-"""Frames of video files, cameras and network streams, through OpenCV."""
+"""Reads frames of video files, cameras and network streams through OpenCV."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ RECONNECT_AFTER_S = 1.0
 
 
 def is_video(text: str) -> bool:
-    """Whether an input is a video file, here or behind a URL, by its suffix."""
+    """True if an input is a video file, local or behind a URL, by its suffix."""
     return Path(text).suffix.lower() in VIDEO_SUFFIXES and not _is_gstreamer(text)
 
 
 def is_live(text: str) -> bool:
-    """Whether an input is a camera (0, csi://0), a URL (rtsp://…), or a GStreamer pipeline (… ! appsink)."""
+    """True if an input is a camera (0, csi://0), a URL (rtsp://…), or a GStreamer pipeline (… ! appsink)."""
     number = text.isdecimal() and not Path(text).exists()
     return number or ("://" in text and not is_video(text)) or _is_gstreamer(text)
 
@@ -41,7 +41,7 @@ def _is_gstreamer(text: str) -> bool:
 
 
 class VideoFile:
-    """The frames of a video, in order."""
+    """Source of a video's frames, in order."""
 
     still = live = False
 
@@ -50,7 +50,7 @@ class VideoFile:
 
     @property
     def length(self) -> int | None:
-        """Frames that a file here declares; a network would have to be waited for."""
+        """Number of frames that a local file declares; over a network it would have to be waited for."""
         if "://" in self.name:
             return None
         capture = cv2.VideoCapture(self.name)
@@ -64,7 +64,8 @@ class VideoFile:
         return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if counted else 0
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
-        """Frames; a Skipped where it cannot be opened, holds none, or fewer than it declares."""
+        """Yields frames, and a Skipped where the file cannot be opened, is empty, or ends before the declared
+        count."""
         capture = cv2.VideoCapture(self.name)
         try:
             reason = self._unusable(capture)
@@ -111,7 +112,8 @@ class VideoFile:
 
 
 class LiveStream:
-    """A camera (0, csi://0), a network stream by URL, or a GStreamer pipeline, until it ends for good."""
+    """Source of a camera (0, csi://0), a network stream by URL, or a GStreamer pipeline, until it ends for
+    good."""
 
     still, live, length = False, True, None
 
@@ -121,7 +123,7 @@ class LiveStream:
         self._pipeline = csi_pipeline(text) if is_csi(text) else text if _is_gstreamer(text) else None
 
     def frames(self) -> Generator[Frame | Skipped, None, None]:
-        """Frames; a Skipped for each time the stream broke off, and one where it did not come back."""
+        """Yields frames, a Skipped each time the stream broke off, and one where it did not come back."""
         start, count, failures = time.monotonic(), 0, 0
         while failures <= RECONNECTIONS:
             capture = self._open()
@@ -171,6 +173,6 @@ def _has_gstreamer() -> bool:
 
 
 def _read(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
-    """The next frame as RGB, or None at the end."""
+    """Read the next frame as RGB, or None at the end."""
     done, image = capture.read()
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8) if done else None
