@@ -1,1 +1,1 @@
-"""What runs a model file: ONNX Runtime, OpenVINO, TensorRT."""
+"""Backends that run a model file: ONNX Runtime, OpenVINO, TensorRT."""

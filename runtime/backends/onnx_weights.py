@@ -1,7 +1,7 @@
-"""Whether the weights in an ONNX file are numbers, found without the package onnx.
+"""Checks that the weights in an ONNX file are finite numbers, without the package onnx.
 
 A network whose weights are NaN finds nothing, on any picture, and its outputs look sound. Only the file's
-initializers are looked at, by protobuf's wire format (protobuf.dev, "Encoding") and onnx.proto's numbers.
+initializers are read, by protobuf's wire format (protobuf.dev, "Encoding") and onnx.proto's numbers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VARINT, FIXED64, BYTES = 0, 1, 2  # wire types; what is left is of 32 bits
 def check_weights(path: str | Path) -> None:
     """Raise ModelError where an initializer holds NaN, or infinity among other numbers.
 
-    A single infinity is no weight but a constant that something is compared with.
+    A single infinity is a constant for a comparison, not a weight.
     """
     with (
         open(path, "rb") as file,
@@ -47,7 +47,7 @@ def check_weights(path: str | Path) -> None:
 
 
 def _bad(model: memoryview) -> list[tuple[str, int, int]]:
-    """Name, bad values and all values of each initializer that has bad ones."""
+    """Name, number of bad values and number of values of each initializer that has bad ones."""
     found = []
     for number, graph in _fields(model):
         for part, tensor in _fields(graph) if number == GRAPH else ():
@@ -60,7 +60,7 @@ def _bad(model: memoryview) -> list[tuple[str, int, int]]:
 
 
 def _floats(tensor: memoryview) -> tuple[str, NDArray]:
-    """Name and values of a tensor of floats; no values of another."""
+    """Name and values of a float tensor; no values for other types."""
     fields = dict(_fields(tensor))
     dtype = FLOATS.get(int.from_bytes(fields.get(DATA_TYPE, b""), "little"))
     data = fields.get(RAW_DATA, fields.get(FLOAT_DATA, b""))
@@ -70,7 +70,7 @@ def _floats(tensor: memoryview) -> tuple[str, NDArray]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and bytes of each field of a message, as far as it is whole; a number's bytes as they stand."""
+    """Number and bytes of each complete field of a message; a number's bytes stay encoded."""
     at = 0
     try:
         while at < len(message):
@@ -89,7 +89,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number, and where the next field begins."""
+    """Decode a number; returns it with the position of the next field."""
     value = shift = 0
     while True:
         byte = message[at]

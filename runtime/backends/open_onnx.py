@@ -1,4 +1,4 @@
-"""What runs an ONNX file: the backend that was asked for, or the fastest of those that are installed."""
+"""Opens an ONNX file on the requested backend, or on the fastest of those installed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ TRIALS = 5  # counted ones of each, after one that warms up
 
 
 def open_onnx(path: Path, *, backend: str, device: str, stages: bool, threads: int | None) -> Session:
-    """An ONNX file on a backend; see `maskrt.runtime.backends.open.open_session`.
+    """Open an ONNX file on a backend; see `maskrt.runtime.backends.open.open_session`.
 
-    Raises ModelError for an unknown backend, and where OpenVINO is asked for what only ONNX Runtime does.
+    Raises ModelError for an unknown backend, and where OpenVINO is asked for a feature of ONNX Runtime alone.
     """
     if backend not in (*BACKENDS, "auto"):
         raise ModelError(f"{path}: backend {backend!r}, expected one of {[*BACKENDS, 'auto']}.")
@@ -48,13 +48,13 @@ def open_onnx(path: Path, *, backend: str, device: str, stages: bool, threads: i
 
 
 def installed() -> list[str]:
-    """The backends that are installed here, all that they need included."""
+    """List the backends that are installed here with all that they need."""
     needs = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx")}
     return [name for name in BACKENDS if all(importlib.util.find_spec(package) for package in needs[name])]
 
 
 def fastest(sessions: dict[str, Session]) -> Session:
-    """The session that takes the least time, median of a few turns each, on a canvas of noise.
+    """Choose the session with the smallest median time over a few interleaved calls on a canvas of noise.
 
     sessions: of one file, by their backends' names.
     """
@@ -74,7 +74,7 @@ def fastest(sessions: dict[str, Session]) -> Session:
 
 
 def noise(contract: Contract) -> tuple[NDArray, NDArray[np.float32]]:
-    """A batch of the model's own size, or a landscape image of the largest it is meant for."""
+    """Random batch of the model's own size, or a landscape image of the largest that it is meant for."""
     canvas = contract.canvas
     height = canvas.height_px or round_up(canvas.min_size_px, canvas.stride)
     width = canvas.width_px or round_up(canvas.max_size_px, canvas.stride)

@@ -1,4 +1,4 @@
-"""OpenVINO: runs an exported model on the CPU, its operators' function bodies expanded first."""
+"""Backend OpenVINO: runs an exported model on the CPU, with its operators' function bodies inlined first."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from maskrt.runtime.siblings import read_inlined
 
 
 class OpenVinoSession(Session):
-    """A model file on OpenVINO. `infer` may be called from several threads; each has a request of its own."""
+    """Session on OpenVINO. `infer` may be called from several threads; each has its own request."""
 
     def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
-        """Load `path`, to compute in float32 whatever narrower types this CPU has; see docs/runtime.md.
+        """Load `path`, to compute in float32 even where the CPU has narrower types; see docs/runtime.md.
 
         threads: of the CPU, default all. Raises ModelError, ContractError, or MissingDependencyError, each
         with the remedy.

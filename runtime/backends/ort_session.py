@@ -1,4 +1,4 @@
-"""ONNX Runtime: runs an exported model with its operators' function bodies, on CPU or CUDA."""
+"""Backend ONNX Runtime: runs an exported model with its operators' function bodies, on CPU or CUDA."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRONG_OPTIMISERS = ["WeightBiasQuantization"]
 
 
 class OrtSession(Session):
-    """A model file on ONNX Runtime. `infer` may be called from several threads."""
+    """Session on ONNX Runtime. `infer` may be called from several threads."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class OrtSession(Session):
             self.has_stages = True
 
     def _check_promises(self) -> Contract:
-        """The file's contract, if the graph's inputs and outputs are the contract's."""
+        """Return the file's contract, once the graph's inputs and outputs are checked against it."""
         metadata = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in metadata:
             raise ContractError(
@@ -98,10 +98,10 @@ class OrtSession(Session):
 
 
 def _allowed_cores() -> int:
-    """Cores this process is held to (taskset, a container's cpuset); 0, ONNX Runtime's own choice, for all.
+    """Number of cores that this process may use (taskset, a container's cpuset); 0 where it may use all.
 
-    ONNX Runtime starts a thread for every core of the machine, which wait for each other where only some
-    may be used.
+    With 0 ONNX Runtime chooses by itself: a thread for every core of the machine. Where only some cores may
+    be used, these threads would wait for each other.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     return allowed if allowed < (os.cpu_count() or 1) else 0
@@ -114,10 +114,10 @@ def check_device(device: str, name: str) -> None:
 
 
 def load_onnx(model: str | bytes, name: str, device: str, threads: int | None = None) -> Any:
-    """An onnxruntime.InferenceSession of a file, or of a file's bytes. name: the file, for messages.
+    """Create an onnxruntime.InferenceSession of a file, or of a file's bytes. name: the file, for messages.
 
     Raises ModelError where ONNX Runtime cannot load it, MissingDependencyError where the device's part of
-    ONNX Runtime is not here.
+    ONNX Runtime is not installed.
     """
     try:
         import onnxruntime

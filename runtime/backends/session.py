@@ -1,4 +1,4 @@
-"""The protocol every backend follows: a canvas in, the contract's fixed-size outputs out."""
+"""Session protocol that every backend implements: a canvas in, the contract's fixed-size outputs out."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Outputs:
     keypoints: NDArray[np.float32] | None = None
 
     def arrays(self) -> dict[str, NDArray]:
-        """What there is, by its name in the contract."""
+        """Arrays that the model gives, by their names in the contract."""
         return {name: values for name, values in vars(self).items() if values is not None}
 
     def check_finite(self, name: str) -> None:
-        """Raise ModelError where any holds NaN or infinity. name: the model file."""
+        """Raise ModelError where an array holds NaN or infinity. name: the model file."""
         for output, values in self.arrays().items():
             if not np.isfinite(values).all():
                 raise ModelError(
@@ -51,7 +51,7 @@ class Outputs:
 
 
 class Session(ABC):
-    """A loaded model. Backends implement `_run`; callers use `infer`, which checks first."""
+    """Loaded model. Backends implement `_run`; callers use `infer`, which checks first."""
 
     contract: Contract
     name: str  # the model file, for messages
@@ -69,12 +69,14 @@ class Session(ABC):
         return outputs
 
     def infer_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
-        """As `infer`, and what passed the stages inside. NaN is no error here: it is what is looked for."""
+        """Run as `infer` does, and return the stages' tensors too. NaN is allowed: it is what callers look
+        for."""
         self.check(images, image_sizes)
         return self._run_with_stages(np.ascontiguousarray(images), np.ascontiguousarray(image_sizes))
 
     def empty_canvas(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        """Memory of any content to make a batch's images in, as `preprocess` asks for: best for `infer`."""
+        """Uninitialised memory for a batch's images, as `preprocess` asks for; a backend may give what is
+        best for it."""
         return np.empty(shape, dtype)
 
     def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
@@ -107,7 +109,7 @@ class Session(ABC):
             )
 
     def close(self) -> None:  # noqa: B027 - most backends have nothing to give back before Python forgets them
-        """Give back what the model holds, once no call is under way."""
+        """Release what the model holds, once no call is running."""
 
     @abstractmethod
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs: ...
@@ -118,7 +120,7 @@ class Session(ABC):
 
 
 def failed_call(name: str, backend: str, images: NDArray, error: Exception) -> ModelError:
-    """What to raise where a backend fails on images (N, H, W, 3), as for want of memory."""
+    """Error to raise where a backend fails on images (N, H, W, 3), for example for lack of memory."""
     shape = "x".join(map(str, images.shape[:3]))
     return ModelError(
         f"{name}: {backend} failed on a canvas of {shape} ({str(error).strip().splitlines()[0]}). "

@@ -102,7 +102,7 @@ def overwrites() -> bool:
 
 
 def offers(option: str) -> bool:
-    """True if the running command has the option, so that a message may advise it; from Python, a parameter."""
+    """True if the running command has the option, so that a message may name it; from Python, a parameter."""
     return not _running or option in _running[-1].options
 
 

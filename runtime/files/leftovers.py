@@ -41,7 +41,7 @@ class Temporary:
 
 
 def clear(parent: Path) -> None:
-    """Remove leftovers of this user's dead processes from a folder; each folder is searched once a process."""
+    """Remove leftovers of this user's dead processes from a folder, which is searched once a process."""
     parent = parent.absolute()
     if parent in _cleared:
         return

@@ -1,4 +1,4 @@
-"""Converts the pictures that Python code passes (arrays, PIL images, paths) to the runtime's one array type."""
+"""Converts pictures from Python code (arrays, PIL images, paths) to the runtime's one array type."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What this machine has."""
+"""Inspection of this machine, for `maskrt doctor`."""

@@ -1,4 +1,4 @@
-"""What `maskrt doctor` found, and the words for it."""
+"""Findings of `maskrt doctor`, and their wording."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ TOOL_S = 20.0  # what a tool of the system may take to answer
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked for, whether it is usable, what was found, and what follows from it.
+    """Line of the report: what was looked for, whether it is usable, what was found, and what follows.
 
-    meaning: for the user, of what was found. remedy: where it is not usable.
+    meaning: of what was found, for the user. remedy: where it is not usable.
     """
 
     subject: str
@@ -24,7 +24,7 @@ class Finding:
 
 
 def ask(tool: str, *arguments: str) -> str | None:
-    """What a tool of the system prints, or None where there is none, or it fails."""
+    """Run a tool of the system; returns what it prints, or None where it is missing or fails."""
     path = shutil.which(tool)
     if path is None:
         return None

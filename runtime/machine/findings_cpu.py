@@ -1,4 +1,4 @@
-"""What this machine's processor can do for a network: its cores, and its instructions for narrow types."""
+"""Inspects the processor: its cores, and its instructions for narrow types."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ BRAIN_FLOATS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "bf16": "Arm B
 
 
 def cpu_findings() -> list[Finding]:
-    """The processor, and what it has for eight bits and for bf16."""
+    """Findings on the processor, and on its instructions for INT8 and bf16."""
     flags = read_flags()
     return [_cores(flags), _eight_bits(flags), _brain_floats(flags)]
 
 
 def read_flags() -> set[str]:
-    """The first core's, as Linux lists them; empty on other systems."""
+    """Read the first core's flags, as Linux lists them; empty on other systems."""
     if CPUINFO.is_file():
         for line in CPUINFO.read_text().splitlines():
             if line.startswith(("flags", "Features")):

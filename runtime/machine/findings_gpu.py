@@ -1,4 +1,4 @@
-"""What this machine has for TensorRT: GPU, driver, CUDA, JetPack, power mode, compiler, plugins."""
+"""Inspects what TensorRT needs: GPU, driver, CUDA, JetPack, power mode, compiler, plugins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ QUERY = ("--query-gpu=name,driver_version,memory.total,compute_cap", "--format=c
 
 
 def gpu_findings(tensorrt_version: str | None) -> list[Finding]:
-    """From the GPU to the plugins; JetPack only on a Jetson. tensorrt_version: None where there is none."""
+    """Findings from the GPU to the plugins; JetPack only on a Jetson. tensorrt_version: None where there is
+    none."""
     jetson = _jetson() if TEGRA_RELEASE.is_file() else []
     return [*(jetson or _cards()), _cuda(), _compiler(), _plugins(tensorrt_version)]
 
@@ -52,7 +53,7 @@ def _means(compute_capability: str) -> str:
 
 
 def _jetson() -> list[Finding]:
-    """A Jetson has no nvidia-smi of use: its release file, apt and nvpmodel say what it is."""
+    """Findings on a Jetson. It has no useful nvidia-smi: its release file, apt and nvpmodel describe it."""
     release = re.search(r"R(\d+).*REVISION:\s*([\d.]+)", TEGRA_RELEASE.read_text())
     l4t = f"{release[1]}.{release[2]}" if release else "of an unknown release"
     jetpack = ask("dpkg-query", "--show", "--showformat=${Version}", "nvidia-jetpack")
@@ -76,7 +77,7 @@ def _jetson() -> list[Finding]:
 
 
 def _cameras() -> Finding:
-    """GStreamer, which a Jetson's cameras need: JetPack's OpenCV has it, the wheels of pip have not."""
+    """Finding on GStreamer, which a Jetson's cameras need: JetPack's OpenCV has it, pip's wheels have not."""
     subject, found = "OpenCV", f"{cv2.__version__}, {Path(cv2.__file__).parent}"
     if cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
         return Finding(subject, True, found, meaning="with GStreamer: csi://0 and pipelines work")
@@ -102,7 +103,7 @@ def _power() -> Finding:
 
 
 def _cuda() -> Finding:
-    """The GPU as TensorRT will see it: through the driver, not through nvidia-smi."""
+    """Finding on the GPU as TensorRT will see it: through the driver, not through nvidia-smi."""
     from maskrt.runtime.backends.trt.device import CudaError, describe_gpu
 
     try:

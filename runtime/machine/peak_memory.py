@@ -1,4 +1,4 @@
-"""Peak memory of a model, in a process of its own."""
+"""Measures a model's peak memory, in a process of its own."""
 
 from __future__ import annotations
 

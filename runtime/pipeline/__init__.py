@@ -1,1 +1,1 @@
-"""Decode, preprocess, infer, postprocess and draw, one beside the other."""
+"""Pipeline of overlapping steps: decode, preprocess, infer, postprocess, draw."""

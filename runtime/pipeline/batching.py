@@ -1,7 +1,7 @@
-"""Batches of images that share a canvas, so that each is computed as it would be alone.
+"""Groups images that share a canvas into batches, so that each is computed as it would be alone.
 
-Padding is part of what a network sees: an image on a canvas larger than its own gives other results. So a
-bucket is one canvas size, and no pixel is padded in vain.
+Padding is part of a network's input: an image on a canvas larger than its own gives other results. So a
+bucket holds one canvas size, and no pixel is padded in vain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Batcher(Generic[T]):
     """Gathers items by canvas size until a batch is full."""
 
     def __init__(self, size: int) -> None:
-        """size: items a batch."""
+        """size: items in a full batch."""
         self.size = size
         self._buckets: dict[tuple[int, int], list[T]] = {}  # in the order of their first items
 
@@ -24,7 +24,10 @@ class Batcher(Generic[T]):
         return sum(len(bucket) for bucket in self._buckets.values())
 
     def add(self, canvas: tuple[int, int], item: T) -> list[T] | None:
-        """A batch, where the item filled one or too many wait; (height, width) is the item's canvas."""
+        """Add an item; returns a batch where the item filled one, or too many items wait.
+
+        canvas: (height, width) of the item's canvas, in px.
+        """
         bucket = self._buckets.setdefault(canvas, [])
         bucket.append(item)
         if len(bucket) == self.size:
@@ -32,5 +35,5 @@ class Batcher(Generic[T]):
         return self.oldest() if len(self) >= MOST_WAITING * self.size else None
 
     def oldest(self) -> list[T] | None:
-        """The bucket that has waited longest, full or not; None where nothing waits."""
+        """Take the bucket that has waited longest, full or not; None where nothing waits."""
         return self._buckets.pop(next(iter(self._buckets))) if self._buckets else None

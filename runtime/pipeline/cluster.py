@@ -1,8 +1,7 @@
-"""A run over a Ray cluster: every worker has a pipeline of its own, and all results come here, in order.
+"""Runs images on a Ray cluster: each worker has a pipeline of its own, and results return here, in order.
 
-Ray Data hands out images a portion at a time, and where a worker dies, gives its portion to the next. What a
-portion came to is here either whole or not at all, and nobody else writes anything: nothing is lost, and
-nothing is written twice.
+Ray Data distributes images in blocks; where a worker dies, another one gets its block. The results of a block
+arrive whole or not at all, and only this process writes. So nothing is lost or written twice.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ NO_PIXELS = np.empty((0, 0, 3), np.uint8)
 class RayOptions:
     """address: "local" for a cluster of this machine alone, "auto" for the one it is in, or a head's address.
 
-    workers: at most; default as many as the cluster has room for. threads: of a CPU, for each of them.
-    The rest is as in `open_session` and `Pipeline`.
+    workers: at most; by default as many as the cluster has room for. threads: CPU threads of each worker. The
+    rest is as in `open_session` and `Pipeline`.
     """
 
     address: str
@@ -54,12 +53,13 @@ class RayOptions:
 
 
 class Worker:
-    """A process of the cluster, with the model in it."""
+    """Process of the cluster, with the model loaded."""
 
     def __init__(self, options: RayOptions, name: str, model: list[Any], folder: str) -> None:
-        """model: Ray's reference to the file's content, since its machine may not have the file.
+        """model: Ray's reference to the file's content, since the worker's machine may not have the file.
 
-        name: of the model file. folder: that the inputs' names are relative to, where the machine has it.
+        name: of the model file. folder: the one that the inputs' names are relative to, where the machine has
+        it.
         """
         import ray
 
@@ -82,9 +82,9 @@ class Worker:
                 os.chdir(home)
 
     def __call__(self, portion: dict[str, Any]) -> dict[str, list[bytes]]:
-        """From the column `source`: what was found, without the pictures themselves, and the time spent.
+        """Run the sources of a block; returns results without the pictures themselves, and the time spent.
 
-        Or a MaskrtError, of the model.
+        Where the model fails it returns the MaskrtError.
         """
         if self._failure is not None:
             return {"item": [pickle.dumps(self._failure)]}
@@ -107,7 +107,7 @@ def _light(item: Inferred | Skipped) -> Inferred | Skipped:
 
 
 class RayPipeline:
-    """As `Pipeline`, of images, on the workers of a cluster."""
+    """Pipeline of images on the workers of a cluster; its interface is that of `Pipeline`."""
 
     dropped = 0
 
@@ -126,7 +126,7 @@ class RayPipeline:
         self._name, self._options, self.stopwatch = model.name, options, stopwatch
 
     def run(self, sources: list[Source]) -> Generator[Inferred | Skipped, None, None]:
-        """What was found, in the images' order. Raises MaskrtError for videos, and what a worker raises."""
+        """Yields results in the images' order. Raises MaskrtError for videos, and what a worker raises."""
         import ray
 
         streams = [source.name for source in sources if not source.still]
@@ -179,7 +179,7 @@ class RayPipeline:
 
 
 def _check_reachable(address: str) -> None:
-    """Raise MaskrtError where nobody listens at HOST:PORT: Ray itself would go on trying for minutes."""
+    """Raise MaskrtError where nobody listens at HOST:PORT: Ray itself would retry for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host:
         try:
@@ -196,7 +196,7 @@ def _no_cluster(address: str, error: Exception) -> MaskrtError:
 
 
 def _cause(error: Exception) -> Exception:
-    """What a worker raised, or what became of it."""
+    """Error that a worker raised, or a description of how it ended."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MaskrtError):

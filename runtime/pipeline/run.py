@@ -1,7 +1,7 @@
-"""Decode, preprocess, infer, postprocess and draw, each in a thread of its own, on bounded queues.
+"""Runs decode, preprocess, infer, postprocess and draw in a thread each, connected by bounded queues.
 
-The slowest stage sets the pace and the others wait for it: what is in flight is bounded by the depths of the
-queues, whatever the sources hold. Results come in the order of the frames.
+The slowest step sets the pace and the others wait for it, so the work in flight is bounded by the depths of
+the queues, whatever the sources hold. Results come in the order of the frames.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Painter = Callable[[Frame, Result], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class _Numbered:
-    """Frames with their places in the order, or a Skipped with its own."""
+    """Frames with their positions in the order, or a Skipped with its own."""
 
     numbers: list[int]
     frames: list[Frame]
@@ -46,7 +46,7 @@ class _Numbered:
 
 
 class Pipeline:
-    """A session, run over sources: `with closing(pipeline.run(sources)) as results: …`."""
+    """Runs a session over sources: `with closing(pipeline.run(sources)) as results: …`."""
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class Pipeline:
     ) -> None:
         """batch: images a call, for a model of any batch size (default 1).
 
-        batch_wait_ms: how long a live stream's frame waits for its batch to fill.
-        Raises ModelError where the model is fixed to another batch size.
+        batch_wait_ms: the longest that a live stream's frame waits for its batch to fill. Raises ModelError
+        where the model is fixed to another batch size.
         """
         self._session, self._contract = session, session.contract
         self._size = batch_size(session, batch)
@@ -71,7 +71,7 @@ class Pipeline:
         self.dropped = 0  # frames of live streams that came while all stages were busy
 
     def run(self, sources: list[Source]) -> Generator[Inferred | Skipped, None, None]:
-        """What was found, frame by frame in their order. Close it to stop early; threads end with it."""
+        """Yields results frame by frame, in their order. Close it to stop early; its threads end with it."""
         live = all(source.live for source in sources)
         with closing(PrefetchGroup()) as threads:
             frames = threads.start(
@@ -150,7 +150,7 @@ class Pipeline:
         return _Numbered([number for number, _ in group], [frame for _, frame in group], batch=batch)
 
     def _infer(self, batches: Prefetcher[_Numbered]) -> Generator[Future[_Numbered], None, None]:
-        """A promise for each batch, in order: as many calls run at a time as the session has lanes."""
+        """Yields a future for each batch, in order; as many calls run at a time as the session has lanes."""
         calls = ThreadPoolExecutor(self._session.lanes, initializer=_be_called_infer)
         try:
             for work in batches:
@@ -169,7 +169,7 @@ class Pipeline:
         return replace(work, outputs=outputs)
 
     def _finish(self, answers: Prefetcher[Future[_Numbered]]) -> Generator[Inferred | Skipped, None, None]:
-        """Results, put back into the frames' order; the batcher bounds how many wait for an earlier one."""
+        """Yields results in the frames' order; the batcher bounds how many wait for an earlier one."""
         ready: dict[int, Inferred | Skipped] = {}
         due = 0
         for answer in answers:
@@ -202,7 +202,7 @@ class Pipeline:
 
 
 def batch_size(session: Session, wanted: int | None) -> int:
-    """Images a call. Raises ModelError where the model is fixed to another number."""
+    """Number of images a call. Raises ModelError where the model is fixed to another number."""
     fixed = session.contract.batch
     if fixed is not None and wanted not in (None, fixed):
         raise ModelError(
@@ -213,12 +213,12 @@ def batch_size(session: Session, wanted: int | None) -> int:
 
 
 def filled(images: list[NDArray[np.uint8]], batch: int | None) -> list[NDArray[np.uint8]]:
-    """The images, filled up with the first to the model's fixed batch size."""
+    """Fill images up to the model's fixed batch size, by repeating the first."""
     return images + [images[0]] * ((batch or len(images)) - len(images))
 
 
 def _be_called_infer() -> None:
-    """In a trace a thread has the name of its stage; the pool would number it."""
+    """Name the pool's thread after its step, as a trace shows it; the pool would number it."""
     threading.current_thread().name = "infer"
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, as an exception in the main thread."""
+"""Turns Ctrl-C and SIGTERM into an exception of the main thread."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """SIGINT (Ctrl-C) or SIGTERM; no ordinary `except` may take it for something else."""
+    """SIGINT (Ctrl-C) or SIGTERM. A BaseException, so that no ordinary `except` catches it."""
 
     def __init__(self, number: int) -> None:
         self.exit_code = 128 + number  # as a shell says of a program that a signal ended
 
 
 class Signals:
-    """What `signals_raise` gives: a way to hold a signal back for a moment."""
+    """Handle of `signals_raise`: it can defer a signal for a moment."""
 
     def __init__(self) -> None:
         self._held = False
@@ -25,7 +25,7 @@ class Signals:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within, a signal waits: `Stopped` is raised at the end, when what is inside is done as a whole."""
+        """Defer a signal: `Stopped` is raised at the end of the block, so that its work is complete."""
         self._held = True
         try:
             yield
@@ -58,6 +58,7 @@ def signals_raise() -> Iterator[Signals]:
 
 
 def ignore_signals() -> None:
-    """From here to the end of `signals_raise`: what is left to do takes moments, and is to be finished."""
+    """Ignore signals to the end of `signals_raise`: the work that is left takes moments and must be
+    completed."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

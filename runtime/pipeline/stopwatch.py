@@ -1,4 +1,4 @@
-"""Where the time of a run goes: milliseconds an image in each stage, and a trace for Perfetto."""
+"""Measures where the time of a run goes: milliseconds an image in each step, and a trace for Perfetto."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from maskrt.runtime.files.kinds import TRACE
 
 
 class Spent(dict[str, tuple[float, int]]):
-    """Seconds, and images, by stage."""
+    """Seconds, and images, by step."""
 
 
 class Stopwatch:
-    """Adds up what stages take; several threads may measure at once.
+    """Adds up the time of steps; several threads may measure at once.
 
     trace: also write every measurement to this file, in the Trace Event Format that https://ui.perfetto.dev
     and chrome://tracing open ("Trace Event Format", Google, 2016: complete events, "ph": "X", and a thread's
@@ -37,7 +37,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, stage: str, images: int = 1) -> Iterator[None]:
-        """Count what happens inside for a stage, as work on so many images."""
+        """Measure the block as a step's work on so many images."""
         start_s = time.perf_counter()
         yield
         end_s = time.perf_counter()
@@ -47,7 +47,7 @@ class Stopwatch:
                 self._write(stage, start_s, end_s)
 
     def add(self, spent: Spent) -> None:
-        """Count what another stopwatch measured."""
+        """Add the measurements of another stopwatch."""
         with self._lock:
             for stage, (seconds, images) in spent.items():
                 self._count(stage, seconds, images)
@@ -76,11 +76,11 @@ class Stopwatch:
         self._between = ",\n"
 
     def per_image_ms(self) -> dict[str, float]:
-        """Mean milliseconds an image by stage, in the order in which stages were first measured."""
+        """Mean milliseconds an image by step, in the order in which steps were first measured."""
         return {stage: 1e3 * seconds / max(count, 1) for stage, (seconds, count) in self.spent.items()}
 
     def close(self) -> None:
-        """Finish the trace."""
+        """Complete the trace file."""
         if self._stream is None or self._file is None:
             return
         try:

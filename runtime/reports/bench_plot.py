@@ -1,4 +1,4 @@
-"""A picture of what `maskrt bench` measured."""
+"""Plot of the timings of `maskrt bench`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def check_plot(path: Path) -> None:
-    """Raise MaskrtError, before anything is measured, for a kind of picture that is not drawn."""
+    """Raise MaskrtError, before anything is measured, for an unknown kind of picture file."""
     if path.suffix.lower() not in SUFFIXES:
         raise MaskrtError(f"{path}: cannot be drawn. Name it {' or '.join(SUFFIXES)}.")
 
 
 def plot_timings(timings: Mapping[str, Sequence[Any]], path: Path) -> None:
-    """A bar for each maskrt.runtime.bench.Timing, from zero to its median, with p10 to p90; a panel a canvas.
+    """Draw a bar for each maskrt.runtime.bench.Timing, from zero to its median, with p10 to p90.
 
-    Raises MissingDependencyError without matplotlib.
+    Each canvas has a panel. Raises MissingDependencyError without matplotlib.
     """
     try:
         from matplotlib.figure import Figure

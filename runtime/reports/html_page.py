@@ -1,4 +1,4 @@
-"""A report as one page: it needs no network, and opens from disk."""
+"""Report as one HTML page that needs no network and opens from disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GENERATOR = '<meta name="generator" content="maskrt">'  # by which runtime/files
 
 
 def html_page(template: Path, report: dict[str, Any]) -> str:
-    """A template with what all pages share at /*STYLE*/ and /*SCRIPT*/, and the report at /*DATA*/null."""
+    """Fill a template: shared style at /*STYLE*/ and script at /*SCRIPT*/, the report at /*DATA*/null."""
     text = template.read_text(encoding="utf-8").replace("<head>", f"<head>\n{GENERATOR}", 1)
     for place, file in (("/*STYLE*/", STYLE), ("/*SCRIPT*/", SCRIPT)):
         text = text.replace(place, file.read_text(encoding="utf-8"))
@@ -25,7 +25,7 @@ def html_page(template: Path, report: dict[str, Any]) -> str:
 
 
 def jpeg_url(image: NDArray, side_px: int) -> str:
-    """A data URL of an image (RGB) whose longer side is `side_px`; enlarged, its pixels can be counted."""
+    """Data URL of an image (RGB) with a longer side of `side_px`; enlarged, its pixels stay countable."""
     scale = side_px / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
     scaled = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA)

@@ -1,1 +1,1 @@
-"""A model repository for NVIDIA's Triton server."""
+"""Model repositories for NVIDIA's Triton server."""

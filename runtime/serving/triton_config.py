@@ -1,8 +1,8 @@
-"""A Triton model repository's configurations (config.pbtxt): an ensemble for clients, and its three steps.
+"""Configurations of a Triton model repository (config.pbtxt): an ensemble for clients, and its three steps.
 
-A Python model decodes images and lays them on the canvas, the network runs on a backend of its own, and a
+A Python model decodes images and places them on the canvas, the network runs on a backend of its own, and a
 Python model makes results of its outputs. As steps of an ensemble they work on different requests at once,
-and Triton gathers the network's batches from requests of one canvas size. What the fields mean: Triton's
+and Triton batches the network's requests of one canvas size. The meaning of the fields: Triton's
 model_config.proto.
 """
 
@@ -28,11 +28,11 @@ Fields = dict[str, Any]
 
 
 class Word(str):
-    """The name of an enum's value: it stands without quotes."""
+    """Name of an enum's value, written without quotes."""
 
 
 def pbtxt(fields: Mapping[str, Any], indent: str = "") -> str:
-    """A message in protobuf's text format. A mapping is a message, a list a repeated field."""
+    """Write a message in protobuf's text format. A mapping is a message, a list a repeated field."""
     lines = []
     for name, value in fields.items():
         messages = value if isinstance(value, list) else [value]
@@ -46,13 +46,13 @@ def pbtxt(fields: Mapping[str, Any], indent: str = "") -> str:
 
 
 def _literal(value: object) -> str:
-    """Strings, numbers, true and false are written as in JSON."""
+    """Write strings, numbers, true and false as in JSON."""
     return str(value) if isinstance(value, Word) else json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class Serving:
-    """How a model is served. Its models are named after it; the ensemble has the bare name."""
+    """Settings by which a model is served. Its models are named after it; the ensemble has the bare name."""
 
     name: str
     contract: Contract
@@ -66,28 +66,28 @@ class Serving:
     profiles: int = 0  # of an engine
 
     def configurations(self) -> dict[str, Fields]:
-        """Each model's configuration by its name; the ensemble, which needs the others, last."""
+        """Each model's configuration by its name; the ensemble, which needs the others, comes last."""
         models = [self._preprocess(), self._network(), self._postprocess(), self._ensemble()]
         return {model["name"]: model for model in models}
 
     @property
     def network(self) -> str:
-        """The name of the network's model."""
+        """Name of the network's model."""
         return f"{self.name}_network"
 
     @property
     def preprocess(self) -> str:
-        """The name of the model before it."""
+        """Name of the model before the network."""
         return f"{self.name}_preprocess"
 
     @property
     def postprocess(self) -> str:
-        """The name of the model after it."""
+        """Name of the model after the network."""
         return f"{self.name}_postprocess"
 
     @property
     def _batch(self) -> int:
-        """Triton's max_batch_size. 0: the first side is no batch to Triton, but a part of the shape."""
+        """Triton's max_batch_size. With 0 the first axis is part of the shape, not a batch to Triton."""
         return self.max_batch if self.contract.batch is None else 0
 
     def _preprocess(self) -> Fields:
@@ -166,7 +166,7 @@ class Serving:
 
 
 def _step(model: str, inputs: list[str], outputs: list[str]) -> Fields:
-    """A step of an ensemble; its tensors have the same names outside as inside."""
+    """Step of an ensemble; its tensors have the same names outside as inside."""
     return {
         "model_name": model,
         "model_version": ANY,  # the newest

@@ -1,8 +1,8 @@
-"""The Python models of a Triton repository: what comes before the network, and what comes after it.
+"""Python models of a Triton repository: preprocessing before the network, postprocessing after it.
 
 They run inside Triton's Python backend, which loads a class TritonPythonModel from each model's `model.py`;
-`maskrt serve-triton` writes there an import of one of these. Preprocessing and postprocessing are the
-runtime's own, so a client is given what `maskrt infer` finds.
+`maskrt serve-triton` writes an import of one of these there. Preprocessing and postprocessing are the
+runtime's own, so a client gets what `maskrt infer` finds.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ WRITE_AGAIN = "Export the model again and write the repository again: maskrt ser
 
 
 class Model(ABC):
-    """What Triton calls. An error of a request is that request's answer, and no other's."""
+    """Base of the models that Triton calls. An error of a request is the answer to that request alone."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the configuration, as Triton hands it over once."""
+        """Read the configuration that Triton passes once."""
         self._triton = importlib.import_module("triton_python_backend_utils")  # only Triton has it
         config = json.loads(args["model_config"])
         self.name = config["name"]
@@ -50,7 +50,7 @@ class Model(ABC):
         self._inputs = [tensor["name"] for tensor in config["input"]]
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer requests, each by itself."""
+        """Answer requests, each separately."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Any) -> Any:
@@ -63,17 +63,17 @@ class Model(ABC):
 
     @abstractmethod
     def compute(self, inputs: Arrays) -> Arrays:
-        """Outputs of one request by name. Raises MaskrtError for what it cannot use."""
+        """Compute one request's outputs by name. Raises MaskrtError for inputs that it cannot use."""
 
 
 class Preprocess(Model):
-    """`image`: encoded image files, as bytes; `images`, `image_sizes`: the network's inputs.
+    """Decodes `image` (encoded image files, as bytes) to `images` and `image_sizes`, the network's inputs.
 
     `original_sizes`: (N, 2) int32, height and width in px of the images as decoded.
     """
 
     def compute(self, inputs: Arrays) -> Arrays:
-        """Decode, and lay on a canvas. Raises ImageError."""
+        """Decode the images and place them on a canvas. Raises ImageError."""
         max_pixels = int(self.parameters[MAX_PIXELS])
         files = inputs[IMAGE].ravel()
         if not 1 <= len(files) <= (self.contract.batch or len(files)):
@@ -93,10 +93,10 @@ class Preprocess(Model):
 
 
 class Postprocess(Model):
-    """The network's outputs and both sizes; `result`: for each image JSON, as a line of `results.jsonl`."""
+    """Turns the network's outputs and both sizes into `result`: JSON an image, as in `results.jsonl`."""
 
     def compute(self, inputs: Arrays) -> Arrays:
-        """Paste, encode. Raises ModelError where the outputs are broken."""
+        """Paste and encode the masks. Raises ModelError where the outputs are broken."""
         count = len(inputs[ORIGINAL_SIZES])  # without what the batch was filled up with
         arrays = {name: inputs[name][:count] for name in (*self.contract.output_names, IMAGE_SIZES)}
         arrays[NUM_DETECTIONS] = arrays[NUM_DETECTIONS].reshape(count)

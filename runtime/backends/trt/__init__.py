@@ -1,1 +1,1 @@
-"""TensorRT: engine files, plugins, GPU memory, execution."""
+"""Backend TensorRT: engine files, plugins, GPU memory, execution."""

@@ -1,6 +1,6 @@
-"""Where a tensor of an engine lies: on the GPU, with its like in the host's memory and copies between both.
+"""Buffers of an engine's tensors: memory on the GPU, its counterpart on the host, and copies between both.
 
-Where CPU and GPU share one memory, as on a Jetson, there is one place and no copy.
+Where CPU and GPU share one memory, as on a Jetson, a buffer is one place and nothing is copied.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from maskrt.runtime.backends.trt.pinned import PinnedMemory, pinned_place
 
 
 class Buffer:
-    """A tensor. `host` is what the CPU sees of it, `address` where the engine finds it."""
+    """Memory of a tensor. `host` is the CPU's view of it, `address` the engine's."""
 
     def __init__(self, shape: tuple[int, ...], dtype: str, *, shared: bool) -> None:
         """shared: CPU and GPU share one memory. Raises CudaError."""
@@ -24,10 +24,11 @@ class Buffer:
         self.address = self._pinned.device_address if self._device is None else self._device.address
 
     def take(self, stream: Stream, array: NDArray) -> int:
-        """Have the GPU see the array's values, once the stream gets there; gives the address where it does.
+        """Make the array's values visible to the GPU, in the stream's order; returns the address they will
+        have.
 
-        An array in pinned memory is copied to the GPU from where it lies, and must stay until the stream has
-        done so; where the memory is shared it is read where it lies.
+        An array in pinned memory is copied to the GPU from its own place, and must stay until the stream has
+        done so. Where the memory is shared it is read in place.
         """
         place = pinned_place(array)
         if place is None:
@@ -40,14 +41,14 @@ class Buffer:
         return self.address
 
     def to_host(self, stream: Stream, start_bytes: int = 0, size_bytes: int | None = None) -> None:
-        """Copy what the engine wrote to where `host` sees it, all or a part; returns at once."""
+        """Copy what the engine wrote to `host`, all or a part; returns at once."""
         if self._device is not None:
             size_bytes = self.size_bytes if size_bytes is None else size_bytes
             source, target = self._device.address + start_bytes, self._pinned.address + start_bytes
             stream.to_host(source, target, size_bytes)
 
     def close(self) -> None:
-        """Give the memory back, once nothing runs on it."""
+        """Release the memory, once nothing runs on it."""
         self._pinned.close()
         if self._device is not None:
             self._device.close()

@@ -1,6 +1,6 @@
-"""CUDA for the runtime, through cuda-python alone: calls that fail with a name, memory, streams, graphs.
+"""CUDA through cuda-python alone: checked calls with named errors, memory, streams, graphs.
 
-The first GPU of the process is used; CUDA_VISIBLE_DEVICES says which one that is.
+The process's first GPU is used; CUDA_VISIBLE_DEVICES selects it.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ REMEDIES = {
 
 
 class CudaError(MaskrtError):
-    """A CUDA call that failed: the function, CUDA's name and words for the error, and what to do."""
+    """Failed CUDA call: the function, CUDA's name and text for the error, and what to do."""
 
 
 @functools.cache
 def cudart() -> ModuleType:
-    """The CUDA runtime of cuda-python, whose place changed in 12.6."""
+    """Module of the CUDA runtime in cuda-python, which 12.6 moved."""
     for name in ("cuda.bindings.runtime", "cuda.cudart"):
         try:
             return importlib.import_module(name)
@@ -61,12 +61,12 @@ def cudart() -> ModuleType:
 
 @functools.cache
 def driver() -> ctypes.CDLL:
-    """CUDA's driver. There is one wherever a stream could be made."""
+    """Module of CUDA's driver. There is one wherever a stream could be created."""
     return ctypes.CDLL("libcuda.so.1")
 
 
 def call(function: str, *arguments: Any) -> Any:
-    """Call a function of the CUDA runtime by name and give its value (a tuple of several, None for none).
+    """Call a function of the CUDA runtime by name and return its value (a tuple of several, None for none).
 
     Raises CudaError.
     """
@@ -83,7 +83,7 @@ def call(function: str, *arguments: Any) -> Any:
 
 @dataclass(frozen=True)
 class Gpu:
-    """The first GPU and the CUDA around it. The versions are CUDA's, as in "12.6"."""
+    """First GPU and its CUDA. The versions are CUDA's, as in "12.6"."""
 
     name: str
     compute_capability: str  # "8.7"
@@ -95,7 +95,8 @@ class Gpu:
 
 
 def describe_gpu() -> Gpu:
-    """The first GPU. Raises CudaError where none answers, MissingDependencyError without cuda-python."""
+    """Describe the first GPU. Raises CudaError where none answers, MissingDependencyError without
+    cuda-python."""
     call("cudaGetDeviceCount")
     properties = call("cudaGetDeviceProperties", 0)
     free_bytes, memory_bytes = call("cudaMemGetInfo")
@@ -114,15 +115,15 @@ def describe_gpu() -> Gpu:
 
 
 def gpu_shares_memory() -> bool:
-    """Whether CPU and GPU have one memory, as on a Jetson. Raises CudaError without a GPU."""
+    """True if CPU and GPU share one memory, as on a Jetson. Raises CudaError without a GPU."""
     return bool(call("cudaDeviceGetAttribute", cudart().cudaDeviceAttr.cudaDevAttrIntegrated, 0))
 
 
 def available_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Memory that programs can have without swapping, 0 where the system does not say.
+    """Memory that programs can have without swapping, 0 where the system does not report it.
 
-    cudaMemGetInfo counts free pages alone; the files that Linux keeps in memory give way when asked, and on
-    a machine that shares its memory they are most of it (proc(5), MemAvailable).
+    cudaMemGetInfo counts free pages alone. The files that Linux caches in memory give way on demand, and on a
+    machine with shared memory they are most of it (proc(5), MemAvailable).
     """
     try:
         found = re.search(r"^MemAvailable:\s*(\d+) kB", meminfo.read_text(), re.MULTILINE)
@@ -136,29 +137,29 @@ def _version(number: int) -> str:
 
 
 class Resource:
-    """Something of CUDA's that is given back by `close`, or when Python forgets it, or at exit."""
+    """CUDA resource that is released by `close`, by Python's garbage collector, or at exit."""
 
     def __init__(self, release: str, handle: Any) -> None:
         # After a lost GPU this fails too, and there is nothing to be done.
         self._finalizer = weakref.finalize(self, getattr(cudart(), release), handle)
 
     def close(self) -> None:
-        """Give it back now; a second time does nothing."""
+        """Release it now; a second call does nothing."""
         self._finalizer()
 
 
 class DeviceMemory(Resource):
-    """Memory on the GPU, `size_bytes` of it from `address` on."""
+    """Memory on the GPU: `size_bytes` from `address` on."""
 
     def __init__(self, size_bytes: int) -> None:
-        """Raises CudaError, in words, where there is not enough."""
+        """Raises CudaError, with a readable text, where there is not enough."""
         self.size_bytes = size_bytes
         self.address = int(call("cudaMalloc", max(size_bytes, 1)))
         super().__init__("cudaFree", self.address)
 
 
 class Stream(Resource):
-    """A stream of its own, which waits for no other; `handle` is its number."""
+    """CUDA stream that waits for no other; `handle` is its number."""
 
     def __init__(self) -> None:
         self._stream = call("cudaStreamCreateWithFlags", cudart().cudaStreamNonBlocking)
@@ -178,16 +179,16 @@ class Stream(Resource):
         call("cudaMemcpyAsync", target, source, size_bytes, direction, self._stream)
 
     def wait(self) -> None:
-        """Until everything put on it is done, while other threads of Python go on.
+        """Wait until all work on the stream is done, while other Python threads run.
 
-        A kernel that failed is told here, as CudaError. The waiting is done through ctypes, which lets go of
-        Python's lock: cuda-python before 12.9.1 holds it, and no other thread could prepare the next call.
+        A kernel that failed raises CudaError here. The call goes through ctypes, which releases Python's
+        lock: cuda-python before 12.9.1 holds it, and no other thread could prepare the next call.
         """
         driver().cuStreamSynchronize(ctypes.c_void_p(self.handle))  # CUstream and cudaStream_t are the same
         call("cudaStreamSynchronize", self._stream)  # returns at once, and names what failed
 
     def time_ms(self, work: Callable[[], None]) -> float:
-        """How long the GPU takes for what `work` puts on this stream; waits for it."""
+        """Time that the GPU takes for the work that `work` puts on this stream; waits for it."""
         start, end = _Event(), _Event()
         call("cudaEventRecord", start.handle, self._stream)
         work()
@@ -196,10 +197,10 @@ class Stream(Resource):
         return float(call("cudaEventElapsedTime", start.handle, end.handle))
 
     def capture(self, work: Callable[[], None]) -> CudaGraph:
-        """Record what `work` puts on this stream, without running it.
+        """Record the work that `work` puts on this stream, without running it.
 
-        Only this thread is held to what a capture forbids. Raises CudaError where CUDA refuses, and what
-        `work` raises; the stream is usable again either way.
+        The restrictions of a capture apply to this thread alone. Raises CudaError where CUDA refuses, and
+        what `work` raises; the stream is usable again either way.
         """
         mode = cudart().cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         call("cudaStreamBeginCapture", self._stream, mode)
@@ -216,7 +217,7 @@ class Stream(Resource):
 
 
 class _Event(Resource):
-    """A moment on a stream."""
+    """CUDA event: a point in a stream's work."""
 
     def __init__(self) -> None:
         self.handle = call("cudaEventCreate")
@@ -224,12 +225,12 @@ class _Event(Resource):
 
 
 class CudaGraph(Resource):
-    """Recorded work, put on its stream as a whole by `launch`."""
+    """Recorded work, which `launch` puts on its stream as a whole."""
 
     def __init__(self, executable: Any, stream: Any) -> None:
         self._executable, self._stream = executable, stream
         super().__init__("cudaGraphExecDestroy", executable)
 
     def launch(self) -> None:
-        """Run it once more, over the same addresses."""
+        """Run the recorded work once more, on the same addresses."""
         call("cudaGraphLaunch", self._executable, self._stream)

@@ -60,7 +60,7 @@ Shape = tuple[Side, Side, Side]  # N, H, W of the input `images`
 
 @dataclass(frozen=True)
 class Profile:
-    """An optimisation profile: from `min` to `max`, fastest at `opt`; each (N, H, W) of `images`."""
+    """Optimisation profile: from `min` to `max`, fastest at `opt`; each is (N, H, W) of `images`."""
 
     name: str
     min: Shape
@@ -68,13 +68,13 @@ class Profile:
     max: Shape
 
     def accepts(self, shape: Shape) -> bool:
-        """Whether images of this (N, H, W) lie within it."""
+        """True if images of this (N, H, W) lie within the profile."""
         return all(low <= n <= high for low, n, high in zip(self.min, shape, self.max, strict=True))
 
 
 @dataclass(frozen=True)
 class EngineHeader:
-    """What an engine is and what it runs on. `profiles` are in the engine's order."""
+    """Description of an engine and of the machine that it runs on. `profiles` are in the engine's order."""
 
     contract: Contract
     tensorrt_version: str  # "10.3.0"
@@ -119,7 +119,7 @@ def write_engine(path: str | os.PathLike[str], header: EngineHeader, plan: Any) 
 
 
 def read_header(path: str | os.PathLike[str]) -> EngineHeader:
-    """The header of an engine file; the plan is not read.
+    """Read the header of an engine file; the plan is not read.
 
     Raises ModelError for a file that is none, is cut short, of another format version or damaged, and
     ContractError where its contract is of another version.
@@ -130,7 +130,7 @@ def read_header(path: str | os.PathLike[str]) -> EngineHeader:
 
 
 def read_plan(path: str | os.PathLike[str]) -> memoryview:
-    """The plan of an engine file, mapped read-only: its pages come from the file as they are read.
+    """Map the plan of an engine file read-only: pages are loaded as they are read.
 
     Raises ModelError as `read_header`, except for what is inside the header.
     """
@@ -140,7 +140,7 @@ def read_plan(path: str | os.PathLike[str]) -> memoryview:
 
 
 def _plan_place(path: Path) -> tuple[int, int]:
-    """Where the plan lies in an engine file: offset and length in bytes."""
+    """Offset and length of the plan in an engine file, in bytes."""
     try:
         with path.open("rb") as file:
             prefix = file.read(PREFIX.size)

@@ -1,4 +1,4 @@
-"""Whether an engine runs here, on which of its profiles, and the command that builds it again."""
+"""Checks whether an engine runs here, chooses its profile, and gives the command that builds it again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPATIBLE_FROM = (8, 0)  # compute capability; below it TensorRT's hardware com
 
 @dataclass(frozen=True)
 class Machine:
-    """What an engine is bound to, as it is here. The fields are as in EngineHeader."""
+    """Properties of this machine that an engine is bound to. The fields are as in EngineHeader."""
 
     tensorrt_version: str
     gpu_name: str
@@ -26,16 +26,16 @@ class Machine:
 
 
 class ForeignEngineError(ModelError):
-    """An engine that was built for another machine or another TensorRT."""
+    """Engine that was built for another machine or another TensorRT."""
 
 
 def check_fit(path: str | os.PathLike[str], header: EngineHeader, machine: Machine) -> None:
     """Raise ForeignEngineError, naming both sides, where TensorRT would refuse the plan or misread it.
 
-    A plan runs on the very TensorRT, the compute capability and the platform that it was built on. One
-    built version-compatible runs on later TensorRT of the same major version, one built
-    hardware-compatible on every GPU from compute capability 8.0 on (TensorRT's developer guide, "Version
-    Compatibility" and "Hardware Compatibility").
+    A plan runs only on the exact TensorRT, the compute capability and the platform that it was built on. A
+    version-compatible plan runs on later TensorRT of the same major version, a hardware-compatible one on
+    every GPU from compute capability 8.0 on (TensorRT's developer guide, "Version Compatibility" and
+    "Hardware Compatibility").
     """
     built, here = [], []
     if header.platform != machine.platform:
@@ -68,7 +68,7 @@ def _gpu_fits(header: EngineHeader, machine: Machine) -> bool:
 
 
 def rebuild_command(path: str | os.PathLike[str], header: EngineHeader) -> str:
-    """The command that builds such an engine again, from the ONNX file that it was built from."""
+    """Command that builds such an engine again, from the ONNX file that it was built from."""
     flags = [
         f"--{end} {_text(getattr(profile, end))}"
         for profile in header.profiles
@@ -81,10 +81,10 @@ def rebuild_command(path: str | os.PathLike[str], header: EngineHeader) -> str:
 
 
 def choose_profile(path: str | os.PathLike[str], header: EngineHeader, shape: Shape) -> int:
-    """Index of the profile for images of (N, H, W): of those that take it, the one tuned nearest to it.
+    """Index of the profile for images of (N, H, W): of those that accept it, the one with the nearest `opt`.
 
-    Near is by the number of pixels, as a ratio. An engine without profiles has fixed shapes. Raises
-    ModelError where no profile takes the shape.
+    The distance is the ratio of pixel counts. An engine without profiles has fixed shapes. Raises ModelError
+    where no profile accepts the shape.
     """
     if not header.profiles:
         return 0
