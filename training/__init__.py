@@ -1,1 +1,1 @@
-"""From annotated images to a checkpoint: datasets, models, and the training loop."""
+"""Training, from annotated images to a checkpoint: data sets, run, and training loop."""

@@ -1,4 +1,4 @@
-"""How a training run goes. What the model is, and the presets of both: the families of models/."""
+"""Settings of a training run. The model's, and the presets of both, are in the families of models/."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Every choice of a run but the model's own."""
+    """Settings of a run, except the model's own."""
 
     epochs: int = 12
     batch: int = 2  # images a process takes at a time
@@ -79,12 +79,12 @@ class TrainConfig:
 
     @property
     def images_per_step(self) -> int:
-        """Images whose gradients make one step, over all processes."""
+        """Number of images whose gradients make one step, over all processes."""
         return self.batch * self.accumulate * self.devices * self.nodes
 
     @property
     def peak_lr(self) -> float:
-        """The learning rate after warm-up."""
+        """Learning rate after warm-up."""
         return self.lr * self.images_per_step / self.lr_images if self.lr_images else self.lr
 
 
@@ -101,12 +101,12 @@ QAT = TrainConfig(
 
 
 def preset_names() -> list[str]:
-    """What `--preset` may be: of every family."""
+    """Names that `--preset` accepts, of every family."""
     return list(dict.fromkeys(name for family in all_families() for name in family.presets))
 
 
 def preset(name: str) -> tuple[ModelConfig, TrainConfig]:
-    """The model and the run of a preset, which must be one of `preset_names`."""
+    """Model and run settings of a preset, which must be one of `preset_names`."""
     found = next(family.presets[name] for family in all_families() if name in family.presets)
     return found.config, TrainConfig(**found.run)
 
@@ -114,7 +114,7 @@ def preset(name: str) -> tuple[ModelConfig, TrainConfig]:
 def from_file(
     run: RunFile, model_config: ModelConfig, config: TrainConfig, source: str
 ) -> tuple[ModelConfig, TrainConfig]:
-    """Both configurations with what a run's file says of them. Raises MaskrtError as `replaced` does."""
+    """Both configurations, updated from a run's file. Raises MaskrtError as `replaced` does."""
     return (
         replaced(model_config, model_config.without_retired(run.model), f"{source}: model"),
         replaced(config, run.run, f"{source}: run"),

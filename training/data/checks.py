@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 
 
 def field(record: Any, name: str, kind: type[T]) -> T:
-    """`record[name]`, which must be of type `kind` (bool does not pass for a number)."""
+    """Return `record[name]`, which must be of type `kind` (bool does not pass for a number)."""
     if not isinstance(record, dict):
         raise Flaw("malformed", f"entry is {brief(record)}, expected an object with '{name}'")
     if name not in record:
@@ -34,7 +34,7 @@ def field(record: Any, name: str, kind: type[T]) -> T:
 
 
 def numbers(values: Any, what: str) -> list[float]:
-    """`values` as floats; all must be finite numbers."""
+    """Return `values` as floats; all must be finite numbers."""
     if not isinstance(values, list) or not all(type(v) in (int, float) for v in values):
         raise Flaw("malformed", f"{what} is {brief(values)}, expected a list of numbers")
     for position, value in enumerate(values):
@@ -44,7 +44,7 @@ def numbers(values: Any, what: str) -> list[float]:
 
 
 def polygon(points: Any, size: tuple[int, int]) -> list[float]:
-    """A closed outline x1 y1 x2 y2 …, in image pixels, inside an image of `size` (height, width)."""
+    """Check a closed outline x1 y1 x2 y2 …, in image pixels, inside an image of `size` (height, width)."""
     outline = numbers(points, "polygon")
     if len(outline) % 2:
         raise Flaw("odd_coordinates", f"polygon has {len(outline)} coordinates, expected an even number")
@@ -56,7 +56,8 @@ def polygon(points: Any, size: tuple[int, int]) -> list[float]:
 
 
 def inside(box: Box, what: str, size: tuple[int, int]) -> None:
-    """No side of `box` (x1 y1 x2 y2) may lie more than 1 px outside the image; `size`: (height, width)."""
+    """Check that no side of `box` (x1 y1 x2 y2) lies more than 1 px outside the image; `size`: (height,
+    width)."""
     height, width = size
     x1, y1, x2, y2 = box
     if min(x1, y1) < -ROUNDING_PX or x2 > width + ROUNDING_PX or y2 > height + ROUNDING_PX:
@@ -68,7 +69,7 @@ def inside(box: Box, what: str, size: tuple[int, int]) -> None:
 
 
 def coco_box(values: Any, size: tuple[int, int]) -> Box:
-    """COCO's x y width height as x1 y1 x2 y2, the pixel of rounding cut off; `size`: (height, width)."""
+    """Convert COCO's x y width height to x1 y1 x2 y2, clipped to the image; `size`: (height, width)."""
     sides = numbers(values, "bbox")
     if len(sides) != 4:
         raise Flaw("malformed", f"bbox has {len(sides)} numbers, expected 4 (x, y, width, height)")
@@ -84,8 +85,11 @@ def coco_box(values: Any, size: tuple[int, int]) -> Box:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image file as displayed, its EXIF orientation applied. Reads the header only,
-    and looks for the end of a JPEG: a copy that broke off must not stop a training run hours later."""
+    """Read (height, width) of an image file as displayed, with its EXIF orientation applied.
+
+    Only the header is read, and the end of a JPEG is checked: a file that was cut off must not stop a
+    training run hours later.
+    """
     note_read(path)
     try:
         check_readable(path)
@@ -104,6 +108,6 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def brief(value: Any) -> str:
-    """A value in a message, cut to a readable length."""
+    """Format a value for a message, cut to a readable length."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

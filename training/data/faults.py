@@ -1,4 +1,4 @@
-"""Common faults of annotations that a reader lets pass; what it refuses is `problems`."""
+"""Finds common faults of annotations that a reader accepts; `problems` holds what a reader refuses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """A kind of fault, by its key in WORDS, the data set it is in, and where."""
+    """Kind of fault, by its key in WORDS, with its data set and its places."""
 
     kind: str
     data: str
@@ -48,13 +48,13 @@ class Finding:
         return f"{self.data}: {len(self.places)} {WORDS[self.kind]}, such as {self.places[0]}"
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Convert to plain values for JSON."""
         words = WORDS[self.kind]
         return {"kind": self.kind, "data": self.data, "words": words, "places": list(self.places)}
 
 
 class Faults:
-    """Faults in the samples added, one after another."""
+    """Collects faults of the samples that are added, one after another."""
 
     def __init__(self, malformed: Iterable[Problem]) -> None:
         self.places: dict[str, list[str]] = defaultdict(list)
@@ -62,7 +62,7 @@ class Faults:
         self.names_by_pixels: dict[str, str] = {}
 
     def add(self, sample: Sample) -> None:
-        """Look through one image. Decodes it, to compare its pixels with the others'."""
+        """Examine one image. Decodes it, to compare its pixels with the others'."""
         try:
             image = sample.image()
         except ImageError as error:
@@ -101,7 +101,8 @@ class Faults:
     def findings(
         self, survey: Survey, *, training: tuple[Survey, Faults] | None, min_instances: int
     ) -> list[Finding]:
-        """All of them, worst first. training: of the data that these validate, where they do."""
+        """List all findings, worst first. training: faults of the training data, where these samples validate
+        it."""
         places = dict(self.places)
         if training:
             known = {c.name for c in training[0].classes}

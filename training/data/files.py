@@ -1,4 +1,4 @@
-"""Finding and reading a dataset's files."""
+"""Finds and reads a data set's files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maskrt.training.data.sample import Sample
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises DataError where it is not JSON."""
+    """Read a JSON file. Raises DataError where it is not JSON."""
     check_readable(path)
     note_read(path)
     try:
@@ -32,7 +32,7 @@ def read_json(path: Path) -> Any:
 def find_images_dir(
     annotation_file: Path, images_dir: Path | None, default_dirs: Iterable[Path], names: list[str]
 ) -> Path:
-    """The folder that holds the images: the one given, or the first default that has any of `names`."""
+    """Find the folder that holds the images: the one given, or the first default that has any of `names`."""
     if images_dir is not None:
         if not images_dir.is_dir():
             raise DataError(

@@ -1,4 +1,4 @@
-"""One way in: what a user writes after --data, as a Dataset."""
+"""Loads a data set from what a user writes after --data."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Shapes to masks: everything becomes COCO's compressed RLE.
+"""Converts shapes to masks: COCO's compressed RLE, the one form used inside.
 
-Points are continuous image coordinates, as in COCO: (0, 0) is the image's top left corner, and pixel
-(row r, column c) covers c ≤ x < c + 1, r ≤ y < r + 1, so its centre is (c + 0.5, r + 0.5).
+Points are continuous image coordinates, as in COCO: (0, 0) is the image's top left corner, and pixel (row r,
+column c) covers c ≤ x < c + 1, r ≤ y < r + 1, so its centre is (c + 0.5, r + 0.5).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Rle = dict[str, Any]
 
 
 def polygons_rle(polygons: list[list[float]], size: tuple[int, int]) -> Rle:
-    """The union of closed outlines (each x1 y1 x2 y2 …), rasterised by COCO's own rule."""
+    """Rasterise the union of closed outlines (each x1 y1 x2 y2 …) by COCO's own rule."""
     return coco_mask.merge(coco_mask.frPyObjects(polygons, *size))
 
 
 def union(rles: list[Rle]) -> Rle:
-    """The pixels of any of several masks of one size."""
+    """Unite several masks of one size."""
     return coco_mask.merge(rles) if len(rles) > 1 else rles[0]
 
 
@@ -56,12 +56,13 @@ def _span(centre: float, reach: float, limit: int) -> tuple[int, int]:
 
 
 def mask_rle(mask: NDArray[np.bool_]) -> Rle:
-    """RLE of an (H, W) mask."""
+    """Encode an (H, W) mask as RLE."""
     return coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
 
 
 def stored_rle(record: dict[str, Any], size: tuple[int, int]) -> Rle:
-    """An RLE from a COCO file, compressed (counts is a string) or not (a list), checked.
+    """Check an RLE from a COCO file, compressed (counts is a string) or not (a list), and return it
+    compressed.
 
     The check matters: pycocotools leaves memory uninitialised where the counts end too early.
     """
@@ -115,6 +116,6 @@ def checked_area(rle: Rle) -> float:
 
 
 def tight_box(rle: Rle) -> tuple[float, float, float, float]:
-    """x1 y1 x2 y2 around a mask's pixels, their far edges included."""
+    """Box x1 y1 x2 y2 around a mask's pixels, their far edges included."""
     x, y, width, height = coco_mask.toBbox(rle).tolist()
     return x, y, x + width, y + height

@@ -1,14 +1,14 @@
-"""Running an engine on one input shape: the context, its buffers, and the CUDA graph over them.
+"""Runs an engine on one input shape: the context, its buffers, and the CUDA graph over them.
 
-A captured graph holds the addresses of the buffers and of the activations and the state of its context, so
-TensorRT's developer guide ("CUDA Graphs") advises a context for each graph, with memory in common: each
-shape has a context of its own here, and shapes that take turns share the activations.
+A captured graph holds the addresses of the buffers and of the activations and the state of its context. So
+TensorRT's developer guide ("CUDA Graphs") advises a context for each graph, with common memory: each shape
+has its own context here, and shapes that take turns share the activations.
 
 What a graph copies is fixed when it is captured: from where, to where, how much. Two copies depend on the
-call, so they stand outside of it. Images are copied from the memory that preprocessing wrote them into. Of
-the masks come back the rows that hold detections: of 100 rows of 28 by 28 cells mostly some tens of kB in
-place of 314. That costs a second wait, since the count must be known; what is small comes back whole, and
-with the graph.
+call, so they stand outside of the graph. Images are copied from the memory that preprocessing wrote them
+into. For masks, only the rows that hold detections come back: of 100 rows of 28 by 28 cells mostly some tens
+of kB in place of 314. That costs a second wait, since the count must be known. Small outputs come back whole,
+inside the graph.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GRAPHS_KEPT = 16  # of one shape; more than one only where images are read where
 
 
 def trt_failure(what: str) -> MaskrtError:
-    """The error of a call that TensorRT refused: what a plugin in Python raised, else TensorRT's words."""
+    """Error of a call that TensorRT refused: what a plugin in Python raised, else TensorRT's message."""
     cause = take_python_error()
     if isinstance(cause, MaskrtError):
         return cause
@@ -44,7 +44,7 @@ def trt_failure(what: str) -> MaskrtError:
 
 
 class Execution:
-    """An engine on one shape: `take` inputs, then `give` outputs. Not for two threads at once."""
+    """Execution of an engine on one shape: `take` inputs, then `give` outputs. Not thread-safe."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Execution:
         self._bound[key] = address
 
     def _set_shapes(self, profile: int, outputs: Outputs) -> Inputs:
-        """Tell the context the inputs' shapes; gives the outputs with theirs."""
+        """Set the inputs' shapes in the context; returns the outputs with theirs."""
         context = self._context
         clear_errors()
         if not context.set_optimization_profile_async(profile, self._stream.handle):
@@ -112,12 +112,12 @@ class Execution:
         return {key: (found[key], dtype) for key, (_, dtype) in outputs.items()}
 
     def take(self, feed: dict[str, NDArray]) -> None:
-        """Put the inputs, by name, on their way to the GPU. They must stay until `give` is done."""
+        """Start copying the inputs, by name, to the GPU. They must stay unchanged until `give` returns."""
         for key, array in feed.items():
             self._bind(key, self._buffers[key].take(self._stream, array))
 
     def give(self) -> dict[str, NDArray]:
-        """Execute on what was taken and give the outputs by name; these are copies, and the caller's own.
+        """Execute on the inputs taken and return copies of the outputs by name.
 
         Rows past the count are zero. Raises CudaError where a kernel or a copy failed, TensorRtError where
         TensorRT refused.
@@ -136,7 +136,7 @@ class Execution:
         return {key: _first_rows(self._buffers[key].host, rows.get(key)) for key in self._outputs}
 
     def _rows(self, key: str) -> list[int]:
-        """How many rows of each image are wanted of an output, whatever the engine says of them."""
+        """Number of rows of each image that are needed of an output."""
         counts = self._buffers[self._counted[key]].host
         return np.clip(counts, 0, self._buffers[key].host.shape[1]).tolist()
 
@@ -160,26 +160,26 @@ class Execution:
             self._buffers[key].to_host(self._stream)
 
     def execute(self) -> None:
-        """Put the engine alone on the stream, over what the GPU's buffers hold. Raises TensorRtError."""
+        """Put the engine alone on the stream, over the GPU's buffers as they are. Raises TensorRtError."""
         clear_errors()
         if not self._context.execute_async_v3(self._stream.handle):
             raise trt_failure(f"{self._name}: TensorRT could not execute the engine")
 
     @property
     def _place(self) -> tuple[int, ...]:
-        """Where the inputs lie; the outputs stay where they are."""
+        """Addresses of the inputs, as a key; the outputs' addresses never change."""
         return tuple(self._bound[key] for key in self._inputs)
 
     @property
     def captured(self) -> bool:
-        """Whether there is a CUDA graph for the inputs that were taken."""
+        """True if there is a CUDA graph for the inputs that were taken."""
         return self._place in self._graphs
 
     @property
     def seen(self) -> bool:
-        """Whether the engine has run on inputs in that place, and so may be captured.
+        """True if the engine has run on inputs at these addresses, and so may be captured.
 
-        By then TensorRT has done all that it does once.
+        By then TensorRT's one-time initialisation is done.
         """
         return self._place in self._seen
 
@@ -193,7 +193,7 @@ class Execution:
         self._graphs[self._place] = self._stream.capture(self._enqueue)
 
     def close(self) -> None:
-        """Give back the graphs and the buffers, once nothing runs on them."""
+        """Release the graphs and the buffers, once nothing runs on them."""
         for graph in self._graphs.values():
             graph.close()
         for buffer in self._buffers.values():
@@ -201,7 +201,7 @@ class Execution:
 
 
 def _first_rows(array: NDArray, rows: list[int] | None) -> NDArray:
-    """A copy of (N, D, …), zero past each image's rows; of the whole where all are wanted."""
+    """Copy (N, D, …) with zeros past each image's rows; all rows where all are needed."""
     if rows is None:
         return array.copy()
     copy = np.zeros(array.shape, array.dtype)
@@ -211,7 +211,8 @@ def _first_rows(array: NDArray, rows: list[int] | None) -> NDArray:
 
 
 def _create_context(name: str, engine: Any, activations: DeviceMemory) -> Any:
-    """A context whose activations lie in memory of ours. The call changed in 10.1, the old one left in 11."""
+    """Create a context whose activations lie in our memory. The call changed in 10.1, and 11 dropped the old
+    one."""
     trt = import_tensorrt()
     clear_errors()
     if hasattr(trt, "ExecutionContextAllocationStrategy"):
@@ -228,7 +229,7 @@ def _create_context(name: str, engine: Any, activations: DeviceMemory) -> Any:
 
 
 def _infers_shapes(context: Any) -> bool:
-    """Whether every output's shape follows from the inputs' as set."""
+    """True if every output's shape follows from the inputs' as set."""
     try:
         return not context.infer_shapes()  # the names of the inputs that are wanting
     except RuntimeError:  # the Python package raises where TensorRT itself gives a code

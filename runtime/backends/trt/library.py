@@ -1,4 +1,4 @@
-"""TensorRT's Python package, whichever version is here, and what it says while it works."""
+"""TensorRT's Python package in any supported version, and the errors that it reports."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ ERRORS_KEPT = 4  # errors of TensorRT that go into a message; the first ones nam
 
 
 class TensorRtError(ModelError):
-    """TensorRT refused: what was asked of it, and its own words."""
+    """Call that TensorRT refused: what was asked of it, and TensorRT's own message."""
 
 
 @functools.cache
 def import_tensorrt() -> Any:
-    """The module `tensorrt`. Raises MissingDependencyError, or TensorRtError for a version unsupported."""
+    """Import the module `tensorrt`. Raises MissingDependencyError, or TensorRtError for an unsupported
+    version."""
     try:
         import tensorrt
     except ImportError as error:
@@ -35,14 +36,14 @@ def import_tensorrt() -> Any:
 
 
 def major_minor(version: str) -> tuple[int, int]:
-    """(10, 3) of "10.3.0.26"."""
+    """Parse "10.3.0.26" to (10, 3)."""
     major, minor = version.split(".")[:2]
     return int(major), int(minor)
 
 
 @functools.cache
 def logger() -> Any:
-    """The one logger of this process: TensorRT takes the first that it is given for everything."""
+    """Logger of this process: TensorRT uses the first that it is given for everything."""
     return _logger(import_tensorrt())
 
 

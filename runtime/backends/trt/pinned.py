@@ -1,7 +1,7 @@
-"""Host memory that the GPU reaches by itself, as numpy arrays: what is computed there stays there.
+"""Pinned host memory as numpy arrays: the GPU copies from it directly.
 
 Pinning takes the driver about a millisecond, more than copying a canvas does. So the memory of an array that
-nobody holds any more is given out again.
+is no longer referenced is used again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEPT = 16  # blocks in nobody's hands; a pipeline has about ten canvases under w
 
 
 class PinnedMemory(Resource):
-    """`size_bytes` of the host's memory from `address` on; if mapped, `device_address` on the GPU."""
+    """Pinned host memory of `size_bytes` from `address` on; if mapped, `device_address` on the GPU."""
 
     def __init__(self, size_bytes: int, *, mapped: bool = False) -> None:
         """mapped: for kernels to read and write, where CPU and GPU share one memory. Raises CudaError."""
@@ -30,7 +30,7 @@ class PinnedMemory(Resource):
         self.device_address = int(call("cudaHostGetDevicePointer", self.address, 0)) if mapped else 0
 
     def array(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        """An array over its beginning, which keeps it; not to be used after `close`."""
+        """Array over the beginning of the block, which it keeps alive; not to be used after `close`."""
         return np.asarray(_Window(self, shape, dtype))
 
 
@@ -48,7 +48,7 @@ class _Window:
 
 
 class PinnedPool:
-    """Arrays in pinned memory, which serves again once an array and all views of it are forgotten."""
+    """Pool of arrays in pinned memory; a block is used again once its array and all views are forgotten."""
 
     def __init__(self, *, mapped: bool = False) -> None:
         """mapped: as of PinnedMemory."""
@@ -59,14 +59,14 @@ class PinnedPool:
         self._closed = False
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        """An array of any content, as numpy's. Raises CudaError where there is no memory to pin."""
+        """Uninitialised array, as numpy's. Raises CudaError where there is no memory to pin."""
         size_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
         window = _Window(self._take(size_bytes), shape, dtype)
         weakref.finalize(window, self._give_back, window.memory).atexit = False
         return np.asarray(window)
 
     def _take(self, size_bytes: int) -> PinnedMemory:
-        """The smallest block that is large enough, so that where shapes take turns the large ones stay."""
+        """Take the smallest block that is large enough, so that large ones stay for large shapes."""
         with self._taking:
             while self._given_back:
                 self._free.append(self._given_back.popleft())
@@ -78,14 +78,14 @@ class PinnedPool:
         return taken or PinnedMemory(size_bytes, mapped=self._mapped)
 
     def _give_back(self, memory: PinnedMemory) -> None:
-        """Runs wherever an array is forgotten, in the midst of `_take` too, where the lock is held."""
+        """Return a block. Runs where an array is forgotten, even inside `_take`, where the lock is held."""
         if self._closed:
             memory.close()
         else:
             self._given_back.append(memory)
 
     def close(self) -> None:
-        """Give back what nobody holds; the rest follows as it is forgotten."""
+        """Release the free blocks; the others follow as their arrays are forgotten."""
         self._closed = True
         with self._taking:
             for blocks in (self._free, self._given_back):
@@ -94,7 +94,7 @@ class PinnedPool:
 
 
 def pinned_place(array: NDArray) -> tuple[int, int] | None:
-    """Where a contiguous array lies, if in pinned memory: the host's address, and the GPU's if mapped."""
+    """Address of a contiguous array in pinned memory: the host's, and the GPU's if mapped; else None."""
     base = array.base
     while isinstance(base, np.ndarray):
         base = base.base

@@ -1,4 +1,4 @@
-"""TensorRT: runs an engine file on an NVIDIA GPU, with numpy and cuda-python alone."""
+"""Backend TensorRT: runs an engine file on an NVIDIA GPU, with numpy and cuda-python alone."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ DTYPES = {"UINT8": "uint8", "FLOAT": "float32", "HALF": "float16", "INT32": "int
 
 
 class TrtSession(Session):
-    """An engine file on TensorRT. `infer` may be called from several threads; its outputs are copies.
+    """Session on TensorRT. `infer` may be called from several threads; its outputs are copies.
 
-    `contexts` calls run at a time, each with a stream and activations of its own, made when first
-    needed; further calls wait. Loading an engine runs the code in it: load only engines you trust.
+    `contexts` calls run at a time, each with a stream and activations of its own, created when first needed;
+    further calls wait. Loading an engine runs the code in it: load only engines you trust.
     """
 
     def __init__(self, path: str | Path, *, contexts: int = 1, cuda_graph: bool = True) -> None:
@@ -74,7 +74,7 @@ class TrtSession(Session):
             self._lanes.put(None)
 
     def empty_canvas(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        """Pinned memory, which the GPU copies from by itself; on a Jetson it reads images where they lie."""
+        """Pinned memory, which the GPU copies from directly; on a Jetson it reads the images in place."""
         return self._canvases.empty(shape, dtype)
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
@@ -100,7 +100,7 @@ class TrtSession(Session):
 
     @contextmanager
     def _borrowed_lane(self, shape: Shape, profile: int) -> Iterator[_Lane]:
-        """A lane that nobody else uses meanwhile; a new one has an execution for the shape already."""
+        """Borrow a lane exclusively; a new one has an execution for the shape already."""
         lane = self._lanes.get()
         try:
             if self._engine is None:
@@ -128,7 +128,7 @@ class TrtSession(Session):
         return lane
 
     def _can_do_with_less(self, error: MaskrtError) -> bool:
-        """Give up a lane that there is no memory for, if another can serve its calls."""
+        """Drop a lane that there is no memory for. True if another lane can serve its calls."""
         with self._options.creating:
             if self.lanes == 1:
                 return False
@@ -137,7 +137,7 @@ class TrtSession(Session):
         return True
 
     def close(self) -> None:
-        """Give back the GPU's memory, once no call is under way. Python does the same when it forgets us."""
+        """Release the GPU's memory, once no call is running. Garbage collection does the same."""
         lanes = [self._lanes.get() for _ in range(self.lanes)]
         self._engine = None
         self._canvases.close()
@@ -149,7 +149,7 @@ class TrtSession(Session):
 
 @dataclass
 class _Options:
-    """What the lanes of a session have in common."""
+    """Settings that the lanes of a session share."""
 
     cuda_graph: bool  # until a capture is refused
     shared: bool  # CPU and GPU share one memory
@@ -158,7 +158,7 @@ class _Options:
 
 
 class _Lane:
-    """A place to run the engine, one call at a time: a stream, activations, and the shapes seen last."""
+    """Lane that runs the engine, one call at a time: a stream, activations, and the shapes seen last."""
 
     def __init__(
         self,

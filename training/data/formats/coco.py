@@ -23,16 +23,16 @@ def read_coco(annotation_file: Path, images_dir: Path | None, skip_bad: bool) ->
 
 
 def is_coco(document: Any) -> bool:
-    """Whether a JSON document has the lists of a COCO instance file."""
+    """True if a JSON document has the lists of a COCO instance file."""
     return isinstance(document, dict) and {"images", "annotations", "categories"} <= document.keys()
 
 
 def coco_dataset(document: Any, annotation_file: Path, images_dir: Path | None, skip_bad: bool) -> Dataset:
-    """A dataset out of a parsed COCO file.
+    """Make a data set of a parsed COCO file.
 
     Classes are sorted by category id, which they keep. Boxes are the file's `bbox`. Where `images_dir` is
-    None, images are looked for beside the file, in ../<split> for an instances_<split>.json, in images/
-    and in ../images/. Images without annotations stay, as background.
+    None, images are looked for beside the file, in ../<split> for an instances_<split>.json, in images/ and
+    in ../images/. Images without annotations stay, as background.
     """
     if not is_coco(document):
         raise DataError(

@@ -15,9 +15,10 @@ Points = tuple[tuple[float, float, int], ...]
 
 
 def keypoint_layout(categories: list[Any], annotation_file: Path) -> Keypoints | None:
-    """What the points of the file's instances are, None where its categories name none, or not all the same.
+    """Names and skeleton of the points of the file's instances; None where its categories differ or name
+    none.
 
-    Raises DataError for what is no list of names, or no skeleton of them.
+    Raises DataError where they are not a list of names and a skeleton of them.
     """
     named = [c for c in categories if isinstance(c, dict) and c.get("keypoints")]
     layouts = {_layout(category, annotation_file) for category in named}
@@ -44,9 +45,10 @@ def _layout(category: dict[str, Any], annotation_file: Path) -> Keypoints:
 
 
 def instance_keypoints(annotation: Any, layout: Keypoints | None, size: tuple[int, int]) -> Points | None:
-    """An annotation's points, in the order of the layout; None where it has none.
+    """Read an annotation's points, in the order of the layout; None where it has none.
 
-    size: (height, width) of the image. Raises Flaw where they are not x, y, visibility of each, inside.
+    size: (height, width) of the image. Raises Flaw where they are not x, y, visibility of each, inside the
+    image.
     """
     if layout is None or "keypoints" not in annotation:
         return None

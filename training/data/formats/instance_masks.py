@@ -1,7 +1,7 @@
-"""A folder an image, with a mask file an object: NAME/images/NAME.png and NAME/masks/*.png.
+"""Reads a folder an image, with a mask file an object: NAME/images/NAME.png and NAME/masks/*.png.
 
-The layout of the 2018 Data Science Bowl's nuclei (https://www.kaggle.com/c/data-science-bowl-2018), which
-Matterport's nucleus sample reads.
+This is the layout of the 2018 Data Science Bowl's nuclei (https://www.kaggle.com/c/data-science-bowl-2018),
+which Matterport's nucleus sample reads.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from maskrt.training.data.sample import Dataset
 
 
 def is_instance_masks(folder: Path) -> bool:
-    """Whether it is a folder with folders in it that have images/ and masks/."""
+    """True if a folder holds folders that have images/ and masks/."""
     return folder.is_dir() and any(_is_one(child) for child in folder.iterdir())
 
 
 def read_instance_masks(folder: Path, skip_bad: bool, class_name: str) -> Dataset:
-    """A dataset of one class out of such a folder.
+    """Read such a folder as a data set of one class.
 
-    An object is where its mask is over half as bright as the mask's brightest pixel: 0 and 1, 0 and 255, and
-    softened edges alike. An image with an empty masks/ is background.
+    An object is where its mask is over half as bright as the mask's brightest pixel: this serves 0 and 1, 0
+    and 255, and softened edges. An image with an empty masks/ is background.
     """
     if not is_instance_masks(folder):
         raise DataError(

@@ -1,4 +1,4 @@
-"""LabelMe's files (https://github.com/wkentaro/labelme): a JSON file an image."""
+"""Reads LabelMe's files (https://github.com/wkentaro/labelme): a JSON file an image."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from maskrt.training.data.sample import Dataset
 
 
 def is_labelme(document: Any) -> bool:
-    """Whether a JSON document is a LabelMe file."""
+    """True if a JSON document is a LabelMe file."""
     return isinstance(document, dict) and {"shapes", "imagePath"} <= document.keys()
 
 
 def read_labelme(path: Path, images_dir: Path | None, skip_bad: bool) -> Dataset:
-    """A dataset out of a LabelMe file, or of all JSON files in a folder.
+    """Read a LabelMe file, or all JSON files of a folder, as a data set.
 
-    Classes are the shapes' labels, sorted by name, with ids from 1. Shapes of one label and one group_id
-    are parts of one object. Where `images_dir` is None, images are where each file's imagePath says, from
-    the file on. Images without a shape stay, as background.
+    Classes are the shapes' labels, sorted by name, with ids from 1. Shapes of one label and one group_id are
+    parts of one object. Where `images_dir` is None, each file's imagePath locates its image, relative to the
+    file. Images without a shape stay, as background.
     """
     annotation_files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if not annotation_files:
@@ -75,7 +75,7 @@ def _image(document: dict[str, Any], image_id: int, folder: Path) -> AnnotatedIm
 
 
 def _part(shape: Any, number: int, size: tuple[int, int]) -> tuple[tuple[str, Any], masks.Rle]:
-    """What the shape is a part of, and its mask."""
+    """Key of the object that a shape is part of, and the shape's mask."""
     label = field(shape, "label", str).strip()
     if not label:
         raise Flaw("no_class", "label is empty, expected a class name")

@@ -1,4 +1,4 @@
-"""LabelMe's shapes to masks. Its coordinates are continuous, as VIA's (`via_shapes`)."""
+"""Converts LabelMe's shapes to masks. Its coordinates are continuous, as VIA's (`via_shapes`)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _outline(points: list[tuple[float, float]], size: tuple[int, int]) -> masks.
 
 
 def _placed(text: str, corners: list[tuple[float, float]], size: tuple[int, int]) -> masks.Rle:
-    """A PNG's non-zero pixels, in an image of `size`; corners: its first and its last (column, row)."""
+    """Place a PNG's non-zero pixels in an image of `size`; corners: its first and its last (column, row)."""
     try:
         data = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
     except ValueError as error:

@@ -32,12 +32,12 @@ VOID, VOID_COLOUR = 255, (224, 224, 192)
 
 
 def is_mask_png(folder: Path) -> bool:
-    """Whether a folder has images/ and, as files, masks/."""
+    """True if a folder has images/ and, as files, masks/."""
     return (folder / IMAGES).is_dir() and any(p.is_file() for p in (folder / MASKS).glob("*"))
 
 
 def read_mask_png(folder: Path, images_dir: Path | None, skip_bad: bool, class_name: str) -> Dataset:
-    """A dataset out of a folder with images/ and masks/. class_name: without classes.txt.
+    """Read a folder with images/ and masks/ as a data set. class_name: used without classes.txt.
 
     An image without a mask file is a problem: one without objects has an empty mask.
     """
@@ -85,7 +85,7 @@ def read_mask_png(folder: Path, images_dir: Path | None, skip_bad: bool, class_n
 
 
 def read_values(path: Path) -> NDArray[np.int64]:
-    """(H, W) int64: the number that each pixel of a mask file has. Raises Flaw where it has none."""
+    """Read each pixel's number in a mask file, (H, W) int64. Raises Flaw where it has none."""
     try:
         with Image.open(path) as image:
             if image.format not in LOSSLESS:
@@ -119,7 +119,7 @@ def _classes(file: Path) -> tuple[Category, ...]:
 
 
 def _class_of(value: int, classes: tuple[Category, ...]) -> tuple[str, bool]:
-    """Name, and whether the pixels are a crowd."""
+    """Name of the class, and True if the pixels are a crowd."""
     is_crowd = value < PER_CLASS
     number = value if is_crowd else value // PER_CLASS
     if not 1 <= number <= len(classes):

@@ -1,4 +1,4 @@
-"""What a reader has of an image before the data set's classes are numbered: regions with class names."""
+"""Annotated regions with class names, before a data set's classes are numbered."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from maskrt.training.data.sample import Dataset, Instance, Sample
 
 @dataclass(frozen=True)
 class Region:
-    """One object: its id within the data set, its class by name, its mask at the image's size."""
+    """Object of an image: its id within the data set, its class by name, its mask at the image's size."""
 
     id: int | str
     class_name: str
@@ -24,7 +24,7 @@ class Region:
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image file and its regions. source: its name in messages; size: (height, width) in px."""
+    """Image file with its regions. source: its name in messages; size: (height, width) in px."""
 
     image_id: int
     source: str
@@ -41,7 +41,7 @@ def dataset_of(
     annotations: Path,
     classes: tuple[Category, ...] | None = None,
 ) -> Dataset:
-    """A data set with boxes and areas as of the masks.
+    """Make a data set, with boxes and areas taken from the masks.
 
     annotations: the file or folder, for the message. classes: where the format numbers them; else they are
     the regions' class names, sorted, with ids from 1. Raises DataError where there is no region at all.

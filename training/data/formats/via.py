@@ -1,6 +1,6 @@
-"""VGG Image Annotator files (https://www.robots.ox.ac.uk/~vgg/software/via/), versions 1 and 2.
+"""Reads VGG Image Annotator files (https://www.robots.ox.ac.uk/~vgg/software/via/), versions 1 and 2.
 
-Annotation exports, as of Matterport's balloon example, and project files. Regions may be a list or,
+They are annotation exports, as of Matterport's balloon example, and project files. Regions may be a list or,
 as VIA 1 wrote them, an object.
 """
 
@@ -35,7 +35,7 @@ def read_via(
 
 
 def is_via(document: Any) -> bool:
-    """Whether a JSON document is a VIA 1 or 2 file."""
+    """True if a JSON document is a VIA 1 or 2 file."""
     return isinstance(document, dict) and (
         isinstance(document.get(PROJECT_KEY), dict)
         or any(isinstance(e, dict) and {"filename", "regions"} <= e.keys() for e in document.values())

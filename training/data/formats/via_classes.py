@@ -1,4 +1,4 @@
-"""Which class a VIA region has: VIA knows no classes, only attributes that people name as they like."""
+"""Finds the class of a VIA region: VIA has no classes, only attributes that users name freely."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from maskrt.training.data.problems import Flaw
 
 
 def class_attribute_of(regions: list[dict[str, Any]], annotation_file: Path) -> str | None:
-    """The region attribute that holds the class; None where no region has any attribute.
+    """Find the region attribute that holds the class; None where no region has any attribute.
 
-    It is the one that all regions fill in, or else the only one there is (the regions that lack it are
-    then at fault). Raises DataError where that leaves a choice.
+    It is the one that all regions have, or else the only one there is (regions without it are then faulty).
+    Raises DataError where several are possible.
     """
     filled = [{key for key, value in _attributes(region).items() if value} for region in regions]
     used = set[str]().union(*filled)
@@ -28,7 +28,7 @@ def class_attribute_of(regions: list[dict[str, Any]], annotation_file: Path) -> 
 
 
 def region_class(region: dict[str, Any], attribute: str) -> str:
-    """The class name in a region's attribute: a text, or a checkbox group {name: true} with one tick."""
+    """Read the class name of a region's attribute: a text, or a checkbox group {name: true} with one tick."""
     attributes = _attributes(region)
     value = attributes.get(attribute)
     ticked = [name for name, on in value.items() if on] if isinstance(value, dict) else [value]

@@ -24,18 +24,18 @@ SPLITS = ("train", "val", "test")
 
 
 def find_yolo(folder: Path) -> list[Path]:
-    """The YAML files in a folder that describe a data set."""
+    """Find the YAML files in a folder that describe a data set."""
     candidates = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     return [path for path in candidates if is_yolo(_parsed(path))]
 
 
 def is_yolo(document: Any) -> bool:
-    """Whether a YAML document names classes and images."""
+    """True if a YAML document names classes and images."""
     return isinstance(document, dict) and "names" in document and not document.keys().isdisjoint(SPLITS)
 
 
 def read_yolo(path: Path, split: str | None, images_dir: Path | None, skip_bad: bool) -> Dataset:
-    """The images of one split of a data set, "train" where `split` is None.
+    """Read the images of one split of a data set, "train" where `split` is None.
 
     Class ids are YOLO's own, from 0. Labels lie where YOLO looks for them: in the images' folder with the
     last `images` of its path turned into `labels`, as NAME.txt. An image without such a file is background.
@@ -92,7 +92,7 @@ def _classes(names: Any, path: Path) -> tuple[Category, ...]:
 
 
 def _image_files(places: list[Path], path: Path, problems: Problems) -> list[Path]:
-    """The images of folders, deeply, and of text files that list them. A label without its image is noted."""
+    """Image files of folders (recursively) and of lists in text files. A label without its image is noted."""
     found: list[Path] = []
     for place in places:
         if place.is_dir():
