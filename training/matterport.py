@@ -57,21 +57,21 @@ class Dataset:
         raise NotImplementedError(f"{type(self).__name__} must override load_mask")
 
     def image_reference(self, image_id: int) -> str:
-        """What to call an image in messages."""
+        """Name of an image in messages."""
         info = self.image_info[image_id]
         return str(info["path"] or info["id"])
 
     def prepare(self) -> None:
-        """Nothing is left to prepare; for code that calls it."""
+        """Do nothing: there is nothing to prepare. It is there for code that calls it."""
 
     @property
     def class_names(self) -> list[str]:
-        """By place in `class_info`, "BG" first."""
+        """Names by place in `class_info`, "BG" first."""
         return [c["name"] for c in self.class_info]
 
     @property
     def num_classes(self) -> int:
-        """With background."""
+        """Number of classes, with background."""
         return len(self.class_info)
 
     @property
@@ -80,9 +80,9 @@ class Dataset:
         return np.arange(len(self.image_info))
 
     def to_dataset(self, *, skip_bad: bool = False) -> data.Dataset:
-        """The same as maskrt's own data set, every mask looked at once and kept as RLE.
+        """Convert to maskrt's own data set; every mask is read once and kept as RLE.
 
-        skip_bad: leave out what is wrong and count it in `dropped`. Raises DataError, which lists it.
+        skip_bad: leave out what is faulty and count it in `dropped`. Raises DataError, which lists it.
         """
         name = type(self).__name__
         ids = [c["id"] for c in self.class_info[1:]]
@@ -95,7 +95,7 @@ class Dataset:
         for image_id in track(range(len(self.image_info)), f"Reading {name}"):
             with problems.noting(self.image_reference(image_id)):
                 samples.append(self._sample(image_id, problems))
-        dropped = problems.settle(skip_bad)
+        dropped = problems.raise_or_count(skip_bad)
         if not any(sample.instances for sample in samples):
             raise DataError(f"{name}: {len(samples)} images without any object. See add_image and load_mask.")
         classes = tuple(Category(c["id"], c["name"]) for c in self.class_info[1:])

@@ -69,7 +69,8 @@ NOT_NEEDED = {
 
 
 class Config:
-    """Settings by Matterport's names, in a subclass; what is not set is the preset's or the weights' own.
+    """Settings by Matterport's names, in a subclass; a name that is not set keeps the preset's or the
+    weights' value.
 
     PRESET: as of `maskrt train`. Any of maskrt's own settings may stand beside them in capitals, as AUGMENT.
     """

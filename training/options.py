@@ -1,4 +1,4 @@
-"""The options of `maskrt train`, in groups."""
+"""Options of `maskrt train`, in groups."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Chosen:
     ] = None
 
     def of_the_run(self) -> dict[str, Any]:
-        """Fields of TrainConfig that have an option of their own, and were chosen by it."""
+        """Fields of TrainConfig that were chosen by an option of their own."""
         names = ("epochs", "lr", "seed", "layers", "logger", "devices", "nodes")
         values = {name: getattr(self, name) for name in names}
         values["lr_images"] = None if self.lr is None else 0  # the rate is for the batch as it is

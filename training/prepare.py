@@ -1,4 +1,4 @@
-"""What a run begins with, from the options of `maskrt train`: weights, configurations and data sets."""
+"""Prepares a run from the options of `maskrt train`: weights, configurations and data sets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_preset(name: str) -> None:
 
 
 def checkpoint_of(start: Start) -> Checkpoint | None:
-    """The model that a run goes on with, None where it has none."""
+    """Checkpoint of the model that a run continues, None where there is none."""
     if start.qat:
         return read_checkpoint(start.qat)
     names = [name.strip() for name in start.classes.split(",")] if start.classes else None
@@ -36,9 +36,9 @@ def checkpoint_of(start: Start) -> Checkpoint | None:
 def configurations(
     preset_name: str, checkpoint: Checkpoint | None, run_config: Path | None, chosen: Chosen, *, qat: bool
 ) -> tuple[ModelConfig, TrainConfig]:
-    """The model and the run: of the preset, the checkpoint, the run's file and the options, the last first.
+    """Model and run settings: of the preset, the checkpoint, the run's file and the options; the last wins.
 
-    Raises MaskrtError for a setting that there is not, and for one that the data decide.
+    Raises MaskrtError for an unknown setting, and for one that follows from the data.
     """
     model_config, config = preset(preset_name)
     if checkpoint:
@@ -58,7 +58,7 @@ def configurations(
 def load_both(
     spec: str, val: str | None, labelled: LabelledPair, *, skip_bad: bool
 ) -> tuple[data.Dataset, data.Dataset | None]:
-    """The data of a run, of which the user is told what they hold and what was left out."""
+    """Load the data of a run; tells the user what they hold and what was left out."""
     reading = {**labelled.reading(), "skip_bad": skip_bad}
     dataset = data.load_dataset(spec, images_dir=labelled.images, **reading)
     validation = data.load_dataset(val, images_dir=labelled.val_images, **reading) if val else None
@@ -73,7 +73,7 @@ def load_both(
 def with_batch(
     config: TrainConfig, chosen: Chosen, dataset: data.Dataset, model_config: ModelConfig, *, resume: bool
 ) -> TrainConfig:
-    """The run with the largest batch that fits, where --batch auto asks for it."""
+    """Run settings with the largest batch that fits, where --batch auto asks for it."""
     if chosen.batch != AUTO:
         return config
     batch = automatic_batch(dataset, model_config, config, resume=resume)

@@ -1,4 +1,4 @@
-"""One training run: from data sets and settings to the checkpoints in a folder."""
+"""Runs one training: from data sets and settings to the checkpoints in a folder."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def train(
 
 
 def check_free(output: Path) -> None:
-    """Raise CheckpointError where a folder holds a trained model, unless it is to be overwritten."""
+    """Raise CheckpointError where a folder holds a trained model, unless it may be overwritten."""
     check_writable(
         *((output / name, CHECKPOINT) for name in (BEST, LAST)), (output / "metrics.json", RUN_METRICS)
     )
@@ -167,7 +167,7 @@ def begin(
     backbone_weights: str | None,
     start: Checkpoint | None,
 ) -> None:
-    """Give a new model the weights to start with. template: what it is to be, without weights.
+    """Create a model with its initial weights. template: the model without weights.
 
     Raises MaskrtError where frozen layers would be random.
     """

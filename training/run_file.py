@@ -1,6 +1,6 @@
-"""A training run as a file: what `maskrt train --config` reads, and what a run leaves as run.yaml.
+"""Training run as a file: `maskrt train --config` reads it, and a run leaves it as run.yaml.
 
-The command's options by their names, and the settings of the model and of the run in a section each.
+It holds the command's options by their names, and the settings of the model and of the run in a section each.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OF_THE_DATA = ("num_classes", "num_keypoints")  # of the model: they follow from
 
 @dataclass(frozen=True)
 class RunFile:
-    """What was read. options: by the function's names; model, run: settings, not yet checked."""
+    """Content of a run's file. options: by the function's names; model, run: settings, not yet checked."""
 
     options: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
@@ -84,7 +84,7 @@ def read_run(path: Path) -> RunFile:
 
 
 def _double(node: Any) -> str:
-    """An entry that a mapping of a file has twice, at any depth: YAML takes the last and says nothing."""
+    """Find a key that a mapping of a file has twice, at any depth: YAML silently takes the last."""
     waiting, seen = [node], set[int]()
     while waiting:
         one = waiting.pop()
@@ -100,7 +100,7 @@ def _double(node: Any) -> str:
 
 
 def describe_run(options: dict[str, Any], model: Any, run: Any) -> str:
-    """The file of a run. options: by the function's names; model, run: the configurations as resolved."""
+    """Write a run's file. options: by the function's names; model, run: the configurations as resolved."""
     import yaml
 
     text = {name: options[parameter] for name, parameter in OPTIONS.items()}
@@ -114,5 +114,5 @@ def describe_run(options: dict[str, Any], model: Any, run: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists: YAML has no other."""
+    """Convert tuples to lists: YAML has no other sequence."""
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -1,6 +1,6 @@
-"""What is wrong with an annotation, gathered over a whole file so that one run shows all of it.
+"""Faults of annotations, collected over a whole file so that one run shows all of them.
 
-A check raises `Flaw`; a reader collects flaws as `Problem`s; `Problems.settle` makes them one error,
+A check raises `Flaw`; a reader collects flaws as `Problem`s; `Problems.raise_or_count` makes them one error,
 or, with --skip-bad, a count for each reason.
 """
 
@@ -43,7 +43,7 @@ LISTED = 20
 
 
 class MalformedDataError(DataError):
-    """Annotations that cannot be used: all of them, as `problems`."""
+    """Annotations that cannot be used; `problems` lists all of them."""
 
     def __init__(self, message: str, problems: list[Problem]) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class MalformedDataError(DataError):
 
 
 class Flaw(Exception):
-    """Raised by a check: one annotation or image is unusable. `detail` says what was got and expected."""
+    """Fault of one annotation or image, raised by a check. `detail` says what was got and expected."""
 
     def __init__(self, reason: Reason, detail: str):
         super().__init__(detail)
@@ -61,7 +61,7 @@ class Flaw(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """A flaw and where it is: `annotation_id` is None where the image itself is at fault."""
+    """Flaw with its place: `annotation_id` is None where the image itself is at fault."""
 
     file: str
     annotation_id: int | str | None
@@ -74,10 +74,10 @@ class Problem:
 
 
 class Problems:
-    """The problems of one annotation file."""
+    """Collector of the problems of one annotation file."""
 
     def __init__(self, annotation_file: Path, skip: str = "--skip-bad") -> None:
-        """skip: what a user writes to go on without them, where the command that runs has it."""
+        """skip: the option that leaves them out, where the running command has one."""
         self.annotation_file, self.skip = annotation_file, skip
         self.found: list[Problem] = []
         self.on_dropped_image = 0  # sound annotations that go because their image does
@@ -90,8 +90,8 @@ class Problems:
         except Flaw as flaw:
             self.found.append(Problem(file, annotation_id, flaw.reason, flaw.detail))
 
-    def settle(self, skip_bad: bool) -> dict[str, int]:
-        """Raise them as one MalformedDataError, or with `skip_bad` return how many were dropped by reason."""
+    def raise_or_count(self, skip_bad: bool) -> dict[str, int]:
+        """Raise all problems as one MalformedDataError; with `skip_bad` return their number by reason."""
         if self.found and not skip_bad:
             raise MalformedDataError(self._message(), self.found)
         dropped = Counter[str](problem.reason for problem in self.found)

@@ -1,4 +1,4 @@
-"""The one type that every dataset reader gives: an image and its instances."""
+"""Sample: an image and its instances, the one type that every reader gives."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from maskrt.runtime.errors import DataError, ImageError
 
 @dataclass(frozen=True)
 class Instance:
-    """One annotated object.
+    """Annotated object.
 
-    label: index into the dataset's classes. rle: COCO's compressed RLE at the image's full size,
-    {"size": [height, width], "counts": bytes}. box: x1 y1 x2 y2 in image pixels. is_crowd: the mask
-    covers several objects that were not told apart; never a training target, ignored in evaluation.
+    label: index into the data set's classes. rle: COCO's compressed RLE at the image's full size, {"size":
+    [height, width], "counts": bytes}. box: x1 y1 x2 y2 in image pixels. is_crowd: the mask covers several
+    objects that were annotated as one; never a training target, ignored in evaluation.
     """
 
     id: int | str
@@ -36,9 +36,9 @@ class Instance:
 
 @dataclass(frozen=True)
 class Sample:
-    """An image with its annotations; pixels are read when asked for.
+    """Image with its annotations; pixels are read on request.
 
-    source: the image file's name as the annotation file has it. read: gives the pixels, as `image` does.
+    source: the image file's name as the annotation file has it. read: reads the pixels, for `image`.
     """
 
     image_id: int
@@ -121,10 +121,10 @@ class Dataset:
         return iter(self._samples)
 
     def with_classes(self, classes: tuple[Category, ...]) -> Dataset:
-        """The same samples labelled in the classes of a model, by name.
+        """Relabel the same samples in the classes of a model, by name.
 
-        A part of a data set may lack a class, and then numbers its own otherwise. Raises DataError where it
-        has one that is not among `classes`.
+        A part of a data set may lack a class and then numbers its classes differently. Raises DataError for a
+        class that is not among `classes`.
         """
         labels = {category.name: label for label, category in enumerate(classes)}
         if foreign := [c.name for c in self.classes if c.name not in labels]:
@@ -142,10 +142,10 @@ class Dataset:
         return Dataset(self.name, classes, samples, self.dropped, self.keypoints)
 
     def to_coco(self) -> dict[str, Any]:
-        """The ground truth as pycocotools takes it, RLE counts as str.
+        """Convert to ground truth for pycocotools, with RLE counts as str.
 
-        Category and image ids are the dataset's own. Annotations are numbered from 1, because COCOeval
-        needs numbers and reads the id 0 as "not matched".
+        Category and image ids are the data set's own. Annotations are numbered from 1, because COCOeval needs
+        numbers and reads the id 0 as "not matched".
         """
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []

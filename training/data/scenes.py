@@ -1,8 +1,8 @@
-"""Draws scenes for trying the toolkit without data: textured shapes that hide one another, on grey clutter.
+"""Draws scenes to try the toolkit without data: textured shapes that occlude one another, on grey clutter.
 
-With what real images have: several classes, sizes, rotation, texture, occlusion, objects cut by the border,
-blur and sensor noise. Easy enough for a small Mask R-CNN to learn in minutes all the same, because like parts
-on a belt the objects are coloured, each class around a colour of its own, and the background is not.
+They have properties of real images: several classes, sizes, rotation, texture, occlusion, objects cut by the
+border, blur and sensor noise. A small Mask R-CNN still learns them in minutes: like parts on a belt, the
+objects are coloured, each class around its own colour, and the background is grey.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ OUTLINES = tuple(SHAPES.values())
 
 @dataclass(frozen=True)
 class _Shape:
-    """A shape laid on the image. cover: how much of each pixel of `window` it covers, 0 to 1.
+    """Shape placed on the image. cover: the share of each pixel of `window` that it covers, 0 to 1.
 
-    area_px: of the whole shape, also of what lies outside the image.
+    area_px: of the whole shape, including what lies outside the image.
     """
 
     label: int
@@ -60,7 +60,10 @@ class _Shape:
 
 
 def draw_scene(rng: Generator, size: Size) -> tuple[NDArray[np.uint8], list[tuple[int, Mask]]]:
-    """An image (H, W, 3) uint8, RGB, and its objects, front to back: label and visible mask (H, W) bool."""
+    """Draw an image (H, W, 3) uint8, RGB; returns it with its objects, front to back.
+
+    An object is its label and its visible mask (H, W) bool.
+    """
     ground = (rng.uniform(50, 200) + rng.uniform(-TINT, TINT, 3)).astype(np.float32)
     image = _background(rng, ground, size)
     shapes, masks = _arrange(rng, size)
@@ -75,7 +78,7 @@ def draw_scene(rng: Generator, size: Size) -> tuple[NDArray[np.uint8], list[tupl
 
 
 def _arrange(rng: Generator, size: Size) -> tuple[list[_Shape], list[Mask]]:
-    """Shapes front to back, each with its visible mask: what those before it leave of it."""
+    """Arrange shapes front to back, each with its visible mask: what the shapes in front leave of it."""
     wanted = rng.integers(*OBJECTS, endpoint=True)
     shapes: list[_Shape] = []
     masks: list[Mask] = []
@@ -118,7 +121,7 @@ def _place(rng: Generator, size: Size) -> _Shape:
 
 
 def _texture(rng: Generator, label: int, size: Size) -> Float:
-    """(h, w, 3): stripes, a gradient or blotches between two shades of the class's colour."""
+    """Draw (h, w, 3): stripes, a gradient or blotches between two shades of the class's colour."""
     spread = rng.uniform(-COLOUR_SPREAD, COLOUR_SPREAD, (2, 3)).astype(np.float32)
     first = np.array(COLOURS[label], np.float32) + spread[0]
     second = first + spread[1]
@@ -138,7 +141,7 @@ def _texture(rng: Generator, label: int, size: Size) -> Float:
 
 
 def _background(rng: Generator, ground: Float, size: Size) -> Float:
-    """(H, W, 3): large and small blotches, and lines that are not objects."""
+    """Draw (H, W, 3): large and small blotches, and lines that are not objects."""
     large = (rng.random((4, 4, 1)) - 0.5) * rng.uniform(12, 30, 3)
     small = (rng.random((40, 40, 1)) - 0.5) * rng.uniform(6, 16, 3)
     image = _enlarged(_enlarged(large, (40, 40)) + small + ground, size)
@@ -150,6 +153,6 @@ def _background(rng: Generator, ground: Float, size: Size) -> Float:
 
 
 def _enlarged(coarse: NDArray[np.floating], size: Size) -> Float:
-    """(h, w) or (h, w, 3): a small grid of values, interpolated smoothly."""
+    """Interpolate a small grid of values smoothly to (h, w) or (h, w, 3)."""
     fine = cv2.resize(coarse.astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
     return np.asarray(fine, dtype=np.float32)

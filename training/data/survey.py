@@ -1,4 +1,4 @@
-"""What a data set is made of: classes, image sizes, and how large its objects are."""
+"""Statistics of a data set: classes, image sizes, and the sizes of its objects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Survey:
             self.box_sides_px.append(math.sqrt((x2 - x1) * (y2 - y1)))
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """Convert all counts to plain values for JSON."""
         areas = np.array(self.areas_px2)
         return {
             "name": self.name,
@@ -80,7 +80,7 @@ def spread(values: list[Any]) -> dict[str, float] | None:
 
 
 def octaves(sides_px: list[float]) -> list[dict[str, int]]:
-    """How many sides lie in each doubling: {"from_px", "to_px", "count"}, smallest to largest."""
+    """Count the sides in each doubling: {"from_px", "to_px", "count"}, smallest to largest."""
     counts = Counter(max(0, math.floor(math.log2(side))) if side > 0 else 0 for side in sides_px)
     if not counts:
         return []

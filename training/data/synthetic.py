@@ -1,4 +1,4 @@
-"""A dataset without files: scenes made on the fly, each from its seed and index alone."""
+"""Data set without files: scenes drawn on request, each from its seed and index alone."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What is random in training, as a function of the seed and of each draw's number alone.
+"""Random choices in training, as a function of the seed and of each draw's number alone.
 
-A draw is one image's turn in one epoch; its number is that of the image plus the images of all epochs before.
-Augmentation and the RoIs sampled follow from it, so a run gives the same whether or not it was interrupted,
-in one process or several, in one batch or by accumulated gradients.
+A draw is one image's use in one epoch; its number is that of the image plus the images of all epochs before.
+Augmentation and the RoIs sampled follow from it. So a run gives the same result whether or not it was
+interrupted, in one process or several, in one batch or by accumulated gradients.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torchvision.models.detection._utils import BalancedPositiveNegativeSampler
 
 
 class Draws(Sampler[int]):
-    """The draws of one process: every image once an epoch, in an order of that epoch's own.
+    """Draws of one process: every image once an epoch, in an order of that epoch's own.
 
-    A step takes `batch` images for each of `world` processes, in rank's order; images that do not fill the
+    A step takes `batch` images for each of `world` processes, in rank's order. Images that do not fill the
     last step wait for another epoch, unless there are fewer in all.
     """
 
@@ -39,7 +39,7 @@ class Draws(Sampler[int]):
         self.epoch, self.batches_done = epoch, batches_done
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
+        """Select the epoch. Lightning calls this before each."""
         if epoch != self.epoch:
             self.epoch, self.batches_done = epoch, 0
 
@@ -56,7 +56,7 @@ class Draws(Sampler[int]):
 
 
 class SampleByDraw:
-    """torchvision's sampler of anchors or RoIs, begun anew for each image with its draw's number."""
+    """Sampler of anchors or RoIs as torchvision's, reseeded for each image with its draw's number."""
 
     def __init__(self, sampler: BalancedPositiveNegativeSampler, seed: int) -> None:
         self.sampler, self.seed, self.draws = sampler, seed, [0]

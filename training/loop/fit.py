@@ -1,4 +1,4 @@
-"""The training loop, on Lightning: losses, schedule, validation by COCO AP or loss."""
+"""Training module for Lightning: losses, schedule, validation by COCO AP or loss."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEP_FRACTIONS = (2 / 3, 8 / 9)  # of the run: Detectron's 60k and 80k of 90k it
 
 
 class DetectorModule(lightning.LightningModule):
-    """One detector in training. Validates through the same predictor that `maskrt evaluate` uses."""
+    """Detector in training. It validates through the same predictor that `maskrt evaluate` uses."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class DetectorModule(lightning.LightningModule):
         self._found: dict[int, tuple[list[dict[str, Any]], float]] = {}  # by image: results, loss
 
     def train_dataloader(self) -> Any:
-        """This process's share of the images."""
+        """Loader of this process's share of the images."""
         draws = Draws(
             len(self.dataset),
             self.config.seed,
@@ -87,14 +87,15 @@ class DetectorModule(lightning.LightningModule):
         return self.model(images, targets)
 
     def val_dataloader(self) -> Any:
-        """Indices of this process's share of the validation set, at least one, or none at all."""
+        """Loader of the indices of this process's share of the validation set; at least one image, or none at
+        all."""
         if self.validation is None:
             return []
         count, rank = len(self.validation), self.trainer.global_rank
         return range(rank, count, self.trainer.world_size) or [rank % count]
 
     def on_validation_epoch_start(self) -> None:
-        """Start with no predictions."""
+        """Clear the predictions."""
         self._found = {}
 
     def validation_step(self, index: int, batch_index: int) -> None:
@@ -119,7 +120,7 @@ class DetectorModule(lightning.LightningModule):
         return float(torch.stack(list(losses.values())).sum())
 
     def on_validation_epoch_end(self) -> None:
-        """COCO AP over the validation set, and the mean loss where best.pt goes by it."""
+        """Compute COCO AP over the validation set, and the mean loss where best.pt is chosen by it."""
         if self.trainer.sanity_checking or self.validation is None:
             return
         found = self._of_all_processes()
@@ -140,7 +141,8 @@ class DetectorModule(lightning.LightningModule):
         return {index: one for part in parts for index, one in part.items()}
 
     def configure_optimizers(self) -> Any:
-        """SGD with momentum or AdamW, with linear warm-up and a step or cosine schedule, per iteration."""
+        """Create SGD with momentum or AdamW, with linear warm-up and a step or cosine schedule, per
+        iteration."""
         config, groups = self.config, parameter_groups(self.model, self.config)
         optimizer: torch.optim.Optimizer
         if config.optimizer == "sgd":
@@ -155,10 +157,11 @@ class DetectorModule(lightning.LightningModule):
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """What learns, for an optimiser: weights and, of a model that rounds, its scales at a rate of their own.
+    """Parameters to learn, in an optimiser's groups: weights, and a quantised model's scales at their own
+    rate.
 
-    AdamW moves a number by about its learning rate a step, whatever the gradient: at that of the weights the
-    logarithm of a scale would stay where it began.
+    AdamW moves a number by about its learning rate a step, whatever the gradient. At the rate of the weights
+    the logarithm of a scale would stay where it began.
     """
     scales = {id(p) for p in scale_parameters(model)}
     learned = [p for p in model.parameters() if p.requires_grad]
@@ -170,7 +173,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
 
 
 def first_batches(dataset: data.Dataset, canvas: Canvas, config: TrainConfig) -> Any:
-    """What a run that begins is shown first, whatever the number of its processes."""
+    """First batches of a new run, the same for any number of processes."""
     return _loader(dataset, canvas, config, Draws(len(dataset), config.seed, batch=config.batch))
 
 

@@ -1,4 +1,4 @@
-"""`--batch auto`: how many images fit in memory at a time, found by steps that are thrown away."""
+"""Finds how many images fit in memory at a time (`--batch auto`), by steps whose results are discarded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 def automatic_batch(
     dataset: data.Dataset, model_config: ModelConfig, config: TrainConfig, *, resume: bool
 ) -> int:
-    """The batch that `--batch auto` stands for. Raises MaskrtError where it could come out differently."""
+    """Batch that `--batch auto` stands for. Raises MaskrtError where it could come out differently on
+    resuming."""
     if resume:
         raise MaskrtError(
             "--batch auto: a run that goes on keeps its batch. It is in run.yaml: give that number."
@@ -51,11 +52,11 @@ def automatic_batch(
 def largest_batch(
     dataset: data.Dataset, model_config: ModelConfig, canvas: Canvas, config: TrainConfig
 ) -> int:
-    """Images a process that fit in memory, at most `MOST` and as many as the data set has.
+    """Number of images a process that fit in memory, at most `MOST` and as many as the data set has.
 
-    Steps are of the data set's largest image as it is resized, with the most objects, repeated. On a GPU
-    they are tried until memory runs out; on a CPU, where that would end the process, the memory of one and of
-    two images is measured and carried on. Raises MaskrtError where not even one fits, or it cannot be known.
+    The steps use the data set's largest image as it is resized, with the most objects, repeated. On a GPU
+    they are tried until memory runs out. On a CPU, where that would end the process, the memory of one and of
+    two images is measured and extrapolated. Raises MaskrtError where not even one fits, or memory is unknown.
     """
     most = min(MOST, len(dataset))
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -68,7 +69,7 @@ def largest_batch(
 
 
 def by_trial(step: Callable[[int], None], most: int) -> int:
-    """The largest number of images whose step does not run out of memory: doubled, then halved back."""
+    """Largest number of images whose step does not run out of memory: doubled, then bisected."""
     fits, fails = 0, most + 1
     images = 1
     while fits + 1 < fails:
@@ -86,7 +87,7 @@ def by_trial(step: Callable[[int], None], most: int) -> int:
 
 
 def by_estimate(one_bytes: int, two_bytes: int, all_bytes: int, most: int) -> int:
-    """The number of images whose step fits, each taking what the second took beyond the first.
+    """Number of images whose step fits, if each takes what the second took beyond the first.
 
     one_bytes, two_bytes: the process's peak in a step of one and of two images; all_bytes: what it may have.
     """
@@ -98,7 +99,7 @@ def by_estimate(one_bytes: int, two_bytes: int, all_bytes: int, most: int) -> in
 
 
 class Step:
-    """A training step of some copies of one image: forward, backward, and the optimiser's update."""
+    """Training step of some copies of one image: forward, backward, and the optimiser's update."""
 
     def __init__(
         self,
@@ -139,7 +140,7 @@ def _heaviest(dataset: data.Dataset, canvas: Canvas) -> int:
 
 
 def _peak_bytes(step: Callable[[int], None], images: int) -> int:
-    """The largest resident set of this process during a step. Linux forgets the one before on request."""
+    """Largest resident set of this process during a step. Linux resets the mark on request."""
     gc.collect()
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -155,7 +156,7 @@ def _status_bytes(field: str) -> int:
 
 
 def _free_bytes() -> int:
-    """What the system would give, or less where a container's limit is lower (cgroup 2)."""
+    """Memory that the system would give, or less where a container's limit is lower (cgroup 2)."""
     available = available_bytes()
     with suppress(OSError, ValueError):  # "max", or no such limit
         group = Path("/sys/fs/cgroup")

@@ -1,4 +1,4 @@
-"""Samples as the network's training input."""
+"""Loads samples as the network's training input."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class TrainingImages(Dataset):
 
 
 def training_loader(images: TrainingImages, draws: Draws, *, workers: int) -> DataLoader[Any]:
-    """Batches of the images drawn: lists of images, of targets, as `TrainingImages` gives them."""
+    """Loader of the drawn images' batches: lists of images and of targets, as `TrainingImages` gives them."""
     return DataLoader(
         images,
         batch_size=draws.batch,

@@ -1,4 +1,4 @@
-"""Where a run's figures go: Lightning's loggers by name."""
+"""Creates Lightning's loggers by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = {"csv": None, "tensorboard": "tensorboard", "wandb": "wandb", "mlflow
 
 
 def logger_names(text: str) -> list[str]:
-    """The loggers of a setting such as "tensorboard,wandb". Raises MaskrtError for one that is not known."""
+    """Split a setting such as "tensorboard,wandb". Raises MaskrtError for an unknown logger."""
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in PACKAGES:
@@ -27,7 +27,7 @@ def logger_names(text: str) -> list[str]:
 
 
 def check_loggers(text: str) -> None:
-    """Raise MissingDependencyError where a logger's package is not installed: before any work is done."""
+    """Raise MissingDependencyError, before the work begins, where a logger's package is not installed."""
     for name in logger_names(text):
         package = PACKAGES[name]
         if package and importlib.util.find_spec(package) is None:
@@ -38,7 +38,7 @@ def check_loggers(text: str) -> None:
 
 
 def make_loggers(text: str, output: Path, settings: dict[str, Any]) -> list[Any]:
-    """Lightning's loggers of a run that leaves its files in `output`: the CSV file's, and those asked for.
+    """Create the loggers of a run that leaves its files in `output`: the CSV file's, and those asked for.
 
     settings: of the model and the run, which W&B and MLflow show beside the curves. MLflow writes to
     $MLFLOW_TRACKING_URI, or to a folder in `output`; W&B goes by its own variables ($WANDB_MODE=offline).
@@ -62,5 +62,5 @@ def make_loggers(text: str, output: Path, settings: dict[str, Any]) -> list[Any]
 
 
 def shown_settings(*configs: Any) -> dict[str, Any]:
-    """Every field of configurations, by name."""
+    """Fields of the configurations, by name."""
     return {name: value for config in configs for name, value in dataclasses.asdict(config).items()}

@@ -1,4 +1,4 @@
-"""Pictures of a training run: its curves, and its predictions beside the ground truth."""
+"""Plots of a training run: its curves, and its predictions beside the ground truth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOSSES = (
 
 
 def plot_curves(logs: list[Path], output: Path) -> None:
-    """Losses by iteration and AP by each epoch's last iteration, as a PNG, from the CSV logs of a run."""
+    """Plot the losses by iteration and AP by each epoch's last iteration, as a PNG, from a run's CSV logs."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -67,7 +67,7 @@ def plot_curves(logs: list[Path], output: Path) -> None:
 
 
 def ground_truth(sample: data.Sample, dataset: data.Dataset) -> Result:
-    """The annotations of a sample as if they were detections of score 1."""
+    """Convert a sample's annotations to detections of score 1."""
     instances = sample.instances
     masks = sample.masks()
     return Result(
@@ -94,7 +94,7 @@ def _points(instances: tuple[data.Instance, ...], layout: Keypoints) -> NDArray[
 
 
 def plot_predictions(predictor: Predictor, dataset: data.Dataset, output: Path, *, count: int = 4) -> None:
-    """A PNG of a few images: ground truth in the left column, predictions in the right."""
+    """Plot a few images as a PNG: ground truth in the left column, predictions in the right."""
     rows = []
     for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
         sample = dataset[int(index)]

@@ -1,4 +1,4 @@
-"""The training progress bar."""
+"""Progress bar of training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class LossBar(TQDMProgressBar):
     def get_metrics(
         self, trainer: lightning.Trainer, module: lightning.LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
-        """The losses and APs marked for the bar."""
+        """Losses and APs that are marked for the bar."""
         metrics: dict[str, Any] = super().get_metrics(trainer, module)
         metrics.pop("v_num", None)
         return metrics
@@ -22,6 +22,6 @@ class LossBar(TQDMProgressBar):
     def on_exception(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, exception: BaseException
     ) -> None:
-        """Close the bar where it stands: left open it is drawn once more when Python ends."""
+        """Close the bar in place: an open one would be drawn once more when Python ends."""
         if self._train_progress_bar is not None:
             self._train_progress_bar.close()

@@ -1,4 +1,4 @@
-"""Where a run stopped, and whether this is the same run."""
+"""Finds where a run stopped, and checks that it is the same run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ FREE = ("epochs", "workers", "logger", "save_every_iterations", "best")
 
 @dataclass(frozen=True)
 class Position:
-    """Epochs done, and batches of each process done in the next."""
+    """Number of epochs done, and of batches that each process has done in the next."""
 
     epoch: int = 0
     batches_done: int = 0
 
 
 def find_position(output: Path, expected: dict[str, Any], config: TrainConfig) -> Position:
-    """Where the run in `output` stopped. expected: this run's `saving.record`.
+    """Find where the run in `output` stopped. expected: this run's `saving.record`.
 
-    Raises CheckpointError unless it is one of this model, data and settings with steps left to do.
+    Raises CheckpointError unless it is a run of this model, data and settings with steps left to do.
     """
     last = output / "last.ckpt"
     if not last.is_file():
@@ -50,7 +50,7 @@ def find_position(output: Path, expected: dict[str, Any], config: TrainConfig) -
 
 
 def _difference(recorded: dict[str, Any], expected: dict[str, Any]) -> str:
-    """What is not the same, in words; empty where all is."""
+    """Describe the differences of two records; empty where they are equal."""
     for key, words in (
         ("classes", "classes"),
         ("model", "model settings"),
@@ -65,7 +65,7 @@ def _difference(recorded: dict[str, Any], expected: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, however often it was written and read."""
+    """Convert tuples to lists, as writing and reading a record does."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""What a run keeps while it goes: best.pt and last.pt to use, last.ckpt to go on from."""
+"""Saves a run as it goes: best.pt and last.pt to use, last.ckpt to resume from."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ RECORD = "maskrt"  # key in last.ckpt of what the run was of
 class SaveCheckpoints(Callback):
     """Writes last.pt after each epoch, and best.pt where it is the best yet (or there is no validation set).
 
-    Puts into last.ckpt what the run is of, so that it goes on as none other.
+    Stores the run's record in last.ckpt, so that only the same run resumes from it.
     """
 
     def __init__(
         self, folder: Path, template: Checkpoint, record: dict[str, Any], average: AveragedWeights | None
     ) -> None:
-        """template: what is saved, but for the weights; record: of the run."""
+        """template: the checkpoint to save, with other weights; record: of the run."""
         self.folder, self.template, self.record, self.average = folder, template, record, average
         self.best = -math.inf
 
@@ -78,10 +78,10 @@ class SaveCheckpoints(Callback):
 
 
 class AveragedWeights(EMAWeightAveraging):
-    """An exponential moving average of the weights, in whose place validation and checkpoints have it."""
+    """Exponential moving average of the weights, which validation and checkpoints use in their place."""
 
     def model(self) -> nn.Module:
-        """The averaged detector."""
+        """Detector with the averaged weights."""
         assert self._average_model is not None
         module = self._average_model.module
         assert isinstance(module, DetectorModule)
@@ -89,7 +89,7 @@ class AveragedWeights(EMAWeightAveraging):
 
 
 def record(template: Checkpoint, config: TrainConfig, images: int, qat: bool) -> dict[str, Any]:
-    """What a run is of, in plain values; two with the same record take the same steps."""
+    """Record of a run in plain values; two runs with the same record take the same steps."""
     return {
         "model": template.config.to_dict(),
         "classes": [dataclasses.asdict(c) for c in template.classes],
@@ -100,7 +100,7 @@ def record(template: Checkpoint, config: TrainConfig, images: int, qat: bool) ->
 
 
 def resumable(output: Path, every_iterations: int) -> list[Callback]:
-    """Callbacks that write last.ckpt after each epoch, and every so many iterations within (0: not)."""
+    """Callbacks that write last.ckpt after each epoch, and every so many iterations within one (0: not)."""
     kept: dict[str, Any] = {"save_top_k": 1, "enable_version_counter": False}
     callbacks: list[Callback] = [ModelCheckpoint(output, "last", save_on_train_epoch_end=True, **kept)]
     if every_iterations:

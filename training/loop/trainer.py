@@ -1,4 +1,4 @@
-"""Lightning's trainer as a run's settings have it: processes, precision, callbacks, logs."""
+"""Creates Lightning's trainer from a run's settings: processes, precision, callbacks, logs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_settings(config: TrainConfig, images: int, *, has_validation: bool, qa
 def make_trainer(
     config: TrainConfig, template: Checkpoint, record: dict[str, Any], output: Path
 ) -> lightning.Trainer:
-    """The trainer of a run that leaves its files in `output`.
+    """Create the trainer of a run that leaves its files in `output`.
 
     template, record: as SaveCheckpoints takes them.
     """

@@ -82,7 +82,7 @@ def test_and_hide_none(confident: Any, fault: Any, said: str, tmp_path: Path) ->
 def test_what_a_blank_picture_leaves_to_the_sort_is_no_fault_of_the_proposals(
     random_checkpoint: Path, random_onnx: Path, tmp_path: Path
 ) -> None:
-    blank, path = np.full((256, 320, 3), 127, np.uint8), tmp_path / "same.onnx"
+    blank, path = np.full((256, 320, 3), 64, np.uint8), tmp_path / "same.onnx"
 
     found = report_of(random_checkpoint, onnx.load(random_onnx), path, as_it_is, blank)
 

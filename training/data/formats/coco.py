@@ -69,7 +69,7 @@ def coco_dataset(document: Any, annotation_file: Path, images_dir: Path | None, 
                 raise Flaw("unknown_image", f"image_id {image_id} is not among the file's images")
             instances[image_id].append(_instance(annotation, labels, images[image_id].size, keypoints))
 
-    dropped = problems.settle(skip_bad)
+    dropped = problems.raise_or_count(skip_bad)
     samples = [
         Sample(image_id, image.name, *image.size, tuple(instances[image_id]), partial(read_image, image.path))
         for image_id, image in images.items()

@@ -52,7 +52,7 @@ def read_instance_masks(folder: Path, skip_bad: bool, class_name: str) -> Datase
                     rle = masks.mask_rle(_mask(file, size))
                     masks.checked_area(rle)
                     image.regions.append(Region(f"{one.name}/{file.name}", class_name, rle))
-    return dataset_of(folder.name, images, problems.settle(skip_bad), annotations=folder)
+    return dataset_of(folder.name, images, problems.raise_or_count(skip_bad), annotations=folder)
 
 
 def _is_one(folder: Path) -> bool:

@@ -50,7 +50,7 @@ def read_labelme(path: Path, images_dir: Path | None, skip_bad: bool) -> Dataset
             image.regions.append(Region(f"{file.name}#{number}", label, masks.union(rles)))
         found.append(image)
     name = f"{path.parent.name}/{path.name}" if path.is_file() else path.name
-    return dataset_of(name, found, problems.settle(skip_bad), annotations=path)
+    return dataset_of(name, found, problems.raise_or_count(skip_bad), annotations=path)
 
 
 def _document(file: Path) -> dict[str, Any]:

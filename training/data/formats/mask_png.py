@@ -80,7 +80,7 @@ def read_mask_png(folder: Path, images_dir: Path | None, skip_bad: bool, class_n
                     rle = masks.mask_rle(ids == value)
                     image.regions.append(Region(f"{stem}#{value}", name, rle, is_crowd))
     return dataset_of(
-        folder.name, images, problems.settle(skip_bad), annotations=folder, classes=classes or None
+        folder.name, images, problems.raise_or_count(skip_bad), annotations=folder, classes=classes or None
     )
 
 

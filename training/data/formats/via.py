@@ -91,7 +91,7 @@ def via_dataset(
                 regions.append(Region(f"{entry.name}#{key}", name, rle))
         images.append(AnnotatedImage(entry.image_id, entry.name, folder / entry.name, size, regions))
 
-    dropped = problems.settle(skip_bad)
+    dropped = problems.raise_or_count(skip_bad)
     if len(annotated) < len(entries):
         dropped["image_without_regions"] = len(entries) - len(annotated)
     return dataset_of(f"{here.name}/{annotation_file.name}", images, dropped, annotations=annotation_file)

@@ -65,7 +65,7 @@ def read_yolo(path: Path, split: str | None, images_dir: Path | None, skip_bad: 
             images.append(image)
             _read_labels(_label_file(file), image, classes, problems)
     name = f"{path.parent.name}/{path.name}:{split}"
-    return dataset_of(name, images, problems.settle(skip_bad), annotations=path, classes=classes)
+    return dataset_of(name, images, problems.raise_or_count(skip_bad), annotations=path, classes=classes)
 
 
 def _place(root: Path, stated: str) -> Path:
