@@ -21,7 +21,7 @@ from maskrt.runtime.preprocess import Batch, corner
 from maskrt.runtime.stages import PROPOSALS, Stages
 from maskrt.runtime.tasks.instances.compare.flips import flips
 from maskrt.runtime.tasks.instances.compare.match import Matching, match
-from maskrt.runtime.tasks.instances.compare.paste import paste_alike, results_of, settle_ties
+from maskrt.runtime.tasks.instances.compare.paste import paste_alike, resolve_ties, results_of
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 
 # Of the proposals: where equal logits choose as many (a picture of one colour), what one side alone finds is
@@ -103,7 +103,7 @@ def _add(
     probabilities, grid = (expected.outputs.masks, outputs.masks), contract.instances.masks
     if probabilities[0] is not None and probabilities[1] is not None and grid is not None:
         ties = {"within_px": limit.rounding_px, "margin": limit.tied_probability}
-        theirs = settle_ties(
+        theirs = resolve_ties(
             ours,
             theirs,
             (probabilities[0][0], probabilities[1][0]),

@@ -12,7 +12,7 @@ from maskrt.runtime.backends.open import Outputs
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.compare.match import match
-from maskrt.runtime.tasks.instances.compare.paste import paste_alike, settle_ties
+from maskrt.runtime.tasks.instances.compare.paste import paste_alike, resolve_ties
 from tests.runtime.conftest import make_contract
 
 Make = Callable[..., Contract]
@@ -69,7 +69,7 @@ def test_nothing_on_either_side_is_no_pair(contract_with: Make) -> None:
     assert (found.pairs, found.missed, found.extra) == ((), (0,), ())
 
 
-def settled(reference_pixels: float, candidate_pixels: float, margin: float) -> float:
+def resolved(reference_pixels: float, candidate_pixels: float, margin: float) -> float:
     """The IoU of two masks that are surely object but for their last column, of these probabilities."""
     batch = Batch(np.zeros((1, 128, 128, 3), np.uint8), np.array([[128, 128]], np.float32), ((128, 128),))
     contract, both = make_contract(), []
@@ -80,23 +80,23 @@ def settled(reference_pixels: float, candidate_pixels: float, margin: float) -> 
         both.append(one)
     (ours,), (theirs,) = paste_alike(*both, batch, contract, within_px=WITHIN_PX)
     masks = both[0].masks[0], both[1].masks[0]
-    theirs = settle_ties(ours, theirs, masks, 0.5, within_px=WITHIN_PX, margin=margin)
+    theirs = resolve_ties(ours, theirs, masks, 0.5, within_px=WITHIN_PX, margin=margin)
     (pair,) = match(ours, theirs).pairs
     return pair.mask_iou
 
 
 def test_pixels_that_rounding_decides_are_no_difference() -> None:
     """torchvision's random weights give masks of 0 and 1, and between two cells half of them is exact."""
-    assert settled(0.5 + 1e-6, 0.5 - 1e-6, margin=0.0) < 0.9, "which was called a fault of the paste"
-    assert settled(0.5 + 1e-6, 0.5 - 1e-6, margin=5e-4) == 1
-    assert settled(0.5 - 1e-6, 0.5 + 1e-6, margin=5e-4) == 1
+    assert resolved(0.5 + 1e-6, 0.5 - 1e-6, margin=0.0) < 0.9, "which was called a fault of the paste"
+    assert resolved(0.5 + 1e-6, 0.5 - 1e-6, margin=5e-4) == 1
+    assert resolved(0.5 - 1e-6, 0.5 + 1e-6, margin=5e-4) == 1
 
 
 def test_pixels_further_from_the_threshold_are() -> None:
-    assert settled(0.501, 0.499, margin=5e-4) < 0.9
-    assert settled(0.49, 0.51, margin=5e-4) < 0.9
+    assert resolved(0.501, 0.499, margin=5e-4) < 0.9
+    assert resolved(0.49, 0.51, margin=5e-4) < 0.9
 
 
 def test_a_mask_that_is_unsure_where_the_reference_is_sure_is_another() -> None:
     """A mask head of zeros gives 0.5 everywhere: no pixel of it is decided, and none is right."""
-    assert settled(1.0, 0.5, margin=5e-4) < 0.9
+    assert resolved(1.0, 0.5, margin=5e-4) < 0.9

@@ -49,7 +49,7 @@ def paste_alike(
     ]
 
 
-def settle_ties(
+def resolve_ties(
     reference: Result,
     candidate: Result,
     masks: tuple[NDArray[np.float32], NDArray[np.float32]],
@@ -78,8 +78,8 @@ def settle_ties(
         ]
         if theirs.bits.shape != undecided[1].shape:  # not pasted by this runtime's rule
             continue
-        settled = np.where(undecided[0] & undecided[1], _inside(ours, theirs), theirs.bits)
-        crops[found] = dataclasses.replace(theirs, bits=settled)
+        resolved = np.where(undecided[0] & undecided[1], _inside(ours, theirs), theirs.bits)
+        crops[found] = dataclasses.replace(theirs, bits=resolved)
     return dataclasses.replace(candidate, crops=tuple(crops))
 
 
