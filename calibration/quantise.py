@@ -74,7 +74,7 @@ def first_plan(floats: Floats, asked: Asked) -> Plan:
     """The plan of the file that was given, or the default one.
 
     Raises CalibrationError for a plan of other layers, another flavour or another method, AccuracyError for
-    one with the last layers in INT8 where nobody asked for them.
+    one that puts the last layers into INT8 without --last-layers.
     """
     graph, path = Graph.of(floats.source), asked.plan
     if path is None:

@@ -84,7 +84,7 @@ def write_images(folder: Path) -> None:
 
 
 def is_of_a_demo(checkpoint: Path) -> bool:
-    """Whether a checkpoint was left by an earlier demo, and nobody needs the run that it is from."""
+    """True if a checkpoint was trained on the demo's own data, so that its run may be replaced."""
     from maskrt.models.checkpoint import read_checkpoint  # which needs torch
 
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from onnx import ModelProto, TensorProto, helper
 from maskrt.calibration.decide.candidate import observed_tensors
 from maskrt.calibration.decide.layers import Graph, multiply_adds
 from maskrt.calibration.measure.images import CalibrationImage, batches
-from maskrt.calibration.measure.observers import Observer
+from maskrt.calibration.measure.observers import BINS, Observer
 from maskrt.calibration.measure.scales import Key, Scales, TensorScale
 from maskrt.runtime.backends.ort_session import WRONG_OPTIMISERS
 from maskrt.runtime.cli import say, track
@@ -86,7 +87,7 @@ def measure(
     """
     graph = Graph(model.graph)
     tensors = observed_tensors(graph)
-    progress = _Progress.resume(partial, key, tensors)
+    progress = Progress.resume(partial, key, tensors)
     session = open_exposed(model, tensors)
     if progress.done:
         say(f"{partial}: continues after {progress.done} of {len(images)} images.")
@@ -111,7 +112,7 @@ def measure(
 
 
 @dataclasses.dataclass
-class _Progress:
+class Progress:
     """What was observed so far, and on how many images."""
 
     done: int
@@ -134,21 +135,32 @@ class _Progress:
         self.done += 1
 
     @classmethod
-    def resume(cls, path: Path, key: Key, tensors: list[str]) -> _Progress:
+    def resume(cls, path: Path, key: Key, tensors: list[str]) -> Progress:
+        """The progress that an interrupted run saved at `path`; none of one with another key or tensors.
+
+        A file that cannot be read is reported, and measuring begins anew.
+        """
         fresh = cls(0, {name: Observer() for name in tensors}, {})
         if not path.is_file():
             return fresh
-        with np.load(path, allow_pickle=False) as stored:
-            state = json.loads(str(stored["state"]))
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                state, histograms = json.loads(str(stored["state"])), stored["counts"]
             if state["key"] != dataclasses.asdict(key) or list(state["observers"]) != tensors:
                 return fresh
+            if histograms.shape != (len(tensors), BINS):
+                raise ValueError(f"histograms of shape {histograms.shape}")
             observers = {
                 name: Observer(**fields, counts=counts)
-                for (name, fields), counts in zip(state["observers"].items(), stored["counts"], strict=True)
+                for (name, fields), counts in zip(state["observers"].items(), histograms, strict=True)
             }
-        return cls(state["done"], observers, state["work"])
+            return cls(state["done"], observers, state["work"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            say(f"{path}: not the ranges of an interrupted run ({error}); measuring begins anew.")
+            return fresh
 
     def save(self, path: Path, key: Key) -> None:
+        """Write the progress atomically."""
         fields = [field.name for field in dataclasses.fields(Observer) if field.name != "counts"]
         state = {
             "key": dataclasses.asdict(key),

@@ -116,8 +116,8 @@ class RoiAlignOperator:
         known = f"one of {abi.METHODS}"
         _expect(self.method in abi.METHODS, self.NAME, f"method is '{self.method}'", known)
         modes = {"pool": ("max",), "crop": ("avg",)}.get(self.method, ("avg", "max"))
-        told = " or ".join(f"'{mode}'" for mode in modes) + f" with method '{self.method}'"
-        _expect(self.mode in modes, self.NAME, f"mode is '{self.mode}'", told)
+        expected = " or ".join(f"'{mode}'" for mode in modes) + f" with method '{self.method}'"
+        _expect(self.mode in modes, self.NAME, f"mode is '{self.mode}'", expected)
         _expect(scale > 0, self.NAME, f"canonical_scale is {scale}", "a positive size")
         powers = all(stride > 0 and stride & (stride - 1) == 0 for stride in self.strides)
         ascending = list(self.strides) == sorted(set(self.strides))

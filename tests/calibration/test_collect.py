@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from benchmarks.samples import scene
 from maskrt.calibration.decide.candidate import read_model
 from maskrt.calibration.decide.layers import Graph, multiply_adds
 from maskrt.calibration.measure import collect
-from maskrt.calibration.measure.collect import measure
+from maskrt.calibration.measure.collect import Progress, measure
 from maskrt.calibration.measure.images import WANTED, CalibrationImage, find, readable
+from maskrt.calibration.measure.observers import Observer
 from maskrt.calibration.measure.scales import Key, Scales
 from maskrt.runtime.errors import DataError, ImageError
 from maskrt.runtime.files.atomic import write_png
@@ -70,6 +72,59 @@ def test_what_another_model_left_is_not_gone_on_from(
     fresh = measured(tmp_path / "other.onnx", images[1:2], tmp_path)
     assert fresh.images == 1
     assert fresh.tensors != measured(random_onnx, images, tmp_path, upto=1).tensors
+
+
+KEY = Key("model", "checkpoint", "images", "preprocessing", "none")
+
+
+def saved(path: Path) -> None:
+    seen = Observer()
+    seen.observe(np.array([1, -2, 0.5], np.float32))
+    Progress(7, {"a": seen, "b": Observer()}, {"layer": 10.0}).save(path, KEY)
+
+
+def test_progress_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    """A tensor that no image has reached yet has infinite extremes."""
+    saved(tmp_path / "part.npz")
+    progress = Progress.resume(tmp_path / "part.npz", KEY, ["a", "b"])
+    assert (progress.done, progress.work) == (7, {"layer": 10.0})
+    assert progress.observers["a"].minimum == -2
+    assert progress.observers["a"].counts.sum() == 3
+    assert progress.observers["b"].minimum == np.inf
+    assert Progress.resume(tmp_path / "part.npz", KEY, ["a", "c"]).done == 0, "of other tensors"
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def short_histograms(path: Path) -> None:
+    with np.load(path) as stored:
+        state = stored["state"]
+    np.savez(path, state=state, counts=np.zeros((2, 7), np.int64))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut,
+        short_histograms,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"no archive"),
+        lambda path: np.savez(path, counts=np.zeros(3)),
+        lambda path: np.savez(path, state="[", counts=np.zeros(3)),
+        lambda path: np.savez(path, state="[]", counts=np.zeros(3)),
+    ],
+)
+def test_a_damaged_file_of_progress_is_reported_and_measuring_begins_anew(
+    damage: Callable[[Path], object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "part.npz"
+    saved(path)
+    damage(path)
+    assert Progress.resume(path, KEY, ["a", "b"]).done == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "part.npz: not the ranges of an interrupted run" in said
 
 
 def test_multiply_adds_by_hand() -> None:
