@@ -35,10 +35,10 @@ from maskrt.models.rcnn.reference import EagerSession
 from maskrt.runtime.backends.open import Outputs, Session, open_session
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.inputs.images import read_image
-from maskrt.runtime.parity.tolerances import FP32
 from maskrt.runtime.preprocess import Batch, preprocess
 from maskrt.runtime.tasks.instances.compare.match import Matching, match
 from maskrt.runtime.tasks.instances.compare.paste import paste_alike
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 
 FOLDER = Path("out/foreign")
 DETECTRON2, DETECTRON2_BOXES = "COCO-InstanceSegmentation/mask_rcnn_", "COCO-Detection/faster_rcnn_"

@@ -27,10 +27,10 @@ from maskrt.models.load import load_checkpoint
 from maskrt.models.rcnn.matterport.config import MatterportConfig
 from maskrt.runtime.backends.open import Outputs, Session
 from maskrt.runtime.contract import Contract
-from maskrt.runtime.parity.tolerances import FP32
 from maskrt.runtime.preprocess import Batch, corner, preprocess
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.compare.paste import paste_alike
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 
 PROGRAM = Path(__file__).parent / "originals" / "matterport_model.py"
 # A random network is so sure of its classes that float32 makes ties of its scores.

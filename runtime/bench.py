@@ -31,7 +31,7 @@ from maskrt.runtime.options import Device, Threads
 from maskrt.runtime.preprocess import Batch, preprocess
 from maskrt.runtime.program import Program
 from maskrt.runtime.reports.bench_plot import check_plot, plot_timings
-from maskrt.runtime.tasks.instances.decode import postprocess
+from maskrt.runtime.tasks import task_of
 
 MOST_ROUNDS = 100_000
 
@@ -83,13 +83,13 @@ def masks_call(session: Session, images: list[NDArray[np.uint8]], canvas: Canvas
 
     Of a model that gives no masks, to boxes.
     """
-    contract = session.contract
+    contract, task = session.contract, task_of(session.contract)
     own = replace(canvas, dtype=contract.canvas.dtype)
 
     def call() -> object:
         batch = preprocess(images, own)
-        results = postprocess(session.infer(batch.images, batch.image_sizes), batch, contract)
-        return results if contract.instances.masks is None else [result.masks for result in results]
+        results = task.decode(session.infer(batch.images, batch.image_sizes), batch, contract)
+        return [task.whole(result) for result in results]
 
     return call
 

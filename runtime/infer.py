@@ -20,8 +20,7 @@ from typing import Annotated
 
 import typer
 
-from maskrt.runtime.backends.open import check_masks, open_session
-from maskrt.runtime.backends.session import Session
+from maskrt.runtime.backends.open import open_session, read_contract
 from maskrt.runtime.cli import say, track
 from maskrt.runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
 from maskrt.runtime.files.atomic import claimed_folder
@@ -31,16 +30,16 @@ from maskrt.runtime.inputs.frames import Inferred, Source
 from maskrt.runtime.inputs.open import open_inputs
 from maskrt.runtime.inputs.video import is_video
 from maskrt.runtime.options import Compute, MaxMegapixels, MinScore, ModelFile, between
-from maskrt.runtime.outputs.open import check_apart, check_folder, check_video, end_sinks, open_sinks
-from maskrt.runtime.outputs.text import Sink
+from maskrt.runtime.outputs.open import Outcome, check_video, end_sinks
+from maskrt.runtime.outputs.sinks import Sink
 from maskrt.runtime.pipeline.cluster import RayOptions, RayPipeline
-from maskrt.runtime.pipeline.run import Painter, Pipeline
+from maskrt.runtime.pipeline.run import Pipeline
 from maskrt.runtime.pipeline.stopping import Signals, Stopped, ignore_signals, signals_raise
 from maskrt.runtime.pipeline.stopwatch import Stopwatch
 from maskrt.runtime.program import Program
-from maskrt.runtime.tasks.instances.drawing.draw import Style
-from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
+from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.keep import DEFAULT_SCORE, Keep
+from maskrt.runtime.tasks.style import Style, Wanted
 
 LANES = 2  # of an engine: while one call waits for the GPU, the next is on its way there
 
@@ -79,11 +78,10 @@ class Pictures:
     alpha: Annotated[float, typer.Option(callback=between(0, 1), help="Overlays: opacity")] = Style.alpha
     splashes: Annotated[bool, typer.Option("--splash", help="Objects in colour on grey")] = False
 
-    def painters(self) -> dict[str, Painter]:
-        """What draws, by the names of the folders. Raises OptionError for a style that there is not."""
+    def wanted(self, *, masks: bool, contours: bool) -> Wanted:
+        """As a task takes it. Raises OptionError for a style that there is not."""
         style = Style(self.color_by, self.labels, self.boxes, self.alpha)
-        painters: dict[str, Painter] = {"overlays": Overlay(style)} if self.overlays else {}
-        return painters | ({"splash": paint_splash} if self.splashes else {})
+        return Wanted(style, self.overlays, self.splashes, masks, contours)
 
 
 @dataclass(frozen=True)
@@ -143,58 +141,39 @@ def command(
 
     Example: maskrt infer model.onnx photos/ -o out/photos --min-score 0.7
     """
-    painters, keep = pictures.painters(), kept.keep()
+    wanted, keep = pictures.wanted(masks=masks, contours=contours), kept.keep()
     sources = open_inputs(inputs, max_pixels=int(max_megapixels * 1e6))
     video = output if is_video(str(output)) else None
+    if video:
+        check_video(video, sources, wanted.pictures)
+    session = None if cluster.ray else open_session(model, **vars(compute), lanes=LANES)
+    contract = read_contract(model) if session is None else session.contract
+    task = task_of(contract)
+    keep.check(contract.classes)
+    task.check(contract, str(model), wanted)
     folder = output.with_suffix("") if video else output
-    _check_outputs(folder, video, sources, [*painters], masks=masks, contours=contours)
-    needs_masks = masks or contours or pictures.splashes
-    session = None if cluster.ray else _open(model, compute, keep, needs_masks=needs_masks)
+    outcome = Outcome(folder, sources, wanted.pictures, video, task.files(wanted), task.record)
+    outcome.check()
     with claimed_folder(folder), closing(Stopwatch(profile)) as stopwatch:
         pipeline: Pipeline | RayPipeline
+        painters = task.painters(wanted)
         if session is not None:
             pipeline = Pipeline(session, **vars(batching), keep=keep, painters=painters, stopwatch=stopwatch)
         else:
             threads, device, backend = compute.threads or 1, compute.device, compute.backend
             machines = (str(cluster.ray), cluster.workers, threads, device, backend)
-            options = RayOptions(*machines, batching.batch, keep, needs_masks, painters)
+            options = RayOptions(*machines, batching.batch, keep, painters)
             pipeline = RayPipeline(model, options, stopwatch)
-        sinks = open_sinks(folder, sources, [*painters], video=video, masks=masks, contours=contours)
+        sinks = outcome.open()
         tally = Tally()
         with signals_raise() as signals:
             _run(pipeline, sources, sinks, tally, output, signals)
-    _summarise(tally, pipeline, output)
+    _summarise(tally, task.things, pipeline, output)
     if as_json:
         summary = {"images": tally.images, "detections": tally.detections, "failed": tally.failed}
         print(json.dumps(summary | {"output": str(output)}))
     if tally.failures:
         raise typer.Exit(EXIT_PARTIAL)
-
-
-def _check_outputs(
-    folder: Path,
-    video: Path | None,
-    sources: list[Source],
-    drawn: list[str],
-    *,
-    masks: bool,
-    contours: bool,
-) -> None:
-    """Refuse outputs that cannot be written, or lie where an input is, before a model is opened."""
-    if video:
-        check_video(video, sources, drawn)
-    folders = [folder / kind for kind in (*drawn, *(["masks"] if masks else []))]
-    check_apart(sources, [*folders, *([video] if video else [])])
-    check_folder(folder, folders, video, contours=contours)
-
-
-def _open(model: Path, compute: Compute, keep: Keep, *, needs_masks: bool) -> Session:
-    """The model, where it has the classes that are kept, and masks if they are needed."""
-    session = open_session(model, **vars(compute), lanes=LANES)
-    keep.check(session.contract.classes)
-    if needs_masks:
-        check_masks(session.contract, str(model))
-    return session
 
 
 def _run(
@@ -234,9 +213,9 @@ def _run(
     end_sinks(sinks, whole=True)
 
 
-def _summarise(tally: Tally, pipeline: Pipeline | RayPipeline, output: Path) -> None:
+def _summarise(tally: Tally, things: str, pipeline: Pipeline | RayPipeline, output: Path) -> None:
     say(
-        f"{tally.detections} objects in {tally.images} images; results in {output}"
+        f"{tally.detections} {things} in {tally.images} images; results in {output}"
         + (f"; {tally.failures} skipped" if tally.failures else "")
         + (f"; {pipeline.dropped} frames dropped, that came too fast" if pipeline.dropped else "")
     )

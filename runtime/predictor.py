@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,11 @@ from maskrt.runtime.inputs.pictures import Picture, as_image, is_picture
 from maskrt.runtime.pipeline.batching import Batcher
 from maskrt.runtime.pipeline.run import batch_size, filled
 from maskrt.runtime.preprocess import canvas_size, check_image, preprocess
-from maskrt.runtime.tasks.instances.decode import postprocess
-from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.keep import DEFAULT_SCORE, Keep
+
+if TYPE_CHECKING:
+    from maskrt.runtime.tasks import Result
 
 CLASSES_NAMED = 5  # in a model's repr
 
@@ -88,7 +90,7 @@ class Predictor:
         canvas = self.session.empty_canvas
         batch = preprocess(filled(images, contract.batch), contract.canvas, empty=canvas)
         outputs = self.session.infer(batch.images, batch.image_sizes)
-        results = postprocess(outputs, batch, contract, keep=keep)
+        results = task_of(contract).decode(outputs, batch, contract, keep=keep)
         return {
             number: replace(result, image=image)
             for (number, image), result in zip(group, results, strict=False)

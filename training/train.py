@@ -10,7 +10,7 @@ import typer
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.options import LabelledPair
 from maskrt.runtime.program import Program
-from maskrt.runtime.tasks.instances.measure.coco import KINDS
+from maskrt.runtime.tasks import task_of
 from maskrt.training.options import Chosen, Start
 from maskrt.training.run_file import NAME, describe_run, read_run
 
@@ -79,9 +79,8 @@ def command(
         run_file=None if is_own else describe_run(given, model_config, config),
     )
     if done.metrics:
-        kind = KINDS[done.contract().task][0]
-        ap, ap50 = done.metrics[f"{kind}_ap"], done.metrics[f"{kind}_ap50"]
-        say(f"after the last epoch: {kind} AP {ap:.3f}, AP50 {ap50:.3f}")
+        contract = done.contract()
+        say(f"after the last epoch: {task_of(contract).metric(contract).headline(done.metrics)}")
     say(f"checkpoints best.pt and last.pt, curves.png and predictions.png in {output}")
 
 

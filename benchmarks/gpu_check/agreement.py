@@ -10,11 +10,11 @@ import numpy as np
 
 from benchmarks.gpu_check.bundle import Form, Model, load_canvas
 from maskrt.runtime.backends.open import Session
-from maskrt.runtime.parity.tolerances import BY_PRECISION, FP32
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.compare.flips import flips
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.compare.paste import paste_alike
+from maskrt.runtime.tasks.instances.compare.tolerances import BY_PRECISION, FP32
 from maskrt.runtime.tasks.instances.result import Result
 
 # Rounding decides on which side of a threshold a score or an overlap falls that is as near to it. On another

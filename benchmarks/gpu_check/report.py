@@ -13,7 +13,7 @@ from benchmarks.gpu_check.latency import ROUNDS, Latency
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import OWN_NAME
-from maskrt.runtime.parity.tolerances import BY_PRECISION
+from maskrt.runtime.tasks.instances.compare.tolerances import BY_PRECISION
 
 
 def reason(error: Exception) -> str:

@@ -33,12 +33,14 @@ from maskrt.runtime.errors import ExportError
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.judge import on_canvas
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.sides import tolerance_for
-from maskrt.runtime.parity.tolerances import FP32, STAGES_BY_PRECISION
+from maskrt.runtime.parity.sides import comparison_for
+from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.stages import MAPS
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.compare.paste import paste_alike
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 
 TENSORRT = ((8, 6), (10, 3), (10, 13), (11, 4))
 CALIBRATION_IMAGES, METHOD = 4, "percentile"
@@ -80,8 +82,7 @@ def export(files: Files, size: Size) -> Cell:
 def fp32(files: Files, size: Size) -> Cell:
     """The FP32 file on ONNX Runtime, inside the tolerances of FP32 at every stage and instance."""
     report = _compared(files, "fp32", size)
-    found = sum(image["instances"] for image in report.images)
-    box_px = max((d for image in report.images for d in image["box_differences_px"]), default=0.0)
+    found, box_px = report.results.counts["instances"], _worst_px(report)
     figure = f"{found} found, {box_px:.1g} px, {_least_db(report):.0f} dB"
     return Cell(figure, "; ".join(report.failures) or report.undecided)
 
@@ -89,7 +90,8 @@ def fp32(files: Files, size: Size) -> Cell:
 def dynamic(files: Files, size: Size) -> Cell:
     """The same file on other canvases, and on two images at once."""
     reference, candidate = open_reference(files.checkpoint), OrtSession(files.onnx("fp32"))
-    report = Report(FP32)
+    results = InstancesComparison(FP32)
+    report = Report(results)
     for count, height, width in size.shapes:
         images = np.stack([cv2.resize(scene(i), (width, height)) for i in range(count)])
         sizes = np.array([[height, width]] * count, np.float32)
@@ -97,9 +99,11 @@ def dynamic(files: Files, size: Size) -> Cell:
         both = (session.infer(images, sizes) for session in (reference, candidate))
         pasted = paste_alike(*both, batch, candidate.contract, within_px=FP32.rounding_px)
         for ours, theirs in zip(*pasted, strict=True):
-            report.add(f"{count}x{height}x{width}", match(ours, theirs), ours.scores, theirs.scores)
-    box_px = max((d for image in report.images for d in image["box_differences_px"]), default=0.0)
-    return Cell(f"{len(size.shapes)} shapes, {box_px:.1g} px", "; ".join(report.failures) or report.undecided)
+            results.add_matching(f"{count}x{height}x{width}", match(ours, theirs), ours.scores, theirs.scores)
+    return Cell(
+        f"{len(size.shapes)} shapes, {_worst_px(report):.1g} px",
+        "; ".join(report.failures) or report.undecided,
+    )
 
 
 def fp16(files: Files, size: Size) -> Cell:
@@ -152,17 +156,21 @@ def int8(files: Files, size: Size) -> Cell:
     return Cell(f"{cell.figure}, {share:.0%} of the work{said}", cell.failure)
 
 
+def _worst_px(report: Report) -> float:
+    return max(report.row("box difference").there, default=0.0)
+
+
 def _judged_by_maps(files: Files, precision: str, size: Size) -> Cell:
     report = _compared(files, precision, size)
     least_db, allowed_db = _least_db(report), STAGES_BY_PRECISION[precision].snr_db
     failure = "" if least_db >= allowed_db else f"{least_db:.1f} dB in the maps, {allowed_db:g} dB expected"
-    return Cell(f"{least_db:.0f} dB, {report.matched:.0%} matched", failure)
+    return Cell(f"{least_db:.0f} dB, {report.results.matched:.0%} matched", failure)
 
 
 def _compared(files: Files, precision: str, size: Size) -> Report:
     reference = open_reference(files.checkpoint)
     candidate = OrtSession(files.onnx(precision), stages=True)
-    report = Report(tolerance_for(reference, candidate))
+    report = Report(comparison_for(reference, candidate))
     picture = cv2.resize(scene(1), (size.width_px, size.height_px))
     compare(reference, candidate, "scene", picture, report)
     return report

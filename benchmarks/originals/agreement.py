@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.originals.records import Record, at_its_size, picture
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.rcnn.reference import EagerSession
-from maskrt.runtime.parity.tolerances import FP32
 from maskrt.runtime.preprocess import preprocess
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 
 MASK = 2e-3  # of a probability: the record's are float16, which keeps them to 5e-4
 

@@ -30,7 +30,7 @@ from maskrt.runtime.files.kinds import ONNX, PARITY_REPORT, PRECISION_PLAN
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.judge import Expected, expect, judge
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.sides import open_looking, tolerance_for
+from maskrt.runtime.parity.sides import comparison_for, open_looking
 from maskrt.runtime.preprocess import Batch, preprocess
 
 FLOAT_KEY = {"int8": "float_layers", "fp16": "float32_units"}  # in a contract's precision_details
@@ -90,7 +90,7 @@ class Trials:
         self.done: list[Trial] = []
         self._images: list[tuple[str, Batch, Expected]] = []
         session, as_it_is = open_looking(reference, "cpu"), open_looking(candidate, "cpu")
-        self._tolerance = tolerance_for(session, as_it_is)
+        self._sides = session, as_it_is
         look = session.has_stages and as_it_is.has_stages
         for image in track(images, "Float32 model"):
             batch = preprocess([image.read()], self.contract.canvas)
@@ -103,7 +103,7 @@ class Trials:
     def passes(self, units: list[str]) -> bool:
         """True if the candidate with `units` in float32 passes parity. The trial is appended to `done`."""
         title = f"Trial {len(self.done) + 1}: {len(units)} of {len(self.units)} in float32"
-        report = Report(self._tolerance)
+        report = Report(comparison_for(*self._sides))
         broken: list[str] = []
         with tempfile.TemporaryDirectory() as folder:  # ONNX Runtime's limit of 2 GB is of models in memory
             path = Path(folder) / "trial.onnx"

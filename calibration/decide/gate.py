@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +15,11 @@ from maskrt.calibration.measure.images import CalibrationImage
 from maskrt.runtime.backends.open import Outputs, Session
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.cli import say, track
-from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import INT8
+from maskrt.runtime.parity.judge import Expected, expect, on_canvas, outputs_of
+from maskrt.runtime.parity.report import Report, averages
 from maskrt.runtime.preprocess import Batch, preprocess
 from maskrt.runtime.siblings import load_dataset
-from maskrt.runtime.tasks.instances.compare.match import match
-from maskrt.runtime.tasks.instances.compare.paste import paste_alike
-from maskrt.runtime.tasks.instances.decode import postprocess
-from maskrt.runtime.tasks.instances.measure.coco import KINDS, coco_metrics
+from maskrt.runtime.tasks import task_of
 
 GATE_IMAGES = 16  # of the calibration images, where no --val is given
 
@@ -42,14 +38,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one candidate loses. The APs are None without annotations; in 0–1, and of what `kind` says, by
-    which a model is judged (maskrt.runtime.tasks.instances.measure.coco.KINDS)."""
+    """What one candidate loses. The APs are None without annotations; in 0–1, and of `figure`, by which
+    a model is judged (`Metric.main`)."""
 
     report: Report
     ap: float | None
     reference_ap: float | None
     limits: Limits
-    kind: str = "mask"
+    figure: str = "mask_ap"
+    named: str = "mask AP"  # the figure, for people
 
     @property
     def ap_drop(self) -> float | None:
@@ -66,36 +63,23 @@ class Verdict:
         )
         if self.ap_drop is not None and not self.ap_drop <= self.limits.max_ap_drop:
             found.append(
-                f"{self.kind} AP falls by {self.ap_drop:.2f} points, allowed {self.limits.max_ap_drop:g} "
+                f"{self.named} falls by {self.ap_drop:.2f} points, allowed {self.limits.max_ap_drop:g} "
                 "(--max-ap-drop)"
             )
         return found
 
     @property
     def loss(self) -> float:
-        """One number to rank by: instances not matched, area of masks not shared, score differences.
-
-        Without masks the boxes stand in for them, and the keypoints where there are any: a box or a point as
-        far off as is allowed counts like a mask that is.
-        """
-        score, iou = self.report.mean("score_differences"), self.report.mean("mask_ious")
-        lost, allowed = 1 - self.report.matched, self.report.tolerance
-        if np.isnan(score):
-            return lost
-        if not np.isnan(iou):
-            return lost + score + 1 - iou
-        boxes = self.report.mean("box_differences_px") / allowed.box_px
-        points = np.nan_to_num(self.report.mean("keypoint_differences_px")) / allowed.keypoint_px
-        return lost + score + (boxes + float(points)) * (1 - allowed.mask_iou)
+        """One number to rank by."""
+        return self.report.results.loss
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: None in place of NaN, where no instance was matched."""
+        results = self.report.results
         numbers = {
-            "matched": self.report.matched,
-            "mean_mask_iou": self.report.mean("mask_ious"),
-            "mean_score_difference": self.report.mean("score_differences"),
-            "mean_box_difference_px": self.report.mean("box_differences_px"),
-            f"{self.kind}_ap": self.ap,
+            "matched": results.matched,
+            **{f"mean_{row.key}": row.mean for row in averages(results.rows) if row.listed},
+            self.figure: self.ap,
             "ap_drop": self.ap_drop,
         }
         known = {key: None if value is None or np.isnan(value) else value for key, value in numbers.items()}
@@ -114,21 +98,22 @@ class Judge:
     limits: Limits
     dataset: Any = None
     verdicts: int = field(default=0, init=False)
-    _expected: list[Outputs] = field(default_factory=list, init=False)
+    _expected: list[Expected] = field(default_factory=list, init=False)
     _reference_ap: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        contract = self.reference.contract
+        self._task = task_of(contract)
+        self._metric = self._task.metric(contract)
         for image in track(self.images, "Float model"):
-            batch = self._laid(image)
-            self._expected.append(self.reference.infer(batch.images, batch.image_sizes))
+            self._expected.append(expect(self.reference, self._laid(image), look=False))
         if self.dataset is not None:
-            self._reference_ap = self._ap(self._expected)
+            self._reference_ap = self._ap([expected.outputs for expected in self._expected])
 
     def judge(self, model: ModelProto, count: int | None = None) -> Verdict:
         """Judge a candidate on the images, or on the first `count` of them without AP."""
         self.verdicts += 1
-        tolerance = dataclasses.replace(INT8, mask_iou=self.limits.min_mask_iou)
-        report, found = Report(tolerance), []
+        results, found = self._task.compare("int8", {"mask_iou": self.limits.min_mask_iou}), []
         with tempfile.TemporaryDirectory() as folder:  # ONNX Runtime's limit of 2 GB is of models in memory
             path = Path(folder) / "candidate.onnx"
             onnx.save_model(model, path)
@@ -138,34 +123,23 @@ class Judge:
             shown = track(pairs, f"Evaluation {self.verdicts}") if count is None else pairs
             for image, expected in shown:
                 batch = self._laid(image)
-                actual = session.infer(batch.images, batch.image_sizes)
-                found.append(actual)
-                sizes = tuple((int(h), int(w)) for h, w in batch.image_sizes)
-                on_canvas = Batch(batch.images, batch.image_sizes, sizes)
-                (theirs, *_), (ours, *_) = paste_alike(
-                    expected, actual, on_canvas, self.reference.contract, within_px=tolerance.rounding_px
-                )
-                report.add(image.name, match(theirs, ours), theirs.scores, ours.scores)
+                found.append(outputs_of(session, batch))
+                seen = results.look(expected, found[-1], on_canvas(batch), self.reference.contract)
+                results.add(image.name, seen)
         with_ap = self.dataset is not None and count is None
         ap = self._ap(found) if with_ap else None
-        return Verdict(report, ap, self._reference_ap, self.limits, self._kind)
-
-    @property
-    def _kind(self) -> str:
-        return KINDS[self.reference.contract.old_task][0]
+        main = self._metric.main
+        return Verdict(Report(results), ap, self._reference_ap, self.limits, main, self._metric.named(main))
 
     def _laid(self, image: CalibrationImage) -> Batch:
-        contract = self.reference.contract
-        return preprocess([image.read()] * (contract.batch or 1), contract.canvas)
+        return preprocess([image.read()], self.reference.contract.canvas)
 
     def _ap(self, outputs: list[Outputs]) -> float:
-        rows: list[dict[str, Any]] = []
-        for sample, image, found in zip(self.dataset, self.images, outputs, strict=True):
-            result = postprocess(found, self._laid(image), self.reference.contract)[0]
-            rows += result.to_coco(sample.image_id)
-        return coco_metrics(self.dataset.to_coco(), rows, self.reference.contract.old_task)[
-            f"{self._kind}_ap"
+        parts = [
+            self._metric.part(sample, self._task.decode(found, self._laid(image), self.reference.contract)[0])
+            for sample, image, found in zip(self.dataset, self.images, outputs, strict=True)
         ]
+        return self._metric.figures(self.dataset, parts)[self._metric.main]
 
 
 def open_judge(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-
 from maskrt.calibration.decide.gate import Verdict
 from maskrt.calibration.decide.sensitivity import Row, plot
 from maskrt.runtime import terminal
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import SENSITIVITY
+from maskrt.runtime.parity.report import averages
+from maskrt.runtime.tasks.rows import Row as Measure
 
 
 def print_verdict(verdict: Verdict, title: str) -> None:
@@ -26,26 +26,13 @@ def print_verdict(verdict: Verdict, title: str) -> None:
     table = Table(title=title)
     for heading in ("against the float model", "is", "allowed"):
         table.add_column(heading, justify="left" if heading.startswith("against") else "right")
-    tolerance = report.tolerance
-    table.add_row(
-        f"instances above {tolerance.above_score:g} matched",
-        f"{report.matched:.1%}",
-        allowed(f"≥ {tolerance.matched:.0%}"),
-    )
-    if not np.isnan(iou := report.mean("mask_ious")):
-        table.add_row("mean mask IoU", f"{iou:.4f}", allowed(f"≥ {tolerance.mask_iou:g}"))
-    for what, key, digits, limit in (
-        ("mean score difference", "score_differences", 4, tolerance.score),
-        ("mean box difference (px)", "box_differences_px", 2, tolerance.box_px),
-    ):
-        table.add_row(what, f"{report.mean(key):.{digits}f}", allowed(f"{limit:g}"))
-    if not np.isnan(apart_px := report.mean("keypoint_differences_px")):
-        table.add_row(
-            "mean keypoint difference (px)", f"{apart_px:.2f}", allowed(f"{tolerance.keypoint_px:g}")
-        )
+    for row in averages(report.results.rows):
+        if row.there:
+            name, mean, limit = row.averaged
+            table.add_row(name, mean, allowed(limit))
     if verdict.ap_drop is not None:
         table.add_row(
-            f"{verdict.kind} AP lost, of {100 * (verdict.reference_ap or 0):.2f} (points)",
+            f"{verdict.named} lost, of {100 * (verdict.reference_ap or 0):.2f} (points)",
             f"{verdict.ap_drop:.2f}",
             f"{limits.max_ap_drop:g}",
         )
@@ -57,21 +44,27 @@ def print_sensitivity(rows: list[Row]) -> None:
     from rich.table import Table
 
     table = Table(title="Sensitivity: each group alone in INT8, and left out alone")
-    for heading in ("group", "matched", "loss", "score", "left out: loss", "worst stage", "error"):
+    first = _first(rows[0]).name.removesuffix(" difference")
+    for heading in ("group", "matched", "loss", first, "left out: loss", "worst stage", "error"):
         table.add_column(heading, justify="left" if heading in ("group", "worst stage") else "right")
     for row in rows:
         alone = row.alone.report
         stage = max(row.stage_errors, key=lambda name: row.stage_errors[name])
         table.add_row(
             row.group,
-            f"{alone.matched:.1%}",
+            f"{alone.results.matched:.1%}",
             f"{row.alone.loss:.4f}",
-            f"{alone.mean('score_differences'):.4f}",
+            f"{_first(row).mean:.4f}",
             f"{row.left_out.loss:.4f}",
             stage,
             f"{row.stage_errors[stage]:.3f}",
         )
     terminal.console(stderr=True).print(table)
+
+
+def _first(row: Row) -> Measure:
+    """Of what the group alone loses, the first difference that is measured."""
+    return next(one for one in averages(row.alone.report.results.rows) if not one.at_least)
 
 
 def write_sensitivity(path: Path, rows: list[Row]) -> None:

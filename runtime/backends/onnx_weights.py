@@ -1,4 +1,4 @@
-"""Checks that the weights in an ONNX file are finite numbers, without the package onnx.
+"""Reads an ONNX file's metadata, and checks that its weights are finite numbers, without the package onnx.
 
 A network whose weights are NaN finds nothing, on any picture, and its outputs look sound. Only the file's
 initializers are read, by protobuf's wire format (protobuf.dev, "Encoding") and onnx.proto's numbers.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.errors import ModelError
 
+METADATA, KEY, VALUE = 14, 1, 2  # fields of ModelProto and StringStringEntryProto
 GRAPH, INITIALIZER = 7, 5  # fields of ModelProto and GraphProto
 DATA_TYPE, FLOAT_DATA, NAME, RAW_DATA = 2, 4, 8, 9  # of TensorProto
 FLOATS: dict[int, np.dtype[Any]] = {
@@ -44,6 +45,19 @@ def check_weights(path: str | Path) -> None:
             f"{path}: weight '{name}': {count} of {size} values are NaN or infinite{more}, so it would find "
             "nothing. Export a checkpoint whose training did not diverge: maskrt export CHECKPOINT"
         )
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The model's metadata; nothing of a file that is no ONNX."""
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        entries = [dict(_fields(entry)) for number, entry in _fields(view) if number == METADATA]
+        texts = [(bytes(one.get(KEY, b"")), bytes(one.get(VALUE, b""))) for one in entries]
+        del entries
+    return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in texts}
 
 
 def _bad(model: memoryview) -> list[tuple[str, int, int]]:

@@ -6,25 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from maskrt.runtime.backends.onnx_weights import read_metadata
 from maskrt.runtime.backends.open_onnx import open_onnx
 from maskrt.runtime.backends.session import Outputs, Session
+from maskrt.runtime.backends.trt.engine_file import read_header
 from maskrt.runtime.backends.trt.session import TrtSession
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import METADATA_KEY, Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.siblings import load_reference
+from maskrt.runtime.tasks import check_task
 
-__all__ = ["CHECKPOINTS", "Outputs", "Session", "check_masks", "open_session"]
+__all__ = ["CHECKPOINTS", "Outputs", "Session", "open_session", "read_contract"]
 
 CHECKPOINTS = (".pt", ".pth", ".pkl", ".h5")  # whose they are, their content tells: docs/checkpoints.md
-
-
-def check_masks(contract: Contract, name: str) -> None:
-    """Raise ModelError for a model that finds no masks, where outputs need them."""
-    if contract.instances.masks is None:
-        raise ModelError(
-            f"{name}: finds no masks (it gives {', '.join(contract.output_names)}), so --masks, --contours "
-            "and --splash have nothing to show. Leave them out."
-        )
 
 
 def open_session(
@@ -50,12 +44,7 @@ def open_session(
     Raises ModelError or ContractError where the file is none that this maskrt can run.
     """
     path = Path(path)
-    if not path.is_file():
-        make = {
-            **dict.fromkeys(CHECKPOINTS, f"maskrt train --data DATA -o {path.parent}"),
-            ".engine": f"maskrt build MODEL.onnx -o {path}",
-        }.get(path.suffix, f"maskrt export CHECKPOINT -o {path}")
-        raise ModelError(f"{path}: no such model file. Make one: {make}")
+    _check_there(path)
     if backend != "onnxruntime" and path.suffix != ".onnx":
         raise ModelError(f"{path}: --backend {backend} is for .onnx files, and this is none. Leave it out.")
     if path.suffix == ".onnx":
@@ -67,3 +56,29 @@ def open_session(
     raise ModelError(
         f"{path}: the name ends in {path.suffix!r}, expected .onnx, .engine, {' or '.join(CHECKPOINTS)}."
     )
+
+
+def read_contract(path: str | Path) -> Contract:
+    """What a model file promises, without loading what runs it (but for a checkpoint, whose family does).
+
+    Raises ModelError or ContractError where the file is none that this maskrt can run.
+    """
+    path = Path(path)
+    _check_there(path)
+    if path.suffix == ".engine":
+        contract = read_header(path).contract
+    elif path.suffix == ".onnx":
+        contract = Contract.from_json(read_metadata(path).get(METADATA_KEY, ""), str(path))
+    else:
+        contract = load_reference(path).contract
+    check_task(contract, str(path))
+    return contract
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        make = {
+            **dict.fromkeys(CHECKPOINTS, f"maskrt train --data DATA -o {path.parent}"),
+            ".engine": f"maskrt build MODEL.onnx -o {path}",
+        }.get(path.suffix, f"maskrt export CHECKPOINT -o {path}")
+        raise ModelError(f"{path}: no such model file. Make one: {make}")

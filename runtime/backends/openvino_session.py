@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.backends.graph_shapes import check_shapes
 from maskrt.runtime.backends.onnx_weights import check_weights
-from maskrt.runtime.backends.session import Outputs, Session, check_task, failed_call
+from maskrt.runtime.backends.session import Outputs, Session, failed_call
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError
 from maskrt.runtime.packages import install
 from maskrt.runtime.siblings import read_inlined
+from maskrt.runtime.tasks import check_task
 
 
 class OpenVinoSession(Session):

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from maskrt.runtime.contract import INSTANCES, Contract
+from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.stages import Stages
-
-if TYPE_CHECKING:
-    from maskrt.runtime.tasks.instances.result import Result
-
-
-TASKS = (INSTANCES,)
 
 
 @dataclass(frozen=True)
@@ -79,8 +73,8 @@ class Session(ABC):
         best for it."""
         return np.empty(shape, dtype)
 
-    def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
-        """The results of `postprocess`, with masks as this model's own users paste them: here as they are."""
+    def repaste(self, results: list[Any], outputs: Outputs) -> list[Any]:
+        """A task's results, as this model's own users are given them (pasted masks): here as they are."""
         return results
 
     def check(self, images: NDArray, image_sizes: NDArray[np.float32]) -> None:
@@ -126,12 +120,3 @@ def failed_call(name: str, backend: str, images: NDArray, error: Exception) -> M
         f"{name}: {backend} failed on a canvas of {shape} ({str(error).strip().splitlines()[0]}). "
         "If memory was short: a smaller --batch, or a model for a smaller canvas."
     )
-
-
-def check_task(contract: Contract, name: str) -> None:
-    """Raise ModelError for a model of a task that this maskrt does not run."""
-    if contract.task not in TASKS:
-        raise ModelError(
-            f"{name}: a model for the task {contract.task!r}; this maskrt runs models for "
-            f"{', '.join(TASKS)}. Upgrade maskrt here."
-        )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from maskrt.runtime.tasks.instances.result import Result
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Inferred:
-    """Frame with its result, and the pictures drawn of that, by kind ("overlays", "splash")."""
+    """Frame with its result, and the pictures drawn of that, by kind ("overlays", "splash").
+
+    result: of the model's task, at least a maskrt.runtime.tasks.found.Found.
+    """
 
     frame: Frame
-    result: Result
+    result: Any
     pictures: dict[str, NDArray[np.uint8]]
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.files.atomic import check_stream, check_writable
 from maskrt.runtime.files.guard import overwrites
-from maskrt.runtime.files.kinds import COCO_RESULTS, LINES, VIDEO
+from maskrt.runtime.files.kinds import LINES, VIDEO
 from maskrt.runtime.inputs.frames import Source
-from maskrt.runtime.outputs.pictures import CODECS, MaskSink, PictureSink
-from maskrt.runtime.outputs.text import CocoSink, ContourSink, JsonLinesSink, Sink
+from maskrt.runtime.outputs.pictures import CODECS, PictureSink
+from maskrt.runtime.outputs.sinks import Record, RecordSink, Sink
 from maskrt.runtime.outputs.tree import Layout, image_ids
+from maskrt.runtime.tasks.task import Files
 
-PREDICTIONS, RESULTS, CONTOURS = "predictions.json", "results.jsonl", "contours.jsonl"
+RESULTS = "results.jsonl"
 
 
 def check_video(video: Path, sources: list[Source], kinds: list[str]) -> None:
@@ -32,19 +34,6 @@ def check_video(video: Path, sources: list[Source], kinds: list[str]) -> None:
         )
 
 
-def check_folder(folder: Path, below: list[Path], video: Path | None, *, contours: bool) -> None:
-    """Raise MaskrtError where a run into the folder would write over somebody else's file, or cannot.
-
-    below: the folders that it makes there.
-    """
-    for needed in (folder, *below):
-        if needed.exists() and not needed.is_dir():
-            raise MaskrtError(f"{needed}: a file, where a folder is needed. Choose another output.")
-    check_writable((folder / PREDICTIONS, COCO_RESULTS), *([(video, VIDEO)] if video else []))
-    for name in (RESULTS, *([CONTOURS] if contours else [])):
-        check_stream(folder / name, LINES)
-
-
 def check_apart(sources: list[Source], outputs: list[Path]) -> None:
     """Raise MaskrtError where an input is an output or lies in one, and may be written over unasked."""
     if overwrites():
@@ -60,27 +49,53 @@ def check_apart(sources: list[Source], outputs: list[Path]) -> None:
                 )
 
 
-def open_sinks(
-    folder: Path, sources: list[Source], kinds: list[str], *, video: Path | None, masks: bool, contours: bool
-) -> list[Sink]:
-    """What a run writes, all into `folder` but for the `video`, of the first kind. kinds: of pictures."""
-    names = [source.name for source in sources]
-    layout, ids = Layout(names), image_ids(names)
-    sinks: list[Sink] = []
-    try:
-        sinks.append(CocoSink(folder / PREDICTIONS, ids))
-        sinks.append(JsonLinesSink(folder / RESULTS, ids))
-        for kind in kinds:
-            own = video if kind == kinds[0] else None
-            sinks.append(PictureSink(kind, folder / kind, layout, video=own))
-        if masks:
-            sinks.append(MaskSink(folder / "masks", layout))
-        if contours:
-            sinks.append(ContourSink(folder / CONTOURS))
-    except BaseException:
-        end_sinks(sinks, whole=False)
-        raise
-    return sinks
+@dataclass(frozen=True)
+class Outcome:
+    """What a run into a folder writes: results.jsonl, pictures, and what its task does.
+
+    pictures: their kinds. video: where the pictures of the first kind go, if all are of one video. record:
+    what a line says of a result and its image id (`Task.record`).
+    """
+
+    folder: Path
+    sources: list[Source]
+    pictures: list[str]
+    video: Path | None
+    files: Files
+    record: Record
+
+    @property
+    def folders(self) -> list[Path]:
+        """Those that it makes."""
+        return [self.folder / name for name in (*self.pictures, *self.files.folders)]
+
+    def check(self) -> None:
+        """Raise MaskrtError where the run would write over its inputs or somebody else's file, or cannot."""
+        videos = [self.video] if self.video else []
+        check_apart(self.sources, [*self.folders, *videos])
+        for needed in (self.folder, *self.folders):
+            if needed.exists() and not needed.is_dir():
+                raise MaskrtError(f"{needed}: a file, where a folder is needed. Choose another output.")
+        whole = [(self.folder / name, kind) for name, kind in self.files.whole.items()]
+        check_writable(*whole, *((video, VIDEO) for video in videos))
+        for name in (RESULTS, *self.files.growing):
+            check_stream(self.folder / name, LINES)
+
+    def open(self) -> list[Sink]:
+        """All of its sinks."""
+        names = [source.name for source in self.sources]
+        layout, ids = Layout(names), image_ids(names)
+        sinks: list[Sink] = []
+        try:
+            sinks.append(RecordSink(self.folder / RESULTS, ids, self.record))
+            for kind in self.pictures:
+                own = self.video if kind == self.pictures[0] else None
+                sinks.append(PictureSink(kind, self.folder / kind, layout, video=own))
+            self.files.open(self.folder, layout, ids, sinks)
+        except BaseException:
+            end_sinks(sinks, whole=False)
+            raise
+        return sinks
 
 
 def end_sinks(sinks: list[Sink], *, whole: bool) -> None:

@@ -1,4 +1,4 @@
-"""Where results go, as pictures: overlays and colour splashes, still or as video, and masks."""
+"""Where pictures of results go: a file each, or a video."""
 
 from __future__ import annotations
 
@@ -101,24 +101,3 @@ class PictureSink:
             writer.close()
 
     stop = close  # a video up to the last frame can be watched
-
-
-class MaskSink:
-    """A folder per image, and in it a PNG per detection, 0 and 255, numbered as in results.jsonl."""
-
-    def __init__(self, folder: Path, layout: Layout) -> None:
-        self._folder, self._layout = folder, layout
-
-    def add(self, item: Inferred) -> None:
-        """Write one image's masks, one at a time."""
-        folder = self._folder / self._layout.folder(item.frame)
-        for index, crop in enumerate(item.result.crops or ()):
-            full = np.zeros((item.result.height_px, item.result.width_px), np.uint8)
-            h, w = crop.bits.shape
-            full[crop.top : crop.top + h, crop.left : crop.left + w][crop.bits] = 255
-            write_png(folder / f"{index:03d}.png", full)
-
-    def close(self) -> None:
-        """Nothing to finish: each mask is whole once added."""
-
-    stop = close

@@ -18,7 +18,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.backends.session import Outputs, check_task
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.parity.inside.samples import Sample
@@ -26,8 +25,8 @@ from maskrt.runtime.parity.judge import Expected
 from maskrt.runtime.preprocess import Batch, corner
 from maskrt.runtime.stages import CANVAS
 from maskrt.runtime.structs import FileKind, Format, plain, read
-from maskrt.runtime.tasks.instances.compare.recorded import check_arrays
-from maskrt.runtime.tasks.instances.instances import MaskCrop
+from maskrt.runtime.tasks import check_task, task_of
+from maskrt.runtime.tasks.arrays import check_array
 
 FILE_KIND = FileKind(
     "parity bundle",
@@ -58,18 +57,8 @@ class BundleWriter:
         """One image: a batch of one, and what the reference says of it."""
         at = f"{len(self._names)}/"
         self._names.append(name)
-        count = int(expected.outputs.num_detections[0])
-        arrays: dict[str, NDArray] = {
-            "images": batch.images,
-            "image_sizes": batch.image_sizes,
-        }
-        if expected.crops is not None:
-            frames = [(c.top, c.left, *c.bits.shape) for c in expected.crops]
-            bits = np.concatenate([np.zeros(0, bool), *(c.bits.ravel() for c in expected.crops)])
-            arrays["crop_frames"] = np.array(frames, np.int32).reshape(-1, 4)
-            arrays["crop_bits"] = np.packbits(bits)
-        for key, value in expected.outputs.arrays().items():
-            arrays[key] = value if key == "num_detections" else value[:, :count]
+        arrays: dict[str, NDArray] = {"images": batch.images, "image_sizes": batch.image_sizes}
+        arrays |= task_of(self._contract).pack(expected)
         for stage, sample in (expected.samples or {}).items():
             if stage == CANVAS:  # made again from the images
                 continue
@@ -117,7 +106,6 @@ class Bundle:
                     if key.startswith(at)
                 }
                 try:
-                    check_arrays(arrays, self.contract)
                     batch, expected = _image(arrays, self.contract)
                 except (ValueError, KeyError, TypeError, IndexError) as error:
                     raise ModelError(
@@ -162,8 +150,8 @@ def normalised_canvas(batch: Batch, contract: Contract) -> NDArray[np.float32]:
 
 
 def _image(arrays: dict[str, Any], contract: Contract) -> tuple[Batch, Expected]:
-    sizes = arrays["image_sizes"]
-    batch = Batch(arrays["images"], sizes, tuple((int(h), int(w)) for h, w in sizes))
+    batch = _batch(arrays)
+    answer = task_of(contract).unpack(arrays, batch, contract)
     stages = {key.split("/")[1] for key in arrays if key.startswith("stages/")}
     samples = {
         stage: Sample(
@@ -176,19 +164,18 @@ def _image(arrays: dict[str, Any], contract: Contract) -> tuple[Batch, Expected]
     }
     if samples:
         samples[CANVAS] = Sample.whole(normalised_canvas(batch, contract))
-    outputs = Outputs(**{key: arrays[key] for key in contract.output_names})
-    return batch, Expected(contract, outputs, samples or None, _crops(arrays))
+    return batch, Expected(contract, answer.outputs, answer.result, samples=samples or None)
 
 
-def _crops(arrays: dict[str, Any]) -> tuple[MaskCrop, ...] | None:
-    if "crop_bits" not in arrays:
-        return None
-    bits = np.unpackbits(arrays["crop_bits"]).astype(bool)
-    crops, start = [], 0
-    for top, left, height, width in arrays["crop_frames"].tolist():
-        crops.append(MaskCrop(top, left, bits[start : start + height * width].reshape(height, width)))
-        start += height * width
-    return tuple(crops)
+def _batch(arrays: dict[str, Any]) -> Batch:
+    """The canvas. Raises ValueError where it is none, or its valid area is not on it."""
+    check_array("images", arrays, ((1, None, None, 3), "uf"))
+    check_array("image_sizes", arrays, ((1, 2), "f"))
+    images, sizes = arrays["images"], arrays["image_sizes"]
+    height, width = images.shape[1:3]
+    if not ((sizes >= 1) & (sizes <= (height, width))).all():
+        raise ValueError(f"image_sizes is {sizes.tolist()}, on a canvas of {height}x{width}")
+    return Batch(images, sizes, tuple((int(h), int(w)) for h, w in sizes))
 
 
 def _read(archive: zipfile.ZipFile, key: str) -> NDArray:

@@ -18,7 +18,7 @@ from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.forced import ForcedParts
 from maskrt.runtime.parity.inside.unseen import look_without_images
 from maskrt.runtime.parity.options import ReportFiles
-from maskrt.runtime.parity.sides import load_task, open_looking, open_reference, report_for
+from maskrt.runtime.parity.sides import load_annotated, open_looking, open_reference, report_for
 from maskrt.runtime.program import Later, Program
 from maskrt.runtime.siblings import bisect_command
 
@@ -49,7 +49,7 @@ def command(
     reference_session = open_reference(reference, device, candidate_session.contract)
     unseen = look_without_images(reference_session, candidate, candidate_session, device=device)
     report = report_for(reference_session, candidate_session, unseen)
-    task = load_task(data, class_name, candidate_session) if data else None
+    annotated = load_annotated(data, class_name, candidate_session) if data else None
     parts = _parts(candidate, candidate_session, reference_session, device) if forced else None
     skipped = 0
     for path in track(paths, "Comparing"):
@@ -59,11 +59,11 @@ def command(
             say(f"skipped {error}")
             skipped += 1
             continue
-        compare(reference_session, candidate_session, str(path), image, report, task, parts)
-    if not report.images:
+        compare(reference_session, candidate_session, str(path), image, report, annotated, parts)
+    if not report.results.images:
         raise ParityError("no image could be read, so nothing was compared.")
-    if task is not None:
-        report.task = task.difference()
+    if annotated is not None:
+        report.scores = annotated.difference()
     conclude(report, reference_session, candidate_session, **vars(files))
     if skipped:
         raise typer.Exit(EXIT_PARTIAL)

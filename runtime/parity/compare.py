@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.open import Session
+from maskrt.runtime.parity.annotated import Annotated
 from maskrt.runtime.parity.inside.forced import ForcedParts
-from maskrt.runtime.parity.judge import expect, judge
+from maskrt.runtime.parity.judge import expect, judge, result_of
 from maskrt.runtime.parity.laying import laid_otherwise
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.task import Task
 from maskrt.runtime.preprocess import preprocess
-from maskrt.runtime.tasks.instances.compare.paste import results_of
 
 
 def compare(
@@ -23,12 +22,12 @@ def compare(
     name: str,
     image: NDArray[np.uint8],
     report: Report,
-    task: Task | None = None,
+    annotated: Annotated | None = None,
     forced: ForcedParts | None = None,
 ) -> None:
     """Run both on one image, on the candidate's canvas, and add the outcome to the report.
 
-    Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size.
+    Results are compared in canvas pixels: what the models see, whatever the image's size.
     """
     batch = preprocess([image], candidate.contract.canvas)
     look = reference.has_stages and (candidate.has_stages or forced is not None)
@@ -36,12 +35,9 @@ def compare(
         expected = expect(reference, batch, look=look)
     if forced is not None:
         with report.time.measure("parts"):
-            report.parts.add(forced.run(batch, expected, report.tolerance))
-    report.laid += laid_otherwise(reference, candidate, name, image)
+            report.parts.add(forced.run(batch, expected, report.results))
+    report.laid += laid_otherwise(reference, candidate, name, image, report.results)
     outputs = judge(name, batch, expected, candidate, report)
-    if task is not None and (image_id := task.image_id(Path(name).name)) is not None:
-        (ours,), (theirs,) = (
-            results_of(reference, expected.outputs, batch),
-            results_of(candidate, outputs, batch),
-        )
-        task.add(image_id, ours.to_coco(image_id), theirs.to_coco(image_id))
+    if annotated is not None and (place := annotated.place(Path(name).name)) is not None:
+        ours = result_of(reference, expected.outputs, batch)
+        annotated.add(place, ours, result_of(candidate, outputs, batch))

@@ -17,7 +17,9 @@ from maskrt.runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import PAGE, PARITY_REPORT
 from maskrt.runtime.parity.page import page
-from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.report import Report, counts, shown, spreads
+from maskrt.runtime.tasks import task_of
+from maskrt.runtime.tasks.task import Metric
 
 FAILURES_SHOWN = 10
 
@@ -64,15 +66,15 @@ def conclude(
     if chosen := candidate.contract.chosen_settings:
         named = ", ".join(f"{name}={value}" for name, value in chosen.items())
         say(f"chosen at export, not read from the checkpoint, and taken for both sides: {named}")
-    text = json.dumps(facts)
+    text, scored = json.dumps(facts), task_of(candidate.contract).metric(candidate.contract)
     if output:
         write_text(output, text, PARITY_REPORT)
     if html:
-        write_text(html, page(facts, report.worst.cases, beside=output), PAGE)
+        write_text(html, page(facts, report, scored, beside=output), PAGE)
     if as_json:
         print(text)
     else:
-        _print(report, candidate, facts)
+        _print(report, candidate, facts, scored)
     if report.failures:
         raise typer.Exit(EXIT_FAILED_CHECK)
     if report.undecided:
@@ -122,9 +124,7 @@ def evidence(report: Report) -> list[str]:
     return lines
 
 
-def _print(report: Report, candidate: Model, facts: dict[str, Any]) -> None:
-    from rich.table import Table
-
+def _print(report: Report, candidate: Model, facts: dict[str, Any], scored: Metric) -> None:
     console = terminal.console()
     failures = facts["failures"]
     if failures:
@@ -142,36 +142,32 @@ def _print(report: Report, candidate: Model, facts: dict[str, Any]) -> None:
     first = report.stages.first
     for culprit in first.culprits[1:] if first else ():
         console.print(f"  also: {culprit}", highlight=False)
-    summary, limit = facts["summary"], report.tolerance
-    table = Table(title=f"{summary['instances']} instances in {summary['images']} images")
-    judged = "mean" if limit.on_average else "worst"
-    for heading in ("", "median", judged, "allowed"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for label, key, worst, allowed in (
-        ("score difference", "score_difference", "max", f"{limit.score:g}"),
-        ("box difference (px)", "box_difference_px", "max", f"{limit.box_px:g}"),
-        ("mask IoU", "mask_iou", "min", f"≥ {limit.mask_iou:g}"),
-        ("boundary (px)", "boundary_distance_px", "max", "–"),
-        ("keypoint difference (px)", "keypoint_difference_px", "max", f"{limit.keypoint_px:g}"),
-    ):
-        if summary[key] is None and summary["score_difference"]:
-            continue  # the model gives no such thing
-        shown = ("median", "mean" if limit.on_average else worst)
-        spread = summary[key] or {}
-        values = (f"{v:.3g}" if (v := spread.get(k)) is not None else "–" for k in shown)
-        table.add_row(label, *values, allowed)
-    few = "0" if limit.matched == 1 else f"{1 - limit.matched:.0%}"
-    for key in ("missed", "extra"):
-        at = summary[f"{key}_at_threshold"]
-        table.add_row(key + (f" ({at} at a threshold)" if at else ""), "", str(summary[key]), few)
-    console.print(table)
-    for kind, ap in (facts["task"] or {}).items():
+    console.print(_table(report))
+    for kind, score in (report.scores or {}).items():
         console.print(
-            f"{kind} AP {100 * ap['reference']:.2f} → {100 * ap['candidate']:.2f}: "
-            f"{100 * ap['difference']:+.2f} "
-            f"(95% interval {100 * ap['low']:+.2f} to {100 * ap['high']:+.2f})",
+            f"{scored.named(kind)} {100 * score['reference']:.2f} → {100 * score['candidate']:.2f}: "
+            f"{100 * score['difference']:+.2f} "
+            f"(95% interval {100 * score['low']:+.2f} to {100 * score['high']:+.2f})",
             highlight=False,
         )
     if spent_ms := facts["time_ms"]:
         parts = ", ".join(f"{stage} {ms:.0f}" for stage, ms in spent_ms.items())
         console.print(f"{sum(spent_ms.values()):.0f} ms an image: {parts}", highlight=False)
+
+
+def _table(report: Report) -> Any:
+    """The rows of the results' comparison; what the models do not give is left out."""
+    from rich.table import Table
+
+    results = report.results
+    rows = spreads(results.rows)
+    table = Table(title=f"{results.title} in {len(results.images)} images")
+    judged = "mean" if any(row.judged == "mean" for row in rows) else "worst"
+    for heading in ("", "median", judged, "allowed"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in shown(rows):
+        table.add_row(row.label, *row.shown)
+    for count in counts(results.rows):
+        note = f" ({count.note})" if count.note else ""
+        table.add_row(f"{count.name}{note}", "", str(count.total), count.allowed)
+    return table

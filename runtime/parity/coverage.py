@@ -7,37 +7,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.parity.inside.knowledge import Facts, Knowledge, knowledge_of
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.task import Exercised
 
 
 @dataclass
 class Coverage:
     """Of all images, by what the reference says. inside: boxes inside the model by its level, as its family
-    counts them; detections: by class."""
+    counts them; found: what its task finds, by class."""
 
     inside: Counter[str] = field(default_factory=Counter)
-    detections: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
     counted: str = Knowledge.counted  # what `inside` counts
     classes: tuple[str, ...] = ()
-    branch: str = ""  # what follows the boxes: "masks", "keypoints" or nothing
+    things: str = "things"  # that `found` counts
+    branch: str = ""  # what each of them has besides: "masks", "keypoints" or nothing
 
     def add(
         self,
         contract: Contract,
-        outputs: Outputs,
+        exercised: Exercised,
         samples: Mapping[str, Sample] | None,
         batch: Batch,
         facts: Facts | None,
     ) -> None:
-        """One image, a batch of one. facts: of the checkpoint, where it is known."""
+        """One image, a batch of one. exercised: by the reference's answer; facts: of the checkpoint, if
+        known."""
         self.classes = tuple(contract.class_names)
-        self.branch = {"instance": "masks", "keypoint": "keypoints"}.get(contract.old_task, "")
-        labels = outputs.labels[0, : int(outputs.num_detections[0])]
-        self.detections.update(self.classes[label] for label in labels if 0 <= label < len(self.classes))
+        self.things, self.branch = exercised.things, exercised.branch
+        self.found.update(exercised.by_class)
         known = knowledge_of(contract)
         self.counted = known.counted
         if samples is not None:
@@ -49,16 +50,16 @@ class Coverage:
         if self.inside:
             counts = ", ".join(f"{level} {count}" for level, count in self.inside.items())
             found.append(f"{self.counted} by level: {counts}")
-        count = sum(self.detections.values())
+        count = sum(self.found.values())
         branch = f", each with its {self.branch}" if self.branch and count else ""
-        found.append(f"{count} detections of {len(self.detections)} of {len(self.classes)} classes{branch}")
+        found.append(f"{count} {self.things} of {len(self.found)} of {len(self.classes)} classes{branch}")
         return found
 
     def missing(self) -> list[str]:
         """What no image exercised."""
         unseen = [level for level, count in self.inside.items() if not count]
         lacking = [f"{self.counted} of {', '.join(unseen)}"] if unseen else []
-        classes = len(self.classes) - len(self.detections)
+        classes = len(self.classes) - len(self.found)
         lacking += [f"{classes} of {len(self.classes)} classes"] if classes else []
         return lacking
 
@@ -66,7 +67,7 @@ class Coverage:
         """For JSON."""
         return {
             self.counted: dict(self.inside),
-            "detections": dict(self.detections),
+            self.things: dict(self.found),
             "classes": len(self.classes),
             "branch": self.branch,
             "not_exercised": self.missing(),

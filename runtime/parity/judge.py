@@ -1,12 +1,10 @@
-"""One image through both models: their instances and their stages, added to a report."""
+"""One image through both models: their results and their stages, added to a report."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs, Session
 from maskrt.runtime.contract import Contract
@@ -14,15 +12,19 @@ from maskrt.runtime.parity.inside.culprits import culprits
 from maskrt.runtime.parity.inside.evidence import Evidence
 from maskrt.runtime.parity.inside.knowledge import knowledge_of
 from maskrt.runtime.parity.inside.samples import Sample, whole_samples
-from maskrt.runtime.parity.inside.stage_report import instance_errors
-from maskrt.runtime.parity.inside.stages import Aligned, align, compare_stages, first_image
+from maskrt.runtime.parity.inside.stages import (
+    Aligned,
+    StageError,
+    align,
+    compare_stages,
+    first_image,
+)
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.preprocess import Batch, corner
 from maskrt.runtime.stages import PROPOSALS, Stages
-from maskrt.runtime.tasks.instances.compare.flips import flips
-from maskrt.runtime.tasks.instances.compare.match import Matching, match
-from maskrt.runtime.tasks.instances.compare.paste import paste_alike, resolve_ties, results_of
-from maskrt.runtime.tasks.instances.instances import MaskCrop
+from maskrt.runtime.tasks import task_of
+from maskrt.runtime.tasks.found import Found
+from maskrt.runtime.tasks.task import Answer, Seen
 
 # Of the proposals: where equal logits choose as many (a picture of one colour), what one side alone finds is
 # no difference, and only boxes that both have are compared. On photographs the share is below 0.01.
@@ -30,17 +32,10 @@ CHOSEN_BY_TIES = 0.5
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What the reference says of one image.
+class Expected(Answer):
+    """What the reference says of one image. samples: of its stages, None where they were not looked at."""
 
-    outputs: of a batch of one; samples: of its stages, None where they were not looked at;
-    crops: its masks as the reference itself pastes them on the canvas; None without masks.
-    """
-
-    contract: Contract
-    outputs: Outputs
-    samples: dict[str, Sample] | None
-    crops: tuple[MaskCrop, ...] | None
+    samples: dict[str, Sample] | None = None
 
 
 def on_canvas(batch: Batch) -> Batch:
@@ -52,9 +47,27 @@ def on_canvas(batch: Batch) -> Batch:
 def expect(reference: Session, batch: Batch, *, look: bool) -> Expected:
     """Run the reference on a batch of one image; look: at its stages too."""
     outputs, stages = _run(reference, batch, look)
-    crops = results_of(reference, outputs, on_canvas(batch))[0].crops
-    samples = None if stages is None else whole_samples(stages)
-    return Expected(reference.contract, outputs, samples, crops)
+    result = result_of(reference, outputs, on_canvas(batch))
+    return Expected(
+        reference.contract, outputs, result, samples=None if stages is None else whole_samples(stages)
+    )
+
+
+def answer(session: Session, batch: Batch) -> Answer:
+    """What a model says of a batch of one image, in pixels of the image itself."""
+    outputs = outputs_of(session, batch)
+    return Answer(session.contract, outputs, result_of(session, outputs, batch))
+
+
+def result_of(session: Session, outputs: Outputs, batch: Batch) -> Found:
+    """Outputs of a batch of one as a result in the image's pixels, as the session's users are given it."""
+    results = task_of(session.contract).decode(outputs, batch, session.contract)
+    return session.repaste(list(results), outputs)[0]
+
+
+def outputs_of(session: Session, batch: Batch) -> Outputs:
+    """What a model says of a batch of one image."""
+    return _run(session, batch, look=False)[0]
 
 
 def _run(session: Session, batch: Batch, look: bool) -> tuple[Outputs, Stages | None]:
@@ -75,8 +88,8 @@ def _run(session: Session, batch: Batch, look: bool) -> tuple[Outputs, Stages | 
 def judge(name: str, batch: Batch, expected: Expected, candidate: Session, report: Report) -> Outputs:
     """Run the candidate on the batch of one that the reference saw, and add to `report` how it differs.
 
-    Boxes and masks are compared in canvas pixels: what the models see, whatever the image's size. Returns
-    the candidate's outputs.
+    Results are compared in canvas pixels: what the models see, whatever the image's size. Returns the
+    candidate's outputs.
     """
     with report.time.measure("candidate"):
         outputs, stages = _run(candidate, batch, candidate.has_stages and expected.samples is not None)
@@ -95,51 +108,36 @@ def _add(
     report: Report,
 ) -> None:
     """Add how the outputs and stages of a candidate of this contract differ from what is expected."""
-    limit = report.tolerance
-    (ours,), (theirs,) = paste_alike(
-        expected.outputs, outputs, on_canvas(batch), contract, within_px=limit.rounding_px
-    )
-    ours = dataclasses.replace(ours, crops=expected.crops)
-    probabilities, grid = (expected.outputs.masks, outputs.masks), contract.instances.masks
-    if probabilities[0] is not None and probabilities[1] is not None and grid is not None:
-        ties = {"within_px": limit.rounding_px, "margin": limit.tied_probability}
-        theirs = resolve_ties(
-            ours,
-            theirs,
-            (probabilities[0][0], probabilities[1][0]),
-            grid.threshold,
-            **ties,
-        )
-    matching = match(ours, theirs)
     tied = 0.0 if expected.samples is None else knowledge_of(expected.contract).tied(expected.samples)
-    if tied >= CHOSEN_BY_TIES:
-        same = tuple(pair for pair in matching.pairs if pair.box_difference_px <= limit.box_px)
-        matching = Matching(same, missed=(), extra=())
-    flipped = flips(ours, theirs, matching, contract, limit)
-    report.coverage.add(expected.contract, expected.outputs, expected.samples, batch, report.unseen.facts)
-    report.add(name, matching, ours.scores, theirs.scores, flipped)
+    canvas = on_canvas(batch)
+    seen = report.results.look(expected, outputs, canvas, contract, shared_only=tied >= CHOSEN_BY_TIES)
+    exercised = report.results.exercised(expected)
+    report.coverage.add(expected.contract, exercised, expected.samples, batch, report.unseen.facts)
+    report.results.add(name, seen)
+    result = expected.result
     sides = batch.images.shape[1:3]
-    top, left = corner((ours.height_px, ours.width_px), sides, contract.canvas.placement)
-    report.worst.add(name, batch.images[0, top:, left:], ours, theirs, matching, flipped)
-    errors = instance_errors(matching, flipped, limit)
+    top, left = corner((result.height_px, result.width_px), sides, contract.canvas.placement)
+    report.results.picture(name, batch.images[0, top:, left:], seen)
+    errors = output_errors(seen)
     aligned: dict[str, Aligned] = {}
     if expected.samples is not None and stages is not None:
         within = report.inside(PROPOSALS, contract.precision.name)
-        aligned = align(expected.samples, stages, matching, within, tied)
+        aligned = align(expected.samples, stages, seen, within, tied)
         errors += compare_stages(aligned, stages, lambda stage: report.inside(stage, contract.precision.name))
     evidence = Evidence(
         aligned,
         expected.samples or {},
         stages or {},
-        results=(ours, theirs),
+        seen=seen,
         contracts=(expected.contract, contract),
-        limit=limit,
-        masks=(_of_first(expected.outputs), _of_first(outputs)),
         measured=report.unseen.causes,
     )
-    report.stages.add(name, errors, lambda error: culprits(error, evidence))
+    report.stages.add(name, errors, lambda error: culprits(error, evidence), inside=bool(aligned))
 
 
-def _of_first(outputs: Outputs) -> NDArray[np.float32] | None:
-    """(D, M, M): the first image's masks."""
-    return None if outputs.masks is None else outputs.masks[0]
+def output_errors(seen: Seen) -> list[StageError]:
+    """The outputs of one image, as stages that come after all that is inside."""
+    return [
+        StageError(one.output, max_error=one.max_error, compared=one.compared, reason=one.reason)
+        for one in seen.errors
+    ]

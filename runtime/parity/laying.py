@@ -11,12 +11,11 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.backends.session import Outputs, Session
+from maskrt.runtime.backends.session import Session
 from maskrt.runtime.contract import Canvas, Contract
+from maskrt.runtime.parity.judge import answer
 from maskrt.runtime.preprocess import preprocess
-from maskrt.runtime.tasks.instances.compare.match import match
-from maskrt.runtime.tasks.instances.compare.paste import results_of
-from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.task import Comparison
 
 
 def own_canvas(reference: Contract, candidate: Contract) -> Canvas:
@@ -25,7 +24,9 @@ def own_canvas(reference: Contract, candidate: Contract) -> Canvas:
     return dataclasses.replace(reference.canvas, **chosen)
 
 
-def laid_otherwise(reference: Session, candidate: Session, name: str, image: NDArray[np.uint8]) -> list[str]:
+def laid_otherwise(
+    reference: Session, candidate: Session, name: str, image: NDArray[np.uint8], results: Comparison
+) -> list[str]:
     """A sentence on what users of the candidate get otherwise, none where both lay an image alike.
 
     In pixels of the image itself, (H, W, 3).
@@ -33,20 +34,6 @@ def laid_otherwise(reference: Session, candidate: Session, name: str, image: NDA
     canvas = own_canvas(reference.contract, candidate.contract)
     if canvas == candidate.contract.canvas:
         return []
-    ours, theirs = _result(reference, image, canvas), _result(candidate, image, candidate.contract.canvas)
-    matching = match(ours, theirs)
-    moved_px = max((pair.box_difference_px for pair in matching.pairs), default=0.0)
-    return [
-        f"{name}: each contract laying the image by itself, boxes differ by up to {moved_px:.3g} px, "
-        f"{len(matching.missed)} of {len(ours)} instances missed, {len(matching.extra)} extra"
-    ]
-
-
-def _result(session: Session, image: NDArray[np.uint8], canvas: Canvas) -> Result:
-    batch = preprocess([image], canvas)
-    copies = session.contract.batch or 1
-    outputs = session.infer(
-        np.repeat(batch.images, copies, axis=0), np.repeat(batch.image_sizes, copies, axis=0)
-    )
-    first = Outputs(**{key: values[:1] for key, values in outputs.arrays().items()})
-    return results_of(session, first, batch)[0]
+    both = ((reference, canvas), (candidate, candidate.contract.canvas))
+    ours, theirs = (answer(session, preprocess([image], laid)).result for session, laid in both)
+    return [f"{name}: each contract laying the image by itself, {results.apart(ours, theirs)}"]

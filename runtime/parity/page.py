@@ -6,36 +6,49 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from maskrt.runtime.parity.report import Report, counts, shown, spreads
 from maskrt.runtime.reports.html_page import html_page
-from maskrt.runtime.tasks.instances.compare.worst import Case
+from maskrt.runtime.tasks.rows import Row, jsonable
+from maskrt.runtime.tasks.task import Metric
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
-def page(facts: dict[str, Any], cases: list[Case], *, beside: Path | None) -> str:
-    """The page of a report. facts: as written to JSON; beside: that JSON file, to link to it, or None."""
+def page(facts: dict[str, Any], report: Report, scored: Metric, *, beside: Path | None) -> str:
+    """The page of a report. facts: as written to JSON; scored: names what annotated images are scored by;
+    beside: that JSON file, to link to it, or None."""
+    results = report.results
+    detail = results.detail
     data = {
         **{key: value for key, value in facts.items() if key != "per_image"},
-        "instances": [row for image in facts["per_image"] for row in _rows(image)],
-        "cases": [asdict(case) for case in cases],
+        "heading": results.things.capitalize(),
+        "every": detail.title,
+        "title": f"{results.title} in {len(results.images)} images",
+        "rows": [_row(row) for row in shown(spreads(results.rows))],
+        "counts": [
+            {"name": one.name, "total": one.total, "note": one.note, "allowed": one.allowed}
+            for one in counts(results.rows)
+        ],
+        "task_title": scored.title,
+        "columns": detail.columns,
+        "sorted_by": detail.sorted_by,
+        "things": [[_short(value) for value in row] for row in detail.rows],
+        "cases": [asdict(case) for case in results.cases],
         "json": beside.name if beside else None,
     }
-    return html_page(TEMPLATE, data)
+    return html_page(TEMPLATE, jsonable(data))
 
 
-def _rows(image: dict[str, Any]) -> list[list[Any]]:
-    """A row a matched instance: image, label, score, and its differences."""
-    keys = (
-        "labels",
-        "scores",
-        "score_differences",
-        "box_differences_px",
-        "mask_ious",
-        "boundary_distances_px",
-        "keypoint_differences_px",
-    )
-    columns = [[_short(value) for value in image[key]] for key in keys]
-    return [[image["image"], *row] for row in zip(*columns, strict=True)]
+def _row(row: Row) -> dict[str, Any]:
+    """Its name, the median and the bad end of its values, and what is allowed."""
+    spread = row.spread or {}
+    tail = ("p10", "p1", "min") if row.at_least else ("p90", "p99", "max")
+    allowed = "–" if row.limit is None else f"≥ {row.limit}" if row.at_least else row.limit
+    return {
+        "label": row.label,
+        "figures": [spread.get(name) for name in ("median", *tail)],
+        "allowed": allowed,
+    }
 
 
 def _short(value: Any) -> Any:

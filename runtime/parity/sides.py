@@ -9,13 +9,15 @@ from maskrt.runtime.backends.open import Session, open_session
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import MissingDependencyError, ModelError, ParityError
+from maskrt.runtime.parity.annotated import Annotated
 from maskrt.runtime.parity.conclude import Model
 from maskrt.runtime.parity.inside.unseen import Unseen, finer
 from maskrt.runtime.parity.promises import broken_promises
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.task import Task
-from maskrt.runtime.parity.tolerances import BY_PRECISION, Tolerance
+from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.siblings import load_dataset
+from maskrt.runtime.tasks import task_of
+from maskrt.runtime.tasks.task import Comparison
 
 
 def open_looking(path: Path, device: str, **options: Any) -> Session:
@@ -36,11 +38,11 @@ def open_reference(path: Path, device: str, candidate: Contract) -> Session:
     return open_looking(path, device, class_names=candidate.class_names, settings=candidate.chosen_settings)
 
 
-def load_task(data: str, class_name: str, candidate: Session) -> Task:
+def load_annotated(data: str, class_name: str, candidate: Session) -> Annotated:
     """The annotations of a data set of the candidate's classes. Raises DataError where it has others."""
     dataset = load_dataset(data, class_name=class_name)
     contract = candidate.contract
-    return Task(dataset.with_classes(contract.classes).to_coco(), contract.old_task)
+    return Annotated(dataset.with_classes(contract.classes), task_of(contract).metric(contract))
 
 
 def report_for(reference: Model, candidate: Model, unseen: Unseen | None = None) -> Report:
@@ -50,16 +52,19 @@ def report_for(reference: Model, candidate: Model, unseen: Unseen | None = None)
         broken_promises(reference.contract, candidate.contract),
         candidate.contract.precision.name,
     )
-    tolerance_for(reference, candidate)  # that they can be compared
     found = unseen or Unseen()
+    results = comparison_for(reference, candidate, finer(claimed, found.precision or claimed))
     broken += found.broken_claim(claimed)
-    report = Report(BY_PRECISION[finer(claimed, found.precision or claimed)], promises=broken, unseen=found)
+    report = Report(results, promises=broken, unseen=found)
     report.stages.unseen = found.faults
     return report
 
 
-def tolerance_for(reference: Model, candidate: Model) -> Tolerance:
-    """The tolerance of the candidate's precision. Raises ParityError where the two cannot be compared."""
+def comparison_for(reference: Model, candidate: Model, precision: str | None = None) -> Comparison:
+    """An empty comparison of their results, by the tolerance of a precision; None: the candidate's.
+
+    Raises ParityError where the two cannot be compared.
+    """
     ours, theirs = candidate.contract, reference.contract
     for field in ("task", "output_names", "classes"):
         if getattr(ours, field) != getattr(theirs, field):
@@ -67,9 +72,9 @@ def tolerance_for(reference: Model, candidate: Model) -> Tolerance:
                 f"{candidate.name} and {reference.name} are not the same model: {field} is "
                 f"{getattr(ours, field)} and {getattr(theirs, field)}. Compare a model with its checkpoint."
             )
-    if ours.precision.name not in BY_PRECISION:
+    if ours.precision.name not in STAGES_BY_PRECISION:
         raise ParityError(
             f"{candidate.name}: no tolerances are known for precision {ours.precision.name!r}, "
-            f"only for {', '.join(BY_PRECISION)}. Export it in one of these."
+            f"only for {', '.join(STAGES_BY_PRECISION)}. Export it in one of these."
         )
-    return BY_PRECISION[ours.precision.name]
+    return task_of(ours).compare(precision or ours.precision.name)

@@ -1,89 +1,9 @@
-"""How far two models may differ and still be the same, by precision of the candidate."""
+"""How far a tensor inside two models may differ, by precision of the candidate. What of the results may, says
+their task: `Task.compare`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """Largest differences allowed of any matched instance, and how many instances must be matched.
-
-    on_average: the differences are held to it by their mean over all instances, not each by itself.
-    flip_score, flip_iou: how near the score of an instance that one side alone has must be to a threshold,
-    or its overlap to that of NMS, to be a flip (`compare.flips`). Without on_average a flip is no
-    failure, every other missed or extra instance is; with it flips are named, and count as any other.
-    """
-
-    score: float
-    box_px: float
-    mask_iou: float  # smallest allowed
-    above_score: float = 0.0  # instances that score lower on both sides are not looked at
-    matched: float = 1.0  # share of either side's instances that the other must have
-    on_average: bool = False
-    # Between an instance's points on both sides, the mean over its points. torchvision places a point on one
-    # sample a pixel, and rounding decides between two samples now and then: of 17 points up to four are off.
-    keypoint_px: float = 0.25
-    # Float32's rounding and no more: between backends it moved a score by 1.6e-5 at most (R50, 93 images),
-    # and a box by 9.5e-4 px (see FP32), which on a box of 20 px is 1e-4 of IoU. Twice the first; the second.
-    flip_score: float = 3e-5
-    flip_iou: float = 1e-4
-    # A pixel whose probability is as near to the masks' threshold belongs to the object or not by rounding:
-    # R50 with torchvision's random weights has masks of 0 and 1, and half-way between them 0.5 to the last
-    # bits; probabilities differed by 2.6e-4 at most. Twice that. On average a pixel or two do not matter.
-    tied_probability: float = 5e-4
-
-    @property
-    def rounding_px(self) -> float:
-        """Boxes that differ by no more are one box, and their masks are compared in the same frame."""
-        return 0.0 if self.on_average else self.box_px
-
-
-# float32 on another backend sums in another order: rounding of about 1e-7 relative to values that a network
-# of a hundred layers amplifies a hundredfold. A prototype on 345 detections of R50-FPN measured 5.5e-6 in
-# score, 9.5e-4 px, and IoU 0.9990 (a few border pixels of small masks): these limits are ten times that,
-# and a hundred times below what any real fault (a shifted RoIAlign, a swapped channel) causes.
-FP32 = Tolerance(score=1e-4, box_px=0.01, mask_iou=0.99)
-
-# Half precision rounds by 5e-4 relative, which moves a score near a threshold across it and a proposal in or
-# out of the NMS: instances come and go, so they are counted, and differences are judged by their mean. 99% of
-# the instances above 0.3 and a mean mask IoU of 0.98 are what the first release promises of an FP16 engine.
-# R18 trained on droplets was off by 0.0004 in score and 0.01 px, and had a mean mask IoU of 0.9997; an R50
-# after five epochs, on droplets and COCO, by 0.0022 and 0.27 px, and 0.9927. Twice that. A flip is what
-# rounding explains: of a score as much, of a box of 20 px a tenth of a pixel. Points move with their boxes:
-# of R18 trained on twenty people (15 images, on a CPU) they were off by 0.008 px, boxes by 0.009. They get
-# twice the box's, since half may choose the sample beside, which is a pixel away.
-FP16 = Tolerance(
-    score=0.005,
-    box_px=0.5,
-    mask_iou=0.98,
-    keypoint_px=1.0,
-    above_score=0.3,
-    matched=0.99,
-    on_average=True,
-    flip_score=0.005,
-    tied_probability=0.0,
-    flip_iou=0.01,
-)
-
-# Eight bits: 98% of the instances above 0.5 and a mean mask IoU of 0.97 (issue of calibration). The same
-# model was off by 0.002 in score and 0.3 px, and had a mean mask IoU of 0.986: score and box get five times
-# that. Points are placed on a grid of a pixel, within the box: they get twice the box's. Keypoint R-CNN on
-# R18, all in eight bits, was off by 1.8 px and lost nothing in OKS AP (docs/keypoints.md).
-INT8 = Tolerance(
-    score=0.01,
-    box_px=1.5,
-    mask_iou=0.97,
-    keypoint_px=3.0,
-    above_score=0.5,
-    matched=0.98,
-    on_average=True,
-    flip_score=0.01,
-    tied_probability=0.0,
-    flip_iou=0.15,
-)
-
-BY_PRECISION = {"fp32": FP32, "fp16": FP16, "int8": INT8}
 
 
 @dataclass(frozen=True)
@@ -115,7 +35,3 @@ STAGES_FP16 = StageTolerance(snr_db=30.0, relative_error=0.05, proposals=0.9, pr
 # INT8 (min-max, four images): R18 trained on droplets had 20 dB, 0.42 of the range, 80% of the proposals.
 STAGES_INT8 = StageTolerance(snr_db=12.0, relative_error=1.0, proposals=0.5, proposals_px=1.5, rows_px=1.5)
 STAGES_BY_PRECISION = {"fp32": STAGES_FP32, "fp16": STAGES_FP16, "int8": STAGES_INT8}
-
-# Two detections are compared as one instance from this mask IoU on: far below any tolerance, so that a
-# wrong mask is reported as such and not as a missed and an extra detection.
-MATCH_IOU = 0.5

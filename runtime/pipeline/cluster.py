@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from maskrt.runtime.backends.open import check_masks, open_session
+from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.errors import MaskrtError, MissingDependencyError
 from maskrt.runtime.inputs.frames import Inferred, Skipped, Source
 from maskrt.runtime.packages import install
@@ -48,7 +48,6 @@ class RayOptions:
     backend: str = "onnxruntime"
     batch: int | None = None
     keep: Keep = LIKELY
-    needs_masks: bool = False
     painters: dict[str, Painter] = field(default_factory=dict)
 
 
@@ -73,9 +72,6 @@ class Worker:
                 self._session = open_session(
                     name, device=options.device, backend=options.backend, threads=options.threads
                 )
-                options.keep.check(self._session.contract.classes)
-                if options.needs_masks:
-                    check_masks(self._session.contract, name)
             except MaskrtError as error:
                 self._failure = error  # raised here, Ray would try again, and hand on its words alone
             finally:

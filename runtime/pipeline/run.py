@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,14 +24,13 @@ from maskrt.runtime.pipeline.batching import Batcher
 from maskrt.runtime.pipeline.prefetch import Prefetcher, PrefetchGroup
 from maskrt.runtime.pipeline.stopwatch import Stopwatch
 from maskrt.runtime.preprocess import Batch, canvas_size, preprocess
-from maskrt.runtime.tasks.instances.decode import postprocess
-from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks import task_of
+from maskrt.runtime.tasks.found import Found
 from maskrt.runtime.tasks.keep import LIKELY, Keep
+from maskrt.runtime.tasks.task import Painter
 
 DEPTH = 2  # batches between two stages: one being made while one waits
 DECODERS = min(4, os.cpu_count() or 1)  # threads; OpenCV decodes without holding Python's lock
-
-Painter = Callable[[Frame, Result], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,7 @@ class Pipeline:
         where the model is fixed to another batch size.
         """
         self._session, self._contract = session, session.contract
+        self._task = task_of(session.contract)
         self._size = batch_size(session, batch)
         self._wait_s, self._keep = batch_wait_ms / 1e3, keep
         self._painters = painters or {}
@@ -183,11 +183,11 @@ class Pipeline:
                 yield ready.pop(due)
                 due += 1
 
-    def _results(self, work: _Numbered) -> list[Result]:
+    def _results(self, work: _Numbered) -> Sequence[Found]:
         assert work.batch is not None
         assert work.outputs is not None
         with self.stopwatch.measure("postprocess", len(work.frames)):
-            results = postprocess(work.outputs, work.batch, self._contract, keep=self._keep)
+            results = self._task.decode(work.outputs, work.batch, self._contract, keep=self._keep)
         return results[: len(work.frames)]
 
     def _draw(self, results: Prefetcher[Inferred | Skipped]) -> Generator[Inferred | Skipped, None, None]:

@@ -10,9 +10,21 @@ from typing import Any
 import cv2
 from numpy.typing import NDArray
 
+from maskrt.runtime.errors import MissingDependencyError
+
 STYLE, SCRIPT = Path(__file__).with_name("page.css"), Path(__file__).with_name("page.js")
 JPEG_QUALITY = 80
 GENERATOR = '<meta name="generator" content="maskrt">'  # by which runtime/files/kinds.py knows our pages
+
+
+def check_matplotlib() -> None:
+    """Raise MissingDependencyError where the pictures cannot be drawn: at once, not after the work."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            "--html draws with matplotlib, which is not installed here. Install it: pip install matplotlib"
+        ) from error
 
 
 def html_page(template: Path, report: dict[str, Any]) -> str:

@@ -29,7 +29,7 @@ from maskrt.runtime.serving.triton_config import (
     ORIGINAL_SIZES,
     RESULT,
 )
-from maskrt.runtime.tasks.instances.decode import postprocess
+from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.keep import Keep
 
 Arrays = dict[str, NDArray[Any]]
@@ -104,6 +104,7 @@ class Postprocess(Model):
         outputs.check_finite(self.name)
         sizes = tuple((int(height), int(width)) for height, width in inputs[ORIGINAL_SIZES])
         batch = Batch(np.empty(0), arrays[IMAGE_SIZES], sizes)  # the canvas itself has done its part
-        found = postprocess(outputs, batch, self.contract, keep=Keep(float(self.parameters[MIN_SCORE])))
-        texts = [json.dumps(result.to_line(i)).encode("ascii") for i, result in enumerate(found)]
+        task, keep = task_of(self.contract), Keep(float(self.parameters[MIN_SCORE]))
+        found = task.decode(outputs, batch, self.contract, keep=keep)
+        texts = [json.dumps(task.record(result, i)).encode("ascii") for i, result in enumerate(found)]
         return {RESULT: np.array(texts, object).reshape((count, 1) if self.batches else count)}

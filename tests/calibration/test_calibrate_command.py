@@ -19,8 +19,9 @@ from maskrt.calibration.decide.plan import Plan
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import METADATA_KEY
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import INT8
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
+from maskrt.runtime.tasks.instances.compare.tolerances import INT8
 
 DATA = "synthetic:2:7"
 ONE = np.ones(1, np.float32)
@@ -232,8 +233,8 @@ def test_the_cache_gives_the_same_scales_as_the_ranges(calibrated: Path, random_
 
 def test_a_model_trained_in_eight_bits_is_held_by_its_ap_alone() -> None:
     apart = dataclasses.replace(PAIR, score_difference=0.5, mask_iou=0.5)
-    report = Report(INT8)
-    report.add("a.png", Matching((apart,), (), ()), ONE, ONE)
+    report = Report(InstancesComparison(INT8))
+    report.results.add_matching("a.png", Matching((apart,), (), ()), ONE, ONE)
     for by_ap_alone, ap, failing in ((False, 0.8, True), (True, 0.8, False), (True, 0.79, True)):
         limits = Limits(0.3, 0.97, by_ap_alone)
         assert bool(Verdict(report, ap, 0.8, limits).failures) == failing

@@ -10,8 +10,9 @@ from maskrt.calibration.decide.gate import Limits, Verdict
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import INT8
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
+from maskrt.runtime.tasks.instances.compare.tolerances import INT8
 from tests.calibration.graphs import parse
 
 LAYERS = [f"g{i}" for i in range(8)]  # eight groups of a layer each
@@ -23,8 +24,8 @@ def verdict(*, passes: bool) -> Verdict:
     pair = Pair(
         0, 0, score_difference=0.0, box_difference_px=0.0, mask_iou=1.0, boundary_px=0.0, label=0, score=1.0
     )
-    report, one = Report(INT8), np.ones(1, np.float32)
-    report.add("a.png", Matching((pair,), (), ()), one, one)
+    report, one = Report(InstancesComparison(INT8)), np.ones(1, np.float32)
+    report.results.add_matching("a.png", Matching((pair,), (), ()), one, one)
     return Verdict(report, 1.0 if passes else 0.0, 1.0, Limits(0.3, 0.97))
 
 

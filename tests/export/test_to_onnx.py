@@ -24,7 +24,7 @@ from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import DETECTED, MASKS, METADATA_KEY, BoxGrid
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.sides import tolerance_for
+from maskrt.runtime.parity.sides import comparison_for
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def dynamic(random_onnx: Path) -> Session:
 
 
 def assert_parity(reference: Session, candidate: Session, images: list[np.ndarray], least: int = 1) -> None:
-    report = Report(tolerance_for(reference, candidate))
+    report = Report(comparison_for(reference, candidate))
     for index, image in enumerate(images):
         compare(reference, candidate, f"image {index}", image, report)
     assert report.failures == []
@@ -151,7 +151,7 @@ def test_parity_sees_a_fault_in_the_file(
     tensors[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
     path = tmp_path / "faulty.onnx"
     onnx.save(model, path)
-    report = Report(tolerance_for(reference, OrtSession(path)))
+    report = Report(comparison_for(reference, OrtSession(path)))
     compare(reference, OrtSession(path), "scene", scene(1), report)
     assert report.failures
 

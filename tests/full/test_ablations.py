@@ -15,7 +15,7 @@ from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.sides import tolerance_for
+from maskrt.runtime.parity.sides import comparison_for
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
@@ -45,7 +45,7 @@ def report_of(config: dict[str, Any], folder: Path, precision: str) -> Report:
     save_onnx(export_onnx(checkpoint, contract), folder / "model.onnx")
     reference = open_reference(folder / "model.pt")
     candidate = OrtSession(folder / "model.onnx", stages=precision == "fp32")
-    report = Report(tolerance_for(reference, candidate))
+    report = Report(comparison_for(reference, candidate))
     for index in range(2):
         compare(reference, candidate, f"scene {index}", scene(index), report)
     print(config, precision, report.to_dict()["summary"])

@@ -14,10 +14,10 @@ from maskrt.models.load import load_checkpoint
 from maskrt.runtime import evaluate
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.backends.ort_session import OrtSession
+from maskrt.runtime.boxes import box_iou
 from maskrt.runtime.inputs.images import find_images, read_image
 from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.siblings import load_dataset
-from maskrt.runtime.tasks.instances.compare.match import box_iou
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 

@@ -12,10 +12,11 @@ from maskrt.runtime.evaluate import evaluate
 from maskrt.runtime.inputs.images import find_images, read_image
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import FP32, INT8
 from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.preprocess import preprocess
 from maskrt.runtime.siblings import load_dataset
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32, INT8
 
 pytestmark = pytest.mark.full
 pytest.importorskip("openvino")
@@ -47,16 +48,18 @@ def test_finds_what_onnx_runtime_finds(droplets_onnx: Path, data_dir: Path) -> N
 def test_int8_is_within_its_tolerances(droplets_onnx: Path, droplets_int8: Path, data_dir: Path) -> None:
     """The file was calibrated and judged on ONNX Runtime; OpenVINO rounds and fuses in its own way."""
     reference, candidate = open_session(droplets_onnx), open_session(droplets_int8, backend="openvino")
-    report, val = Report(INT8), data_dir / "droplets/val"
+    report, val = Report(InstancesComparison(INT8)), data_dir / "droplets/val"
     for name in find_images([str(val)]):
         compare(reference, candidate, str(name), read_image(name), report)
     dataset = load_dataset(str(val), class_name="droplet")
     ap = [100 * evaluate(Predictor(session), dataset)["mask_ap"] for session in (reference, candidate)]
 
     differences = {name: report.mean(f"{name}") for name in ("score_differences", "mask_ious")}
-    print(f"mask AP {ap[0]:.2f} in FP32, {ap[1]:.2f} in INT8; {report.matched:.1%} matched, {differences}")
+    print(
+        f"mask AP {ap[0]:.2f} in FP32, {ap[1]:.2f} in INT8; {report.results.matched:.1%} matched, {differences}"
+    )
     assert report.failures == []
     assert ap[0] - ap[1] <= AP_POINTS
-    control = Report(FP32)
+    control = Report(InstancesComparison(FP32))
     compare(reference, candidate, "control", read_image(find_images([str(val)])[0]), control)
     assert control.failures, "INT8 does not pass for FP32: the comparison does look"

@@ -25,11 +25,12 @@ from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.inputs.images import find_images, read_image
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.sides import tolerance_for
-from maskrt.runtime.parity.tolerances import FP32
+from maskrt.runtime.parity.sides import comparison_for
 from maskrt.runtime.preprocess import Batch, preprocess
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.compare.paste import paste_alike
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
@@ -73,7 +74,7 @@ def assert_the_same(report: Report) -> None:
 @pytest.mark.parametrize("model", ["resnet18", "resnet50"])
 def test_every_real_image(model: str, data_dir: Path, request: pytest.FixtureRequest) -> None:
     pair = request.getfixturevalue(model)
-    report = Report(tolerance_for(*pair))
+    report = Report(comparison_for(*pair))
     for path in images_of(data_dir):
         compare(*pair, path.name, read_image(path), report)
     print(report.to_dict()["summary"])
@@ -91,10 +92,10 @@ def test_canvas_and_batch(canvas: tuple[int, int], batch: int, data_dir: Path, r
     on_canvas = Batch(laid.images, laid.image_sizes, sizes)
     outputs = [session.infer(laid.images, laid.image_sizes) for session in resnet50]
     results = paste_alike(*outputs, on_canvas, candidate.contract, within_px=FP32.box_px)
-    report = Report(FP32)
+    report = Report(InstancesComparison(FP32))
     for one, other in zip(*results, strict=True):
         assert len(one) > 5, "the comparison needs detections to compare"
-        report.add(str(canvas), match(one, other), one.scores, other.scores)
+        report.results.add_matching(str(canvas), match(one, other), one.scores, other.scores)
     assert_the_same(report)
 
 
@@ -110,8 +111,8 @@ def test_an_image_with_more_than_a_hundred_objects(resnet18: tuple[Session, Sess
     outputs = [session.infer(laid.images, laid.image_sizes) for session in resnet18]
     (expected,), (actual,) = paste_alike(*outputs, on_canvas, contract, within_px=FP32.box_px)
     assert len(expected) == 100, "all rows of the output are taken"
-    report = Report(FP32)
-    report.add("crowd", match(expected, actual), expected.scores, actual.scores)
+    report = Report(InstancesComparison(FP32))
+    report.results.add_matching("crowd", match(expected, actual), expected.scores, actual.scores)
     assert_the_same(report)
 
 

@@ -21,9 +21,9 @@ from maskrt.runtime.inputs.video import VideoFile
 from maskrt.runtime.outputs.open import open_sinks
 from maskrt.runtime.pipeline.run import Painter, Pipeline
 from maskrt.runtime.predictor import Predictor
-from maskrt.runtime.tasks.instances.drawing.draw import Style
 from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
 from maskrt.runtime.tasks.keep import Keep
+from maskrt.runtime.tasks.style import Style
 
 pytestmark = pytest.mark.full
 

@@ -23,11 +23,12 @@ from maskrt.models.rcnn.reference import EagerSession
 from maskrt.runtime.backends.open import Outputs
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import Tolerance
 from maskrt.runtime.preprocess import Batch, preprocess
 from maskrt.runtime.stages import PROPOSAL_COUNTS
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.compare.paste import paste_alike
+from maskrt.runtime.tasks.instances.compare.tolerances import Tolerance
 
 # In float64 the two differ by their order of operations alone, 1e-16 relative; what is compared has been
 # rounded to float32 after it, so a difference is at most the last bit of a coordinate below 512.
@@ -65,11 +66,11 @@ def assert_alike(
     actual = Outputs(*((t.float() if t.is_floating_point() else t).numpy() for t in tensors))
     assert actual.boxes.shape == (len(images), contract.instances.max_detections, 4)
     expected = EagerSession(model, contract, name="eager").infer(batch.images, batch.image_sizes)
-    report = Report(EXACT)
-    results = paste_alike(expected, actual, on_canvas, contract, within_px=report.tolerance.box_px)
+    report = Report(InstancesComparison(EXACT))
+    results = paste_alike(expected, actual, on_canvas, contract, within_px=EXACT.box_px)
     for theirs, ours in zip(*results, strict=True):
         assert len(theirs) >= least, "the comparison needs detections to compare"
-        report.add("image", match(theirs, ours), theirs.scores, ours.scores)
+        report.results.add_matching("image", match(theirs, ours), theirs.scores, ours.scores)
     assert report.failures == []
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from maskrt.runtime.backends.open import Outputs, Session
 from maskrt.runtime.contract import Contract, Origin
+from maskrt.runtime.parity.annotated import Annotated
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.sides import report_for
-from maskrt.runtime.parity.task import Task
 from maskrt.runtime.stages import (
     BOX_FEATURES,
     CANVAS,
@@ -26,6 +27,7 @@ from maskrt.runtime.stages import (
     PROPOSALS,
     Stages,
 )
+from maskrt.runtime.tasks.instances.measure.metric import InstancesMetric
 from maskrt.runtime.tasks.instances.result import Result
 from tests.runtime.conftest import CLASSES, MASK_SIZE, make_contract
 
@@ -106,14 +108,26 @@ def verdict(fault: Callable[[Played], None], precision: str = "fp32", images: in
         -theirs.paste_px
     )  # the candidate's masks are pasted by the runtime, the reference's by itself
     sides = PlayedSession(ours), PlayedSession(theirs)
-    found, task = report_for(*sides), Task(truth(images)) if images > 1 else None
+    found = report_for(*sides)
+    annotated = Annotated(Annotations(truth(images)), InstancesMetric(ours.contract)) if images > 1 else None
     for i in range(images):
-        compare(*sides, f"{i}.jpg", np.zeros((CANVAS_PX, CANVAS_PX, 3), np.uint8), found, task)
+        compare(*sides, f"{i}.jpg", np.zeros((CANVAS_PX, CANVAS_PX, 3), np.uint8), found, annotated)
     first = found.stages.first
     also = first.culprits[1:] if first else ()
-    intervals = task.difference() if task else {}
+    intervals = annotated.difference() if annotated else {}
     lower = [f"lower {kind} AP" for kind, ap in intervals.items() if ap["high"] < 0]
     return "\n".join((*found.failures, *also, *lower))
+
+
+class Annotations(list):
+    """A data set, as far as it is asked for here: samples that name their image, and COCO's dictionary."""
+
+    def __init__(self, coco: dict[str, Any]) -> None:
+        super().__init__(SimpleNamespace(image_id=i["id"], source=i["file_name"]) for i in coco["images"])
+        self._coco = coco
+
+    def to_coco(self) -> dict[str, Any]:
+        return self._coco
 
 
 def truth(images: int) -> dict[str, Any]:

@@ -31,9 +31,9 @@ from maskrt.models.parts.quantisers import learned_scales
 from maskrt.models.rcnn.qat import fake_quantise
 from maskrt.runtime import serve_triton
 from maskrt.runtime.backends.open import Outputs, open_session
-from maskrt.runtime.parity.tolerances import FP32
 from maskrt.runtime.predictor import load
 from maskrt.runtime.preprocess import preprocess
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 
 Models = tuple[Path, Path]
 MIN_SCORE = 0.2

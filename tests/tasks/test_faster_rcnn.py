@@ -117,7 +117,7 @@ def test_the_gate_of_int8_judges_it_by_its_boxes(faster_rcnn: Models) -> None:
     judge = Judge(OrtSession(faster_rcnn[1]), images, Limits(max_ap_drop=0.3, min_mask_iou=0.97), dataset)
     model = onnx.load(faster_rcnn[1])
     exact = judge.judge(model)
-    assert (exact.kind, exact.failures, exact.loss) == ("box", [], 0.0)
+    assert (exact.figure, exact.failures, exact.loss) == ("box_ap", [], 0.0)
 
     weights = next(t for t in model.graph.initializer if t.name == BOX_LAYER)
     values = onnx.numpy_helper.to_array(weights) * np.float32(2)

@@ -104,7 +104,7 @@ def test_the_gate_of_int8_judges_it_by_its_points_too(keypoint_rcnn: Models) -> 
     judge = Judge(OrtSession(keypoint_rcnn[1]), images, Limits(max_ap_drop=0.3, min_mask_iou=0.97))
     model = onnx.load(keypoint_rcnn[1])
     exact = judge.judge(model)
-    assert (exact.kind, exact.failures, exact.loss) == ("keypoint", [], 0.0)
+    assert (exact.figure, exact.failures, exact.loss) == ("keypoint_ap", [], 0.0)
     move_points(model, 4.0)
     moved = judge.judge(model)
     assert [failure.partition(" by")[0] for failure in moved.failures] == ["keypoints differ"]

@@ -15,7 +15,7 @@ from maskrt.models import find_family
 from maskrt.models.parts.quantisers import scale_parameters
 from maskrt.runtime.contract import Canvas, Contract
 from maskrt.runtime.predictor import Predictor
-from maskrt.runtime.tasks.instances.measure.coco import KINDS, coco_metrics
+from maskrt.runtime.tasks import task_of
 from maskrt.training.config import TrainConfig
 from maskrt.training.loop.draws import Draws, sample_by_draw
 from maskrt.training.loop.loader import TrainingImages, training_loader
@@ -41,11 +41,12 @@ class DetectorModule(lightning.LightningModule):
         super().__init__()
         self.model, self.config, self.contract = model, config, contract
         self.family = find_family(contract.family)
+        self.metric = task_of(contract).metric(contract)
         self.dataset, self.validation = dataset, validation
         self.begin = {"epoch": epoch, "batches_done": batches_done}
         self.samplers = sample_by_draw(model, config.seed)
         self.metrics: dict[str, float] = {}
-        self._found: dict[int, tuple[list[dict[str, Any]], float]] = {}  # by image: results, loss
+        self._found: dict[int, tuple[Any, float]] = {}  # by image: the metric's part, loss
 
     def train_dataloader(self) -> Any:
         """Loader of this process's share of the images."""
@@ -104,8 +105,8 @@ class DetectorModule(lightning.LightningModule):
         sample = self.validation[index]
         with torch.autocast(self.device.type, enabled=False):
             session = self.family.reference(self.model, self.contract, name="model", device=str(self.device))
-            rows = Predictor(session)(sample.image(), min_score=0)[0].to_coco(sample.image_id)
-            self._found[index] = rows, self._validation_loss(index) if self.config.best == "loss" else 0.0
+            part = self.metric.part(sample, Predictor(session)(sample.image(), min_score=0)[0])
+            self._found[index] = part, self._validation_loss(index) if self.config.best == "loss" else 0.0
 
     def _validation_loss(self, index: int) -> float:
         assert self.validation is not None
@@ -120,20 +121,18 @@ class DetectorModule(lightning.LightningModule):
         return float(torch.stack(list(losses.values())).sum())
 
     def on_validation_epoch_end(self) -> None:
-        """Compute COCO AP over the validation set, and the mean loss where best.pt is chosen by it."""
+        """Compute the figures of the validation set, and the mean loss where best.pt is chosen by it."""
         if self.trainer.sanity_checking or self.validation is None:
             return
         found = self._of_all_processes()
-        rows = [row for index in sorted(found) for row in found[index][0]]
-        self.metrics = coco_metrics(self.validation.to_coco(), rows, self.contract.old_task)
+        parts = [found[index][0] for index in sorted(found)]
+        self.metrics = self.metric.figures(self.validation, parts)
         if self.config.best == "loss":
             self.metrics["loss"] = sum(loss for _, loss in found.values()) / len(found)
         self.log_dict({f"val/{k}": v for k, v in self.metrics.items()})
-        kind = KINDS[self.contract.old_task][0]
-        shown = {"mAP": self.metrics[f"{kind}_ap"], "mAP50": self.metrics[f"{kind}_ap50"]}
-        self.log_dict(shown, prog_bar=True, logger=False)
+        self.log_dict(self.metric.progress(self.metrics), prog_bar=True, logger=False)
 
-    def _of_all_processes(self) -> dict[int, tuple[list[dict[str, Any]], float]]:
+    def _of_all_processes(self) -> dict[int, tuple[Any, float]]:
         parts: list[Any] = [self._found]
         if self.trainer.world_size > 1:
             parts = [None] * self.trainer.world_size

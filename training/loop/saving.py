@@ -14,7 +14,6 @@ from torch import nn
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.parts.quantisers import learned_scales, plain_weights
 from maskrt.runtime.contract import LEARNED_SCALES
-from maskrt.runtime.tasks.instances.measure.coco import KINDS
 from maskrt.training.config import TrainConfig
 from maskrt.training.loop.fit import DetectorModule
 
@@ -52,9 +51,8 @@ class SaveCheckpoints(Callback):
         checkpoint.save(self.folder / LAST)
         score = math.inf
         if module.metrics:
-            kind = KINDS[module.contract.old_task][0]
             by_loss = module.config.best == "loss"
-            score = -module.metrics["loss"] if by_loss else module.metrics[f"{kind}_ap"]
+            score = -module.metrics["loss"] if by_loss else module.metrics[module.metric.main]
         if score >= self.best:
             self.best = score
             checkpoint.save(self.folder / BEST)

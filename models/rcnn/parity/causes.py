@@ -16,6 +16,7 @@ from maskrt.runtime.stages import (
     PROPOSALS,
     layout_of,
 )
+from maskrt.runtime.tasks.instances.compare.seen import SeenInstances
 
 ROI_ALIGN = (
     "RoIAlign: half a pixel (aligned), its sampling ratio, RoIs grown or of another level, a stale plugin"
@@ -47,7 +48,7 @@ def marks_of(stage: str, evidence: Evidence) -> list[str]:
 
 def _of_proposals(evidence: Evidence) -> list[str]:
     return proposal_culprits(
-        evidence.samples[PROPOSALS].values, evidence.stages[PROPOSALS], evidence.limit.box_px
+        evidence.samples[PROPOSALS].values, evidence.stages[PROPOSALS], _seen(evidence).limit.box_px
     )
 
 
@@ -58,8 +59,14 @@ def _pooled_for_proposals(evidence: Evidence) -> list[str]:
 
 def _pooled_for_detections(stage: str) -> Callable[[Evidence], list[str]]:
     return lambda evidence: pooling_culprits(
-        evidence.aligned[stage], evidence.results[0].boxes, _strides_px(evidence)
+        evidence.aligned[stage], _seen(evidence).reference.boxes, _strides_px(evidence)
     )
+
+
+def _seen(evidence: Evidence) -> SeenInstances:
+    """R-CNNs find instances."""
+    assert isinstance(evidence.seen, SeenInstances)
+    return evidence.seen
 
 
 def _strides_px(evidence: Evidence) -> tuple[int, ...]:

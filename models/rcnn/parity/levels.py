@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.models.rcnn.parity.rois import fpn_levels
+from maskrt.runtime.boxes import same_boxes
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.parity.inside.samples import Sample
-from maskrt.runtime.parity.inside.stages import same_boxes
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.stages import PROPOSALS, layout_of
 

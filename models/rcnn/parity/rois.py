@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.parity.inside.stages import Aligned, same_boxes
-from maskrt.runtime.tasks.instances.compare.match import box_iou
+from maskrt.runtime.boxes import box_iou, same_boxes
+from maskrt.runtime.parity.inside.stages import Aligned
 
 SAME_OBJECT_IOU = 0.3  # a box shifted by half a stride of its level still overlaps itself by as much
 # Sizes of boxes that only moved agree to this; those decoded with other weights or anchors do not.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from maskrt.runtime.backends.session import Outputs, Session, check_task
+from maskrt.runtime.backends.session import Outputs, Session
 from maskrt.runtime.backends.trt.device import PLATFORM, CudaError, DeviceMemory, Stream, describe_gpu
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, Shape, read_header, read_plan
 from maskrt.runtime.backends.trt.engine_fit import (
@@ -34,6 +34,7 @@ from maskrt.runtime.cli import say
 from maskrt.runtime.contract import INPUT_NAMES, PREFIX
 from maskrt.runtime.errors import MaskrtError, ModelError
 from maskrt.runtime.stages import Stages
+from maskrt.runtime.tasks import check_task
 
 SHAPES_KEPT = 8  # of a lane: a shape's buffers are a few MB, its context and graph about as much
 DTYPES = {"UINT8": "uint8", "FLOAT": "float32", "HALF": "float16", "INT32": "int32"}  # TensorRT's: numpy's

@@ -7,26 +7,17 @@ numbers; only where none is found are the usual suspects of the stage listed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.parity.inside.evidence import Evidence
 from maskrt.runtime.parity.inside.knowledge import knowledge_of
-from maskrt.runtime.parity.inside.stages import DETECTIONS, KEYPOINTS, MASKS, StageError
+from maskrt.runtime.parity.inside.stages import StageError
 from maskrt.runtime.stages import CANVAS
-from maskrt.runtime.tasks.instances.compare.marks import box_culprits, keypoint_culprits, mask_culprits
 
 LARGEST_HALF = 65504.0  # of IEEE 754 binary16
 # A mark counts as found where it explains all but a thousandth of the error.
 EXPLAINED = 1e-3
-SUSPECTS = {
-    CANVAS: "another resize, or pixels not scaled to 0–1",
-    DETECTIONS: "decoding, clamp, clipping, least side; score or NMS threshold; class index; number of rows",
-    KEYPOINTS: "the decoding: half a cell, another enlargement, the box of another detection",
-    MASKS: "the paste: another frame, threshold, or interpolation; what follows the logits",
-}
 
 
 def culprits(error: StageError, evidence: Evidence) -> list[str]:
@@ -40,10 +31,12 @@ def culprits(error: StageError, evidence: Evidence) -> list[str]:
             f"{largest:.3g}; leave the layers before it in float32",
             *found,
         ]
+    if error.stage in {one.output for one in evidence.seen.errors}:
+        return evidence.seen.causes(error.stage)
+    if error.stage == CANVAS:
+        return canvas_culprits(evidence) or ["possible: another resize, or pixels not scaled to 0–1"]
     known = knowledge_of(evidence.contracts[0])
-    marks = _MARKS.get(error.stage)
-    found = known.causes(error.stage, evidence) if marks is None else marks(evidence)
-    return found or [f"possible: {SUSPECTS.get(error.stage) or known.possible(error.stage)}"]
+    return known.causes(error.stage, evidence) or [f"possible: {known.possible(error.stage)}"]
 
 
 def canvas_culprits(evidence: Evidence) -> list[str]:
@@ -77,11 +70,3 @@ def _explains(candidate: NDArray, guess: NDArray, reference: NDArray) -> bool:
     """Whether the candidate is the guess, and is nowhere near so much the reference."""
     left, before = (float(np.square(candidate - x, dtype=np.float64).sum()) for x in (guess, reference))
     return before > 0 and left <= EXPLAINED**2 * before
-
-
-_MARKS: dict[str, Callable[[Evidence], list[str]]] = {
-    CANVAS: canvas_culprits,
-    DETECTIONS: lambda e: box_culprits(*e.results, e.contracts[0].instances.nms_threshold, e.limit),
-    KEYPOINTS: lambda e: keypoint_culprits(*e.results, e.contracts[0].instances.keypoints, e.limit),
-    MASKS: lambda e: mask_culprits(*e.results, e.masks, e.limit),
-}

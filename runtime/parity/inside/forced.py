@@ -14,24 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
+from maskrt.runtime.boxes import same_boxes
 from maskrt.runtime.contract import DETECTED, IMAGE_SIZES, IMAGES, Contract
 from maskrt.runtime.parity.inside.knowledge import knowledge_of
 from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.samples import Sample
-from maskrt.runtime.parity.inside.stage_report import instance_errors
-from maskrt.runtime.parity.inside.stages import (
-    Aligned,
-    StageError,
-    compare_stages,
-    same_boxes,
-)
-from maskrt.runtime.parity.judge import Expected, on_canvas
-from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION, Tolerance
+from maskrt.runtime.parity.inside.stages import Aligned, StageError, compare_stages
+from maskrt.runtime.parity.judge import Expected, on_canvas, output_errors
+from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.stages import MAPS, PER_PROPOSAL, PROPOSAL_COUNTS, PROPOSALS
-from maskrt.runtime.tasks.instances.compare.flips import flips
-from maskrt.runtime.tasks.instances.compare.match import match
-from maskrt.runtime.tasks.instances.decode import postprocess
+from maskrt.runtime.tasks import task_of
+from maskrt.runtime.tasks.task import Answer, Comparison
 
 
 class ForcedParts:
@@ -42,18 +36,24 @@ class ForcedParts:
         self._contract = contract
         self._parts = GraphParts(path, contract, device=device)
 
-    def run(self, batch: Batch, expected: Expected, limit: Tolerance) -> dict[str, StageError]:
-        """Each part's worst stage on one image; expected: with whole samples of its stages."""
+    def run(self, batch: Batch, expected: Expected, results: Comparison) -> dict[str, StageError]:
+        """Each part's worst stage on one image; expected: with whole samples of its stages; results: looks at
+        what gives outputs."""
         assert expected.samples is not None
         given = self._inputs(batch, expected, expected.samples)
-        return {part: self._judge(part, given, batch, expected, limit) for part in self._parts.names}
+        return {part: self._judge(part, given, batch, expected, results) for part in self._parts.names}
 
     def _judge(
-        self, part: str, given: dict[str, NDArray], batch: Batch, expected: Expected, limit: Tolerance
+        self,
+        part: str,
+        given: dict[str, NDArray],
+        batch: Batch,
+        expected: Expected,
+        results: Comparison,
     ) -> StageError:
         made = self._parts.run(part, given)
-        if part == "detections":
-            return self._judge_detections(made, batch, expected, limit)
+        if set(made) <= set(self._contract.output_names):
+            return self._judge_outputs(part, made, batch, expected, results)
         return self._judge_tensors(made, expected)
 
     def _judge_tensors(self, made: dict[str, NDArray], expected: Expected) -> StageError:
@@ -78,16 +78,15 @@ class ForcedParts:
         errors = compare_stages(aligned, found, inside)
         return min(errors, key=lambda error: (not error.reason, error.snr_db))
 
-    def _judge_detections(
-        self, made: dict[str, NDArray], batch: Batch, expected: Expected, limit: Tolerance
+    def _judge_outputs(
+        self, part: str, made: dict[str, NDArray], batch: Batch, expected: Expected, results: Comparison
     ) -> StageError:
-        # What follows the boxes is not this part's to make.
-        boxes = Outputs(**{name: getattr(expected.outputs, name) for name in DETECTED})
-        both = (boxes, Outputs(**made))
-        ours, theirs = (postprocess(one, on_canvas(batch), self._contract)[0] for one in both)
-        matching = match(ours, theirs)
-        found = instance_errors(matching, flips(ours, theirs, matching, self._contract, limit), limit)
-        return found[0] if found else StageError("detections")
+        # What other parts make of them, as masks of boxes, is not this part's to give.
+        given, canvas = Outputs(**{name: getattr(expected.outputs, name) for name in made}), on_canvas(batch)
+        (result,) = task_of(self._contract).decode(given, canvas, self._contract)
+        answer = Answer(self._contract, given, result)
+        found = output_errors(results.look(answer, Outputs(**made), canvas, self._contract))
+        return found[0] if found else StageError(part)
 
     def _inputs(self, batch: Batch, expected: Expected, samples: dict[str, Sample]) -> dict[str, NDArray]:
         """All that any part takes, as a batch of one."""

@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from maskrt.runtime.parity.inside.stages import DETECTIONS, KEYPOINTS, MASKS, ORDER, StageError
-from maskrt.runtime.parity.tolerances import Tolerance
-from maskrt.runtime.tasks.instances.compare.flips import Flips
-from maskrt.runtime.tasks.instances.compare.match import Matching
+from maskrt.runtime.parity.inside.stages import ORDER, StageError
 
 
 @dataclass(frozen=True)
@@ -44,14 +41,23 @@ class StageReport:
     faults: list[Fault] = field(default_factory=list)
     unseen: list[Fault] = field(default_factory=list)  # found without an image
 
-    def add(self, image: str, errors: list[StageError], explain: Callable[[StageError], list[str]]) -> None:
-        """Record one image's stages; `explain` is asked for the culprits of the first that is out."""
+    def add(
+        self,
+        image: str,
+        errors: list[StageError],
+        explain: Callable[[StageError], list[str]],
+        *,
+        inside: bool = True,
+    ) -> None:
+        """Record one image's stages; `explain` is asked for the culprits of the first that is out.
+
+        inside: whether stages inside are among them, or outputs alone.
+        """
         for error in errors:
             self.errors.setdefault(error.stage, []).append(error)
         faulty = [error for error in errors if error.reason]
         if faulty:
             first = min(faulty, key=lambda error: ORDER.index(error.stage))
-            inside = any(error.stage not in (DETECTIONS, MASKS, KEYPOINTS) for error in errors)
             self.faults.append(Fault(first.stage, image, first.reason, tuple(explain(first)), inside))
 
     @property
@@ -119,32 +125,3 @@ def _worst(name: str, errors: list[StageError]) -> dict[str, Any]:
         "not_finite": sum(e.not_finite for e in errors),
         "images_out_of_tolerance": sum(bool(e.reason) for e in errors),
     }
-
-
-def instance_errors(matching: Matching, flips: Flips, limit: Tolerance) -> list[StageError]:
-    """The detections and what they bear as stages of one image; none where they are judged by their means."""
-    if limit.on_average:
-        return []
-    missed, extra = len(matching.missed) - len(flips.missed), len(matching.extra) - len(flips.extra)
-    score = max((p.score_difference for p in matching.pairs), default=0.0)
-    box_px = max((p.box_difference_px for p in matching.pairs), default=0.0)
-    reason = ""
-    if missed or extra:
-        reason = f"{missed} instances of the reference missed, {extra} extra"
-    elif not score <= limit.score:
-        reason = f"score differs by {score:.2g}, allowed {limit.score:g}"
-    elif not box_px <= limit.box_px:
-        reason = f"box differs by {box_px:.2g} px, allowed {limit.box_px:g} px"
-    rows = len(matching.pairs) + max(len(matching.missed), len(matching.extra))
-    compared = len(matching.pairs) / rows if rows else 1.0
-    errors = [StageError(DETECTIONS, max_error=box_px, compared=compared, reason=reason)]
-    if ious := [p.mask_iou for p in matching.pairs if p.mask_iou is not None]:
-        iou = min(ious)
-        below = "" if iou >= limit.mask_iou else f"mask IoU {iou:.4f}, at least {limit.mask_iou:g} expected"
-        errors.append(StageError(MASKS, max_error=1 - iou, compared=compared, reason=below))
-    if apart_px := [p.keypoint_px for p in matching.pairs if p.keypoint_px is not None]:
-        worst_px, allowed_px = max(apart_px), limit.keypoint_px
-        reason = f"keypoints differ by {worst_px:.2g} px, allowed {allowed_px:g} px"
-        reason = "" if worst_px <= allowed_px else reason
-        errors.append(StageError(KEYPOINTS, max_error=worst_px, compared=compared, reason=reason))
-    return errors

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
+from maskrt.runtime.boxes import same_boxes
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.tolerances import StageTolerance
 from maskrt.runtime.stages import (
@@ -25,7 +26,7 @@ from maskrt.runtime.stages import (
     PROPOSALS,
     Stages,
 )
-from maskrt.runtime.tasks.instances.compare.match import Matching
+from maskrt.runtime.tasks.task import Seen
 
 # The outputs, as stages: what NMS keeps, what is pasted, where the points are.
 DETECTIONS, MASKS, KEYPOINTS = "detections", "masks", "keypoints"
@@ -48,7 +49,6 @@ ORDER = (
 IDENTICAL_DB = 200.0  # of equal tensors; float32's own rounding is at about 150 dB
 
 NAN = float("nan")
-Rows = tuple[NDArray[np.intp], NDArray[np.intp]]  # of the reference, of the candidate, which are the same box
 
 
 @dataclass(frozen=True)
@@ -99,23 +99,19 @@ def first_image(stages: Stages, outputs: Outputs) -> Stages:
 def align(
     reference: dict[str, Sample],
     candidate: Stages,
-    matching: Matching,
+    seen: Seen,
     limit: StageTolerance,
     tied: float = 0.0,
 ) -> dict[str, Aligned]:
     """Every stage of one image, of both sides at the same places.
 
-    candidate: of `first_image`; matching: the detections of both. limit: how far two boxes may be apart and
+    candidate: of `first_image`; seen: the results of both. limit: how far two boxes may be apart and
     be the same; tied: the share of the reference's boxes inside that only rounding chooses.
     """
     boxes = reference[PROPOSALS].values
     shared = same_boxes(boxes, candidate[PROPOSALS], limit.proposals_px)
     proposals = same_boxes(boxes, candidate[PROPOSALS], limit.rows_px)
-    alike = [p for p in matching.pairs if p.box_difference_px <= limit.rows_px]
-    detections = (
-        np.array([p.reference for p in alike], np.intp),
-        np.array([p.candidate for p in alike], np.intp),
-    )
+    detections = seen.same_rows(limit.rows_px)
     one_row = np.zeros(1, np.intp), np.zeros(1, np.intp)
     aligned = {}
     for name in ORDER:
@@ -184,14 +180,3 @@ def measure(stage: str, reference: NDArray, candidate: NDArray, limit: StageTole
     elif relative > limit.relative_error:
         reason = f"largest error {relative:.2g} of the range, allowed {limit.relative_error:g}"
     return StageError(stage, float(snr_db), cosine, largest, float(error.mean()), relative, reason=reason)
-
-
-def same_boxes(reference: NDArray, candidate: NDArray, within_px: float) -> Rows:
-    """Rows of boxes (A, 4) and (B, 4) that are the same box: each row of the reference with its nearest of
-    the candidate's, where no coordinate differs by more than `within_px`."""
-    if not len(reference) or not len(candidate):
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    apart_px = np.abs(reference[:, None] - candidate[None]).max(axis=2)
-    nearest = apart_px.argmin(axis=1)
-    rows = np.flatnonzero(apart_px[np.arange(len(reference)), nearest] <= within_px)
-    return rows, nearest[rows]

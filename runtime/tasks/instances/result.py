@@ -15,9 +15,10 @@ from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import MissingDependencyError
 from maskrt.runtime.files.atomic import write_png, write_text
 from maskrt.runtime.files.kinds import COCO_RESULTS, LINES
-from maskrt.runtime.tasks.instances.drawing.draw import Style, draw
+from maskrt.runtime.tasks.instances.drawing.draw import draw
 from maskrt.runtime.tasks.instances.instances import Instances, crop_mask
 from maskrt.runtime.tasks.instances.rle import encode_crop
+from maskrt.runtime.tasks.style import Style
 
 
 class Result(Instances):

@@ -13,7 +13,8 @@ import pytest
 from maskrt.runtime.infer import main
 from maskrt.runtime.inputs.images import read_image
 from maskrt.runtime.predictor import load
-from maskrt.runtime.tasks.instances.drawing.draw import Style, draw
+from maskrt.runtime.tasks.instances.drawing.draw import draw
+from maskrt.runtime.tasks.style import Style
 
 Run = Callable[..., Any]
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from maskrt.runtime.infer import main
-from maskrt.runtime.outputs.text import CocoSink
+from maskrt.runtime.tasks.instances.files import CocoSink
 from tests.conftest import REPOSITORY
 from tests.runtime.cameras import camera
 from tests.runtime.videos import read_video

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import OptionError
 from maskrt.runtime.tasks.instances.drawing.colours import class_colour
-from maskrt.runtime.tasks.instances.drawing.draw import Style, draw
+from maskrt.runtime.tasks.instances.drawing.draw import draw
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.style import Style
 
 CLASSES = tuple(Category(i, name) for i, name in enumerate(["cat", "toothbrush", "traffic light"]))
 GREY = 90

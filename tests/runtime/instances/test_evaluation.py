@@ -61,7 +61,7 @@ def evaluation() -> Any:
     found = rows(
         (1, CAT, PLACES[0], 0.9), (2, CAT, PLACES[2], 0.8), (1, DOG, AWAY, 0.9), (1, DOG, PLACES[1], 0.7)
     )
-    return coco_evaluations(TWO_OF_EACH, found, "detection")["box"]
+    return coco_evaluations(TWO_OF_EACH, found, ("box",))["box"]
 
 
 def test_each_class_has_its_ap_and_their_mean_is_coco_s(evaluation: Any) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 
 from maskrt.runtime.inputs.frames import Frame
 from maskrt.runtime.tasks.instances.drawing.colours import class_colour
-from maskrt.runtime.tasks.instances.drawing.draw import Style
 from maskrt.runtime.tasks.instances.drawing.overlay import WAITED_FOR, Overlay
 from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.style import Style
 from tests.runtime.instances.test_draw import objects, of_one_class, plain
 
 SIZE = (200, 400)

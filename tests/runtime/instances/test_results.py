@@ -17,9 +17,10 @@ from pycocotools.coco import COCO
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import MaskrtError, MissingDependencyError, OptionError
 from maskrt.runtime.inputs.images import read_image
-from maskrt.runtime.tasks.instances.drawing.draw import Style, draw
+from maskrt.runtime.tasks.instances.drawing.draw import draw
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.style import Style
 
 CLASSES = (Category(17, "cat"), Category(90, "toothbrush"))
 HEIGHT, WIDTH = 30, 40

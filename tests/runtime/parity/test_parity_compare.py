@@ -18,8 +18,9 @@ from maskrt.runtime.errors import EXIT_UNDECIDED, ParityError
 from maskrt.runtime.parity.command import main
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.sides import tolerance_for
-from maskrt.runtime.parity.tolerances import FP32
+from maskrt.runtime.parity.sides import comparison_for
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 
 Make = Callable[..., Contract]
 Run = Callable[..., Any]
@@ -28,7 +29,7 @@ BOXES = np.array([[0.1, 0.2, 0.6, 0.9], [0.5, 0.0, 1.0, 0.5], [0.0, 0.6, 0.3, 1.
 
 
 def test_a_model_is_itself(tiny_session: Session, picture: np.ndarray) -> None:
-    report = Report(FP32)
+    report = Report(InstancesComparison(FP32))
 
     compare(tiny_session, tiny_session, "a.png", picture, report)
 
@@ -43,11 +44,11 @@ def test_differences_are_in_pixels_of_the_canvas(
     boxes = BOXES.copy()
     boxes[0, 2] += 0.1
     wider = open_session(write_model(box_rows=boxes))
-    report = Report(FP32)
+    report = Report(InstancesComparison(FP32))
 
     compare(tiny_session, wider, "a.png", picture, report)
 
-    assert report.images[0]["box_differences_px"] == pytest.approx([8.5, 0, 0], abs=1e-4)
+    assert report.row("box difference").there == pytest.approx([8.5, 0, 0], abs=1e-4)
 
 
 @pytest.mark.parametrize("changes", [{"batch": 2}, {"height_px": 64, "width_px": 128}, {"dtype": "float32"}])
@@ -57,7 +58,7 @@ def test_the_candidate_s_canvas_is_used(
     contract = contract_with(**changes)
     candidate = open_session(write_model(contract=contract))
     any_size = contract_with(dtype=contract.canvas.dtype)
-    reference, report = open_session(write_model(contract=any_size)), Report(FP32)
+    reference, report = open_session(write_model(contract=any_size)), Report(InstancesComparison(FP32))
 
     compare(reference, candidate, "a.png", picture, report)
 
@@ -114,7 +115,7 @@ def test_refuses_models_that_are_not_the_same(
         def _run(self, *_: object) -> Any: ...
 
     with pytest.raises(ParityError) as caught:
-        tolerance_for(tiny_session, Other())
+        comparison_for(tiny_session, Other())
 
     said = str(caught.value)
     assert said.startswith(f"other.onnx and {tiny_session.name} are not the same model: {named} is ")
@@ -127,7 +128,7 @@ def test_refuses_a_precision_without_tolerances(
     path = write_model(contract=contract_with(precision="int4"))
 
     with pytest.raises(ParityError) as caught:
-        tolerance_for(tiny_session, open_session(path))
+        comparison_for(tiny_session, open_session(path))
 
     assert str(path) in str(caught.value)
     assert "int4" in str(caught.value)

@@ -20,9 +20,10 @@ from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.forced import ForcedParts
 from maskrt.runtime.parity.judge import Expected, expect, judge
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import FP32
 from maskrt.runtime.preprocess import Batch, preprocess
 from maskrt.runtime.tasks.instances import decode as postprocess
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from tests.runtime import faults
 
@@ -68,7 +69,7 @@ def parity_with(
         plant(faulty)
         ShowStages("faulty.onnx")(faulty)
         onnx.save_model(faulty, tmp_path / "faulty.onnx")
-        report = Report(FP32)
+        report = Report(InstancesComparison(FP32))
         judge("scene", batch, expected, OrtSession(tmp_path / "faulty.onnx", stages=True), report)
         return report
 

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maskrt.runtime.boxes import box_iou
 from maskrt.runtime.contract import Category
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import FP32
-from maskrt.runtime.tasks.instances.compare.match import Matching, box_iou, crop_iou, match
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
+from maskrt.runtime.tasks.instances.compare.match import Matching, crop_iou, match
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
 
@@ -109,8 +111,8 @@ def blank_a_box(result: Result) -> Result:
 
 def report(fault: Callable[[Result], Result]) -> Report:
     candidate = fault(reference())
-    found = Report(FP32)
-    found.add("a.png", match(reference(), candidate), SCORES, candidate.scores)
+    found = Report(InstancesComparison(FP32))
+    found.results.add_matching("a.png", match(reference(), candidate), SCORES, candidate.scores)
     return found
 
 

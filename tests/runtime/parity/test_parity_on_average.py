@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import FP16, INT8, Tolerance
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
+from maskrt.runtime.tasks.instances.compare.tolerances import FP16, INT8, Tolerance
 
 INSTANCES = 100
 SCORES = np.linspace(0.99, 0.6, INSTANCES).astype(np.float32)
@@ -31,8 +32,8 @@ def report(
         for i in range(INSTANCES - max(missed, extra))
     )
     lost = tuple(range(INSTANCES - missed, INSTANCES)), tuple(range(INSTANCES - extra, INSTANCES))
-    found = Report(tolerance)
-    found.add("a.png", Matching(pairs, *lost), scores, scores)
+    found = Report(InstancesComparison(tolerance))
+    found.results.add_matching("a.png", Matching(pairs, *lost), scores, scores)
     return found
 
 

@@ -10,9 +10,10 @@ import pytest
 from maskrt.runtime.parity.inside.stage_report import Fault
 from maskrt.runtime.parity.inside.stages import StageError
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import BY_PRECISION, FP32
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.flips import Flips
 from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
+from maskrt.runtime.tasks.instances.compare.tolerances import BY_PRECISION, FP32
 
 EXACT = {
     "score_difference": 0.0,
@@ -35,9 +36,9 @@ def matching(bad: dict[str, float] | None = None, row: int = 0, **changes: objec
 
 
 def report(*matchings: Matching) -> Report:
-    found = Report(FP32)
+    found = Report(InstancesComparison(FP32))
     for number, one in enumerate(matchings):
-        found.add(f"{number}.png", one, SCORES, SCORES)
+        found.results.add_matching(f"{number}.png", one, SCORES, SCORES)
     return found
 
 
@@ -157,9 +158,11 @@ def test_sums_up_the_spread() -> None:
 
 
 def test_what_lies_at_a_threshold_is_counted_and_is_no_failure() -> None:
-    found, pairs = Report(FP32), matching().pairs[:2]
+    found, pairs = Report(InstancesComparison(FP32)), matching().pairs[:2]
 
-    found.add("a.png", Matching(pairs, missed=(2,), extra=()), SCORES, SCORES, Flips(missed=(2,)))
+    found.results.add_matching(
+        "a.png", Matching(pairs, missed=(2,), extra=()), SCORES, SCORES, Flips(missed=(2,))
+    )
 
     assert found.failures == []
     summary = found.to_dict()["summary"]

@@ -7,21 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskrt.runtime.boxes import same_boxes
 from maskrt.runtime.contract import Category, Contract
 from maskrt.runtime.parity.inside.samples import Sample, whole_samples
-from maskrt.runtime.parity.inside.stages import (
-    IDENTICAL_DB,
-    ORDER,
-    align,
-    compare_stages,
-    measure,
-    same_boxes,
-)
-from maskrt.runtime.parity.tolerances import FP32, STAGES_FP16, STAGES_FP32, StageTolerance
+from maskrt.runtime.parity.inside.stages import IDENTICAL_DB, ORDER, align, compare_stages, measure
+from maskrt.runtime.parity.tolerances import STAGES_FP16, STAGES_FP32, StageTolerance
 from maskrt.runtime.stages import BOX_FEATURES, MAPS, MASK_FEATURES, PER_PROPOSAL, PROPOSALS
 from maskrt.runtime.tasks.instances.compare.boundary import boundary_distance_px
 from maskrt.runtime.tasks.instances.compare.flips import flips
 from maskrt.runtime.tasks.instances.compare.match import match
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
 

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from maskrt.runtime.errors import ParityError
-from maskrt.runtime.parity.task import Task
+from maskrt.runtime.parity.annotated import Annotated
 from maskrt.runtime.tasks.instances.measure.coco import coco_metrics
+from maskrt.runtime.tasks.instances.measure.metric import InstancesMetric
 from maskrt.runtime.tasks.instances.rle import encode_crop
+from tests.runtime.conftest import make_contract
+from tests.runtime.played import Annotations
 
 IMAGES = 14  # as few as make an interval matter
 
@@ -50,10 +53,21 @@ def found(image_id: int, *, shift_px: int = 0) -> list[dict[str, Any]]:
     ]
 
 
+class Found(list):
+    """A result that is nothing but its COCO rows."""
+
+    def to_coco(self, image_id: int) -> list[dict[str, Any]]:
+        return [{**row, "image_id": image_id} for row in self]
+
+
+def annotated() -> Annotated:
+    return Annotated(Annotations(truth()), InstancesMetric(make_contract()))
+
+
 def difference(candidate: Any, images: int = IMAGES) -> dict[str, dict[str, float]]:
-    task = Task(truth())
+    task = annotated()
     for image_id in range(1, images + 1):
-        task.add(image_id, found(image_id), candidate(image_id))
+        task.add(image_id - 1, Found(found(image_id)), Found(candidate(image_id)))
     return task.difference()
 
 
@@ -93,12 +107,10 @@ def test_only_the_images_that_were_compared_count() -> None:
 
 
 def test_images_are_known_by_their_file_s_name() -> None:
-    task = Task(truth())
-
-    assert task.image_id("3.jpg") == 3
-    assert task.image_id("elsewhere.jpg") is None
+    assert annotated().place("3.jpg") == 2
+    assert annotated().place("elsewhere.jpg") is None
 
 
 def test_images_without_annotations_are_an_error() -> None:
     with pytest.raises(ParityError, match="none of the images is in the annotations"):
-        Task(truth()).difference()
+        annotated().difference()

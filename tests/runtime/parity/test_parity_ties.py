@@ -18,9 +18,11 @@ from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.parity.inside.samples import whole_samples
 from maskrt.runtime.parity.judge import expect, judge
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import FP32, STAGES_FP32
+from maskrt.runtime.parity.tolerances import STAGES_FP32
 from maskrt.runtime.preprocess import preprocess
 from maskrt.runtime.stages import FPN, PROPOSALS
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 from tests.runtime import faults
 
 # Of float32's sigmoids all above 16.64 are 1, of float64's those above 36.7.
@@ -46,7 +48,7 @@ def report_of(checkpoint: Path, model: onnx.ModelProto, path: Path, plant: Any, 
     plant(faulty)
     ShowStages("faulty.onnx")(faulty)
     onnx.save_model(faulty, path)
-    candidate, found = OrtSession(path, stages=True), Report(FP32)
+    candidate, found = OrtSession(path, stages=True), Report(InstancesComparison(FP32))
     batch = preprocess([picture], candidate.contract.canvas)
     expected = expect(open_reference(checkpoint), batch, look=True)
     judge("picture", batch, expected, candidate, found)

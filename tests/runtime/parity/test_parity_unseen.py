@@ -148,7 +148,7 @@ def test_a_claim_that_the_graph_does_not_show_is_told_and_the_finer_is_judged(
     assert report.failures[0].startswith(
         "its contract says int8, but nothing in its graph is coarser than fp32"
     )
-    assert report.tolerance.score == 1e-4
+    assert report.results.tolerance.score == 1e-4
     assert report.inside("rpn_deltas.P2", "int8").snr_db == 80
 
 

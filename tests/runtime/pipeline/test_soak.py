@@ -15,8 +15,8 @@ from maskrt.runtime.inputs.frames import Inferred
 from maskrt.runtime.inputs.open import open_inputs
 from maskrt.runtime.outputs.open import open_sinks
 from maskrt.runtime.pipeline.run import Pipeline
-from maskrt.runtime.tasks.instances.drawing.draw import Style
 from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
+from maskrt.runtime.tasks.style import Style
 from tests.runtime.videos import write_video
 
 pytestmark = [pytest.mark.full, pytest.mark.soak]

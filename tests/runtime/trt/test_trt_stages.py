@@ -18,8 +18,9 @@ from maskrt.runtime.errors import ModelError
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.sides import open_looking
-from maskrt.runtime.parity.tolerances import FP32
 from maskrt.runtime.stages import PREFIX
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
+from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 from tests.runtime import played
 from tests.runtime.played_gpu import play
 
@@ -50,7 +51,10 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[st
 
 
 def report_of(path: Path) -> Report:
-    found, image = Report(FP32), np.zeros((played.CANVAS_PX, played.CANVAS_PX, 3), np.uint8)
+    found, image = (
+        Report(InstancesComparison(FP32)),
+        np.zeros((played.CANVAS_PX, played.CANVAS_PX, 3), np.uint8),
+    )
     compare(played.PlayedSession(played.reference()), open_looking(path, "cuda"), "0.jpg", image, found)
     return found
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maskrt.runtime.boxes import box_iou
 from maskrt.runtime.contract import Contract
-from maskrt.runtime.parity.tolerances import Tolerance
-from maskrt.runtime.tasks.instances.compare.match import Matching, box_iou
+from maskrt.runtime.tasks.instances.compare.match import Matching
+from maskrt.runtime.tasks.instances.compare.tolerances import Tolerance
 from maskrt.runtime.tasks.instances.result import Result
 
 

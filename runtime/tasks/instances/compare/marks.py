@@ -8,10 +8,10 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.runtime.boxes import box_iou, same_boxes
 from maskrt.runtime.contract import Keypoints
-from maskrt.runtime.parity.inside.stages import same_boxes
-from maskrt.runtime.parity.tolerances import Tolerance
-from maskrt.runtime.tasks.instances.compare.match import Matching, Pair, box_iou, crop_iou, match
+from maskrt.runtime.tasks.instances.compare.match import Matching, Pair, crop_iou, match
+from maskrt.runtime.tasks.instances.compare.tolerances import Tolerance
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.runtime.boxes import Rows, box_iou
 from maskrt.runtime.errors import MissingDependencyError
 from maskrt.runtime.packages import install
-from maskrt.runtime.parity.tolerances import MATCH_IOU
 from maskrt.runtime.tasks.instances.compare.boundary import boundary_distance_px, on_one_plane
+from maskrt.runtime.tasks.instances.compare.tolerances import MATCH_IOU
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
 
@@ -38,6 +39,14 @@ class Matching:
     pairs: tuple[Pair, ...]
     missed: tuple[int, ...]
     extra: tuple[int, ...]
+
+    def same_rows(self, within_px: float) -> Rows:
+        """Rows of pairs whose boxes differ by no more."""
+        alike = [p for p in self.pairs if p.box_difference_px <= within_px]
+        return (
+            np.array([p.reference for p in alike], np.intp),
+            np.array([p.candidate for p in alike], np.intp),
+        )
 
     def same_order(self, scores: NDArray[np.float32], tie: float) -> bool:
         """Whether the candidate lists the matched instances in the reference's order.
@@ -102,17 +111,6 @@ def _of_crops(
     if reference.crops is None or candidate.crops is None:
         return None
     return measure(reference.crops[r], candidate.crops[c])
-
-
-def box_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """IoU of each box of a (A, 4) with each of b (B, 4), x1 y1 x2 y2. Returns (A, B); 0 for empty boxes."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    intersection = np.prod(np.maximum(high - low, 0), axis=2)
-    area_a, area_b = (np.prod(x[:, 2:] - x[:, :2], axis=1) for x in (a, b))
-    union = area_a[:, None] + area_b[None] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
 
 
 def crop_iou(a: MaskCrop, b: MaskCrop) -> float:

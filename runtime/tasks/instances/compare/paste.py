@@ -13,18 +13,13 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.backends.session import Outputs, Session
+from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.compare.boundary import on_one_plane
 from maskrt.runtime.tasks.instances.decode import paste_mask, postprocess
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
-
-
-def results_of(session: Session, outputs: Outputs, batch: Batch) -> list[Result]:
-    """The session's outputs as results in the images' pixels, with masks as its own users paste them."""
-    return session.repaste(postprocess(outputs, batch, session.contract), outputs)
 
 
 def paste_alike(

@@ -1,31 +1,62 @@
-"""What the arrays of an image in a bundle must be: it comes from elsewhere, and may be anything."""
+"""An answer as arrays for a bundle, and back. A bundle comes from elsewhere, and may hold anything."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Contract
+from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.arrays import Rule, check_array
+from maskrt.runtime.tasks.instances.decode import postprocess
+from maskrt.runtime.tasks.instances.instances import MaskCrop
+from maskrt.runtime.tasks.task import Answer
 
-Rule = tuple[tuple[int | None, ...], str]  # shape, None for any; kinds of dtype, as numpy calls them
+
+def pack(answer: Answer) -> dict[str, NDArray]:
+    """The pasted masks, bit by bit one after the other, and the outputs' rows that hold something."""
+    arrays: dict[str, NDArray] = {}
+    if (crops := answer.result.crops) is not None:
+        frames = [(c.top, c.left, *c.bits.shape) for c in crops]
+        bits = np.concatenate([np.zeros(0, bool), *(c.bits.ravel() for c in crops)])
+        arrays["crop_frames"] = np.array(frames, np.int32).reshape(-1, 4)
+        arrays["crop_bits"] = np.packbits(bits)
+    count = int(answer.outputs.num_detections[0])
+    for key, value in answer.outputs.arrays().items():
+        arrays[key] = value if key == "num_detections" else value[:, :count]
+    return arrays
 
 
-def check_arrays(arrays: dict[str, NDArray], contract: Contract) -> None:
-    """Raise ValueError for the first array that is missing, or of another shape, type or range.
+def unpack(arrays: Mapping[str, NDArray], batch: Batch, contract: Contract) -> Answer:
+    """What `pack` made arrays of. Raises ValueError as `check_arrays` does."""
+    check_arrays(arrays, contract)
+    outputs = Outputs(**{key: arrays[key] for key in contract.output_names})
+    (found,) = postprocess(dataclasses.replace(outputs, masks=None), batch, contract)
+    return Answer(contract, outputs, dataclasses.replace(found, crops=_crops(arrays)))
 
-    arrays: of one image, by name, as maskrt.runtime.parity.bundle writes them; its stages are not looked at.
-    """
-    _check("num_detections", arrays, ((1,), "iu"))
+
+def _crops(arrays: Mapping[str, Any]) -> tuple[MaskCrop, ...] | None:
+    if "crop_bits" not in arrays:
+        return None
+    bits = np.unpackbits(arrays["crop_bits"]).astype(bool)
+    crops, start = [], 0
+    for top, left, height, width in arrays["crop_frames"].tolist():
+        crops.append(MaskCrop(top, left, bits[start : start + height * width].reshape(height, width)))
+        start += height * width
+    return tuple(crops)
+
+
+def check_arrays(arrays: Mapping[str, NDArray], contract: Contract) -> None:
+    """Raise ValueError for the first array that is missing, or of another shape, type or range."""
+    check_array("num_detections", arrays, ((1,), "iu"))
     count = int(arrays["num_detections"][0])
     if not 0 <= count <= contract.instances.max_detections:
         raise ValueError(f"num_detections is {count}, expected 0 to {contract.instances.max_detections}")
-    _check("images", arrays, ((1, None, None, 3), "uf"))
-    _check("image_sizes", arrays, ((1, 2), "f"))
-    height, width = arrays["images"].shape[1:3]
-    if not ((arrays["image_sizes"] >= 1) & (arrays["image_sizes"] <= (height, width))).all():
-        raise ValueError(f"image_sizes is {arrays['image_sizes'].tolist()}, on a canvas of {height}x{width}")
     grid, points = contract.instances.masks, contract.instances.keypoints
     side = grid.size if grid else None
     rules: dict[str, Rule] = {
@@ -36,13 +67,13 @@ def check_arrays(arrays: dict[str, NDArray], contract: Contract) -> None:
         "keypoints": ((1, count, len(points.names) if points else None, 3), "f"),
     }
     for name in contract.output_names[1:]:
-        _check(name, arrays, rules[name])
+        check_array(name, arrays, rules[name])
     labels = arrays["labels"]
     if ((labels < 0) | (labels >= len(contract.classes))).any():
         raise ValueError(f"labels go to {labels.max()}, of {len(contract.classes)} classes")
     if "crop_bits" in arrays:
-        _check("crop_frames", arrays, ((count, 4), "i"))
-        _check("crop_bits", arrays, ((None,), "u"))
+        check_array("crop_frames", arrays, ((count, 4), "i"))
+        check_array("crop_bits", arrays, ((None,), "u"))
         frames: Any = arrays["crop_frames"].astype(np.int64)
         bits = int((frames[:, 2] * frames[:, 3]).sum())
         if (
@@ -51,17 +82,3 @@ def check_arrays(arrays: dict[str, NDArray], contract: Contract) -> None:
             or -(-bits // 8) != len(arrays["crop_bits"])
         ):
             raise ValueError(f"crop_bits holds {8 * len(arrays['crop_bits'])} pixels, its frames {bits}")
-
-
-def _check(name: str, arrays: dict[str, NDArray], rule: Rule) -> None:
-    if name not in arrays:
-        raise ValueError(f"{name} is missing")
-    array, (shape, kinds) = arrays[name], rule
-    same = array.ndim == len(shape) and all(
-        want in (None, have) for have, want in zip(array.shape, shape, strict=True)
-    )
-    if not same or array.dtype.kind not in kinds:
-        expected = " x ".join("any" if side is None else str(side) for side in shape)
-        raise ValueError(f"{name} is {array.dtype} {array.shape}, expected {expected} of kind {kinds!r}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinity")

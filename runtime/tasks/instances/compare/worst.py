@@ -7,27 +7,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.runtime.boxes import box_iou
 from maskrt.runtime.reports.html_page import jpeg_url
 from maskrt.runtime.tasks.instances.compare.flips import Flips
-from maskrt.runtime.tasks.instances.compare.match import Matching, Pair, box_iou
+from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
 from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.task import Case
 
 KEPT = 8
 MARGIN = 0.25  # of the box's longer side, shown around it
 SIDE_PX = 240  # of a picture, at most
 REFERENCE_RGB, CANDIDATE_RGB, BOTH_RGB = (64, 128, 255), (255, 144, 32), (64, 220, 96)
 OPACITY = 0.5
-
-
-@dataclass(frozen=True)
-class Case:
-    """One instance: how bad it is (0 to 2), what it is, and JPEGs (data URLs) of both and the difference."""
-
-    badness: float
-    title: str
-    reference: str
-    candidate: str
-    difference: str
 
 
 @dataclass

@@ -3,52 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.errors import OptionError
 from maskrt.runtime.tasks.instances.drawing.colours import PALETTE, Colour, class_colour, instance_colours
 from maskrt.runtime.tasks.instances.drawing.labels import draw_labels
 from maskrt.runtime.tasks.instances.instances import Instances
+from maskrt.runtime.tasks.style import Style
 
-COLOR_BY = ("auto", "class", "instance")
 # Of a heat map's best logit; the others are near or below zero. What is lower was not really found.
 POINT_SCORE = 2.0
 ROUNDING = 0.25  # of an outline's thickness: so far may it lie beside the border's pixels
 
 
-@dataclass(frozen=True)
-class Style:
-    """How an overlay looks.
+def by_instance(style: Style, instances: Instances) -> bool:
+    """Whether each object has a colour of its own."""
+    return style.color_by == "instance" or (style.color_by == "auto" and len(instances.classes) == 1)
 
-    color_by: "class", "instance", or "auto": by instance where the model has one class. labels: whether name
-    and score are written. boxes: whether drawn; None: where there are no masks. alpha: of the masks' colour,
-    0 to 1. Raises OptionError for anything else.
-    """
 
-    color_by: str = "auto"
-    labels: bool = True
-    boxes: bool | None = None
-    alpha: float = 0.45
-
-    def __post_init__(self) -> None:
-        if self.color_by not in COLOR_BY:
-            raise OptionError(f"color_by is {self.color_by!r}, expected one of {', '.join(COLOR_BY)}.")
-        if not isinstance(self.alpha, (int, float)) or not 0 <= self.alpha <= 1:
-            raise OptionError(f"alpha is {self.alpha!r}, expected a number from 0 to 1.")
-
-    def by_instance(self, instances: Instances) -> bool:
-        """Whether each object has a colour of its own."""
-        return self.color_by == "instance" or (self.color_by == "auto" and len(instances.classes) == 1)
-
-    def colours(self, instances: Instances) -> list[Colour]:
-        """Of each object."""
-        if self.by_instance(instances):
-            return [PALETTE[place] for place in instance_colours(instances.boxes)]
-        return [class_colour(int(label)) for label in instances.labels]
+def colours_of(style: Style, instances: Instances) -> list[Colour]:
+    """Of each object."""
+    if by_instance(style, instances):
+        return [PALETTE[place] for place in instance_colours(instances.boxes)]
+    return [class_colour(int(label)) for label in instances.labels]
 
 
 def draw(
@@ -62,7 +41,7 @@ def draw(
     colours: RGB of each object, in place of the style's.
     """
     style = style or Style()
-    colours = colours or style.colours(instances)
+    colours = colours or colours_of(style, instances)
     canvas = image.copy()
     scale = max(min(image.shape[:2]) / 600, 0.35)
     thickness = max(1, round(1.5 * scale))

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.inputs.frames import Frame
 from maskrt.runtime.tasks.instances.drawing.colours import PALETTE, instance_colours
-from maskrt.runtime.tasks.instances.drawing.draw import Style, draw, splash
+from maskrt.runtime.tasks.instances.drawing.draw import by_instance, draw, splash
 from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.style import Style
 
 # Of its shorter side: how far a box's edges move from one frame to where its object is found again.
 MOVED = 0.5
@@ -27,7 +28,7 @@ class Overlay:
 
     def __call__(self, frame: Frame, result: Result) -> NDArray[np.uint8]:
         """The overlay, (H, W, 3) RGB."""
-        if frame.index is None or not self._style.by_instance(result):
+        if frame.index is None or not by_instance(self._style, result):
             return draw(frame.image, result, self._style)
         if frame.name != self._video:
             self._video = frame.name

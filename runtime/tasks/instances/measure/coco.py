@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from maskrt.runtime.errors import DataError, MissingDependencyError
 from maskrt.runtime.packages import install
 
 IOU_TYPES = {"mask": "segm", "box": "bbox", "keypoint": "keypoints"}
-#: What is measured of a model, by its task; it is judged by the first.
-KINDS = {"instance": ("mask", "box"), "detection": ("box",), "keypoint": ("keypoint", "box")}
+MASK_AND_BOX = ("mask", "box")
 # The first of COCOeval.stats: over IoU 0.50:0.95, at 0.5, at 0.75, and by size of the object. For keypoints
 # IoU is the object keypoint similarity (OKS, https://cocodataset.org/#keypoints-eval), and no size is small.
 STATISTICS = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
@@ -20,23 +20,22 @@ KEYPOINT_STATISTICS = ("ap", "ap50", "ap75", "ap_medium", "ap_large")
 
 
 def coco_metrics(
-    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], task: str = "instance"
+    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], kinds: Sequence[str] = MASK_AND_BOX
 ) -> dict[str, float]:
     """{"mask_ap": …, "mask_ap50": …, "box_ap": …}, each in 0–1, or -1 where the data has no such object.
 
-    ground_truth: a COCO dictionary; predictions: COCO results over the same image ids; task: the model's,
-    of `KINDS`.
+    ground_truth: a COCO dictionary; predictions: COCO results over the same image ids; kinds: of `IOU_TYPES`.
     """
-    return statistics(coco_evaluations(ground_truth, predictions, task))
+    return statistics(coco_evaluations(ground_truth, predictions, kinds))
 
 
 def coco_evaluations(
-    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], task: str = "instance"
+    ground_truth: dict[str, Any], predictions: list[dict[str, Any]], kinds: Sequence[str] = MASK_AND_BOX
 ) -> dict[str, Any]:
-    """A pycocotools COCOeval, run and summed up, for each of what the task is measured by (`KINDS`)."""
+    """A pycocotools COCOeval, run and summed up, for each of the kinds (`IOU_TYPES`)."""
     truth = coco_truth(ground_truth)
     evaluations: dict[str, Any] = {}
-    for name in KINDS[task]:
+    for name in kinds:
         evaluations[name] = coco_evaluation(truth, predictions, name)
         with silence():
             evaluations[name].evaluate()

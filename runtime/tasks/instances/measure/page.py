@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from maskrt.runtime.errors import MissingDependencyError
 from maskrt.runtime.reports.html_page import html_page
 from maskrt.runtime.tasks.instances.measure.class_metrics import CURVES_AT, mean_curve
 
@@ -18,16 +17,6 @@ CLASSES_DRAWN = 12  # curves in one picture that eyes can tell apart, the larges
 MATRIX_CLASSES = 30  # of a confusion matrix that is drawn, the largest; all are in the JSON
 NUMBERS_UP_TO = 15  # classes, with the counts written into the matrix
 DPI = 110
-
-
-def check_matplotlib() -> None:
-    """Raise MissingDependencyError where the pictures cannot be drawn: at once, not after the work."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            "--html draws with matplotlib, which is not installed here. Install it: pip install matplotlib"
-        ) from error
 
 
 def page(facts: dict[str, Any]) -> str:

@@ -1,19 +1,22 @@
-"""Where results go, as text: a COCO results file, a JSON line per image, contours."""
+"""Where results go: what a sink is, and those that write a JSON line per image."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from maskrt.runtime.errors import MaskrtError
-from maskrt.runtime.files.atomic import PendingFile, check_stream
-from maskrt.runtime.files.kinds import COCO_RESULTS, LINES
+from maskrt.runtime.files.atomic import check_stream
+from maskrt.runtime.files.kinds import LINES
 from maskrt.runtime.inputs.frames import Inferred
 from maskrt.runtime.outputs.tree import frame_id
+
+#: What a line says of a result, by its image id.
+Record = Callable[[Any, int | str], dict[str, Any]]
 
 
 class Sink(Protocol):
@@ -26,41 +29,6 @@ class Sink(Protocol):
 
     def stop(self) -> None:
         """Finish what can stand alone, and remove what would pass for all there was to come."""
-
-
-class CocoSink:
-    """All detections as one COCO results file, which gets its name when closed."""
-
-    def __init__(self, file: Path, ids: dict[str, int | str]) -> None:
-        """ids: of all inputs, by name. The file of an earlier run goes: it would pass for this one's."""
-        self._file, self._ids = PendingFile(file, COCO_RESULTS), ids
-        file.unlink(missing_ok=True)
-        self._stream = self._file.temporary.open("w", encoding="utf-8")
-        self._between = "["
-
-    def add(self, item: Inferred) -> None:
-        """Write one image's detections."""
-        try:
-            for row in item.result.to_coco(frame_id(self._ids, item.frame)):
-                self._stream.write(self._between + json.dumps(row))
-                self._between = ", "
-        except OSError as error:
-            raise self._file.failed(error) from error
-
-    def close(self) -> None:
-        """Give the file its name."""
-        try:
-            self._stream.write("]" if self._between == ", " else "[]")
-            self._stream.close()
-        except OSError as error:
-            raise self._file.failed(error) from error
-        self._file.keep()
-
-    def stop(self) -> None:
-        """Leave no file: one with some of the images would pass for one with all."""
-        with suppress(OSError):  # of a full disk, where what is left to write does not fit either
-            self._stream.close()
-        self._file.discard()
 
 
 class LineSink:
@@ -106,26 +74,14 @@ class LineSink:
     stop = close
 
 
-class JsonLinesSink(LineSink):
-    """Detections: COCO rows with the class's name."""
+class RecordSink(LineSink):
+    """What was found: file, frame, size, and what its task records."""
 
-    def __init__(self, file: Path, ids: dict[str, int | str]) -> None:
+    def __init__(self, file: Path, ids: dict[str, int | str], record: Record) -> None:
+        """record: `Task.record`, of a result and its image id."""
         super().__init__(file)
-        self._ids = ids
+        self._ids, self._record = ids, record
 
     def line(self, item: Inferred) -> dict[str, Any]:
-        """File, frame, size, and `detections`."""
-        return super().line(item) | item.result.to_line(frame_id(self._ids, item.frame))
-
-
-class ContourSink(LineSink):
-    """Outlines: for each detection its polygons, [x1, y1, x2, y2, …] in px, holes left out."""
-
-    def line(self, item: Inferred) -> dict[str, Any]:
-        """File, frame, size, and `objects`."""
-        result = item.result
-        objects = [
-            {"name": one.name, "score": one.score, "polygons": [p.ravel().tolist() for p in one.polygons()]}
-            for one in result
-        ]
-        return super().line(item) | {"objects": objects}
+        """File, frame, size, and the record."""
+        return super().line(item) | self._record(item.result, frame_id(self._ids, item.frame))

@@ -1,0 +1,119 @@
+"""COCO AP as the metric of instances: of boxes, and of what else a model finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.tasks.instances.measure import coco, page
+from maskrt.runtime.tasks.instances.measure.class_metrics import class_metrics, curves
+from maskrt.runtime.tasks.instances.measure.confusion import confusion
+from maskrt.runtime.tasks.instances.measure.tables import ap_table, class_table
+from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.task import Metric, Score
+
+Rows = list[dict[str, Any]]  # COCO results
+
+
+def kinds_of(contract: Contract) -> tuple[str, ...]:
+    """What a model is measured by, from what its outputs hold; it is judged by the first."""
+    if contract.instances.masks is not None:
+        return ("mask", "box")
+    return ("keypoint", "box") if contract.instances.keypoints is not None else ("box",)
+
+
+class InstancesMetric(Metric):
+    """AP over a data set. A part is an image's COCO results."""
+
+    title = "COCO AP"
+
+    def __init__(self, contract: Contract) -> None:
+        self.kinds, self._classes = kinds_of(contract), contract.classes
+        self.main = f"{self.kinds[0]}_ap"
+
+    def part(self, sample: Any, result: Result) -> Rows:
+        """Its COCO results, under the sample's image id."""
+        return result.to_coco(sample.image_id)
+
+    def figures(self, dataset: Any, parts: Sequence[Rows]) -> dict[str, float]:
+        """See `coco.coco_metrics`."""
+        return coco.coco_metrics(dataset.to_coco(), _joined(parts), self.kinds)
+
+    def examine(self, dataset: Any, parts: Sequence[Rows], min_score: float) -> dict[str, Any]:
+        """By class too: "per_class" and "curves" by kind, and the "confusion" above min_score."""
+        truth, rows = dataset.to_coco(), _joined(parts)
+        evaluations = coco.coco_evaluations(truth, rows, self.kinds)
+        matrix = confusion(truth, rows, self._classes, min_score=min_score)
+        return {
+            **coco.statistics(evaluations),
+            "per_class": {kind: class_metrics(one, self._classes) for kind, one in evaluations.items()},
+            "curves": {kind: curves(one, self._classes) for kind, one in evaluations.items()},
+            "confusion": matrix.to_dict(),
+        }
+
+    def tables(self, facts: dict[str, Any], title: str) -> list[Any]:
+        """AP, and where there are several classes that of each."""
+        classes = [class_table(facts["per_class"])] if len(self._classes) > 1 else []
+        return [ap_table(facts, self.kinds, title), *classes]
+
+    def page(self, facts: dict[str, Any]) -> str:
+        """Figures of each class, precision over recall, and what is taken for what."""
+        return page.page(facts)
+
+    def named(self, figure: str) -> str:
+        """ "mask" and "mask_ap" are "mask AP"."""
+        return f"{figure.removesuffix('_ap')} AP"
+
+    def headline(self, figures: dict[str, float]) -> str:
+        """The AP that the model is judged by, and that at IoU 0.5."""
+        ap, ap50 = self.progress(figures).values()
+        return f"{self.named(self.main)} {ap:.3f}, AP50 {ap50:.3f}"
+
+    def progress(self, figures: dict[str, float]) -> dict[str, float]:
+        """The same two."""
+        return {"mAP": figures[self.main], "mAP50": figures[f"{self.main}50"]}
+
+    def scores(
+        self, dataset: Any, images: Sequence[int], parts: Sequence[Sequence[Rows]]
+    ) -> dict[str, list[Score]]:
+        """AP of each kind, by each model."""
+        truth, seen = dataset.to_coco(), {dataset[place].image_id for place in images}
+        known = coco.coco_truth(
+            truth
+            | {
+                "images": [image for image in truth["images"] if image["id"] in seen],
+                "annotations": [one for one in truth["annotations"] if one["image_id"] in seen],
+            }
+        )
+        return {kind: [_score(known, _joined(side), kind) for side in parts] for kind in self.kinds}
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    return [row for rows in parts for row in rows]
+
+
+def _score(truth: Any, rows: Rows, kind: str) -> Score:
+    """AP over objects of all sizes, from matches that are made once: per category, per image."""
+    evaluation = coco.coco_evaluation(truth, rows, kind)
+    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+    evaluation.params.maxDets = [100]
+    with coco.silence():
+        evaluation.evaluate()
+    matches = list(evaluation.evalImgs)
+
+    def average_precision(images: NDArray[np.intp]) -> float:
+        """AP over IoU 0.50:0.95 of the images at these positions, each as often as it is named."""
+        count = len(evaluation.params.imgIds)
+        evaluation.evalImgs = [
+            matches[start + image] for start in range(0, len(matches), count) for image in images
+        ]
+        with coco.silence():
+            evaluation.accumulate()
+        precision = evaluation.eval["precision"]
+        return float(precision[precision > -1].mean()) if (precision > -1).any() else -1.0
+
+    return average_precision

@@ -1,0 +1,81 @@
+"""The task of finding objects: their boxes, classes and scores, and masks or keypoints if there are any."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from maskrt.runtime.backends.session import Outputs
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import ModelError
+from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
+from maskrt.runtime.tasks.instances.compare.recorded import pack, unpack
+from maskrt.runtime.tasks.instances.compare.tolerances import BY_PRECISION
+from maskrt.runtime.tasks.instances.decode import postprocess
+from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
+from maskrt.runtime.tasks.instances.files import InstanceFiles
+from maskrt.runtime.tasks.instances.measure.metric import InstancesMetric
+from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.keep import EVERYTHING, Keep
+from maskrt.runtime.tasks.style import Wanted
+from maskrt.runtime.tasks.task import Answer, Painter, Task
+
+
+class InstancesTask(Task):
+    """Results are `Result`s, a record COCO rows with names; it is measured by COCO AP."""
+
+    things = "objects"
+
+    def decode(
+        self, outputs: Outputs, batch: Batch, contract: Contract, *, keep: Keep = EVERYTHING
+    ) -> list[Result]:
+        """See `decode.postprocess`."""
+        return postprocess(outputs, batch, contract, keep=keep)
+
+    def whole(self, result: Result) -> Any:
+        """(D, H, W) masks; the boxes of a model without."""
+        return result.boxes if result.crops is None else result.masks
+
+    def record(self, result: Result, image_id: int | str) -> dict[str, Any]:
+        """See `Result.to_line`."""
+        return result.to_line(image_id)
+
+    def check(self, contract: Contract, name: str, wanted: Wanted) -> None:
+        """Masks, contours and colour splashes are made of masks."""
+        if contract.instances.masks is None and (wanted.masks or wanted.contours or wanted.splash):
+            raise ModelError(
+                f"{name}: finds no masks (it gives {', '.join(contract.output_names)}), so --masks, "
+                "--contours and --splash have nothing to show. Leave them out."
+            )
+
+    def painters(self, wanted: Wanted) -> dict[str, Painter]:
+        """Overlays, and the objects in colour on grey."""
+        known: dict[str, Painter] = {"overlays": Overlay(wanted.style), "splash": paint_splash}
+        return {kind: known[kind] for kind in wanted.pictures}
+
+    def files(self, wanted: Wanted) -> InstanceFiles:
+        """COCO results, masks, outlines."""
+        return InstanceFiles(wanted)
+
+    def metric(self, contract: Contract) -> InstancesMetric:
+        """COCO AP of what the model's outputs hold."""
+        return InstancesMetric(contract)
+
+    def compare(self, precision: str, limits: Mapping[str, Any] | None = None) -> InstancesComparison:
+        """By the Tolerance of the precision."""
+        return InstancesComparison(dataclasses.replace(BY_PRECISION[precision], **(limits or {})))
+
+    def pack(self, answer: Answer) -> dict[str, NDArray]:
+        """See `recorded.pack`."""
+        return pack(answer)
+
+    def unpack(self, arrays: Mapping[str, NDArray], batch: Batch, contract: Contract) -> Answer:
+        """See `recorded.unpack`."""
+        return unpack(arrays, batch, contract)
+
+
+TASK = InstancesTask()
