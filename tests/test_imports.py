@@ -131,6 +131,33 @@ def test_the_runtime_never_imports_torch() -> None:
         assert not roots & {"torch", "torchvision", "onnx", "onnxscript"}, file
 
 
+TASK_FOLDERS = sorted(path.parent.name for path in (REPOSITORY / "runtime" / "tasks").glob("*/task.py"))
+
+
+def tasks_imported(names: set[str], own: str = "") -> set[str]:
+    """The tasks that names of imports belong to, but for a file's own."""
+    return {task for task in TASK_FOLDERS if task != own for name in names if f"runtime.tasks.{task}" in name}
+
+
+def test_the_runtime_reaches_a_task_through_its_contract_alone() -> None:
+    for file in files("runtime"):
+        place = file.relative_to(REPOSITORY / "runtime").parts
+        own = place[1] if place[0] == "tasks" else ""
+        assert not tasks_imported(imported(file), own), file.relative_to(REPOSITORY)
+
+
+def test_a_file_that_knows_a_task_would_be_found() -> None:
+    names = imported(REPOSITORY / "runtime" / "tasks" / "instances" / "task.py")
+
+    assert tasks_imported(names) == {"instances"}
+    assert tasks_imported(names, own="instances") == set()
+
+
+def test_a_task_knows_nothing_of_parity() -> None:
+    for file in (REPOSITORY / "runtime" / "tasks").rglob("*.py"):
+        assert not {name for name in imported(file) if name.startswith("maskrt.runtime.parity")}, file
+
+
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
 

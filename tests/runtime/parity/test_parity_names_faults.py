@@ -19,7 +19,7 @@ OTHER_WEIGHTS = "possible: other weights: a stale file, …"
 
 EACH = {
     # The contract.
-    "promise": ["its contract says nms_threshold 0.6, the reference's 0.5"],
+    "promise": ["its contract says instances.nms_threshold 0.6, the reference's 0.5"],
     "stale": ["a stale file: … made from checkpoint 111111111111, the reference is 000000000000"],
     # The canvas.
     "padded": [f"canvas {FIRST} … padded to 128x96, beyond the reference's 96x96…"],
