@@ -9,7 +9,6 @@ from maskrt.calibration.measure.observers import (
     BINS,
     LEVELS,
     METHODS,
-    MOMENTUM,
     MSE_CANDIDATES,
     SAMPLES,
     Observer,
@@ -40,8 +39,9 @@ def test_minmax_is_the_largest_magnitude_of_all_batches() -> None:
 
 def test_moving_average_of_a_constant_is_the_constant_and_of_a_step_approaches_it() -> None:
     assert moving_average(observed(*[[-1.0, 2.0]] * 5)) == pytest.approx(2.0)
-    batches = [[0.0, 1.0]] + [[0.0, 3.0]] * 4
-    assert moving_average(observed(*batches)) == pytest.approx(3 - 2 * MOMENTUM**4)
+    batches = [[0.0, 1.0]] + [[0.0, 3.0]] * 4  # nine tenths are kept: 1.0, 1.2, 1.38, 1.542, 1.6878
+    assert moving_average(observed(*batches)) == pytest.approx(1.6878)
+    assert moving_average(observed([-1.0, 0.5], [-3.0, 0.5])) == pytest.approx(1.2)
 
 
 def test_percentile_of_a_uniform_distribution_and_past_an_outlier() -> None:
