@@ -118,8 +118,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as scratch:
         trial = Trial(REPOSITORY, Path(scratch), options.limit_s, options.output.with_suffix(".costs.json"))
         changes = {one: diff(one, (trial.scratch / one.path).read_bytes()) for one in chosen}
-        order = {one: ((one.key, changes[one]) not in known, one.key in survived, one.key) for one in chosen}
-        for mutant in sorted(chosen, key=order.__getitem__):
+        order = {one: ((one.key, changes[one]) not in known, one.key in survived) for one in chosen}
+        for mutant in sorted(
+            chosen, key=order.__getitem__
+        ):  # a run that is cut short has judged a fair sample
             change = changes[mutant]
             row = {"mutant": mutant.key, "verdict": "equivalent", "by": None, "diff": change}
             if mutant.key not in same and (mutant.key, change) in known and not options.afresh:

@@ -29,7 +29,7 @@ TEST_LIMIT_S = 240
 #: CPU seconds of a test file that no trial has run yet, and of collecting any.
 UNKNOWN_COST_S, COLLECTED_S = 5.0, 1.0
 #: Test files of one run of pytest, which imports all of them before the first test.
-AT_ONCE = 6
+AT_ONCE = 3
 #: A test file one step away notices a mutant less often than one that imports the module.
 COST_OF_A_STEP = 10
 
