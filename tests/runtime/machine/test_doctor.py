@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,25 @@ def test_verdicts_follow_the_findings_alone() -> None:
     assert verdicts([]) == dict.fromkeys(STAGES, False)
     assert verdicts([Finding("onnxruntime", True, "1.31")])["infer (.onnx)"] is True
     assert verdicts([Finding("onnxruntime", False, "none")])["infer (.onnx)"] is False
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux tells which cores a process may use")
+@pytest.mark.parametrize(
+    ("cores", "found", "meaning"),
+    [
+        ({3}, "1 core,", "one core does all"),
+        ({0, 1}, "2 cores,", "models take all 2 unless --threads says less"),
+    ],
+)
+def test_the_cores_that_a_process_may_use_are_counted(
+    cores: set[int], found: str, meaning: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
+
+    (cpu,) = (finding for finding in findings_cpu.cpu_findings() if finding.subject == "CPU")
+
+    assert found in cpu.found
+    assert cpu.meaning == meaning
 
 
 @pytest.mark.parametrize("missing", ["tensorrt", "CUDA"])
