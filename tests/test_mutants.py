@@ -95,6 +95,9 @@ def repository(tmp_path: Path) -> Path:
         "maskrt/__init__.py": "",
         "tests/test_area.py": "from maskrt.runtime import area\ndef test_a():\n    assert area(2, 3) == 6",
         "tests/test_report.py": "import maskrt.runtime.report as r\ndef test_r():\n    assert 'px' in r.report()",
+        "runtime/found/by_name.py": "def found(): ...",
+        "runtime/table.py": "PLACES = {'one': 'maskrt.runtime.found'}",
+        "tests/test_table.py": "import maskrt.runtime.table\ndef test_t(): ...",
         "tests/test_other.py": "def test_other():\n    assert False",
     }
     for name, text in files.items():
@@ -113,6 +116,7 @@ def test_tests_are_found_by_what_they_import(repository: Path) -> None:
         Path("tests/test_area.py"): 0,
         Path("tests/test_report.py"): 1,
     }
+    assert imports.tests_of("maskrt.runtime.found.by_name") == {Path("tests/test_table.py"): 1}
     assert imports.tests_of("maskrt.runtime.report") == {Path("tests/test_report.py"): 0}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,11 @@ class Imports:
         self.files = dict(_modules(repository))
         self.trees = {name: ast.parse((repository / file).read_bytes()) for name, file in self.files.items()}
         self.edges = {name: set(self._imports_of(name)) - {name} for name in self.files}
+        imported = set().union(*self.edges.values())
+        for name, tree in self.trees.items():  # what is found by the name of its package, as families are
+            for place in set(_named_in(tree)):
+                below = (module for module in self.files if f"{module}.".startswith(f"{place}."))
+                self.edges[name] |= set(below) - imported
         #: But for tests/full, which takes hours.
         tests = {name for name, file in self.files.items() if file.name.startswith("test_")}
         self.tests = {name for name in tests if "full" not in self.files[name].parts}
@@ -55,6 +61,13 @@ class Imports:
                     if name == (alias.asname or alias.name) and self.files[package].name == "__init__.py":
                         return self._defined_in(node.module, alias.name)
         return package
+
+
+def _named_in(tree: ast.Module) -> Iterator[str]:
+    """The modules and packages that texts name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"\bmaskrt(?:\.\w+){2,}", node.value)
 
 
 def _modules(repository: Path) -> Iterator[tuple[str, Path]]:

@@ -16,11 +16,14 @@ from benchmarks.parity_trial.graph import change_constant, in_bits, operators, p
 from benchmarks.samples import lively_checkpoint, scene
 from maskrt.export.onnx_model import export_onnx
 from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn.parity.knowledge import KNOWLEDGE
 from maskrt.runtime.errors import EXIT_UNDECIDED
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.command import main
+from maskrt.runtime.parity.inside.knowledge import knowledge_of
 from maskrt.runtime.parity.inside.unseen import Unseen, look_without_images
 from maskrt.runtime.parity.sides import open_looking, open_reference, report_for
+from tests.runtime.conftest import make_contract
 
 Plant = Callable[[onnx.ModelProto], None]
 
@@ -131,6 +134,10 @@ def test_a_correct_file_made_again_raises_no_alarm(
     assert found.complete, found.reason
     assert found.precision == "fp32"
     assert {one.part for one in found.findings} >= {"proposals", "box_pooling", "detections", "mask_head"}
+
+
+def test_what_the_family_knows_is_asked() -> None:
+    assert knowledge_of(make_contract()) is KNOWLEDGE
 
 
 def test_a_claim_that_the_graph_does_not_show_is_told_and_the_finer_is_judged(
