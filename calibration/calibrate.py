@@ -1,4 +1,4 @@
-"""`maskrt calibrate`: an FP32 ONNX file in eight bits, with what that costs measured and bounded."""
+"""The command `maskrt calibrate`: quantises an FP32 ONNX file, and measures and limits the loss."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def command(
 
     Example: maskrt calibrate model.onnx --data train/ --val val/ -o model.int8.onnx
     """
-    # What needs onnx is imported where a model is quantised: --help does not.
+    # Imported here, since --help needs no onnx.
     from maskrt.calibration import quantise
     from maskrt.calibration.measure.cache import write_cache
     from maskrt.calibration.measure.images import find, readable

@@ -30,7 +30,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the quantised model is to be like. Raises CalibrationError for what contradicts itself."""
+    """How to quantise. Raises CalibrationError for options that contradict each other."""
 
     flavour: Annotated[str, typer.Option(help="cpu (ONNX Runtime) or tensorrt")] = CPU
     onto: Annotated[Path | None, typer.Option(help="tensorrt: the FP16 export, for what is not in INT8")] = (

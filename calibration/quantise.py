@@ -1,4 +1,4 @@
-"""The acts of `maskrt calibrate`, in their order: read, equalise, plan, measure, judge, search, write."""
+"""The steps of `maskrt calibrate`, in order: read, equalise, plan, measure, judge, search, write."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from maskrt.runtime.files.kinds import ONNX
 
 @dataclass(frozen=True)
 class Floats:
-    """The model in float: `source` is in float32 and measured; eight bits go into `base`.
+    """The float models: `source` is float32 and is measured, `base` gets the eight bits.
 
-    They are one model unless --onto names a half one. learned: scales by module, where training learned them.
+    They are the same unless --onto names a half-precision one. learned: scales by module, from training.
     """
 
     path: Path
@@ -63,7 +63,7 @@ def read_floats(path: Path, asked: Asked) -> Floats:
 
 
 def equalise(floats: Floats) -> bool:
-    """Equalise the channels of both models, in place. Gives whether there was anything to equalise."""
+    """Equalise the channels of both models, in place. Returns whether there was anything to equalise."""
     rescale = EqualiseLayers()
     rescale(floats.source)
     ReplaceWeights(rescale.weights)(floats.base)
@@ -128,7 +128,7 @@ def open_search(
     """
     make = partial(build, floats.base, ranges=known.ranges)
     make(plan)
-    # The float form of weights that were trained for eight bits is not what was trained.
+    # Weights that were trained for eight bits compute something else in float: compare AP only.
     by_ap_alone = bool(floats.learned and judging.val)
     judge = open_judge(
         floats.path,
@@ -148,7 +148,7 @@ def write_losses(search: Search, path: Path) -> None:
 
 
 def find_plan(floats: Floats, search: Search, *, fixed: bool) -> tuple[Plan, Verdict]:
-    """A plan that passes, and what it loses; `fixed`: the one that was asked for, or AccuracyError."""
+    """Find a plan that passes, and what it loses; `fixed`: the one asked for, or AccuracyError."""
     if not floats.learned:  # training may have found that the largest values are best clipped
         search.check_scales()
     return search.passing_plan(fixed=fixed)
@@ -163,7 +163,7 @@ def write_model(
     verdict: Verdict,
     output: Path,
 ) -> None:
-    """Write the model in eight bits, whose contract says how it came about, and its plan beside it."""
+    """Write the INT8 model, its history in its contract, and its plan beside it."""
     print_verdict(verdict, f"{output.name}, {asked.flavour}: {len(search.judge.images)} images")
     int8 = search.build(plan)
     reached = {"flavour": asked.flavour, EQUALISED: asked.equalise, "float_layers": plan.float_layers}

@@ -1,4 +1,4 @@
-"""The layers of an exported graph that can be quantised, as a plan and a report speak of them."""
+"""Looks up the layers of an exported graph that can be quantised, their groups and their neighbours."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNNAMED = Layers()
 
 @dataclass(frozen=True)
 class Layer:
-    """Weights and the nodes that use them: one, or one a level where the levels share a head."""
+    """A layer: its weights and the nodes that use them, several where the FPN levels share a head."""
 
     name: str  # of the weights, without ".weight"
     nodes: tuple[NodeProto, ...]
@@ -41,14 +41,14 @@ class Graph:
 
     @classmethod
     def of(cls, model: ModelProto) -> Graph:
-        """Of a model, with the names of its contract if it has one. Raises ContractError."""
+        """The graph of a model, with the names of its contract if it has one. Raises ContractError."""
         texts = (entry.value for entry in model.metadata_props if entry.key == METADATA_KEY)
         names = next((Contract.from_json(text, "the model").layers for text in texts), UNNAMED)
         return cls(model.graph, names)
 
     @cached_property
     def layers(self) -> dict[str, Layer]:
-        """By name, in the order of the graph."""
+        """Layers by name, in the order of the graph."""
         nodes: dict[str, list[NodeProto]] = {}
         for node in self.proto.node:
             if node.op_type in WEIGHTED and node.input[1] in self.initializers:
@@ -68,19 +68,18 @@ class Graph:
         return numpy_helper.to_array(self.initializers[node.input[1]])
 
     def weight_shape(self, node: NodeProto) -> tuple[int, ...]:
-        """Their shape, without reading them."""
+        """The shape of the weights, without reading them."""
         return tuple(self.initializers[node.input[1]].dims)
 
     def layer_before(self, tensor: str) -> str:
-        """Name of the layer that a tensor comes from, with nothing but additions, ReLUs and the like between;
-        empty before the first."""
+        """Name of the latest layer before a tensor, along first inputs; empty if there is none."""
         node = self.producer.get(tensor)
         while node is not None and not (node.op_type in WEIGHTED and node.input[1] in self.initializers):
             node = self.producer.get(node.input[0]) if node.input else None
         return node.input[1].removesuffix(".weight") if node else ""
 
     def around(self, layer: str) -> set[str]:
-        """The tensors that a layer reads and makes: also before a MaxPool or Resize that it reads, and after
+        """The tensors that a layer reads and makes, also before a MaxPool or Resize that it reads, and after
         the addition and the ReLU that read it."""
         found = set()
         for node in self.layers[layer].nodes:
@@ -95,15 +94,15 @@ class Graph:
         return found
 
     def activated(self, node: NodeProto) -> str:
-        """What leaves a node: the output of the ReLU that alone reads it, else its own."""
+        """The activated output of a node: of the ReLU if that is its only reader, else its own."""
         readers = self.consumers.get(node.output[0], [])
         return readers[0].output[0] if [r.op_type for r in readers] == ["Relu"] else node.output[0]
 
 
 def multiply_adds(node: NodeProto, input_shape: tuple[int, ...], weight_shape: tuple[int, ...]) -> int:
-    """Multiplications of a Conv, ConvTranspose or Gemm node, an addition with each.
+    """The multiply-adds of a Conv, ConvTranspose or Gemm node.
 
-    Every weight is used once an output position (ConvTranspose: once an input position; Gemm: once a row).
+    Every weight is used once per output position (ConvTranspose: per input position; Gemm: per row).
     """
     weights = int(np.prod(weight_shape))
     if node.op_type == "Gemm":

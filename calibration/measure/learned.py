@@ -1,4 +1,4 @@
-"""Scales that training learned (maskrt train --qat), which the contract carries, as ranges of the graph."""
+"""Turns the scales that training learned (maskrt train --qat; in the contract) into ranges of the graph."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from maskrt.runtime.errors import CalibrationError
 
 
 def learned_ranges(graph: Graph, scales: dict[str, float]) -> Ranges:
-    """±127 scales, of every tensor that shares its scale with a point of `scales` (`maskrt train --qat`).
+    """The ranges, ±127 scales, of every tensor that shares its scale with a point of `scales`.
 
-    Training rounds as the file for TensorRT does whose plan is the default one.
+    Training rounds like the file for TensorRT with the default plan.
 
-    Raises CalibrationError for a point that the graph has not, or that has no pair.
+    Raises CalibrationError for a point that the graph lacks, or that has no pair.
     """
     plan = Plan.default(graph, TENSORRT, "minmax")  # the pairs are those of every method
     placement = place(graph, plan.int8_layers, plan.flavour)
