@@ -2,7 +2,7 @@
 
     python -m benchmarks.foreign_checkpoints detectron2-r50-fpn
 
-builds the original model from its project's own code and configuration, lets it load lively random weights,
+builds the original model from its project's own code and configuration, loads confident random weights,
 writes them as a file of its kind, reads that with maskrt, and compares what is found on the same pixels by
 the original, by maskrt in PyTorch and by the exported file on ONNX Runtime. It needs the original installed:
 docs/checkpoints.md.
@@ -98,7 +98,7 @@ class Differences:
 
 
 def prepare(case: str) -> tuple[Original, Path]:
-    """The original with lively weights, and a checkpoint of its kind that holds them."""
+    """The original with confident weights, and a checkpoint of its kind that holds them."""
     build, to_foreign = CASES[case]
     original = build()
     keys = {key: tensor for key, tensor in original.model.state_dict().items() if tensor.ndim}

@@ -1,7 +1,7 @@
 """`make bench`: Mask R-CNN R50-FPN at 800×1088 on this CPU: PyTorch eager, each backend in FP32 and INT8.
 
-The network alone on one canvas, interleaved in this process. The weights are random but lively, calibrated on
-the synthetic pictures they were made with: what is measured is the speed, accuracy is tests/full's matter.
+The network alone on one canvas, interleaved in this process. The weights are random but confident, calibrated
+on the synthetic pictures they were made with. Only speed is measured; accuracy is measured in tests/full.
 """
 
 from __future__ import annotations

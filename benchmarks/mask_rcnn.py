@@ -2,7 +2,7 @@
 
 Two comparisons, each interleaved in this process: the network alone, on one canvas; and what a user calls,
 from a decoded image to binary masks. Peak memory is that of a fresh process for each. The weights are random
-but lively: what is measured is the graph.
+but confident: what is measured is the graph.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SCORE_THRESHOLD = 0.49
 
 def make_models() -> None:
     """Checkpoint and ONNX file, made anew: what is measured is the code as it stands."""
-    from benchmarks.samples import lively_checkpoint
+    from benchmarks.samples import confident_checkpoint
     from maskrt.export.onnx_model import export_onnx, save_onnx
     from maskrt.models.load import load_checkpoint
 
-    lively_checkpoint("resnet50", score_threshold=SCORE_THRESHOLD).save(CHECKPOINT)
+    confident_checkpoint("resnet50", score_threshold=SCORE_THRESHOLD).save(CHECKPOINT)
     checkpoint = load_checkpoint(CHECKPOINT)
     contract = checkpoint.contract(height_px=HEIGHT_PX, width_px=WIDTH_PX, batch=1, detections="dynamic")
     save_onnx(export_onnx(checkpoint, contract), MODEL)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.matterport --python TF_ENVIRONMENT/bin/python --backbone resnet101
 
-makes lively random weights, writes them as Matterport's file, lets the original find objects on three
+makes confident random weights, writes them as Matterport's file, lets the original find objects on three
 canvases, and compares what maskrt finds there in PyTorch and on ONNX Runtime. The original's environment:
 docs/checkpoints.md.
 """
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from benchmarks.foreign_checkpoints import FOLDER, Differences, print_rows
 from benchmarks.originals.matterport_files import matterport_layers, write_h5
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
 from maskrt.models.rcnn.matterport.config import MatterportConfig
@@ -101,11 +101,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(0)
     sides = {"min_size_px": 256, "max_size_px": 384}
-    lively = lively_checkpoint(arguments.backbone, 5, kind=MatterportConfig, **sides, num_classes=81)
+    confident = confident_checkpoint(arguments.backbone, 5, kind=MatterportConfig, **sides, num_classes=81)
     for kind in ("weight", "bias"):
-        lively.state_dict[f"roi_heads.box_predictor.cls_score.{kind}"] *= CLASS_SCALE
+        confident.state_dict[f"roi_heads.box_predictor.cls_score.{kind}"] *= CLASS_SCALE
     FOLDER.mkdir(parents=True, exist_ok=True)
-    path = write_h5(FOLDER / f"matterport-{arguments.backbone}.h5", matterport_layers(lively.state_dict))
+    path = write_h5(FOLDER / f"matterport-{arguments.backbone}.h5", matterport_layers(confident.state_dict))
     checkpoint, contract = on_a_square(load_checkpoint(path), arguments.side)
     batches = [preprocess([scene(index)], contract.canvas) for index in (1, 2, 3)]
     found = run_original(arguments.python, path, batches)

@@ -19,7 +19,7 @@ POINTS = ("nose", *(f"{side}_{part}" for part in PARTS for side in ("left", "rig
 COCO_CLASSES = tuple(Category(i, f"class {i}") for i in range(1, 91))
 
 
-def lively_checkpoint(
+def confident_checkpoint(
     backbone: str, seed: int = 0, *, kind: type[MaskRcnnConfig] = MaskRcnnConfig, **config: Any
 ) -> Checkpoint:
     """A checkpoint whose random weights give many confident detections on any picture.

@@ -40,15 +40,15 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
 
 @pytest.fixture(scope="session")
 def random_checkpoint(exports: Exports) -> Path:
-    """R18-FPN of 90 classes with lively random weights: narrow, on small canvases, with few proposals, to be quick.
+    """R18-FPN of 90 classes with confident random weights: narrow, on small canvases, with few proposals, to be quick.
 
     At the usual 256 channels the mask head alone is nine tenths of what a picture costs.
     """
-    from benchmarks.samples import lively_checkpoint  # needs torch, which tests/parity does not
+    from benchmarks.samples import confident_checkpoint  # needs torch, which tests/parity does not
 
     small: dict[str, Any] = {"min_size_px": 256, "max_size_px": 448, "rpn_post_nms_test": 200}
     narrow: dict[str, Any] = {"fpn_channels": 64, "mask_convs": (64,) * 4}
-    return exports.checkpoint("resnet18", lambda: lively_checkpoint("resnet18", **small, **narrow))
+    return exports.checkpoint("resnet18", lambda: confident_checkpoint("resnet18", **small, **narrow))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 An export takes longer than most tests, so no two of them make the same one. A fixture asks:
 
     def path(exports: Exports) -> Path:
-        checkpoint = exports.checkpoint("boxes", lambda: lively_checkpoint("resnet18", task="detection"))
+        checkpoint = exports.checkpoint("boxes", lambda: confident_checkpoint("resnet18", task="detection"))
         return exports.onnx(checkpoint, detections="dynamic")
 
 The workers of pytest-xdist share the folder, so the first to ask makes the file and the others wait for it. What is

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.__main__ import VERBS
 from maskrt.runtime.files.atomic import write_png
 from maskrt.training.data import load_dataset
@@ -64,8 +64,8 @@ def test_the_commands_of_the_readme_work(
         if verb == "train":
             # A dozen steps teach nothing, and parity has nothing to compare where nothing is found.
             small = {"min_size_px": 256, "max_size_px": 320, "rpn_post_nms_test": 100}
-            lively_checkpoint("resnet18", num_classes=5, **small).save(folder / "lively.pt")
-            rename_classes(folder / "lively.pt", folder / "out/mine/best.pt")
+            confident_checkpoint("resnet18", num_classes=5, **small).save(folder / "confident.pt")
+            rename_classes(folder / "confident.pt", folder / "out/mine/best.pt")
     assert verbs == [
         "inspect-data",
         "train",

@@ -45,7 +45,7 @@ class Agreement:
     def passes(self, precision: str, *, trained: bool = True) -> bool:
         """Whether it is the same model, in this precision.
 
-        A reference that found nothing proves nothing. What eight bits cost is told by trained weights alone:
+        A reference that found nothing proves nothing. Only trained weights show what eight bits cost:
         of others it is enough that the engine was built of INT8 layers and runs.
         """
         limit = BY_PRECISION[precision]

@@ -1,7 +1,7 @@
 """`make gpu-check-record`: export models in every form and record PyTorch's answers, for `make gpu-check`.
 
 Needs PyTorch and no GPU. Without checkpoints of your own it takes R18-FPN and R50-FPN with random weights:
-enough to hold FP32 and to measure speed, but what FP16 and INT8 cost is told by trained weights alone. Beside
+enough to hold FP32 and to measure speed, but only trained weights show what FP16 and INT8 cost. Beside
 them always come three small models with random weights: C4, Detectron2's rules, keypoints.
 """
 
@@ -45,11 +45,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def random_checkpoint(name: str, folder: Path, backbone: str = "resnet18", **settings: Any) -> Path:
-    """A checkpoint of lively random weights at torchvision's sizes."""
-    from benchmarks.samples import lively_checkpoint
+    """A checkpoint of confident random weights at torchvision's sizes."""
+    from benchmarks.samples import confident_checkpoint
 
     path = folder / f"{name}-{RANDOM}.pt"
-    lively_checkpoint(backbone, **settings).save(path)
+    confident_checkpoint(backbone, **settings).save(path)
     return path
 
 

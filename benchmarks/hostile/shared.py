@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from benchmarks.hostile.run import main_of
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.runtime.backends.trt.engine_file import write_engine
 from maskrt.runtime.contract import METADATA_KEY
 from tests.runtime.conftest import make_contract, tiny_model
@@ -46,7 +46,7 @@ def make_small(folder: Path) -> None:
 def make_large(folder: Path) -> None:
     """Those of a network, some seconds."""
     settings = {"min_size_px": 64, "max_size_px": 96, "rpn_post_nms_test": 20, "fpn_channels": 16}
-    checkpoint = lively_checkpoint("resnet18", num_classes=2, mask_convs=(16,), **settings)
+    checkpoint = confident_checkpoint("resnet18", num_classes=2, mask_convs=(16,), **settings)
     checkpoint.save(folder / "best.pt")
     os.chdir(folder)
     for line in (

@@ -2,7 +2,7 @@
 
 On random weights instances come and go with the least rounding, so below FP32 a cell is judged by what is
 inside: the smallest signal-to-noise ratio of the maps, backbone to RPN, against PyTorch in float32, held to
-the limits that parity has for trained models. How many instances were found again is told; it judges nothing.
+the limits that parity has for trained models. The number of instances found again is reported, not judged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rows: the models that maskrt has, with lively random weights."""
+"""The rows: the models that maskrt has, with confident random weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.samples import lively_checkpoint
+from benchmarks.samples import confident_checkpoint
 from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
 
 MODELS: dict[str, MaskRcnnConfig] = {
@@ -51,4 +51,4 @@ def make(settings: MaskRcnnConfig, size: Size, path: Path) -> None:
         max_detections=size.detections,
     )
     fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    lively_checkpoint(fields.pop("backbone"), **fields).save(path)
+    confident_checkpoint(fields.pop("backbone"), **fields).save(path)

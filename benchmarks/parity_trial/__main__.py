@@ -38,7 +38,7 @@ FLAT = {
 
 
 def small_checkpoint(folder: Path, picture: np.ndarray) -> Path:
-    """A network with lively random weights, narrow enough that a fault takes seconds."""
+    """A network with confident random weights, narrow enough that a fault takes seconds."""
     config = MaskRcnnConfig(
         backbone="resnet18",
         num_classes=CLASSES,

@@ -33,7 +33,7 @@ MASK_MEAN = 3.0
 
 @torch.no_grad()
 def randomise(model: FasterRCNN, images: list[Tensor], seed: int = 0) -> FasterRCNN:
-    """Give `model`, in place, lively random weights, adapted to `images` ((3, H, W) float32 in 0–1)."""
+    """Give `model`, in place, confident random weights, adapted to `images` ((3, H, W) float32 in 0–1)."""
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):

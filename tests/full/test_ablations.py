@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.export.onnx_model import export_onnx, save_onnx
 from maskrt.models.load import load_checkpoint
 from maskrt.models.reference import open_reference
@@ -37,7 +37,7 @@ HALF_MATCHED, HALF_MASK_IOU = 0.95, 0.99
 
 def report_of(config: dict[str, Any], folder: Path, precision: str) -> Report:
     settings = {"num_classes": 6, "rpn_post_nms_test": 200, "max_detections": 30}
-    lively_checkpoint("resnet18", **settings, **config).save(folder / "model.pt")
+    confident_checkpoint("resnet18", **settings, **config).save(folder / "model.pt")
     checkpoint = load_checkpoint(folder / "model.pt")
     contract = checkpoint.contract(detections="dynamic")
     if precision == "fp16":

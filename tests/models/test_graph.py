@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.parts.boxes import decode
 from maskrt.models.parts.canvas import NormaliseCanvas
@@ -40,7 +40,7 @@ QUICK: dict[str, Any] = {"rpn_post_nms_test": 100, "max_detections": 30}  # floa
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    return lively_checkpoint("resnet18", **QUICK, **EXACT_COLOURS)
+    return confident_checkpoint("resnet18", **QUICK, **EXACT_COLOURS)
 
 
 def assert_alike(
@@ -95,19 +95,19 @@ def test_an_image_that_fills_a_quarter_of_its_canvas(checkpoint: Checkpoint) -> 
 def test_graph_of_the_second_version_finds_what_torchvision_finds() -> None:
     config = {f.name: getattr(V2, f.name) for f in dataclasses.fields(V2) if f.name != "backbone"}
     config |= QUICK | EXACT_COLOURS
-    assert_alike(lively_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
+    assert_alike(confident_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
 
 
 def test_a_graph_of_the_papers_ablations_finds_what_its_model_finds() -> None:
     pooling = {"roi_pool": "warp_max", "roi_aligned": True}
     masks = {"num_classes": 6, "mask_head": "mlp", "mask_activation": "softmax"}
-    checkpoint = lively_checkpoint("resnet18", **pooling, **masks, **QUICK, **EXACT_COLOURS)
+    checkpoint = confident_checkpoint("resnet18", **pooling, **masks, **QUICK, **EXACT_COLOURS)
     assert_alike(checkpoint, [scene(3)], "dynamic", least=20)
 
 
 def test_graph_with_exact_anchors_finds_what_torchvision_finds_with_them() -> None:
     """On a canvas of 160 px P6 is three positions wide, and neither 160 / 64 nor a whole stride apart."""
-    checkpoint = lively_checkpoint("resnet18", exact_anchors=True, **QUICK, **EXACT_COLOURS)
+    checkpoint = confident_checkpoint("resnet18", exact_anchors=True, **QUICK, **EXACT_COLOURS)
     canvas = checkpoint.contract(height_px=160, width_px=224).canvas
     assert_alike(checkpoint, [scene(1)], "fixed", least=20, canvas=canvas)
 
@@ -118,7 +118,7 @@ def test_graph_of_another_backbone_finds_what_torchvision_finds(settings: MaskRc
     backbone = config.pop("backbone").replace("resnet50", "resnet18")
     # On the small canvas of this test: fewer kept than there are anchors.
     config |= QUICK | EXACT_COLOURS | {"rpn_pre_nms_test": 1000, "rpn_post_nms_test": 30}
-    assert_alike(lively_checkpoint(backbone, **config), [scene(1)], "fixed", least=20)
+    assert_alike(confident_checkpoint(backbone, **config), [scene(1)], "fixed", least=20)
 
 
 def test_unlikely_proposals_are_dropped_where_the_model_drops_them(checkpoint: Checkpoint) -> None:
@@ -145,13 +145,13 @@ def test_more_rows_than_tensorrts_topk_takes_are_the_largest_still() -> None:
 
 
 def test_a_model_that_keeps_fewer_proposals_than_detections_pads_its_rows() -> None:
-    checkpoint = lively_checkpoint("resnet18", num_classes=2, rpn_post_nms_test=20, **EXACT_COLOURS)
+    checkpoint = confident_checkpoint("resnet18", num_classes=2, rpn_post_nms_test=20, **EXACT_COLOURS)
     assert_alike(checkpoint, [scene(1)], "fixed", least=1)
 
 
 @pytest.mark.parametrize("norm", ["bn", "frozen_bn"])
 def test_folding_batch_norm_changes_no_feature(norm: str) -> None:
-    model = lively_checkpoint("resnet18", norm=norm, fpn_norm=True).build()
+    model = confident_checkpoint("resnet18", norm=norm, fpn_norm=True).build()
     folded = fold_batch_norm(model)
     norms = [m for m in folded.backbone.modules() if "BatchNorm" in type(m).__name__]
     assert not norms, f"left unfolded: {norms}"
@@ -165,7 +165,7 @@ def test_folding_batch_norm_changes_no_feature(norm: str) -> None:
 
 
 def test_folding_leaves_group_norm_and_the_original_alone() -> None:
-    model = build_mask_rcnn(lively_checkpoint("resnet18", norm="gn").config)
+    model = build_mask_rcnn(confident_checkpoint("resnet18", norm="gn").config)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     folded = fold_batch_norm(model)
     assert any(isinstance(m, nn.GroupNorm) for m in folded.modules())

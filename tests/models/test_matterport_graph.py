@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.export import to_onnx
 from maskrt.export.engine.prepare import prepare
 from maskrt.models.checkpoint import Checkpoint
@@ -43,19 +43,19 @@ SMALL: dict[str, Any] = {
 
 
 @functools.cache
-def lively(**changes: Any) -> Checkpoint:
+def confident(**changes: Any) -> Checkpoint:
     """ResNet-18, that exports quickly."""
-    return lively_checkpoint("resnet18", kind=MatterportConfig, **SMALL | changes)
+    return confident_checkpoint("resnet18", kind=MatterportConfig, **SMALL | changes)
 
 
 def test_graph_finds_what_the_network_finds() -> None:
-    checkpoint = lively(**QUICK | EXACT_COLOURS)
+    checkpoint = confident(**QUICK | EXACT_COLOURS)
     assert_alike(checkpoint, [scene(1), scene(2).transpose(1, 0, 2)], "dynamic", least=20)
 
 
 def test_of_all_levels_together_only_the_best_are_kept() -> None:
     """300 of 7161 anchors, when of each level there would be more."""
-    checkpoint = lively(**QUICK | EXACT_COLOURS | {"rpn_pre_nms_test": 300, "rpn_nms": 0.9})
+    checkpoint = confident(**QUICK | EXACT_COLOURS | {"rpn_pre_nms_test": 300, "rpn_nms": 0.9})
     assert_alike(checkpoint, [scene(1)], "fixed", least=20)
 
 
@@ -73,7 +73,7 @@ def test_around_the_picture_the_network_sees_black_and_not_zero() -> None:
 
 
 def test_a_bundle_rebuilds_the_canvas_that_the_network_saw() -> None:
-    checkpoint = lively()
+    checkpoint = confident()
     contract = checkpoint.contract()
     batch = preprocess([scene(1)], contract.canvas)
     _, stages = EagerSession(checkpoint.build(), contract, name="eager").infer_with_stages(
@@ -86,7 +86,7 @@ def test_a_bundle_rebuilds_the_canvas_that_the_network_saw() -> None:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A checkpoint and its file, by the command."""
     folder = tmp_path_factory.mktemp("matterport")
-    lively().save(folder / "best.pt")
+    confident().save(folder / "best.pt")
     with pytest.raises(SystemExit) as finished:
         to_onnx.main([str(folder / "best.pt"), "-o", str(folder / "model.onnx")])
     assert not finished.value.code
@@ -119,7 +119,7 @@ def test_tensorrt_takes_its_plugins_and_not_its_bodies_of_6000_proposals(exporte
 
 
 def test_masks_are_pooled_where_the_boxes_were_before_they_became_edges() -> None:
-    graph = MatterportGraph(lively().build(), detections="fixed")
+    graph = MatterportGraph(confident().build(), detections="fixed")
     canvas, size = torch.zeros(1, 3, 64, 128), torch.tensor([[40.0, 128.0]])
     boxes = torch.tensor([[[0.0, 0.0, 128.0, 40.0]]])
     # The picture's first pixel is row 12 of 64, its last row 51: of 63, and times 64.

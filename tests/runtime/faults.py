@@ -1,4 +1,4 @@
-"""Faults as they happen in deployments, planted in an exported graph of benchmarks.samples.lively_checkpoint."""
+"""Faults as they happen in deployments, planted in an exported graph of benchmarks.samples.confident_checkpoint."""
 
 from __future__ import annotations
 

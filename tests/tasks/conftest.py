@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.samples import lively_checkpoint
+from benchmarks.samples import confident_checkpoint
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.runtime.contract import Category
 from maskrt.training.data import load_dataset
@@ -21,7 +21,7 @@ def faster_rcnn(exports: Exports) -> tuple[Path, Path]:
     """Faster R-CNN on R18-FPN: its checkpoint, and the file exported from it for any size."""
 
     def make() -> Checkpoint:
-        made = lively_checkpoint("resnet18", task="detection", **SMALL)
+        made = confident_checkpoint("resnet18", task="detection", **SMALL)
         return dataclasses.replace(made, classes=load_dataset("synthetic:1:0").classes)
 
     checkpoint = exports.checkpoint("boxes", make)
@@ -34,7 +34,7 @@ def keypoint_rcnn(exports: Exports) -> tuple[Path, Path]:
 
     def make() -> Checkpoint:
         small = {**SMALL, "num_classes": 2, "keypoint_convs": (64,), "max_detections": 20}
-        made = lively_checkpoint("resnet18", task="keypoint", **small)
+        made = confident_checkpoint("resnet18", task="keypoint", **small)
         return dataclasses.replace(made, classes=(Category(1, "person"),))
 
     checkpoint = exports.checkpoint("points", make)

@@ -37,7 +37,7 @@ VARIABLE = "MASKRT_PLUGINS"
 PYTHON = "python"  # the value of the variable that asks for the plugins in Python
 # A build's folder in the cache, as maskrt.export.plugins.build.library_path names it.
 BUILD = re.compile(r"(?P<source>\w+)-trt(?P<major>\d+)\.[\d.]+-sm(?P<archs>\d+(_\d+)*)-(?P<machine>\w+)")
-SHORT, TOLD = 12, 2  # in a message: digits of a hash, and libraries
+SHORT, SHOWN = 12, 2  # in a message: digits of a hash, and libraries
 
 _loading = threading.Lock()
 _loaded: dict[str, Any] = {}  # SHA-256, or PYTHON: what keeps it loaded
@@ -109,8 +109,8 @@ def choose_library(sha256: str, libraries: list[Path], engine: str) -> Path | No
             return path
     if not libraries:
         return None
-    here = ", ".join(f"{path} ({library_sha256(path)[:SHORT]})" for path in libraries[:TOLD])
-    here += f" and {len(libraries) - TOLD} more" if len(libraries) > TOLD else ""
+    here = ", ".join(f"{path} ({library_sha256(path)[:SHORT]})" for path in libraries[:SHOWN])
+    here += f" and {len(libraries) - SHOWN} more" if len(libraries) > SHOWN else ""
     raise PluginError(
         f"{engine}: built with the plugin library {sha256[:SHORT]}, but here is {here}. Bring that library "
         f"along ({VARIABLE}=FILE, or beside the engine), or build the engine here: maskrt build MODEL.onnx "

@@ -15,7 +15,7 @@ import torch
 from benchmarks.originals import records
 from benchmarks.originals.agreement import assert_finds, differences
 from benchmarks.originals.files import Weights, detectron2_c4_weights, detectron2_weights
-from benchmarks.samples import lively_checkpoint
+from benchmarks.samples import confident_checkpoint
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
 from maskrt.models.rcnn.config import C4, MaskRcnnConfig
@@ -47,9 +47,9 @@ def r50(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """What is read from the file that benchmarks.foreign_checkpoints made the record with."""
     size = records.at_its_size(MaskRcnnConfig())
     sides = {"min_size_px": size.min_size_px, "max_size_px": size.max_size_px}
-    lively = lively_checkpoint("resnet50", stride_in_1x1=True, **ZOO, **COLOURS, **sides)
+    confident = confident_checkpoint("resnet50", stride_in_1x1=True, **ZOO, **COLOURS, **sides)
     path = tmp_path_factory.mktemp("zoo") / "model_final.pkl"
-    return load_checkpoint(zoo_pickle(detectron2_weights(lively.state_dict), path))
+    return load_checkpoint(zoo_pickle(detectron2_weights(confident.state_dict), path))
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +137,8 @@ def test_a_model_without_a_pyramid_is_read() -> None:
 def test_a_model_without_a_pyramid_finds_what_detectron2_found(tmp_path: Path) -> None:
     size = records.at_its_size(MaskRcnnConfig())
     config = c4_config(min_size_px=size.min_size_px, max_size_px=size.max_size_px)
-    lively = lively_checkpoint(**{k: getattr(config, k) for k in config.to_dict()})
-    path = zoo_pickle(detectron2_c4_weights(lively.state_dict), tmp_path / "model_final.pkl")
+    confident = confident_checkpoint(**{k: getattr(config, k) for k in config.to_dict()})
+    path = zoo_pickle(detectron2_c4_weights(confident.state_dict), tmp_path / "model_final.pkl")
     read, record = load_checkpoint(path), records.read("detectron2-r50-c4")
     assert_finds(read, record)
     shuffled = read.state_dict | {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.originals.files import detectron2_weights
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.export import to_onnx
 from maskrt.models.parts.class_names import COCO
 from maskrt.models.rcnn.weights.conventions import SETTINGS
@@ -24,7 +24,7 @@ def model_final(tmp_path_factory: pytest.TempPathFactory) -> Path:
     narrow = {"fpn_channels": 32, "mask_convs": (32,) * 4, "num_classes": 81}
     colours = {"mean": (123.675 / 255, 116.28 / 255, 103.53 / 255), "std": (1 / 255,) * 3}
     sides = {"min_size_px": 128, "max_size_px": 160}
-    checkpoint = lively_checkpoint("resnet18", **SETTINGS | narrow | colours | sides)
+    checkpoint = confident_checkpoint("resnet18", **SETTINGS | narrow | colours | sides)
     path = tmp_path_factory.mktemp("zoo") / "model_final.pkl"
     arrays = {key: tensor.numpy() for key, tensor in detectron2_weights(checkpoint.state_dict).items()}
     path.write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2 Model Zoo"}))

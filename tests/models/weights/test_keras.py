@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.originals.matterport_files import Layers, matterport_layers, write_h5
 from benchmarks.originals.matterport_oracle import Found, Matterport
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.export import to_onnx
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
@@ -43,9 +43,9 @@ class Saved(NamedTuple):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
-    """ResNet-50 under a narrow pyramid, lively."""
+    """ResNet-50 under a narrow pyramid, confident."""
     narrow = {"fpn_channels": 32, "mask_convs": (32,) * 4, "num_classes": 9}
-    checkpoint = lively_checkpoint("resnet50", 5, kind=MatterportConfig, **SIDES | narrow)
+    checkpoint = confident_checkpoint("resnet50", 5, kind=MatterportConfig, **SIDES | narrow)
     for kind in ("weight", "bias"):  # so sure as it is, float32 makes ties of its scores
         checkpoint.state_dict[f"roi_heads.box_predictor.cls_score.{kind}"] *= 0.4
     layers = matterport_layers(checkpoint.state_dict)

@@ -11,7 +11,7 @@ import torch
 from benchmarks.originals import records
 from benchmarks.originals.agreement import assert_finds, differences
 from benchmarks.originals.files import mmdetection_weights
-from benchmarks.samples import lively_checkpoint
+from benchmarks.samples import confident_checkpoint
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.class_names import COCO, name_classes
@@ -56,15 +56,15 @@ def mmdetection_file(
     return path
 
 
-def lively(**config: Any) -> Checkpoint:
+def confident(**config: Any) -> Checkpoint:
     """The model that benchmarks.foreign_checkpoints made a record with."""
     size = records.at_its_size(MaskRcnnConfig())
     sides = {"min_size_px": size.min_size_px, "max_size_px": size.max_size_px}
-    return lively_checkpoint("resnet50", **ZOO, **sides, **config)
+    return confident_checkpoint("resnet50", **ZOO, **sides, **config)
 
 
 def test_a_file_finds_what_mmdetection_found(tmp_path: Path) -> None:
-    weights = lively(**COLOURS).state_dict
+    weights = confident(**COLOURS).state_dict
     read = load_checkpoint(mmdetection_file(weights, tmp_path / "epoch_12.pth", VERSION_3))
     assert_finds(read, records.read("mmdetection-r50-fpn"))
     assert [(c.id, c.name) for c in (read.classes[0], read.classes[-1])] == [
@@ -75,7 +75,7 @@ def test_a_file_finds_what_mmdetection_found(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_a_file_of_caffe_style_finds_what_mmdetection_found(tmp_path: Path) -> None:
-    weights = lively(stride_in_1x1=True, **CAFFE_COLOURS).state_dict
+    weights = confident(stride_in_1x1=True, **CAFFE_COLOURS).state_dict
     path = mmdetection_file(weights, tmp_path / "epoch_12.pth", VERSION_3_CAFFE, caffe=True)
     read, record = load_checkpoint(path), records.read("mmdetection-r50-caffe-fpn")
     assert read.config.stride_in_1x1

@@ -71,7 +71,7 @@ def test_an_export_is_its_checkpoint(
     assert ended.code == 0, facts["failures"]
     assert facts["passed"] is True
     assert facts["summary"]["images"] == 2
-    assert facts["summary"]["instances"] >= 20, "lively weights find plenty"
+    assert facts["summary"]["instances"] >= 20, "confident weights find plenty"
     assert facts["summary"]["missed"] == facts["summary"]["extra"] == 0
     assert "passed: the same model" in ended.out
     assert_it_opens(tmp_path / "parity.html", "Passed: the same model", in_browser)

@@ -13,7 +13,7 @@ import onnx.inliner
 import pytest
 
 from benchmarks.parity_trial.graph import change_constant, in_bits, operators, promise, set_attribute
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.export.onnx_model import export_onnx
 from maskrt.models.load import load_checkpoint
 from maskrt.models.rcnn.parity.knowledge import KNOWLEDGE
@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A narrow network of 20 classes on a small canvas: a look at it takes a second."""
     path = tmp_path_factory.mktemp("narrow") / "narrow.pt"
     sizes = {"min_size_px": 192, "max_size_px": 256, "fpn_channels": 16, "mask_convs": (16,)}
-    lively_checkpoint("resnet18", num_classes=21, rpn_post_nms_test=200, **sizes).save(path)
+    confident_checkpoint("resnet18", num_classes=21, rpn_post_nms_test=200, **sizes).save(path)
     return path
 
 

@@ -18,7 +18,7 @@ import onnx.inliner
 import pytest
 from onnx import ModelProto
 
-from benchmarks.samples import lively_checkpoint, scene
+from benchmarks.samples import confident_checkpoint, scene
 from maskrt.calibration.decide.candidate import build, observed_tensors
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
@@ -75,7 +75,7 @@ FORMS_10 = {(model, "static", "fp16") for model in MODELS} | {
 
 @cache
 def checkpoint(model: str) -> Checkpoint:
-    return lively_checkpoint(**MODELS[model] | {"backbone": "resnet18"})
+    return confident_checkpoint(**MODELS[model] | {"backbone": "resnet18"})
 
 
 @cache

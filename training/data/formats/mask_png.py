@@ -4,7 +4,7 @@
 bits, of a palette (the value is the index), or in colours (red + 256 green + 65536 blue, as in COCO's
 panoptic files). Without classes.txt beside the folders, all objects are of one class. With it, a class a
 line, from number 1, the values are Cityscapes': 1000 × class + object, and a value below 1000 is a class
-whose objects were not told apart, a crowd.
+whose objects are not separated: a crowd.
 """
 
 from __future__ import annotations

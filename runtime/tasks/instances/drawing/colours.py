@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Colour = tuple[int, int, int]  # RGB
 
 GOLDEN_RATIO = 0.618033988749895  # steps of it spread hues as evenly as can be, for any number
-#: A dozen that are told apart on skin, sky, metal and under a microscope, and in print.
+#: A dozen that are distinct on skin, sky, metal and under a microscope, and in print.
 PALETTE: tuple[Colour, ...] = (
     (235, 64, 52),
     (48, 140, 255),
