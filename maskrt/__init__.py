@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from maskrt.runtime.predictor import load
-
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
+if TYPE_CHECKING:
+    from maskrt.runtime.predictor import load
+else:  # a type checker would take any name for one that this function knows
 
-def __getattr__(name: str) -> Any:
-    if name == "load":
-        from maskrt.runtime.predictor import load
+    def __getattr__(name: str) -> Any:
+        if name == "load":
+            from maskrt.runtime.predictor import load
 
-        return load
-    raise AttributeError(f"module 'maskrt' has no attribute {name!r}")
+            return load
+        raise AttributeError(f"module 'maskrt' has no attribute {name!r}")
