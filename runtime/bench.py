@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -62,6 +62,29 @@ class Candidate:
     def name(self) -> str:
         """As in the tables."""
         return f"{self.path} ({self.backend})" if self.backend else str(self.path)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Timings on one batch of `shape` (N, H, W): the network alone, and from images to masks."""
+
+    shape: tuple[int, int, int]
+    network: list[Timing]
+    whole: list[Timing]
+
+    @property
+    def canvas(self) -> str:
+        """NxHxW."""
+        return "x".join(map(str, self.shape))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "canvas": self.canvas,
+            "images": self.shape[0],
+            "timings": [asdict(t) for t in self.network],
+            "image_to_masks": [asdict(t) for t in self.whole],
+        }
 
 
 def measure(
@@ -180,42 +203,40 @@ def command(
         (c.session.contract for c in candidates if c.session.contract.canvas.height_px is not None),
         candidates[0].session.contract,
     )
-    results = []
-    for size in batches or [contract.batch or 1]:
-        batch = preprocess([picture] * size, contract.canvas)
-        _check_canvas(candidates, batch)
-        network = interleave(
-            [(c.name, infer_call(c.session, batch.images, batch.image_sizes)) for c in candidates], rounds
-        )
-        images = [picture] * size
-        whole = interleave(
-            [(c.name, masks_call(c.session, images, contract.canvas)) for c in candidates], rounds
-        )
-        shape = (batch.images.shape[0], batch.images.shape[1], batch.images.shape[2])
-        results.append((shape, network, whole))
-    canvas = results[0][0]
+    runs = [
+        time_batch(candidates, [picture] * size, contract.canvas, rounds)
+        for size in batches or [contract.batch or 1]
+    ]
     peaks = {
-        c.name: peak_memory_bytes(c.path, canvas, backend=c.backend or "onnxruntime", device=device)
+        c.name: peak_memory_bytes(c.path, runs[0].shape, backend=c.backend or "onnxruntime", device=device)
         for c in (candidates if memory else [])
     }
     if plot:
-        plot_timings({"x".join(map(str, shape)): network for shape, network, _ in results}, plot)
+        plot_timings({run.canvas: run.network for run in runs}, plot)
     if as_json:
-        runs = [
-            {
-                "canvas": "x".join(map(str, shape)),
-                "images": shape[0],
-                "timings": [asdict(t) for t in network],
-                "image_to_masks": [asdict(t) for t in whole],
-            }
-            for shape, network, whole in results
-        ]
-        print(json.dumps({"rounds": rounds, "runs": runs, "peak_memory_bytes": peaks}))
-        return
-    for shape, network, whole in results:
-        title = f"{rounds} rounds on {'x'.join(map(str, shape))}"
-        print_timings(network, f"{title}, network alone", images=shape[0])
-        print_timings(whole, f"{title}, from images to masks", images=shape[0])
+        of_runs = [run.to_dict() for run in runs]
+        print(json.dumps({"rounds": rounds, "runs": of_runs, "peak_memory_bytes": peaks}))
+    else:
+        _print(runs, peaks, rounds)
+
+
+def time_batch(
+    candidates: list[Candidate], images: list[NDArray[np.uint8]], canvas: Canvas, rounds: int
+) -> Run:
+    """Time the candidates on one batch. Raises ModelError where one is fixed to another canvas."""
+    batch = preprocess(images, canvas)
+    _check_canvas(candidates, batch)
+    network = [(c.name, infer_call(c.session, batch.images, batch.image_sizes)) for c in candidates]
+    whole = [(c.name, masks_call(c.session, images, canvas)) for c in candidates]
+    count, height, width = batch.images.shape[:3]
+    return Run((count, height, width), interleave(network, rounds), interleave(whole, rounds))
+
+
+def _print(runs: list[Run], peaks: dict[str, int | None], rounds: int) -> None:
+    for run in runs:
+        title = f"{rounds} rounds on {run.canvas}"
+        print_timings(run.network, f"{title}, network alone", images=run.shape[0])
+        print_timings(run.whole, f"{title}, from images to masks", images=run.shape[0])
     for name, peak in peaks.items():
         measured = f"{peak / 1e9:.2f} GB" if peak else "could not be measured"
         print(terminal.printable(f"peak memory of {name}: {measured}"))
