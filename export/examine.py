@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from maskrt.export.stages import cut_into_parts
+from maskrt.runtime.contract import PREFIX
 from maskrt.runtime.errors import ModelError
-from maskrt.runtime.stages import PREFIX
 
 LAYERS = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # by operator: which input is the weights
 PASSING = ("Cast", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze", "Gather", "Flatten")

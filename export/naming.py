@@ -11,8 +11,8 @@ from collections import Counter
 
 from onnx import ModelProto
 
+from maskrt.runtime.contract import PREFIX
 from maskrt.runtime.onnx_pass import OnnxPass, expect
-from maskrt.runtime.stages import PREFIX
 
 
 class NumberByOperator(OnnxPass):

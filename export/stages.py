@@ -1,4 +1,4 @@
-"""Makes the stages of a model file (maskrt.runtime.stages) outputs of its graph, and cuts parts between them.
+"""Makes the stages of a model file (`Contract.inside`) outputs of its graph, and cuts parts between them.
 
 Every exported file names the tensors at its stages. They are no outputs, since an output must be kept and
 copied. Parity makes them outputs when it reads a file.

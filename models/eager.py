@@ -20,9 +20,8 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import normalize
 
 from maskrt.runtime.backends.session import Outputs, Session
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import CANVAS, Contract, Stages
 from maskrt.runtime.preprocess import corner
-from maskrt.runtime.stages import CANVAS, Stages
 
 Network = TypeVar("Network", bound=nn.Module)
 

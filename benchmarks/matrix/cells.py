@@ -27,6 +27,7 @@ from maskrt.calibration.measure.scales import Key
 from maskrt.export.engine.prepare import prepare
 from maskrt.export.onnx_model import export_onnx, save_onnx
 from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn.layout import MAPS
 from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.errors import ExportError
@@ -36,7 +37,6 @@ from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.sides import comparison_for
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.preprocess import Batch
-from maskrt.runtime.stages import MAPS
 from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.compare.paste import paste_alike

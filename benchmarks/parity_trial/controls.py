@@ -13,7 +13,7 @@ from benchmarks.parity_trial.graph import Model
 from maskrt.export.onnx_model import export_onnx
 from maskrt.export.stages import ShowStages
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.runtime.stages import PREFIX
+from maskrt.runtime.contract import PREFIX
 
 Save = Callable[[Path], None]
 

@@ -11,8 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
-from maskrt.runtime.contract import METADATA_KEY
-from maskrt.runtime.stages import PREFIX
+from maskrt.runtime.contract import METADATA_KEY, PREFIX
 
 Model = onnx.ModelProto
 Change = Callable[[NDArray], NDArray]

@@ -122,7 +122,10 @@ class Trials:
 
 def _sampled(expected: Expected) -> Expected:
     """Keep samples of the stages, as a bundle does: the expectations of all images stay in memory."""
-    samples = expected.samples and {k: Sample.drawn(k, v.values) for k, v in expected.samples.items()}
+    inside = expected.contract.inside
+    samples = expected.samples and {
+        k: Sample.drawn(inside.tap(k).kind, v.values) for k, v in expected.samples.items()
+    }
     return dataclasses.replace(expected, samples=samples)
 
 

@@ -17,8 +17,8 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.ops import FrozenBatchNorm2d
 
+from maskrt.models.parts.layout import C4, FPN, MOBILENET_FPN
 from maskrt.runtime.errors import CheckpointError
-from maskrt.runtime.stages import C4, FPN, MOBILENET_FPN
 
 Norm = Callable[[int], nn.Module]
 
@@ -31,7 +31,7 @@ BACKBONES = (*_BASIC, "resnet50", "resnet101", *_RESNEXTS, MOBILENET)
 NORMS = ("frozen_bn", "bn", "gn")
 GROUP_NORM_GROUPS = 32  # Group Normalization, arXiv:1803.08494, section 4.1
 
-#: Modules of a body at whose outputs the stages of maskrt.runtime.stages are.
+#: Modules of a body at whose outputs there are maps of the layout (models/parts/layout.py).
 _RESNET_STAGES = {"maxpool": "stem", "layer1": "C2", "layer2": "C3", "layer3": "C4", "layer4": "C5"}
 #: Of MobileNetV3-large, whose modules are numbered: the last block of each stride, then those that
 #: torchvision's own detectors put under the pyramid: the first block of stride 32 and the last convolution.
@@ -39,7 +39,7 @@ _MOBILENET_STAGES = {"0": "stem", "3": "C2", "6": "C3", "12": "C4", "13": "C5a",
 
 
 def body_stages(body: nn.Module) -> dict[str, str]:
-    """The stage (maskrt.runtime.stages) at the output of each module of a backbone's body that has one."""
+    """The map (models/parts/layout.py) at the output of each module of a backbone's body that has one."""
     known = _RESNET_STAGES if hasattr(body, "layer1") else _MOBILENET_STAGES
     return {name: stage for name, stage in known.items() if hasattr(body, name)}
 

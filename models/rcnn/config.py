@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from maskrt.models.config import ModelConfig
 from maskrt.models.parts.backbones import BACKBONES, NORMS
+from maskrt.models.parts.layout import layout_of
 from maskrt.models.parts.roi_features import ROI_POOLS
 from maskrt.models.rcnn.branches import BRANCHES
 from maskrt.models.rcnn.layout import inside_of, layers_of
@@ -18,7 +19,6 @@ from maskrt.models.rcnn.mask_branch import MASK_ACTIVATIONS, MASK_HEADS
 from maskrt.models.rcnn.ranges import check_ranges
 from maskrt.runtime.contract import BoxGrid, Inside, Instances, Keypoints, Layers
 from maskrt.runtime.errors import CheckpointError
-from maskrt.runtime.stages import layout_of
 
 NECKS = ("fpn", "c4")
 MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference

@@ -2,10 +2,7 @@
 
 | tap | shape | what |
 |---|---|---|
-| canvas | N × 3 × H × W | normalised, the padding zeroed, or black where the placement is "square" |
-| stem, C2 … C5 | N × C × h × w | after the backbone's first layer or pooling; its last map of each size |
-| P2 … P6 | N × C × h × w | the pyramid's outputs |
-| rpn_logits.P2 …, rpn_deltas.P2 … | N × A × h × w, N × 4A × h × w | of A anchors a position |
+| maps | N × C × h × w | models/parts/layout.py |
 | proposals, proposal_counts | N × P × 4, N | x1 y1 x2 y2 in canvas pixels, zero past the count; int32 |
 | box_features | R × C × S × S | pooled for each proposal, S = 7 on a pyramid, 14 on C4 |
 | class_logits, box_deltas | R × classes, R × 4·classes | the background is class 0 |
@@ -22,31 +19,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maskrt.runtime.contract import BOXES, DETECTED, LABELS, NUM_DETECTIONS, Inside, Layers, Part, Tap
-from maskrt.runtime.stages import (
-    BOX_DELTAS,
-    BOX_FEATURES,
-    CANVAS,
-    CLASS_LOGITS,
-    KEYPOINT_FEATURES,
-    KEYPOINT_LOGITS,
-    MASK_FEATURES,
-    MASK_LOGITS,
-    PROPOSAL_COUNTS,
-    PROPOSALS,
-    Layout,
-    layout_of,
-)
+from maskrt.models.parts.layout import LAYOUTS, STEM, Layout, layout_of
+from maskrt.runtime.contract import BOXES, CANVAS, DETECTED, LABELS, NUM_DETECTIONS, Inside, Layers, Part, Tap
 
 if TYPE_CHECKING:
     from maskrt.models.rcnn.config import MaskRcnnConfig
 
+PROPOSALS, PROPOSAL_COUNTS = "proposals", "proposal_counts"
+BOX_FEATURES, CLASS_LOGITS, BOX_DELTAS = "box_features", "class_logits", "box_deltas"
+MASK_FEATURES, MASK_LOGITS = "mask_features", "mask_logits"
+KEYPOINT_FEATURES, KEYPOINT_LOGITS = "keypoint_features", "keypoint_logits"
+PER_PROPOSAL = (BOX_FEATURES, CLASS_LOGITS, BOX_DELTAS)
 #: By the task of the configuration: what is pooled for each detection, and what its head makes of it.
-TAPS: dict[str, tuple[str, ...]] = {
+PER_DETECTION: dict[str, tuple[str, ...]] = {
     "instance": (MASK_FEATURES, MASK_LOGITS),
     "detection": (),
     "keypoint": (KEYPOINT_FEATURES, KEYPOINT_LOGITS),
 }
+
+
+def _of_any(kind: str) -> list[str]:
+    return sorted({name for layout in LAYOUTS for name in getattr(layout, kind)})
+
+
+#: All taps there are, of any model, in an order that is right for each.
+RPN_LOGITS = tuple(_of_any("rpn_logits"))
+MAPS = tuple(
+    dict.fromkeys(
+        (CANVAS, STEM, *_of_any("backbone"), *_of_any("levels"), *RPN_LOGITS, *_of_any("rpn_deltas"))
+    )
+)
+TAPS = (
+    *(*MAPS, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL),
+    *(name for branch in PER_DETECTION.values() for name in branch),
+)
+
 OUTPUT_LAYERS = "outputs"  # class logits, box deltas, RPN outputs
 
 #: Of a backbone's body, by the names of its modules in torchvision.
@@ -124,7 +131,7 @@ def _taps(config: MaskRcnnConfig, layout: Layout) -> list[Tap]:
         Tap(CLASS_LOGITS, "classes", PROPOSALS),
         Tap(BOX_DELTAS, "rows", PROPOSALS),
     ]
-    return taps + [Tap(name, "rows", BOXES) for name in TAPS[config.task]]
+    return taps + [Tap(name, "rows", BOXES) for name in PER_DETECTION[config.task]]
 
 
 def _parts(config: MaskRcnnConfig, layout: Layout) -> list[Part]:

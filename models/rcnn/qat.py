@@ -17,9 +17,9 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from maskrt.models.parts.fake_quantise import FakeQuantise
+from maskrt.models.parts.layout import FPN
 from maskrt.models.parts.quantisers import Points, freeze_batch_norms, layers_of
 from maskrt.runtime.errors import MaskrtError
-from maskrt.runtime.stages import FPN
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 

@@ -22,7 +22,7 @@ from maskrt.models.rcnn.keypoint_branch import keypoints_of
 from maskrt.models.rcnn.ranking import ranking_in_double
 from maskrt.models.rcnn.stage_hooks import StageHooks
 from maskrt.runtime.backends.session import Outputs
-from maskrt.runtime.stages import Stages
+from maskrt.runtime.contract import Stages
 from maskrt.runtime.tasks.instances.instances import MaskCrop, crop_mask
 from maskrt.runtime.tasks.instances.result import Result
 

@@ -14,12 +14,10 @@ from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 
-from maskrt.models.rcnn.ranking import ranking_in_double
-from maskrt.runtime.contract import IMAGE_SIZES, Contract
-from maskrt.runtime.stages import (
+from maskrt.models.parts.layout import layout_of
+from maskrt.models.rcnn.layout import (
     BOX_DELTAS,
     BOX_FEATURES,
-    CANVAS,
     CLASS_LOGITS,
     KEYPOINT_FEATURES,
     KEYPOINT_LOGITS,
@@ -27,8 +25,9 @@ from maskrt.runtime.stages import (
     MASK_LOGITS,
     PROPOSAL_COUNTS,
     PROPOSALS,
-    layout_of,
 )
+from maskrt.models.rcnn.ranking import ranking_in_double
+from maskrt.runtime.contract import CANVAS, IMAGE_SIZES, Contract
 
 Given = Mapping[str, NDArray]
 UNSEEN = ("backbone", "pyramid", "rpn_head")  # parts of convolutions alone, which any image exercises

@@ -1,4 +1,4 @@
-"""What passes the stages (maskrt.runtime.stages) of torchvision's own model, taken by hooks on its modules.
+"""What passes the taps (models/rcnn/layout.py) of torchvision's own model, taken by hooks on its modules.
 
 The model is left as torchvision runs it: what an exported graph is held to must not be of our making.
 """
@@ -15,12 +15,10 @@ from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 
 from maskrt.models.parts.backbones import body_stages
-from maskrt.runtime.backends.session import Outputs
-from maskrt.runtime.contract import Contract
-from maskrt.runtime.stages import (
+from maskrt.models.parts.layout import layout_of
+from maskrt.models.rcnn.layout import (
     BOX_DELTAS,
     BOX_FEATURES,
-    CANVAS,
     CLASS_LOGITS,
     KEYPOINT_FEATURES,
     KEYPOINT_LOGITS,
@@ -28,9 +26,9 @@ from maskrt.runtime.stages import (
     MASK_LOGITS,
     PROPOSAL_COUNTS,
     PROPOSALS,
-    Stages,
-    layout_of,
 )
+from maskrt.runtime.backends.session import Outputs
+from maskrt.runtime.contract import CANVAS, Contract, Stages
 
 
 class StageHooks:
@@ -81,7 +79,7 @@ class StageHooks:
         self._seen |= dict(zip(self._layout.levels, output.values(), strict=True))
 
     def taken(self, outputs: Outputs) -> Stages:
-        """The stages of the last call, as `runtime.stages` lays them out. outputs: what the call gave."""
+        """The stages of the last call, as the contract's taps are laid out. outputs: what the call gave."""
         seen = dict(self._seen)
         logits, deltas = seen.pop("rpn")
         seen |= dict(zip(self._layout.rpn_logits, logits, strict=True))

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from maskrt.runtime.backends.graph_shapes import check_shapes
 from maskrt.runtime.backends.onnx_weights import check_weights
 from maskrt.runtime.backends.session import Outputs, Session, failed_call
-from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, PREFIX, Contract
+from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, PREFIX, Contract, Stages
 from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError
 from maskrt.runtime.packages import install
 from maskrt.runtime.siblings import read_with_stages
-from maskrt.runtime.stages import Stages
 from maskrt.runtime.tasks import check_task
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import Contract, Stages
 from maskrt.runtime.errors import ModelError
-from maskrt.runtime.stages import Stages
 
 
 @dataclass(frozen=True)

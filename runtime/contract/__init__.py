@@ -6,7 +6,7 @@ Field by field: docs/architecture.md, "The contract".
 """
 
 from maskrt.runtime.contract.contract import FORMAT_VERSION, INSTANCES, METADATA_KEY, Contract
-from maskrt.runtime.contract.inside import PREFIX, Inside, Part, Tap
+from maskrt.runtime.contract.inside import CANVAS, PREFIX, Inside, Part, Stages, Tap
 from maskrt.runtime.contract.sections import (
     LEARNED_SCALES,
     PLACEMENTS,
@@ -39,6 +39,7 @@ from maskrt.runtime.contract.tensors import (
 
 __all__ = [
     "BOXES",
+    "CANVAS",
     "DETECTED",
     "FORMAT_VERSION",
     "IMAGES",
@@ -66,6 +67,7 @@ __all__ = [
     "Origin",
     "Part",
     "Precision",
+    "Stages",
     "Tap",
     "Tensor",
     "image_inputs",

@@ -9,11 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from numpy.typing import NDArray
+
 from maskrt.runtime.contract.sections import Side
 from maskrt.runtime.rules import one_of, whole
 from maskrt.runtime.structs import Format, wrong
 
 PREFIX = "stage."
+#: The tap of the normalised canvas, which parity makes again from an image, in a family that has one.
+CANVAS = "canvas"
+Stages = dict[str, NDArray]  # by the taps' names
 KINDS = ("map", "counts", "boxes", "rows", "classes")
 
 

@@ -18,12 +18,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import CANVAS, Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.judge import Expected
 from maskrt.runtime.preprocess import Batch, corner
-from maskrt.runtime.stages import CANVAS
 from maskrt.runtime.structs import FileKind, Format, plain, read
 from maskrt.runtime.tasks import check_task, task_of
 from maskrt.runtime.tasks.arrays import check_array
@@ -62,7 +61,7 @@ class BundleWriter:
         for stage, sample in (expected.samples or {}).items():
             if stage == CANVAS:  # made again from the images
                 continue
-            drawn = Sample.drawn(stage, sample.values)
+            drawn = Sample.drawn(self._contract.inside.tap(stage).kind, sample.values)
             assert drawn.rows is not None
             assert drawn.positions is not None
             arrays |= {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskrt.runtime.backends.session import Outputs, Session
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import Contract, Stages
 from maskrt.runtime.parity.inside.culprits import culprits
 from maskrt.runtime.parity.inside.evidence import Evidence
 from maskrt.runtime.parity.inside.knowledge import knowledge_of
@@ -18,10 +18,10 @@ from maskrt.runtime.parity.inside.stages import (
     align,
     compare_stages,
     first_image,
+    order_of,
 )
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.preprocess import Batch, corner
-from maskrt.runtime.stages import PROPOSALS, Stages
 from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.found import Found
 from maskrt.runtime.tasks.task import Answer, Seen
@@ -82,7 +82,7 @@ def _run(session: Session, batch: Batch, look: bool) -> tuple[Outputs, Stages | 
     else:
         outputs, stages = session.infer(images, sizes), None
     first = Outputs(**{name: values[:1] for name, values in outputs.arrays().items()})
-    return first, None if stages is None else first_image(stages, outputs)
+    return first, None if stages is None else first_image(stages, outputs, session.contract)
 
 
 def judge(name: str, batch: Batch, expected: Expected, candidate: Session, report: Report) -> Outputs:
@@ -121,8 +121,9 @@ def _add(
     errors = output_errors(seen)
     aligned: dict[str, Aligned] = {}
     if expected.samples is not None and stages is not None:
-        within = report.inside(PROPOSALS, contract.precision.name)
-        aligned = align(expected.samples, stages, seen, within, tied)
+        boxes = next((tap.name for tap in contract.inside.taps if tap.kind == "boxes"), "")
+        within = report.inside(boxes, contract.precision.name)
+        aligned = align(expected.samples, stages, seen, within, contract, tied)
         errors += compare_stages(aligned, stages, lambda stage: report.inside(stage, contract.precision.name))
     evidence = Evidence(
         aligned,
@@ -132,6 +133,7 @@ def _add(
         contracts=(expected.contract, contract),
         measured=report.unseen.causes,
     )
+    report.stages.order = order_of(contract)
     report.stages.add(name, errors, lambda error: culprits(error, evidence), inside=bool(aligned))
 
 

@@ -11,6 +11,7 @@ from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import MissingDependencyError, ModelError, ParityError
 from maskrt.runtime.parity.annotated import Annotated
 from maskrt.runtime.parity.conclude import Model
+from maskrt.runtime.parity.inside.stages import order_of
 from maskrt.runtime.parity.inside.unseen import Unseen, finer
 from maskrt.runtime.parity.promises import broken_promises
 from maskrt.runtime.parity.report import Report
@@ -56,7 +57,7 @@ def report_for(reference: Model, candidate: Model, unseen: Unseen | None = None)
     results = comparison_for(reference, candidate, finer(claimed, found.precision or claimed))
     broken += found.broken_claim(claimed)
     report = Report(results, promises=broken, unseen=found)
-    report.stages.unseen = found.faults
+    report.stages.order, report.stages.unseen = order_of(candidate.contract), found.faults
     return report
 
 

@@ -29,14 +29,14 @@ from maskrt.export.stages import cut_into_parts
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.fake_quantise import FakeQuantise, RoundedWeight
+from maskrt.models.parts.layout import FPN
 from maskrt.models.parts.quantisers import QUANTISERS, learned_scales, observe, plain_weights
 from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.qat import fake_quantise
 from maskrt.models.rcnn.reference import EagerSession
-from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, LEARNED_SCALES
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, LEARNED_SCALES, PREFIX
 from maskrt.runtime.errors import CalibrationError, MaskrtError
-from maskrt.runtime.stages import FPN, PREFIX
 from maskrt.training.config import QAT
 from maskrt.training.loop.fit import parameter_groups
 

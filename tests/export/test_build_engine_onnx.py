@@ -27,10 +27,9 @@ from maskrt.export.onnx_model import for_small_devices
 from maskrt.export.overflow import half_contract
 from maskrt.models.load import load_checkpoint
 from maskrt.models.operators import DOMAIN, attach_bodies
-from maskrt.runtime.contract import INPUT_NAMES
+from maskrt.runtime.contract import INPUT_NAMES, PREFIX
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.onnx_pass import run_passes
-from maskrt.runtime.stages import PREFIX
 from tests.export.network_8_6 import constrain, parsed
 from tests.exports import Exports
 

@@ -10,19 +10,12 @@ import pytest
 
 from benchmarks.samples import scene
 from maskrt.export.stages import HideStages, ShowStages, read_with_stages
+from maskrt.models.parts.layout import FPN
+from maskrt.models.rcnn.layout import MASK_FEATURES, MASK_LOGITS, PER_PROPOSAL, PROPOSAL_COUNTS, PROPOSALS
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.contract import DETECTED, MASKS
+from maskrt.runtime.contract import DETECTED, MASKS, PREFIX
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import preprocess
-from maskrt.runtime.stages import (
-    FPN,
-    MASK_FEATURES,
-    MASK_LOGITS,
-    PER_PROPOSAL,
-    PREFIX,
-    PROPOSAL_COUNTS,
-    PROPOSALS,
-)
 
 INSTANCE_STAGES = (*FPN.maps, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, MASK_FEATURES, MASK_LOGITS)
 

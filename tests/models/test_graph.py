@@ -18,13 +18,13 @@ from maskrt.models.parts.fold import fold_batch_norm
 from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
 from maskrt.models.rcnn.config import C4, MOBILENET, V2, MaskRcnnConfig
 from maskrt.models.rcnn.graph.proposals import top_rows
+from maskrt.models.rcnn.layout import PROPOSAL_COUNTS
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.reference import EagerSession
 from maskrt.runtime.backends.open import Outputs
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.preprocess import Batch, preprocess
-from maskrt.runtime.stages import PROPOSAL_COUNTS
 from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.compare.paste import paste_alike

@@ -19,13 +19,13 @@ from maskrt.export.stages import read_with_stages
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.half import HALF_MAX, LIMIT, to_half
+from maskrt.models.parts.layout import FPN
 from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
 from maskrt.models.rcnn.graph.network import MaskRcnnGraph
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.contract import INPUT_NAMES
+from maskrt.runtime.contract import INPUT_NAMES, PREFIX
 from maskrt.runtime.files.atomic import write_png
-from maskrt.runtime.stages import FPN, PREFIX
 from tests.exports import Exports
 
 # Half keeps 11 bits: 2.4e-4 relative a rounding, of which some twenty convolutions accumulate a few.

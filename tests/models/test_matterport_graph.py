@@ -23,12 +23,12 @@ from maskrt.models.rcnn.matterport.graph import MatterportGraph
 from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE
 from maskrt.models.rcnn.reference import EagerSession
 from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.contract import CANVAS
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.bundle import normalised_canvas
 from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.preprocess import preprocess
-from maskrt.runtime.stages import CANVAS
 from tests.models.test_graph import EXACT_COLOURS, QUICK, assert_alike
 
 SIDE_PX = 192

@@ -12,21 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from maskrt.models.parts.layout import FPN
+from maskrt.models.rcnn.layout import BOX_FEATURES, MASK_FEATURES, PER_PROPOSAL, PROPOSAL_COUNTS, PROPOSALS
 from maskrt.runtime.backends.open import Outputs, Session
-from maskrt.runtime.contract import Contract, Origin
+from maskrt.runtime.contract import CANVAS, Contract, Origin, Stages
 from maskrt.runtime.parity.annotated import Annotated
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.sides import report_for
-from maskrt.runtime.stages import (
-    BOX_FEATURES,
-    CANVAS,
-    FPN,
-    MASK_FEATURES,
-    PER_PROPOSAL,
-    PROPOSAL_COUNTS,
-    PROPOSALS,
-    Stages,
-)
 from maskrt.runtime.tasks.instances.measure.metric import InstancesMetric
 from maskrt.runtime.tasks.instances.result import Result
 from tests.runtime.conftest import CLASSES, MASK_SIZE, make_contract

@@ -13,13 +13,13 @@ import pytest
 from benchmarks.samples import scene
 from maskrt.calibration.decide.gate import Judge, Limits
 from maskrt.calibration.measure.images import CalibrationImage
+from maskrt.models.rcnn.layout import MASK_LOGITS
 from maskrt.runtime import evaluate, infer
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import DETECTED
 from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
-from maskrt.runtime.stages import MASK_LOGITS
 from maskrt.runtime.tasks.instances.drawing.draw import draw
 from maskrt.runtime.tasks.instances.measure.coco import STATISTICS
 from maskrt.training.data import load_dataset

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torchvision.models.detection.image_list import ImageList
 
+from maskrt.models.parts.layout import FPN
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
-from maskrt.runtime.stages import FPN
 
 
 def anchors_of(height_px: int, width_px: int, **settings: bool) -> list[torch.Tensor]:

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torchvision.models.detection import FasterRCNN
 
 from maskrt.models.parts.boxes import at_least, blank_past, clip, decode, gather_rows
-from maskrt.runtime.stages import BOX_DELTAS, BOX_FEATURES, CLASS_LOGITS
+from maskrt.models.rcnn.layout import BOX_DELTAS, BOX_FEATURES, CLASS_LOGITS
 
 INVALID = -1.0  # below any probability
 MIN_SIDE_PX = 1e-2  # torchvision's RoIHeads.postprocess_detections

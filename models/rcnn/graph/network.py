@@ -26,16 +26,10 @@ from maskrt.models.rcnn.graph.detections import Detections
 from maskrt.models.rcnn.graph.keypoints import decode_keypoints
 from maskrt.models.rcnn.graph.masks import own_class_masks
 from maskrt.models.rcnn.graph.proposals import Proposals
+from maskrt.models.rcnn.layout import KEYPOINT_FEATURES, KEYPOINT_LOGITS, MASK_FEATURES, MASK_LOGITS, TAPS
 from maskrt.models.rcnn.mask_branch import SoftmaxMaskHeads
+from maskrt.runtime.contract import CANVAS
 from maskrt.runtime.errors import ExportError
-from maskrt.runtime.stages import (
-    CANVAS,
-    KEYPOINT_FEATURES,
-    KEYPOINT_LOGITS,
-    MASK_FEATURES,
-    MASK_LOGITS,
-    STAGES,
-)
 
 
 class MaskRcnnGraph(InferenceGraph):
@@ -88,7 +82,7 @@ class MaskRcnnGraph(InferenceGraph):
         ):
             if head is not None:
                 outputs.append(self._of_detections(branch, features, pooled_from, labels, counts, stages))
-        return *outputs, *(stages[name] for name in STAGES if name in stages)
+        return *outputs, *(stages[name] for name in TAPS if name in stages)
 
     def units(self) -> dict[str, list[nn.Module]]:
         """The stem, each residual block, the FPN, the RPN's head, each head of the RoIs."""

@@ -10,7 +10,7 @@ from torchvision.models.detection import FasterRCNN
 
 from maskrt.models.parts.boxes import at_least, blank_past, clip, decode, gather_rows
 from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
-from maskrt.runtime.stages import PROPOSAL_COUNTS, PROPOSALS
+from maskrt.models.rcnn.layout import PROPOSAL_COUNTS, PROPOSALS
 
 INVALID_LOGIT = torch.finfo(torch.float32).min  # below any logit
 MIN_SIDE_PX = 1e-3  # torchvision's RegionProposalNetwork.min_size

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from maskrt.models.rcnn.parity.rois import pooling_culprits, proposal_culprits
-from maskrt.runtime.parity.inside.evidence import Evidence
-from maskrt.runtime.parity.inside.knowledge import WEIGHTS
-from maskrt.runtime.stages import (
+from maskrt.models.parts.layout import layout_of
+from maskrt.models.rcnn.layout import (
     BOX_FEATURES,
     KEYPOINT_FEATURES,
     KEYPOINT_LOGITS,
     MASK_FEATURES,
     MASK_LOGITS,
     PROPOSALS,
-    layout_of,
 )
+from maskrt.models.rcnn.parity.rois import pooling_culprits, proposal_culprits
+from maskrt.runtime.parity.inside.evidence import Evidence
+from maskrt.runtime.parity.inside.knowledge import WEIGHTS
 from maskrt.runtime.tasks.instances.compare.seen import SeenInstances
 
 ROI_ALIGN = (

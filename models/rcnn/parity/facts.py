@@ -7,12 +7,12 @@ from typing import Any
 from torchvision.models.detection import FasterRCNN
 
 from maskrt.models.parts.roi_features import CANONICAL_LEVEL, RoiPooler
+from maskrt.models.rcnn.layout import BOX_FEATURES, KEYPOINT_FEATURES, MASK_FEATURES
 from maskrt.models.rcnn.reference import EagerSession
 from maskrt.models.rcnn.reference_parts import EagerParts
 from maskrt.runtime.backends.session import Session
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.parity.inside.knowledge import Facts, Operator
-from maskrt.runtime.stages import BOX_FEATURES, KEYPOINT_FEATURES, MASK_FEATURES
 
 
 def facts_of(session: Session) -> Facts:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
+from maskrt.models.parts.layout import layout_of
 from maskrt.models.rcnn.parity.causes import marks_of, possible_causes
 from maskrt.models.rcnn.parity.levels import proposals_by_level
 from maskrt.models.rcnn.parity.probes.run import probe
-from maskrt.models.rcnn.parity.probes.setting import Setting, proposals_of
+from maskrt.models.rcnn.parity.probes.setting import Setting
 from maskrt.models.rcnn.parity.ties import tied_proposals
 from maskrt.models.rcnn.parity.weights import stage_of_weight
 from maskrt.runtime.backends.session import Session
@@ -19,7 +20,6 @@ from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.tolerances import StageTolerance
 from maskrt.runtime.preprocess import Batch
-from maskrt.runtime.stages import PER_PROPOSAL, PROPOSALS, layout_of
 
 
 class RcnnKnowledge(Knowledge):
@@ -46,12 +46,6 @@ class RcnnKnowledge(Knowledge):
     def stage_of_weight(self, name: str, contract: Contract) -> str:
         """By the beginning of its name."""
         return stage_of_weight(name, layout_of(contract.config).levels)
-
-    def rows(self, stage: str, contract: Contract) -> int:
-        """Proposals, and what is made for each."""
-        if stage not in (PROPOSALS, *PER_PROPOSAL):
-            return super().rows(stage, contract)
-        return proposals_of(contract)
 
     def tied(self, samples: Mapping[str, Sample]) -> float:
         """Of the proposals."""

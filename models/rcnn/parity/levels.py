@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.models.parts.layout import layout_of
+from maskrt.models.rcnn.layout import PROPOSALS
 from maskrt.models.rcnn.parity.rois import fpn_levels
 from maskrt.runtime.boxes import same_boxes
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.preprocess import Batch
-from maskrt.runtime.stages import PROPOSALS, layout_of
 
 SAME_PX = 0.05
 Cells = Mapping[str, NDArray[np.float32]]

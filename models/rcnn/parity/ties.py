@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from maskrt.models.rcnn.layout import PROPOSALS, RPN_LOGITS
 from maskrt.runtime.parity.inside.samples import Sample
-from maskrt.runtime.stages import PROPOSALS, RPN_LOGITS
 
 # Of a level, those whose boxes are decoded: torchvision's rpn_pre_nms_top_n at inference.
 CONTENDERS = 1000

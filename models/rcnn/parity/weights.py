@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
+from maskrt.models.parts.layout import STEM
+from maskrt.models.rcnn.layout import BOX_DELTAS, CLASS_LOGITS, KEYPOINT_LOGITS, MASK_LOGITS, PROPOSALS
+from maskrt.runtime.contract import CANVAS
 from maskrt.runtime.parity.inside.stages import DETECTIONS
-from maskrt.runtime.stages import (
-    BOX_DELTAS,
-    CANVAS,
-    CLASS_LOGITS,
-    KEYPOINT_LOGITS,
-    MASK_LOGITS,
-    PROPOSALS,
-    STEM,
-)
 
 #: By the beginning of a weight's name in the graph.
 STAGES = (

@@ -31,9 +31,8 @@ from maskrt.runtime.backends.trt.library import TensorRtError, clear_errors, imp
 from maskrt.runtime.backends.trt.pinned import PinnedPool
 from maskrt.runtime.backends.trt.plugins import load_for_engine
 from maskrt.runtime.cli import say
-from maskrt.runtime.contract import INPUT_NAMES, PREFIX
+from maskrt.runtime.contract import INPUT_NAMES, PREFIX, Stages
 from maskrt.runtime.errors import MaskrtError, ModelError
-from maskrt.runtime.stages import Stages
 from maskrt.runtime.tasks import check_task
 
 SHAPES_KEPT = 8  # of a lane: a shape's buffers are a few MB, its context and graph about as much
@@ -254,7 +253,7 @@ def _unpacking(header: EngineHeader) -> str:
 
 
 def _check_tensors(name: str, engine: Any, header: EngineHeader) -> dict[str, str]:
-    """The dtypes of the stages that the engine gives, by name (runtime/stages.py).
+    """The dtypes of the stages that the engine gives, by name (`Contract.inside`).
 
     All its other inputs and outputs must be the contract's, or its plan belongs to another header.
     """

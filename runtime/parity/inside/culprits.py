@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.runtime.contract import CANVAS
 from maskrt.runtime.parity.inside.evidence import Evidence
 from maskrt.runtime.parity.inside.knowledge import knowledge_of
 from maskrt.runtime.parity.inside.stages import StageError
-from maskrt.runtime.stages import CANVAS
 
 LARGEST_HALF = 65504.0  # of IEEE 754 binary16
 # A mark counts as found where it explains all but a thousandth of the error.

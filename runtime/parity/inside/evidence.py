@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import Contract, Stages
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.inside.stages import Aligned
-from maskrt.runtime.stages import Stages
 from maskrt.runtime.tasks.task import Seen
 
 

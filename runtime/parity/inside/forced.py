@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.boxes import same_boxes
-from maskrt.runtime.contract import DETECTED, IMAGE_SIZES, IMAGES, Contract
+from maskrt.runtime.contract import BOXES, IMAGE_SIZES, IMAGES, Contract
 from maskrt.runtime.parity.inside.knowledge import knowledge_of
 from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.samples import Sample
@@ -23,7 +23,6 @@ from maskrt.runtime.parity.inside.stages import Aligned, StageError, compare_sta
 from maskrt.runtime.parity.judge import Expected, on_canvas, output_errors
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.preprocess import Batch
-from maskrt.runtime.stages import MAPS, PER_PROPOSAL, PROPOSAL_COUNTS, PROPOSALS
 from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.task import Answer, Comparison
 
@@ -61,20 +60,22 @@ class ForcedParts:
         inside = STAGES_BY_PRECISION[self._contract.precision.name]
         found: dict[str, NDArray] = {}
         aligned: dict[str, Aligned] = {}
+        taps = {tap.name: tap for tap in self._contract.inside.taps}
         for name, values in made.items():
-            if name == PROPOSAL_COUNTS:
+            kind = taps[name].kind
+            if kind == "counts":
                 continue
             sample = expected.samples[name]
-            row = values[0] if name in MAPS or name == PROPOSALS else values[: sample.shape[0]]
+            row = values[0] if kind in ("map", "boxes") else values[: sample.shape[0]]
             found[name] = row.astype(np.float32, copy=False)
             aligned[name] = Aligned(sample.values, found[name], np.arange(len(row)), compared=1.0)
-        if PROPOSALS in found:
-            boxes = found[PROPOSALS] = found[PROPOSALS][: int(made[PROPOSAL_COUNTS][0])]
-            reference = expected.samples[PROPOSALS].values
-            ours, theirs = same_boxes(reference, boxes, inside.proposals_px)
-            share = len(ours) / max(len(reference), len(boxes), 1)
-            tied = knowledge_of(self._contract).tied(expected.samples)
-            aligned[PROPOSALS] = Aligned(reference[ours], boxes[theirs], ours, compared=share, tied=tied)
+            if kind == "boxes":
+                boxes = found[name] = found[name][: int(made[taps[name].rows_of or ""][0])]
+                ours, theirs = same_boxes(sample.values, boxes, inside.proposals_px)
+                share = len(ours) / max(len(sample.values), len(boxes), 1)
+                pair = sample.values[ours], boxes[theirs], ours
+                tied = knowledge_of(self._contract).tied(expected.samples)
+                aligned[name] = Aligned(*pair, compared=share, boxes=True, tied=tied)
         errors = compare_stages(aligned, found, inside)
         return min(errors, key=lambda error: (not error.reason, error.snr_db))
 
@@ -90,21 +91,21 @@ class ForcedParts:
 
     def _inputs(self, batch: Batch, expected: Expected, samples: dict[str, Sample]) -> dict[str, NDArray]:
         """All that any part takes, as a batch of one."""
-        count = samples[PROPOSALS].shape[0]
-        rows = self._parts.side(PROPOSALS, 1) or knowledge_of(self._contract).rows(PROPOSALS, self._contract)
         given: dict[str, NDArray] = {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes}
-        given |= {name: getattr(expected.outputs, name) for name in DETECTED}
-        given[PROPOSAL_COUNTS] = np.array([count], np.int32)
+        given |= expected.outputs.arrays()
+        taps = {tap.name: tap for tap in self._contract.inside.taps}
+        rows = {name: self._parts.side(name, 1) or tap.rows or 0 for name, tap in taps.items() if tap.rows}
+        if self._contract.instances.rows == "fixed":
+            rows[BOXES] = self._contract.instances.max_detections
         for name, sample in samples.items():
-            values = sample.values
-            if name in MAPS:
+            tap, values = taps[name], sample.values
+            if tap.kind == "map":
                 values = values[None]
-            elif name == PROPOSALS:
-                values = _filled_up(values, rows)[None]
-            elif name in PER_PROPOSAL:
-                values = _filled_up(values, rows)
-            elif self._contract.instances.rows == "fixed":
-                values = _filled_up(values, self._contract.instances.max_detections)
+            elif tap.kind == "boxes":
+                given[tap.rows_of or ""] = np.array([len(values)], np.int32)
+                values = _filled_up(values, rows[name])[None]
+            else:
+                values = _filled_up(values, rows.get(tap.rows_of or "", len(values)))
             given[name] = values
         return given
 

@@ -84,10 +84,6 @@ class Knowledge:
         """The first stage that a weight changes, by its name in the graph."""
         return DETECTIONS
 
-    def rows(self, stage: str, contract: Contract) -> int:
-        """Rows of a stage in a graph that lost its shapes. Raises KeyError where unknown."""
-        raise KeyError(stage)
-
     def tied(self, samples: Mapping[str, Sample]) -> float:
         """The share of an image's boxes inside that nothing but rounding chooses, 1 at most."""
         return 0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.stages import MAPS, PROPOSALS, Stages
+from maskrt.runtime.contract import Stages
 
 # Of each stage, in a file: enough values that a mean over them is the stage's to a percent, enough rows that
 # each pyramid level has some, and half a megabyte an image before compression.
@@ -35,10 +35,10 @@ class Sample:
         return cls(values, values.shape)
 
     @classmethod
-    def drawn(cls, stage: str, values: NDArray[np.float32]) -> Sample:
-        """The part of a stage that goes into a file; always the same for one shape."""
-        rows = _as_rows(stage, values)
-        if stage == PROPOSALS:  # all, since other rows are matched by them
+    def drawn(cls, kind: str, values: NDArray[np.float32]) -> Sample:
+        """The part of a stage that goes into a file; always the same for one shape. kind: of its tap."""
+        rows = _as_rows(kind, values)
+        if kind == "boxes":  # all, since other rows are matched by them
             kept, positions = np.arange(rows.shape[0]), np.arange(rows.shape[1])
         else:
             kept = _spread(rows.shape[0], SAMPLED_ROWS)
@@ -46,19 +46,19 @@ class Sample:
         return cls(rows[kept][:, positions].astype(np.float32), values.shape, kept, positions)
 
     def pair(
-        self, stage: str, candidate: NDArray[np.float32], ours: NDArray[np.intp], theirs: NDArray[np.intp]
+        self, kind: str, candidate: NDArray[np.float32], ours: NDArray[np.intp], theirs: NDArray[np.intp]
     ) -> tuple[NDArray, NDArray, NDArray[np.intp]]:
         """This and the candidate's values at the same places, and the rows of the reference that they are of.
 
         ours, theirs: rows that are the same box on both sides; a map's only row is 0 on both.
         """
         if self.rows is None or self.positions is None:
-            if stage in MAPS:
+            if kind == "map":
                 return self.values, candidate, ours
             return self.values[ours], candidate[theirs], ours
         place = np.searchsorted(self.rows, ours).clip(max=max(len(self.rows) - 1, 0))
         here = self.rows[place] == ours if len(self.rows) else np.zeros(len(ours), bool)
-        found = _as_rows(stage, candidate)[theirs[here]][:, self.positions]
+        found = _as_rows(kind, candidate)[theirs[here]][:, self.positions]
         return self.values[place[here]], found, ours[here]
 
 
@@ -81,7 +81,7 @@ def _spread(size: int, count: int) -> NDArray[np.intp]:
     return np.arange(size) if size <= count else np.linspace(0, size - 1, count).astype(np.intp)
 
 
-def _as_rows(stage: str, values: NDArray) -> NDArray:
-    if stage in MAPS:
+def _as_rows(kind: str, values: NDArray) -> NDArray:
+    if kind == "map":
         return values.reshape(1, -1)
     return values.reshape(len(values), -1 if len(values) else int(np.prod(values.shape[1:])))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from maskrt.runtime.parity.inside.stages import ORDER, StageError
+from maskrt.runtime.parity.inside.stages import StageError
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Fault:
 class StageReport:
     """What `compare_stages` found, gathered image by image."""
 
+    order: tuple[str, ...] = ()  # of stages and outputs, as an error travels
     errors: dict[str, list[StageError]] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     unseen: list[Fault] = field(default_factory=list)  # found without an image
@@ -57,20 +58,23 @@ class StageReport:
             self.errors.setdefault(error.stage, []).append(error)
         faulty = [error for error in errors if error.reason]
         if faulty:
-            first = min(faulty, key=lambda error: ORDER.index(error.stage))
+            first = min(faulty, key=lambda error: self._place(error.stage))
             self.faults.append(Fault(first.stage, image, first.reason, tuple(explain(first)), inside))
+
+    def _place(self, stage: str) -> int:
+        return self.order.index(stage) if stage in self.order else len(self.order)
 
     @property
     def first(self) -> Fault | None:
         """The fault nearest the input, over all images and what needs none."""
-        return min([*self.faults, *self.unseen], key=lambda fault: ORDER.index(fault.stage), default=None)
+        return min([*self.faults, *self.unseen], key=lambda fault: self._place(fault.stage), default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Per stage the worst of all images, and the first fault, for JSON."""
         first = self.first
         return {
             "first": asdict(first) if first else None,
-            "per_stage": [_worst(name, self.errors[name]) for name in ORDER if name in self.errors],
+            "per_stage": [_worst(name, self.errors[name]) for name in sorted(self.errors, key=self._place)],
         }
 
 

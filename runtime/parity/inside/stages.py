@@ -1,7 +1,7 @@
-"""How far a candidate is from its reference at each stage inside (maskrt.runtime.stages) of one image.
+"""How far a candidate is from its reference at each stage inside (`Contract.inside`) of one image.
 
-Rows of proposals and detections are compared where both sides have the same box: an instance that only one
-of them kept says nothing of how well the other pools it.
+Rows of boxes inside and of detections are compared where both sides have the same box: an instance that
+only one of them kept says nothing of how well the other pools it.
 """
 
 from __future__ import annotations
@@ -15,37 +15,13 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.boxes import same_boxes
+from maskrt.runtime.contract import DETECTED, Contract, Stages, Tap
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.tolerances import StageTolerance
-from maskrt.runtime.stages import (
-    LAYOUTS,
-    MAPS,
-    PER_DETECTION,
-    PER_PROPOSAL,
-    PROPOSAL_COUNTS,
-    PROPOSALS,
-    Stages,
-)
 from maskrt.runtime.tasks.task import Seen
 
 # The outputs, as stages: what NMS keeps, what is pasted, where the points are.
 DETECTIONS, MASKS, KEYPOINTS = "detections", "masks", "keypoints"
-_LEVELS = sorted({name for layout in LAYOUTS for name in layout.levels if name.startswith("P")}, reverse=True)
-#: A pyramid is computed from its top, P5, down; P6 is pooled from the top.
-_TOP_DOWN = (*(name for name in _LEVELS if name != "P6"), "P6")
-_BEFORE = tuple(name for name in MAPS if name not in _LEVELS and not name.startswith("rpn_"))
-#: The order in which an error travels.
-ORDER = (
-    *_BEFORE,
-    *_TOP_DOWN,
-    *(name for name in MAPS if name.startswith("rpn_")),
-    PROPOSALS,
-    *PER_PROPOSAL,
-    DETECTIONS,
-    *PER_DETECTION,
-    MASKS,
-    KEYPOINTS,
-)
 IDENTICAL_DB = 200.0  # of equal tensors; float32's own rounding is at about 150 dB
 
 NAN = float("nan")
@@ -57,7 +33,7 @@ class StageError:
 
     snr_db: 10 log10 of the reference's power over the error's, `IDENTICAL_DB` at most. max_error: absolute;
     relative_error: the same over the reference's range. compared: the share of rows that both sides have.
-    not_finite: values of the candidate that are NaN or infinite. For proposals the errors are in px.
+    not_finite: values of the candidate that are NaN or infinite. For boxes the errors are in px.
     """
 
     stage: str
@@ -75,25 +51,45 @@ class StageError:
 class Aligned:
     """A stage of both sides at the same places, and which rows of the reference they are of.
 
-    compared: the share of rows that both sides have; tied: of proposals, the share that nothing but rounding
-    chooses, and that the other side need not have.
+    compared: the share of rows that both sides have; boxes: whether the rows are boxes, which are judged by
+    that; tied: of boxes, the share that nothing but rounding chooses, and that the other side need not have.
     """
 
     reference: NDArray[np.float32]
     candidate: NDArray[np.float32]
     rows: NDArray[np.intp]
     compared: float
+    boxes: bool = False
     tied: float = 0.0
 
 
-def first_image(stages: Stages, outputs: Outputs) -> Stages:
-    """The stages of a batch's first image, float32: maps (C, h, w), a row a proposal, a row a detection."""
-    proposals, detections = int(stages[PROPOSAL_COUNTS][0]), int(outputs.num_detections[0])
-    first = {name: values[0] for name, values in stages.items() if name in MAPS}
-    first[PROPOSALS] = stages[PROPOSALS][0, :proposals]
-    first |= {name: stages[name][:proposals] for name in PER_PROPOSAL}
-    first |= {name: stages[name][:detections] for name in PER_DETECTION if name in stages}
+def order_of(contract: Contract) -> tuple[str, ...]:
+    """Taps and results in the order in which an error travels."""
+    names = (DETECTIONS if name in DETECTED else name for name in contract.inside.order)
+    inside = (name for name in names if name not in (MASKS, KEYPOINTS))
+    return tuple(dict.fromkeys((*inside, DETECTIONS, MASKS, KEYPOINTS)))
+
+
+def first_image(stages: Stages, outputs: Outputs, contract: Contract) -> Stages:
+    """The stages of a batch's first image, float32: maps (C, h, w), a row a box inside, a row a detection."""
+    first: Stages = {}
+    for tap in contract.inside.taps:
+        values = stages[tap.name]
+        if tap.kind == "map":
+            first[tap.name] = values[0]
+        elif tap.kind == "boxes":
+            first[tap.name] = values[0, : _count(tap, stages, outputs, contract)]
+        elif tap.kind != "counts":
+            first[tap.name] = values[: _count(tap, stages, outputs, contract)]
     return {name: values.astype(np.float32, copy=False) for name, values in first.items()}
+
+
+def _count(tap: Tap, stages: Stages, outputs: Outputs, contract: Contract) -> int:
+    """Rows of a batch's first image that are filled."""
+    counted_by = {tensor.name: tensor.counted_by for tensor in contract.outputs}
+    counted_by |= {boxes.name: boxes.rows_of for boxes in contract.inside.taps if boxes.kind == "boxes"}
+    name = counted_by[tap.name if tap.kind == "boxes" else tap.rows_of or ""] or ""
+    return int((stages[name] if name in stages else outputs.arrays()[name])[0])
 
 
 def align(
@@ -101,6 +97,7 @@ def align(
     candidate: Stages,
     seen: Seen,
     limit: StageTolerance,
+    contract: Contract,
     tied: float = 0.0,
 ) -> dict[str, Aligned]:
     """Every stage of one image, of both sides at the same places.
@@ -108,27 +105,31 @@ def align(
     candidate: of `first_image`; seen: the results of both. limit: how far two boxes may be apart and
     be the same; tied: the share of the reference's boxes inside that only rounding chooses.
     """
-    boxes = reference[PROPOSALS].values
-    shared = same_boxes(boxes, candidate[PROPOSALS], limit.proposals_px)
-    proposals = same_boxes(boxes, candidate[PROPOSALS], limit.rows_px)
+    taps = {tap.name: tap for tap in contract.inside.taps}
+    same_inside = {
+        name: same_boxes(reference[name].values, candidate[name], limit.rows_px)
+        for name, tap in taps.items()
+        if tap.kind == "boxes" and name in reference
+    }
     detections = seen.same_rows(limit.rows_px)
     one_row = np.zeros(1, np.intp), np.zeros(1, np.intp)
     aligned = {}
-    for name in ORDER:
-        if name not in reference:  # an output, or of another kind of model
+    for name in order_of(contract):
+        if name not in reference:  # an output, or counts
             continue
-        sample, found = reference[name], candidate[name]
-        skip = 0 if name in MAPS else 1  # the number of rows is no part of a shape
+        tap, sample, found = taps[name], reference[name], candidate[name]
+        is_map, is_boxes = tap.kind == "map", tap.kind == "boxes"
+        skip = 0 if is_map else 1  # the number of rows is no part of a shape
         if sample.shape[skip:] != found.shape[skip:]:
             aligned[name] = Aligned(sample.values, found, np.zeros(0, np.intp), 0.0)
             continue
-        rows = one_row
-        if name not in MAPS:
-            rows = shared if name == PROPOSALS else detections if name in PER_DETECTION else proposals
-        most = 1 if name in MAPS else max(sample.shape[0], found.shape[0])
-        pair = sample.pair(name, found, *rows)
+        rows = one_row if is_map else same_inside.get(tap.rows_of or "", detections)
+        if is_boxes:
+            rows = same_boxes(sample.values, found, limit.proposals_px)
+        most = 1 if is_map else max(sample.shape[0], found.shape[0])
+        pair = sample.pair(tap.kind, found, *rows)
         compared = len(rows[0]) / most if most else 1.0
-        aligned[name] = Aligned(*pair, compared=compared, tied=tied if name == PROPOSALS else 0.0)
+        aligned[name] = Aligned(*pair, compared=compared, boxes=is_boxes, tied=tied if is_boxes else 0.0)
     return aligned
 
 
@@ -146,7 +147,7 @@ def compare_stages(
             continue
         limit = limits if isinstance(limits, StageTolerance) else limits(name)
         error = measure(name, both.reference, both.candidate, limit)
-        if name == PROPOSALS:  # judged by how many there are: the boxes that are the same differ by nothing
+        if both.boxes:  # judged by how many there are: the boxes that are the same differ by nothing
             expected = limit.proposals * (1 - both.tied)
             short = both.compared < expected
             reason = f"{both.compared:.1%} are on both sides, at least {expected:.0%} expected"

@@ -18,7 +18,7 @@ from maskrt.runtime.errors import MissingDependencyError, ModelError
 from maskrt.runtime.parity.inside.knowledge import Facts, Finding, Knowledge, Operator, knowledge_of
 from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.stage_report import Fault
-from maskrt.runtime.parity.inside.stages import DETECTIONS, ORDER
+from maskrt.runtime.parity.inside.stages import DETECTIONS, order_of
 from maskrt.runtime.parity.inside.weights import weight_faults
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.siblings import examine, expected_weights
@@ -132,9 +132,10 @@ def _run_on_made_inputs(
     coarsest = max((shown.parts[name] for name in in_float), key=FINEST_FIRST.index, default="fp32")
     limit = STAGES_BY_PRECISION[coarsest]
     found.findings = list(known.probe(candidate.contract, facts, theirs, in_float, limit))
+    order = order_of(candidate.contract)
     first = {part.name: part.gives[0] for part in candidate.contract.inside.parts}
     for one in _told(found.findings):
-        stage = next((name for name in (one.about, first[one.part]) if name in ORDER), DETECTIONS)
+        stage = next((name for name in (one.about, first[one.part]) if name in order), DETECTIONS)
         found.faults.append(Fault(stage, MADE, one.about, (one.cause,)))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from maskrt.models.parts.layout import LAYOUTS, Layout
 from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
-from maskrt.models.rcnn.layout import inside_of
-from maskrt.runtime.stages import CANVAS, LAYOUTS, STAGES, Layout
+from maskrt.models.rcnn.layout import TAPS, inside_of
+from maskrt.runtime.contract import CANVAS
 
 CONFIGS = {
     "FPN": MaskRcnnConfig(),
@@ -30,7 +31,7 @@ def test_every_tap_is_made_by_one_part_from_what_came_before(config: MaskRcnnCon
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_taps_have_one_order_for_all_models(layout: Layout) -> None:
-    places = [STAGES.index(name) for name in layout.maps]
+    places = [TAPS.index(name) for name in layout.maps]
     assert places == sorted(places)
 
 

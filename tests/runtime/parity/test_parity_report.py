@@ -171,6 +171,7 @@ def test_what_lies_at_a_threshold_is_counted_and_is_no_failure() -> None:
 
 def test_the_first_stage_of_all_images_is_named_first() -> None:
     found = report(matching({"score_difference": 0.2}), matching())
+    found.stages.order = ("stem", "C3", "mask_logits")
     for image, stage in (("0.png", "mask_logits"), ("1.png", "C3")):
         faulty = StageError(stage, snr_db=10, reason="SNR 10 dB")
         found.stages.add(

@@ -7,19 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskrt.models.rcnn.layout import BOX_FEATURES, MASK_FEATURES, PER_PROPOSAL, PROPOSALS
 from maskrt.runtime.boxes import same_boxes
 from maskrt.runtime.contract import Category, Contract
 from maskrt.runtime.parity.inside.samples import Sample, whole_samples
-from maskrt.runtime.parity.inside.stages import IDENTICAL_DB, ORDER, align, compare_stages, measure
+from maskrt.runtime.parity.inside.stages import IDENTICAL_DB, align, compare_stages, measure
 from maskrt.runtime.parity.tolerances import STAGES_FP16, STAGES_FP32, StageTolerance
-from maskrt.runtime.stages import BOX_FEATURES, MAPS, MASK_FEATURES, PER_PROPOSAL, PROPOSALS
 from maskrt.runtime.tasks.instances.compare.boundary import boundary_distance_px
 from maskrt.runtime.tasks.instances.compare.flips import flips
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
+from tests.runtime.conftest import make_contract
 
+CONTRACT = make_contract()
 ANY = StageTolerance(snr_db=-1e9, relative_error=1e9, proposals=0)
 SINE = np.sin(np.arange(1000, dtype=np.float32)).reshape(10, 10, 10)
 BOXES = np.array([[10, 10, 50, 50], [60, 10, 90, 40], [5, 60, 45, 95]], np.float32)
@@ -36,16 +38,15 @@ def results(boxes: np.ndarray = BOXES, scores: Any = (0.9, 0.8, 0.7), labels: An
 def stages(**changes: np.ndarray) -> dict[str, np.ndarray]:
     """Those of an image with three proposals that all became detections."""
     random = np.random.default_rng(0)
-    made = {name: random.normal(size=(4, 8, 8)).astype(np.float32) for name in MAPS}
-    for name in ORDER:
-        if name not in made and name not in ("detections", "masks", "keypoints"):
-            made[name] = random.normal(size=(3, 4, 7, 7)).astype(np.float32)
+    sizes = {"map": (4, 8, 8), "rows": (3, 4, 7, 7), "classes": (3, 2)}
+    taps = [tap for tap in CONTRACT.inside.taps if tap.kind in sizes]
+    made = {tap.name: random.normal(size=sizes[tap.kind]).astype(np.float32) for tap in taps}
     return made | {PROPOSALS: BOXES} | changes
 
 
 def errors_of(candidate: dict[str, np.ndarray], reference: dict[str, np.ndarray] | None = None) -> dict:
     matching = match(results(), results())
-    aligned = align(whole_samples(reference or stages()), candidate, matching, STAGES_FP32)
+    aligned = align(whole_samples(reference or stages()), candidate, matching, STAGES_FP32, CONTRACT)
     return {error.stage: error for error in compare_stages(aligned, candidate, STAGES_FP32)}
 
 
@@ -116,7 +117,7 @@ def test_values_that_are_not_finite_are_counted_wherever_they_are(stage: str, ba
 
 
 @pytest.mark.parametrize(
-    "stage", [name for name in ORDER if name not in ("detections", "masks", "keypoints", PROPOSALS)]
+    "stage", [tap.name for tap in CONTRACT.inside.taps if tap.kind in ("map", "rows", "classes")]
 )
 def test_every_stage_is_compared(stage: str) -> None:
     errors = errors_of(stages(**{stage: stages()[stage] * np.float32(1.01)}))
@@ -166,8 +167,9 @@ def test_a_sample_pairs_the_values_that_the_whole_would(stage: str) -> None:
     rows = (np.r_[0:50, 100:200], np.arange(150)) if stage != "P2" else (np.zeros(1, int),) * 2
     theirs = ours if stage == "P2" else theirs
 
-    sample = Sample.drawn(stage, ours)
-    reference, candidate, _ = sample.pair(stage, theirs, *rows)
+    kind = CONTRACT.inside.tap(stage).kind
+    sample = Sample.drawn(kind, ours)
+    reference, candidate, _ = sample.pair(kind, theirs, *rows)
 
     assert reference.size >= 1000 or stage == PROPOSALS
     np.testing.assert_array_equal(reference, candidate)
@@ -224,7 +226,7 @@ def test_a_flip_needs_the_same_class(contract_with: Any) -> None:
 def test_in_half_a_proposal_half_a_pixel_off_is_the_same_but_is_not_pooled_alike() -> None:
     moved = stages(**{PROPOSALS: BOXES + np.float32([[0.0], [0.5], [1.5]])})
 
-    aligned = align(whole_samples(stages()), moved, match(results(), results()), STAGES_FP16)
+    aligned = align(whole_samples(stages()), moved, match(results(), results()), STAGES_FP16, CONTRACT)
 
     assert aligned[PROPOSALS].compared == pytest.approx(2 / 3)
     assert aligned[BOX_FEATURES].rows.tolist() == [0]

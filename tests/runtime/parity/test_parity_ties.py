@@ -12,6 +12,8 @@ import torch
 
 from benchmarks.samples import scene
 from maskrt.export.stages import ShowStages
+from maskrt.models.parts.layout import FPN
+from maskrt.models.rcnn.layout import PROPOSALS
 from maskrt.models.rcnn.parity.ties import tied_proposals
 from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.ort_session import OrtSession
@@ -20,7 +22,6 @@ from maskrt.runtime.parity.judge import expect, judge
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.tolerances import STAGES_FP32
 from maskrt.runtime.preprocess import preprocess
-from maskrt.runtime.stages import FPN, PROPOSALS
 from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 from tests.runtime import faults

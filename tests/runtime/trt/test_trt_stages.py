@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 
 from maskrt.runtime.backends.trt.session import TrtSession
-from maskrt.runtime.contract import INPUT_NAMES
+from maskrt.runtime.contract import INPUT_NAMES, PREFIX
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.sides import open_looking
-from maskrt.runtime.stages import PREFIX
 from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 from tests.runtime import played

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.models.rcnn.layout import BOX_DELTAS, CLASS_LOGITS, PROPOSAL_COUNTS, PROPOSALS
 from maskrt.models.rcnn.parity.probes.setting import (
     Setting,
     around,
@@ -19,7 +20,6 @@ from maskrt.models.rcnn.parity.probes.setting import (
 from maskrt.models.rcnn.parity.probes.sweeps import STEP, border_cause, pairs, turning_point
 from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import Parts
-from maskrt.runtime.stages import BOX_DELTAS, CLASS_LOGITS, PROPOSAL_COUNTS, PROPOSALS
 
 PART = "detections"
 NONE = -40.0  # a class's logit where it has no share in the probability

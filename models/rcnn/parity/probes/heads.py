@@ -7,12 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.models.rcnn.parity.probes.setting import Setting
-from maskrt.runtime.parity.inside.knowledge import Finding
-from maskrt.runtime.parity.inside.parts import Parts
-from maskrt.runtime.parity.inside.stages import measure
-from maskrt.runtime.parity.tolerances import StageTolerance
-from maskrt.runtime.stages import (
+from maskrt.models.rcnn.layout import (
     BOX_DELTAS,
     BOX_FEATURES,
     CLASS_LOGITS,
@@ -21,6 +16,11 @@ from maskrt.runtime.stages import (
     MASK_FEATURES,
     MASK_LOGITS,
 )
+from maskrt.models.rcnn.parity.probes.setting import Setting
+from maskrt.runtime.parity.inside.knowledge import Finding
+from maskrt.runtime.parity.inside.parts import Parts
+from maskrt.runtime.parity.inside.stages import measure
+from maskrt.runtime.parity.tolerances import StageTolerance
 
 ROWS = 32
 NAMES = 3  # of classes, shown

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.models.rcnn.layout import PROPOSAL_COUNTS, PROPOSALS
 from maskrt.models.rcnn.parity.probes.setting import Setting, around, sizes_of
 from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import Parts
-from maskrt.runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 
 #: Of a map: which level it is, x and y in px, and then noise.
 LEVEL, X, Y, NOISE = 0, 1, 2, 3

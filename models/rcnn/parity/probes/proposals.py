@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.models.rcnn.layout import PROPOSAL_COUNTS, PROPOSALS
 from maskrt.models.rcnn.parity.probes.setting import (
     Setting,
     around,
@@ -22,7 +23,6 @@ from maskrt.models.rcnn.parity.probes.setting import (
 from maskrt.models.rcnn.parity.probes.sweeps import STEP, border_cause, ious_to_try, pairs, turning_point
 from maskrt.runtime.parity.inside.knowledge import Finding
 from maskrt.runtime.parity.inside.parts import Parts
-from maskrt.runtime.stages import PROPOSAL_COUNTS, PROPOSALS
 
 PART = "proposals"
 BLANK = -40.0

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, Contract
+from maskrt.models.parts.layout import Layout, layout_of
+from maskrt.models.rcnn.layout import BOX_FEATURES, PROPOSALS
+from maskrt.runtime.contract import CANVAS, IMAGE_SIZES, IMAGES, Contract
 from maskrt.runtime.parity.inside.knowledge import Facts
 from maskrt.runtime.parity.inside.parts import GraphParts
-from maskrt.runtime.stages import BOX_FEATURES, CANVAS, PROPOSALS, Layout, layout_of
 
 CANVAS_PX = 512  # a side, of a model that takes any size
 STRIDE_OF_C5_PX = 32  # maps of a larger stride are pooled from it
