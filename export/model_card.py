@@ -15,11 +15,6 @@ from maskrt.runtime.contract import LEARNED_SCALES, Contract
 
 CLASSES_SHOWN = 100
 PLACED = {"corner": "at the upper left, padded", "square": "in the middle of a black square"}
-FINDS = {
-    "instance": "objects, each with a class, a score, a box and a mask",
-    "detection": "objects, each with a class, a score and a box",
-    "keypoint": "objects, each with a class, a score, a box and keypoints",
-}
 #: Of a checkpoint's provenance, by its keys; the rest is maskrt's own bookkeeping.
 ORIGIN = {
     "data": "trained on",
@@ -33,7 +28,7 @@ ORIGIN = {
 def model_card(checkpoint: Checkpoint, contract: Contract, model: Path, source: Path) -> str:
     """The card of `model`, exported under `contract` from the checkpoint at `source`."""
     sections = (
-        ("", [f"Finds {FINDS[contract.old_task]}.", *_facts(contract, source)]),
+        ("", [_finds(contract), "", *_table({**checkpoint.config.described, "exported from": source.name})]),
         ("Classes", _classes(contract)),
         ("Input", _input(contract)),
         ("Output", _output(contract)),
@@ -57,11 +52,11 @@ def _cell(text: str) -> str:
     return " ".join(str(text).split()).replace("|", "\\|")
 
 
-def _facts(contract: Contract, source: Path) -> list[str]:
-    config = contract.config
-    network = f"{contract.family} on {config['backbone']}, neck {config['neck']}"
-    levels = ", ".join(tap.name for tap in contract.inside.taps if tap.stride_px)
-    return ["", *_table({"network": network, "levels of the RPN": levels, "exported from": source.name})]
+def _finds(contract: Contract) -> str:
+    options = contract.instances
+    told = ["a class", "a score", "a box", *(["a mask"] if options.masks else [])]
+    told += ["keypoints"] if options.keypoints else []
+    return f"Finds objects, each with {', '.join(told[:-1])} and {told[-1]}."
 
 
 def _classes(contract: Contract) -> list[str]:

@@ -71,6 +71,11 @@ class ModelConfig(ABC):
         """What to call the network in messages."""
         return self.family
 
+    @property
+    def described(self) -> dict[str, str]:
+        """What a model card says of the network, by subject."""
+        return {"network": self.family}
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as stored in checkpoints and contracts."""
         return dataclasses.asdict(self)

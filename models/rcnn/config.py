@@ -152,6 +152,13 @@ class MaskRcnnConfig(ModelConfig):
         """With its backbone."""
         return f"{self.backbone} {self.family}"
 
+    @property
+    def described(self) -> dict[str, str]:
+        """As every family's."""
+        levels = ", ".join(layout_of(vars(self)).levels)
+        network = f"{self.family} on {self.backbone}, neck {self.neck}"
+        return {"network": network, "levels of the RPN": levels}
+
     def instances(self, rows: str, keypoints: Keypoints | None) -> Instances:
         """As every family's."""
         masks = BoxGrid(self.mask_size, MASK_THRESHOLD) if self.task == "instance" else None

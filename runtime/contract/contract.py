@@ -98,13 +98,6 @@ class Contract:
         return images if isinstance(images, int) else None
 
     @property
-    def old_task(self) -> str:
-        """What the task was called before: a bridge for tables by it."""
-        if self.task != INSTANCES:
-            return self.task
-        return "instance" if self.instances.masks else "keypoint" if self.instances.keypoints else "detection"
-
-    @property
     def output_names(self) -> tuple[str, ...]:
         """What the model gives, in order."""
         return tuple(tensor.name for tensor in self.outputs)
