@@ -64,12 +64,15 @@ def wrong(path: str, value: Any, expected: str) -> FieldError:
 
 def parse(content: str | bytes | Path, source: str | os.PathLike[str], kind: FileKind) -> dict[str, Any]:
     """The object in JSON text, or in a JSON file (Path). Raises kind.error for anything else."""
+    again = kind.again.format(source=source)
     try:
         fields = json.loads(content.read_bytes() if isinstance(content, Path) else content)
         if not isinstance(fields, dict):
             raise ValueError(f"a JSON {type(fields).__name__}, expected {OBJECT}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise kind.error(f"{source}: {kind.denial} ({error}). {kind.again.format(source=source)}") from error
+    except OSError as error:
+        raise kind.error(f"{source}: cannot be read ({error.strerror}). {again}") from error
+    except (ValueError, RecursionError) as error:
+        raise kind.error(f"{source}: {kind.denial} ({error}). {again}") from error
     return fields
 
 

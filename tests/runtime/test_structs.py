@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
@@ -145,6 +146,13 @@ def test_missing_and_unknown_fields_are_all_named() -> None:
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", "3", '"text"', "{}", b"\xff\xfe", "[" * 100_000])
 def test_what_is_no_such_object_is_denied(text: str | bytes) -> None:
     assert refusal(text).startswith("not a recipe (")
+
+
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(json.dumps(plain(RECIPE)))
+    assert read(Recipe, tmp_path / "recipe.json", "recipe.json", KIND) == RECIPE
+    with pytest.raises(ModelError, match=r"^none: cannot be read \(No such file or directory\)\. Write it"):
+        read(Recipe, tmp_path / "none", "none", KIND)
 
 
 @pytest.mark.parametrize(("got", "upgrade"), [(3, True), (1, False), ("two", False), (None, False)])
