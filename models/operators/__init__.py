@@ -1,8 +1,8 @@
-"""The custom operators: for each its PyTorch definition, its ONNX node, and its body in standard ONNX.
+"""Custom operators: for each its PyTorch definition, its ONNX node, and its body in standard ONNX.
 
-One operator, three faces. PyTorch runs the definition, ONNX Runtime inlines the body, TensorRT takes the
-plugin of the same name (export/plugins), so what each means is written here once. TensorRT's parser
-dispatches on the op type alone and ignores the domain: the names must be unlike any built-in.
+Each operator has three forms. PyTorch runs the definition, ONNX Runtime inlines the body, TensorRT takes the
+plugin of the same name (export/plugins); their common meaning is written here once. TensorRT's parser
+dispatches on the op type alone and ignores the domain, so the names must differ from every built-in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GroupedNms: greedy non-maximum suppression within groups, in its three faces."""
+"""GroupedNms: greedy non-maximum suppression within groups, in its three forms."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def _(
 
 
 def grouped_nms_body() -> FunctionProto:
-    """A standard NMS with a class a group, its kept rows ranked by score.
+    """Body: a standard NMS with a class a group, its kept rows ranked by score.
 
-    ONNX's NonMaxSuppression lists what it keeps by class; scattering that into a mask and taking the top k
-    of the masked scores restores the order, whose ties ONNX's TopK breaks as we do. Offsetting the boxes
+    ONNX's NonMaxSuppression lists what it keeps by class. Scattering that into a mask and taking the top k of
+    the masked scores restores the order; ONNX's TopK breaks ties as the definition does. Offsetting the boxes
     of each group instead, as is common, rounds their coordinates and changes an IoU now and then.
     """
     return onnx.parser.parse_function(
@@ -130,7 +130,7 @@ def grouped_nms_node(
     max_output: int,
     num_groups: int,
 ) -> Any:
-    """The translation of the torch operator into its ONNX node, for the exporter."""
+    """Translate the torch operator into its ONNX node, for the exporter."""
     onnx_node = operator(
         "GroupedNms",
         {"boxes": "tensor(float)", "scores": "tensor(float)", "groups": "tensor(int32)"},

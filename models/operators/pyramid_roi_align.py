@@ -72,7 +72,7 @@ def pyramid_roi_align_node(
     method: str = "align",
     mode: str = "avg",
 ) -> Any:
-    """The translation of the torch operator into its ONNX node, for the exporter."""
+    """Translate the torch operator into its ONNX node, for the exporter."""
     sizes = sizes_for_body(Pooling(method, mode, sampling_ratio, aligned), output_height, output_width)
     onnx_node = operator(
         "PyramidRoiAlign",

@@ -1,4 +1,4 @@
-"""PyramidRoiAlign in standard ONNX operators: what ONNX Runtime and OpenVINO run."""
+"""PyramidRoiAlign in standard ONNX operators, as ONNX Runtime and OpenVINO run it."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _in_the_order_of_the_rois(levels: int) -> str:
 
 
 def _pool_level(i: int, pooling: Pooling, half: bool, *, single: bool) -> str:
-    """feature_i and the RoIs of its level → pooled_i, float32."""
+    """Pool the RoIs of a level from feature_i → pooled_i, float32."""
     choose = f"""
         level_{i} = Gather <axis = 0> (stride_levels, index_{i})
         here_{i} = Equal (level, level_{i})
@@ -134,7 +134,8 @@ def _pool_level(i: int, pooling: Pooling, half: bool, *, single: bool) -> str:
 
 
 def _with_round_corners(i: int) -> str:
-    """Halves away from zero; ONNX's own Round takes them to even. In operators that every TensorRT takes."""
+    """Round halves away from zero, where ONNX's own Round takes them to even; in operators that every
+    TensorRT takes."""
     return f"""
         minus_{i} = {float_constant(-1.0)}
         nothing_{i} = {float_constant(0.0)}
@@ -153,7 +154,7 @@ def _with_round_corners(i: int) -> str:
 
 
 def _on_the_grid(i: int) -> str:
-    """maskrt.models.parts.roi_features.crop_region, operation by operation."""
+    """Operations of maskrt.models.parts.roi_features.crop_region, one by one."""
     return f"""
         corners_{i} = Constant <value_ints = [3, 2, 3, 2]> ()
         shape_{i} = Shape (feature_{i})

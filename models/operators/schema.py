@@ -1,4 +1,4 @@
-"""What the schemas of all custom operators share."""
+"""Helpers that the schemas of all custom operators share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AttrType = OpSchema.AttrType
 
 
 def float_constant(value: float) -> str:
-    """A float32 number in the text of a body, as a tensor.
+    """Write a float32 number in the text of a body, as a tensor.
 
     As an attribute, value_float, it would have whatever type a tool's language gives to numbers: onnxslim
     makes a double of it, and the file does not load.

@@ -39,13 +39,13 @@ _MOBILENET_STAGES = {"0": "stem", "3": "C2", "6": "C3", "12": "C4", "13": "C5a",
 
 
 def body_stages(body: nn.Module) -> dict[str, str]:
-    """The map (models/parts/layout.py) at the output of each module of a backbone's body that has one."""
+    """Map (models/parts/layout.py) at the output of each module of a backbone's body that has one."""
     known = _RESNET_STAGES if hasattr(body, "layer1") else _MOBILENET_STAGES
     return {name: stage for name, stage in known.items() if hasattr(body, name)}
 
 
 def build_body(name: str, norm: Norm, *, stride_in_1x1: bool = False) -> nn.Module:
-    """A randomly initialised ResNet or ResNeXt, classifier and all, or MobileNetV3's features.
+    """Build a randomly initialised ResNet or ResNeXt with its classifier, or MobileNetV3's features.
 
     stride_in_1x1: halve the map in the block's first 1×1 convolution, as the paper's table 1 and Detectron's
     Caffe weights have it, rather than in its 3×3, as torchvision and ResNeXts do. Raises CheckpointError
@@ -75,7 +75,7 @@ def build_body(name: str, norm: Norm, *, stride_in_1x1: bool = False) -> nn.Modu
 
 
 class FpnBackbone(BackboneWithFPN):
-    """A body under a feature pyramid (arXiv:1612.03144), with a last level by subsampling the one before."""
+    """Body under a feature pyramid (arXiv:1612.03144); its last level subsamples the one before."""
 
     def __init__(self, body: Any, channels: int, *, norm: Norm | None) -> None:
         """channels: of every level. norm: of the pyramid's convolutions, None for none."""
@@ -91,7 +91,7 @@ class FpnBackbone(BackboneWithFPN):
 
 
 class C4Backbone(nn.Module):
-    """A ResNet up to C4, whose one map serves the RPN and the RoIs."""
+    """ResNet up to C4, whose one map serves the RPN and the RoIs."""
 
     layout = C4
 
@@ -106,7 +106,7 @@ class C4Backbone(nn.Module):
 
 
 def norm_layer(norm: str, frozen_epsilon: float) -> Norm:
-    """The layer for one of `NORMS`, from its number of channels. frozen_epsilon: of "frozen_bn"."""
+    """Layer type for one of `NORMS`, called with its number of channels. frozen_epsilon: of "frozen_bn"."""
     if norm == "gn":
         return lambda channels: nn.GroupNorm(GROUP_NORM_GROUPS, channels)
     if norm == "bn":

@@ -35,12 +35,12 @@ def clip(boxes: Tensor, image_sizes: Tensor) -> Tensor:
 
 
 def at_least(boxes: Tensor, side_px: float) -> Tensor:
-    """(N, R) bool: both sides of the box are at least side_px."""
+    """True where both sides of a box are at least side_px, (N, R) bool."""
     return (boxes[..., 2:] - boxes[..., :2]).amin(dim=-1) >= side_px
 
 
 def gather_rows(values: Tensor, rows: Tensor) -> Tensor:
-    """values (N, R, C), rows (N, K) int64 → (N, K, C): per image, the given rows."""
+    """Gather the given rows of each image: values (N, R, C), rows (N, K) int64 → (N, K, C)."""
     return torch.gather(values, 1, rows[:, :, None].expand(-1, -1, values.shape[2]))
 
 

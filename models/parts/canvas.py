@@ -1,4 +1,4 @@
-"""The first node of every graph: from a padded RGB canvas to the network's normalised input."""
+"""First node of every graph: from a padded RGB canvas to the network's normalised input."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 class NormaliseCanvas(nn.Module):
     """Scale to 0–1, subtract the mean, divide by the deviation, and set the padding.
 
-    In the graph rather than before it, so that a user of the file cannot get it wrong. The padding is
-    zeroed after normalisation because that is what the network saw in training. Around a picture in the
-    middle (`square`) it is what black pixels are: Matterport pads first and takes the mean off after.
+    This is part of the graph, so that a user of the file cannot get it wrong. The padding is zeroed after
+    normalisation because the network was trained so. Around a centred picture (`square`) the padding has the
+    value of black pixels: Matterport pads first and subtracts the mean after.
     """
 
     mean: Tensor
@@ -43,11 +43,11 @@ class NormaliseCanvas(nn.Module):
 
 
 def sides_of(canvas: Tensor) -> Tensor:
-    """(4,), of its type: W H W H of canvas (N, 3, H, W)."""
+    """Sides W H W H of canvas (N, 3, H, W): (4,), of its type."""
     width, height = (torch.scalar_tensor(canvas.shape[axis], dtype=canvas.dtype) for axis in (3, 2))
     return torch.stack([width, height, width, height]).to(canvas.device)
 
 
 def corners_in_middle(image_sizes: Tensor, canvas: Tensor) -> Tensor:
-    """(N, 2) float32: left and top of pictures of image_sizes (N, 2), height and width, in the middle."""
+    """Left and top of centred pictures of image_sizes (N, 2), height and width: (N, 2) float32."""
     return torch.floor((sides_of(canvas)[:2] - image_sizes.flip(1)) / 2)

@@ -1,4 +1,4 @@
-"""Names and ids of the classes in a file that tells only how many there are."""
+"""Names and ids of the classes in a file that holds only their number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COCO = tuple(Category(i, name) for i, name in enumerate(_BY_ID) if i and name !=
 
 
 def name_classes(count: int, names: Sequence[str] | None, source: str) -> tuple[Category, ...]:
-    """`names` with the ids 1, 2, …; COCO's 80, given or with no names given, with COCO's own ids.
+    """Give `names` the ids 1, 2, …; COCO's 80, given or by default, get COCO's own ids.
 
     Raises CheckpointError where names are needed, or are not `count`.
     """

@@ -1,4 +1,4 @@
-"""Eight bits in training: values are rounded in the forward pass, and gradients pass as if they were not."""
+"""Fake quantisation for training: the forward pass rounds to eight bits, the backward pass ignores it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ SAMPLES = 1 << 17  # values of a tensor that the percentile is taken of, evenly 
 
 
 def round_through(values: Tensor) -> Tensor:
-    """Rounded half to even, with the gradient of the identity (arXiv:1308.3432, section 4)."""
+    """Round half to even, with the gradient of the identity (arXiv:1308.3432, section 4)."""
     return values + (values.round() - values).detach()
 
 
 class FakeQuantise(nn.Module):
-    """A tensor in symmetric int8 with a learned scale (Learned Step Size Quantization, arXiv:1902.08153).
+    """Rounds a tensor to symmetric int8 with a learned scale (Learned Step Size Quantization,
+    arXiv:1902.08153).
 
     The scale's gradient is that of the paper's eq. 3, by automatic differentiation through clamp and
-    division; its logarithm is what is learned, so that a step is a share of the scale whatever its size
-    (arXiv:1903.08066, section 3.2). The paper's division by √(127 · count) is left out: it is for steps
-    that follow the gradient's size, and took those of the heads to 1e-9, below AdamW's epsilon.
+    division. Its logarithm is learned, so that a step is a share of the scale whatever its size
+    (arXiv:1903.08066, section 3.2). The paper's division by √(127 · count) is left out: it is for steps that
+    follow the gradient's size, and it took those of the heads to 1e-9, below AdamW's epsilon.
     """
 
     peak: Tensor
@@ -34,11 +35,11 @@ class FakeQuantise(nn.Module):
 
     @property
     def scale(self) -> float:
-        """What one of the 127 steps is worth."""
+        """Size of one of the 127 steps."""
         return float(torch.exp2(self.log2_scale.detach()))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Rounded to the scale's steps; unchanged while observing."""
+        """Round to the scale's steps; values stay unchanged while observing."""
         if self.observing:
             self._observe(values.detach())
             return values
@@ -56,7 +57,7 @@ class FakeQuantise(nn.Module):
 
 
 class RoundedWeight(nn.Module):
-    """Weights in symmetric int8, a scale for each output channel: its largest magnitude over 127.
+    """Rounds weights to symmetric int8, with a scale for each output channel: its largest magnitude over 127.
 
     For torch.nn.utils.parametrize. A batch norm with fixed statistics scales whole output channels, so
     rounding before it is folded gives the steps of rounding after.

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it: fewer nodes, the same function."""
+"""Folds batch normalisation into the convolution before it: fewer nodes, the same function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 
 def fold_batch_norm(model: nn.Module) -> nn.Module:
-    """A copy of `model` in which each (frozen) batch norm directly after a convolution is folded into it.
+    """Copy `model` with each (frozen) batch norm directly after a convolution folded into it.
 
     Neighbours are found by their order among their parent's children, as in every ResNet and FPN of
     torchvision; group norms stay. The tests compare the outputs before and after.

@@ -1,4 +1,4 @@
-"""Keras' `.h5` files of weights: arrays by layer, out of `save_weights()` or `save()` of Keras 2."""
+"""Reads Keras' `.h5` files of weights: arrays by layer, of `save_weights()` or `save()` of Keras 2."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from maskrt.runtime.packages import install
 
 
 def read_keras(path: Path) -> dict[str, Any]:
-    """Every array of the file, float32, by "layer/weight": "res2a_branch2a/kernel".
+    """Read every array of the file, float32, by "layer/weight": "res2a_branch2a/kernel".
 
-    A file has a group a layer, and below it again the layer's name, or of a model inside the model those of
-    its layers; TensorFlow puts ":0" to a weight's name, and "_1" to a name that was taken. Beside the weights
-    (`model_weights`) what `save()` writes has the optimizer's, which are left out. Raises CheckpointError for
-    a truncated file or another one, MissingDependencyError without h5py.
+    A file has a group a layer, and below it again the layer's name, or, for a model inside the model, those
+    of its layers. TensorFlow appends ":0" to a weight's name, and "_1" to a name that was taken. `save()`
+    writes the optimizer's arrays beside the weights (`model_weights`); they are left out. Raises
+    CheckpointError for a truncated file or another one, MissingDependencyError without h5py.
     """
     try:
         import h5py
@@ -44,7 +44,7 @@ def read_keras(path: Path) -> dict[str, Any]:
 
 
 def _key(name: str) -> str:
-    """ "conv1/conv1/kernel:0" → "conv1/kernel"; "rpn_model/rpn_class_raw_1/bias:0" → "rpn_class_raw/bias"."""
+    """Normalise a key: "rpn_model/rpn_class_raw_1/bias:0" → "rpn_class_raw/bias"."""
     *groups, weight = name.split("/")
     layer = groups[0] if groups else ""
     if layer.endswith("_model") and len(groups) > 1:

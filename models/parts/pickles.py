@@ -1,4 +1,4 @@
-"""Detectron2's model-zoo files: pickles of arrays, read without running what a pickle may tell to run."""
+"""Reads Detectron2's model-zoo files: pickles of arrays, without running code that a pickle may name."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """The dictionary of plain values and numpy arrays in a pickle.
+    """Read a pickle of plain values and numpy arrays in a dictionary.
 
-    Raises CheckpointError where it is none, or asks for anything else: that could run code.
+    Raises CheckpointError where it is none, or names anything else: that could run code.
     """
     try:
         with path.open("rb") as stream:

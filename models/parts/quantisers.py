@@ -1,7 +1,7 @@
-"""A model that rounds as its INT8 file will: the quantisers in it, their scales, its weights without them.
+"""Quantisers in a model that rounds as its INT8 file will: their scales, and the weights without them.
 
-A family's `fake_quantise` puts them in: a quantiser at each point whose activations are rounded, and the
-weights of each layer that reads one. What is learned is a plain checkpoint and a scale for each point.
+A family's `fake_quantise` inserts them: a quantiser at each point whose activations are rounded, and the
+weights of each layer that reads one. The result of training is a plain checkpoint and a scale for each point.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ QUANTISERS = "fake_quantise"  # the model's submodule that holds them
 
 
 class Points:
-    """The quantisers made, by name."""
+    """Quantisers of a model, by name."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -28,16 +28,16 @@ class Points:
         self.made: dict[str, FakeQuantise] = {}
 
     def name_of(self, module: nn.Module) -> str:
-        """The module's name in the model."""
+        """Name of the module in the model."""
         return self.names[module]
 
     def new(self, name: str) -> FakeQuantise:
-        """The quantiser of a new point."""
+        """Create the quantiser of a new point."""
         self.made[name] = FakeQuantise()
         return self.made[name]
 
     def before(self, module: nn.Module, quantiser: FakeQuantise) -> None:
-        """Have it round what the module reads."""
+        """Round the module's input with a quantiser."""
         module.register_forward_pre_hook(lambda _, args: (quantiser(args[0]), *args[1:]))
 
     def hold(self, *layers: nn.Module) -> None:
@@ -51,7 +51,7 @@ class Points:
 
 @torch.no_grad()
 def observe(model: nn.Module, batches: Iterable[tuple[list[Tensor], list[dict[str, Tensor]]]]) -> None:
-    """Begin each scale where the values of these training batches lie. Leaves the model in its mode."""
+    """Initialise each scale from the values of these training batches. Leaves the model in its mode."""
     for quantiser in _quantisers(model).values():
         quantiser.observing = True
     for images, targets in batches:
@@ -61,17 +61,17 @@ def observe(model: nn.Module, batches: Iterable[tuple[list[Tensor], list[dict[st
 
 
 def scale_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """What is learned of the scales, their logarithms; none of a model that does not round."""
+    """Logarithms of the scales, which are learned; none for a model that does not round."""
     return [each.log2_scale for each in _quantisers(model).values()]
 
 
 def learned_scales(model: nn.Module) -> dict[str, float]:
-    """The scale of each point; none for a model that does not round."""
+    """Scale of each point; none for a model that does not round."""
     return {name: each.scale for name, each in _quantisers(model).items()}
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict of the model as if it did not round, under the names of an ordinary checkpoint."""
+    """State dict of the model without rounding, under the names of an ordinary checkpoint."""
     weights = {}
     for key, value in model.state_dict().items():
         if not key.startswith(f"{QUANTISERS}."):
@@ -88,11 +88,11 @@ def _quantisers(model: nn.Module) -> dict[str, FakeQuantise]:
 
 
 class FixedBatchNorm(FrozenBatchNorm2d):
-    """Of a network that was trained with batch norms: its checkpoint counts batches too."""
+    """Frozen norm of a network trained with batch norms: its checkpoint has their counts of batches too."""
 
 
 def freeze_batch_norms(model: nn.Module) -> None:
-    """Give batch norms the statistics that they have, for good, in place."""
+    """Replace batch norms, in place, by norms that keep the present statistics for good."""
     for parent in model.modules():
         for name, norm in list(parent.named_children()):
             if isinstance(norm, nn.BatchNorm2d):
@@ -104,6 +104,6 @@ def freeze_batch_norms(model: nn.Module) -> None:
 
 
 def layers_of(*modules: nn.Module) -> list[nn.Module]:
-    """The layers within whose weights are rounded."""
+    """Layers of the module whose weights are rounded."""
     kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
     return [each for module in modules for each in module.modules() if isinstance(each, kinds)]

@@ -43,7 +43,7 @@ LEVEL_EPSILON = 1e-6  # torchvision's LevelMapper adds it, so that an exact powe
 
 @dataclass(frozen=True)
 class Pooling:
-    """How a RoI becomes features.
+    """Method of pooling a RoI's features.
 
     method: "align", "warp", "crop", "pool" (see above); mode: "avg" or "max" over a bin's samples.
     sampling_ratio: samples that a bin has along each axis; 0, for a mean alone: as many as it has cells,
@@ -58,13 +58,14 @@ class Pooling:
 
     @classmethod
     def named(cls, roi_pool: str, *, sampling_ratio: int, aligned: bool) -> Pooling:
-        """roi_pool: one of ROI_POOLS."""
+        """Pooling by its name, one of ROI_POOLS."""
         method, mode = roi_pool.split("_")
         return cls(method, mode, sampling_ratio, aligned)
 
 
 class RoiPooler(MultiScaleRoIAlign):
-    """torchvision's MultiScaleRoIAlign, and beside it whatever `Pooling` has that it has not."""
+    """Pooler that uses torchvision's MultiScaleRoIAlign where that has the method, and our own code
+    elsewhere."""
 
     def __init__(
         self,
@@ -183,7 +184,8 @@ def crop_steps(height: int, width: int) -> list[int]:
 
 
 def round_half_away(values: Tensor) -> Tensor:
-    """To the nearest whole number, halves away from zero, as C's round(); torch.round takes them to even."""
+    """Round to the nearest whole number, halves away from zero, as C's round(); torch.round takes them to
+    even."""
     magnitude = values.abs()
     whole = torch.floor(magnitude)
     return torch.sign(values) * (whole + (magnitude - whole >= 0.5))

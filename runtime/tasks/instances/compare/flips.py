@@ -37,7 +37,10 @@ def flips(
 
 
 def _is_flip(side: Result, row: int, other: Result, contract: Contract, limit: Tolerance) -> bool:
-    """Whether `other` lacks detection `row` of `side` only by a hair."""
+    """True if `other` lacks the detection only because a score or overlap lies near a threshold.
+
+    row: of the detection in `side`. Near: within `limit`'s tolerance for flips.
+    """
     score = float(side.scores[row])
     options = contract.instances
     if abs(score - options.score_threshold) <= limit.flip_score:
