@@ -1,7 +1,7 @@
 """maskrt: instance segmentation from a PyTorch checkpoint to NVIDIA hardware, and proof that it arrived.
 
-The umbrella command. Each verb is a program of its own in its stage; this file only hands over, and imports
-a stage when its verb is called, so that `maskrt --help` needs neither torch nor a GPU.
+The umbrella command. Each verb is a program of its own. This file imports a program when its verb is called
+and hands the arguments over, so that `maskrt --help` needs neither torch nor a GPU.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ VERBS = {
 
 
 class Umbrella(typer.core.TyperGroup):
-    """The verbs. A shell that completes a line is shown the options of the verb's own program."""
+    """The verbs. Completion in a shell shows the options of the verb's own program."""
 
     def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
-        """A verb as it is called, or while a line is completed its program, where it can be imported."""
+        """The command that hands over; during completion the program's own parser, if it can be imported."""
         if ctx.resilient_parsing and cmd_name in VERBS:
             with contextlib.suppress(ImportError):
                 return importlib.import_module(VERBS[cmd_name][0]).main.parser()
@@ -60,7 +60,7 @@ def _hand_over(verb: str, module: str, summary: str) -> None:
     @app.command(
         verb,
         help=summary,
-        add_help_option=False,  # the stage's own --help answers
+        add_help_option=False,  # the program's own --help answers
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )
     def _(context: typer.Context) -> None:
@@ -68,7 +68,7 @@ def _hand_over(verb: str, module: str, summary: str) -> None:
 
 
 def _import(verb: str, module: str) -> Any:
-    """A verb's program. Its --help needs the core's packages alone; without them there is a sentence too."""
+    """Import a verb's program. Prints a sentence if even the core's packages are missing."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

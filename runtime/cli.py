@@ -1,4 +1,4 @@
-"""How the commands speak to the person at the terminal: lines and progress bars, on stderr."""
+"""Lines and progress bars on stderr, for the person at the terminal."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def track(items: Iterable[T], description: str, total: int | None = None) -> Ite
 
 
 def say(message: str) -> None:
-    """A line for the person at the terminal (stderr, so that --json on stdout stays clean)."""
+    """Print a line on stderr; standard output is for --json."""
     print(printable(message), file=sys.stderr)

@@ -1,7 +1,7 @@
-"""The door that every command goes through: what its options name is known before it begins.
+"""Checks the outputs of a command before it begins.
 
-`guarded` gives a command the option --overwrite, and checks what it declares (files/guard.py): an output
-that must not or cannot be written is refused before any work is done for it.
+`guarded` gives a command the option --overwrite and holds it to what its options declare (files/guard.py): an
+output that must not or cannot be written is refused before any work is done for it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace even what 
 
 
 def outputs_of(command: Callable[..., Any]) -> dict[str, Writes]:
-    """The parameters of a command that name what it writes."""
+    """Parameters of a command that name its outputs, with their marks."""
     hints = typing.get_type_hints(command, include_extras=True)
     marks = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
     return {name: mark for name, found in marks.items() for mark in found if isinstance(mark, Writes)}
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with --overwrite, watched over while it runs."""
+    """Wraps a command: adds --overwrite where it has outputs, and checks what it reads and writes."""
     outputs = outputs_of(command)
 
     @functools.wraps(command)
@@ -37,7 +37,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
         given = [(mark, values[name]) for name, mark in outputs.items()]
         with guarding(Guard(given, overwrite=overwrite, options=values)) as guard:
             for name, value in values.items():
-                if name not in outputs:  # any text may name a file; where it does, that file is safe
+                if name not in outputs:  # any text may name a file, which must not be overwritten then
                     for text in _texts(value):
                         check_readable(text)
                         guard.reading(text)

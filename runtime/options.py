@@ -1,4 +1,4 @@
-"""Options that several commands have: each as a type, and those that always come together as a group."""
+"""Options that several commands share: types of single options, and groups of options (groups.py)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ONE_PIXEL = 1e-6  # in megapixels
 
 
 def between(low: float, high: float = math.inf) -> Callable[[float], float]:
-    """A callback for an option that takes a number from `low` to `high`; NaN and infinity are none."""
+    """Make a callback that refuses numbers outside `low` to `high`, NaN and infinity."""
 
     def check(value: float) -> float:
         if not (math.isfinite(value) and low <= value <= high):
@@ -46,7 +46,7 @@ ValImageFolder = Annotated[Path | None, typer.Option(help="Folder of VAL's image
 
 @dataclass(frozen=True)
 class Compute:
-    """What a model runs on; the fields are parameters of `open_session`."""
+    """Device, backend and threads that a model runs on; the fields are parameters of `open_session`."""
 
     device: Annotated[str, typer.Option(help="cpu or cuda; an engine takes its GPU")] = "cpu"
     backend: Annotated[str, typer.Option(help="ONNX on the CPU: onnxruntime, openvino, auto")] = "onnxruntime"
@@ -55,7 +55,7 @@ class Compute:
 
 @dataclass(frozen=True)
 class Labelled:
-    """How the annotations of a data set are read."""
+    """Options for reading the annotations of a data set."""
 
     format: Annotated[str, typer.Option(help="auto, or one of docs/training.md")] = "auto"
     images: ImageFolder = None
@@ -63,7 +63,7 @@ class Labelled:
     class_attribute: Annotated[str | None, typer.Option(help="VIA region attribute with the class")] = None
 
     def reading(self) -> dict[str, Any]:
-        """What `load_dataset` takes for any data set of the command; `images` is of the first alone."""
+        """Arguments of `load_dataset` for every data set; `images` belongs to the first alone."""
         return {
             "format": self.format,
             "class_name": self.class_name,

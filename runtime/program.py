@@ -1,8 +1,8 @@
-"""One way to make a program of a command: `main = Program("maskrt infer", command)`.
+"""Makes a program of a command: `main = Program("maskrt infer", command)`.
 
-A command is a function whose parameters are annotated with typer's options and arguments. As a program it
-checks what it is to write before it begins (door.py), tells its errors in one sentence each, and ends with an
-exit code. `maskrt VERB`, `python -m maskrt.…` and `main([…])` from Python run the same program.
+A command is a function whose parameters are annotated with typer's options and arguments, or are groups of
+them (groups.py). As a program it checks its outputs before it begins (door.py), prints an error as one
+sentence, and ends with an exit code. `maskrt VERB`, `python -m maskrt.…` and `main([…])` run the same.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which newer relea
 
 @dataclass(frozen=True)
 class Later:
-    """A command that is imported when it is called: it lies in a package that may not be installed."""
+    """A command that is imported only when it is called: its package may not be installed."""
 
     load: Callable[[], Command]
 
 
 @dataclass(frozen=True)
 class Program:
-    """A command under the name that it is typed with. The first argument may name one of `verbs` instead.
+    """A command with the name that users type. The first argument may name one of `verbs` instead.
 
-    Without `command` it has to, and `summary` is the text of the help.
+    Without `command` the first argument has to name one, and `summary` is the text of the help.
     """
 
     name: str
@@ -61,11 +61,11 @@ class Program:
         return Program(f"{self.name} {name}", command.load() if isinstance(command, Later) else command)
 
     def parser(self) -> Any:
-        """What prints a program's help, and completes its line in a shell: click's command, or a group."""
+        """click's command, or group of commands: prints the help, and completes a line in a shell."""
         return _Verbs(self) if self.verbs else self._line()
 
     def _line(self) -> Any:
-        """What parses the line of `command`."""
+        """click's command that parses the arguments of `command`."""
         assert self.command is not None
         app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
         app.command(self.name.split()[-1], cls=_Line)(guarded(flattened(self.command)))
@@ -73,10 +73,10 @@ class Program:
 
 
 class _Line(TyperCommand):
-    """What tells of a wrong line, in which names stand as they were typed."""
+    """typer's command; its usage errors show names with control characters escaped."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As typer's, but that an empty text is no value: it is the shell's variable that was not set."""
+        """As typer's, but refuses an empty text as a value: it comes from an unset shell variable."""
         try:
             for before, arg in zip(["", *args], args, strict=False):
                 if not arg or (arg.startswith("--") and arg.endswith("=") and before != "--"):
@@ -97,7 +97,7 @@ class _Line(TyperCommand):
 
 
 class _Verbs(TyperGroup):
-    """The verbs of a program, imported when they are asked for; what names none is of its own command."""
+    """The verbs of a program, imported when they are used; other lines are for the program's own command."""
 
     def __init__(self, program: Program) -> None:
         names: dict[str, Any] = {name: TyperCommand(name) for name in program.verbs}
@@ -105,12 +105,12 @@ class _Verbs(TyperGroup):
         self._program = program
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The parser of a verb; None where there is no such verb, or its package is not installed."""
+        """The parser of a verb; None if there is no such verb or its package is not installed."""
         with contextlib.suppress(MaskrtError):
             return self._program.verb(cmd_name).parser() if cmd_name in self._program.verbs else None
 
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Of the program's own command, where a line that is completed names no verb."""
+        """The context of the program's own command if the line to complete names no verb."""
         if self._program.command and args and args[0] not in self._program.verbs:
             return self._program._line().make_context(info_name, args, parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
@@ -123,9 +123,9 @@ class _Verbs(TyperGroup):
 
 @contextlib.contextmanager
 def errors_as_sentences(prog: str) -> Iterator[None]:
-    """A MaskrtError raised within ends the program: one sentence on stderr, and the error's exit code.
+    """End the program on a MaskrtError with one sentence on stderr and the error's exit code.
 
-    So does a package that is not installed: commands import theirs when they run, since --help needs none.
+    A missing package is such an error too: commands import theirs when they run, since --help needs none.
     """
     try:
         try:
@@ -135,7 +135,7 @@ def errors_as_sentences(prog: str) -> Iterator[None]:
     except MaskrtError as error:
         say(shortened(f"{prog}: {error}"))
         sys.exit(error.exit_code)
-    except OSError as error:  # that no stage foresaw: a file that went away, a disk that is full
+    except OSError as error:  # that no command foresaw: a file that was removed, a full disk
         what = error.filename or "standard output"
         say(f"{prog}: {what}: {error.strerror or error}. Look whether it is there, and the disk has room.")
         flush_stdout()

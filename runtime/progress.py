@@ -1,4 +1,4 @@
-"""Progress of work that is no loop: steps of which each takes about a known share of the time."""
+"""Progress bar over steps that each take about a known share of the time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PARTS = 1000  # of the bar
 
 @dataclass
 class TimeLeft:
-    """What is left of work that began now, at the pace of the part that was done when last looked."""
+    """Estimates the time left from the share of the work that is done."""
 
     begun_s: float = field(default_factory=lambda: time.monotonic())
-    whole_s: float | None = None  # None: nothing was done yet by which to judge
+    whole_s: float | None = None  # None: nothing is done yet
 
     def done(self, share: float) -> None:
-        """So much of the work is done, 0 to 1."""
+        """Record that a share of the work is done, 0 to 1."""
         if share > 0:
             self.whole_s = (time.monotonic() - self.begun_s) / share
 
@@ -30,16 +30,16 @@ class TimeLeft:
 
 
 class Steps:
-    """A bar with the step under way and the time left; `steps` opens one."""
+    """A progress bar with the current step and the time left; `steps` opens one."""
 
     def __init__(self, shares: Mapping[str, float], console: Any) -> None:
-        """shares: of the whole time, by the steps' names, in their order, in any unit."""
+        """shares: each step's share of the time, by name, in their order, in any unit."""
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         total = sum(shares.values())
         self._shares = {name: share / total for name, share in shares.items()}
         text, left = TextColumn("{task.description}"), TextColumn("{task.fields[left]}")
-        # What the work prints is not the bar's: it may be redirected while the bar is shown.
+        # The bar must not capture what the work prints: that may be redirected.
         self.bar = Progress(
             text,
             BarColumn(),
@@ -55,7 +55,7 @@ class Steps:
         self._task = self.bar.add_task("", total=PARTS, left=self._left)
 
     def begin(self, step: str) -> None:
-        """This step is under way, and all before it are done."""
+        """Mark all steps before this one as done, and this one as current."""
         names = list(self._shares)
         done = sum(self._shares[name] for name in names[: names.index(step)])
         self._left.done(done)
@@ -64,9 +64,9 @@ class Steps:
 
 @contextmanager
 def steps(shares: Mapping[str, float], console: Any = None) -> Iterator[Steps]:
-    """A bar over steps, on stderr, that goes away at the end; silent where stderr is no terminal.
+    """Show a progress bar over steps on stderr, and remove it at the end; silent where stderr is no terminal.
 
-    shares: of the whole time, by the steps' names, in their order. The time left is known once one is done.
+    shares: each step's share of the time, by name, in their order. The first step shows no time left.
     """
     from rich.console import Console
 

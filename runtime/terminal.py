@@ -1,7 +1,7 @@
-"""What reaches the terminal: no control characters out of names, and no traceback where it cannot be written.
+"""Output to the terminal: escapes control characters, and reports where standard output cannot be written.
 
-The name of a file or a class may hold an escape sequence, which a terminal would obey: it could hide lines,
-rename the window, or more. Such characters are shown as text, \\x1b, in all that the commands print.
+The name of a file or a class may hold an escape sequence, which a terminal obeys: it could hide lines or
+rename the window. The commands print such characters as text, \\x1b.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any
 from rich.console import Console
 from rich.segment import Segment
 
-LONGEST_CHARACTERS = 4000  # of a sentence; a file's content must not follow its name onto the screen
-# C0 but for tab and line feed, DEL and C1; and those that turn the direction of the text round (Unicode's
+LONGEST_CHARACTERS = 4000  # of a message; it may quote a file, and must not print the whole of it
+# C0 without tab and line feed, DEL and C1; and those that change the direction of the text (Unicode's
 # "Bidirectional controls"), which can make a name look like another.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
-    """The text with its control characters spelled out, and whatever cannot be encoded."""
+    """Escapes control characters and what UTF-8 cannot encode."""
     spelled = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
     return spelled.encode("utf-8", "backslashreplace").decode()
 
 
 def shortened(text: str) -> str:
-    """A text without its middle, where nobody would read it whole; what to do stands at the end."""
+    """Leaves out the middle of a text longer than LONGEST_CHARACTERS: its end says what to do."""
     if len(text) <= LONGEST_CHARACTERS:
         return text
     return f"{text[: LONGEST_CHARACTERS // 2]} … {text[-LONGEST_CHARACTERS // 2 :]}"
 
 
 class SafeConsole(Console):
-    """rich's, through which no control character passes but rich's own."""
+    """rich's console; escapes control characters other than rich's own."""
 
     def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
         """As rich's."""
@@ -44,18 +44,18 @@ class SafeConsole(Console):
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where tables and verdicts are printed."""
+    """The console that tables and verdicts are printed on."""
     return SafeConsole(stderr=stderr)
 
 
 def flush_stdout() -> str:
-    """Write out what was printed; gives why that failed, as where the disk is full, else nothing."""
-    if sys.stdout is None:  # closed before Python began: print says nothing then, and nothing is lost
+    """Flush standard output. Returns why that failed, as on a full disk, or an empty text."""
+    if sys.stdout is None:  # closed before Python began; print writes nothing then
         return ""
     try:
         sys.stdout.flush()
     except OSError as error:
-        # Python would try again at its end, and complain in its own words.
+        # Python would try again when it ends, and print a message of its own.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return error.strerror or str(error)
     return ""

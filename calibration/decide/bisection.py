@@ -150,6 +150,22 @@ def mended(trials: Trials, float32: list[str]) -> ModelProto:
     return model
 
 
+def search(trials: Trials, candidate: Path, compare: str) -> list[str]:
+    """The units that must go back to float32. Raises ParityError where the model fails even with all of them.
+
+    compare: the command that shows where the models differ, for that message.
+    """
+    count, precision = len(trials.units), trials.contract.precision.name
+    each = math.ceil(math.log2(count)) + 1
+    say(f"{count} units in {precision}; about {each} trials for each that must go back")
+    if not trials.passes(trials.units):
+        raise ParityError(
+            f"{candidate}: fails with everything in float32 too ({trials.done[-1].failures[0]}), so its "
+            f"precision is not the cause. See where it differs: {compare}"
+        )
+    return smallest(trials.units, trials.passes)
+
+
 def command(
     reference: Annotated[Path, typer.Argument(help="The FP32 export of the same checkpoint (.onnx)")],
     candidate: Annotated[Path, typer.Argument(help="The FP16 or INT8 file that fails (.onnx)")],
@@ -183,16 +199,7 @@ def command(
         raise ParityError(
             f"--plan {plan}: a plan is of an INT8 file, {candidate} is {precision}. Take --mended."
         )
-    count = len(trials.units)
-    each = math.ceil(math.log2(count)) + 1
-    say(f"{count} units in {precision}; about {each} trials for each that must go back")
-    if not trials.passes(trials.units):
-        raise ParityError(
-            f"{candidate}: fails with everything in float32 too ({trials.done[-1].failures[0]}), so its "
-            "precision is not the cause. See where it differs: "
-            f"maskrt parity {reference} {candidate} {inputs}"
-        )
-    found = smallest(trials.units, trials.passes)
+    found = search(trials, candidate, f"maskrt parity {reference} {candidate} {inputs}")
     if mend:
         with atomic_path(mend, ONNX) as temporary:
             onnx.save_model(mended(trials, found), temporary)
@@ -202,7 +209,7 @@ def command(
         "reference": str(reference),
         "candidate": str(candidate),
         "precision": precision,
-        "units": count,
+        "units": len(trials.units),
         "float32": found,
         "trials": [dataclasses.asdict(trial) for trial in trials.done],
     }
