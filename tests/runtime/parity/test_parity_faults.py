@@ -148,7 +148,9 @@ def wrong_parts(
             plant(faulty)
         onnx.save_model(faulty, tmp_path / "faulty.onnx")
         session = OrtSession(tmp_path / "faulty.onnx")
-        parts = ForcedParts(tmp_path / "faulty.onnx", session.contract).run(batch, expected, FP32)
+        parts = ForcedParts(tmp_path / "faulty.onnx", session.contract).run(
+            batch, expected, InstancesComparison(FP32)
+        )
         assert list(parts) == [part.name for part in session.contract.inside.parts]
         return {part for part, error in parts.items() if error.reason}
 
