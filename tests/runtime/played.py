@@ -301,6 +301,10 @@ def padded(p: Played) -> None:
     p.stages[CANVAS] = np.pad(p.stages[CANVAS], ((0, 0), (0, 32), (0, 0)))
 
 
+def padded_to_the_right(p: Played) -> None:
+    p.stages[CANVAS] = np.pad(p.stages[CANVAS], ((0, 0), (0, 0), (0, 32)))
+
+
 def other_std(p: Played) -> None:
     p.stages[CANVAS] = p.stages[CANVAS] * _mean_and_std(p)[1]
 

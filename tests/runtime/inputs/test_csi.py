@@ -55,6 +55,13 @@ def test_what_is_not_said_has_a_default() -> None:
     assert "width=1280, height=720, framerate=30/1" in csi_pipeline("csi://0")
 
 
+def test_the_least_and_the_most_of_each_are_taken() -> None:
+    least, most = "csi://0?width=1&height=1&fps=1&flip=0", "csi://9?width=16384&height=16384&fps=1000&flip=7"
+
+    assert "width=1, height=1, framerate=1/1 ! nvvidconv flip-method=0 " in csi_pipeline(least)
+    assert "width=16384, height=16384, framerate=1000/1 ! nvvidconv flip-method=7 " in csi_pipeline(most)
+
+
 @pytest.mark.parametrize(
     ("text", "wrong"),
     [
@@ -64,6 +71,10 @@ def test_what_is_not_said_has_a_default() -> None:
         ("csi://0?width=640 ! filesink location=x", "width"),
         ("csi://0?height=0", "height"),
         ("csi://0?flip=8", "flip"),
+        ("csi://0?width=16385", "width"),
+        ("csi://0?width=0", "width"),
+        ("csi://0?fps=0", "fps"),
+        ("csi://0?fps=1001", "fps"),
         ("csi://0?fps=99999", "fps"),
         ("csi://0/photos", "/photos"),
     ],
@@ -72,3 +83,11 @@ def test_another_form_is_refused_with_an_example(text: str, wrong: str) -> None:
     with pytest.raises(ImageError) as refused:
         csi_pipeline(text)
     assert f"{wrong} is not of a CSI camera's form, expected for example csi://0?" in str(refused.value)
+
+
+def test_a_number_is_a_camera_up_to_linux_s_last() -> None:
+    (camera,) = open_inputs(["255"])
+
+    assert (camera.live, camera.name) == (True, "255")
+    with pytest.raises(ImageError, match="256: no such file, and no camera's number, which is 255 at most"):
+        open_inputs(["256"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import OptionError
-from maskrt.runtime.tasks.instances.drawing.colours import class_colour
+from maskrt.runtime.tasks.instances.drawing.colours import class_colour, instance_colours
 from maskrt.runtime.tasks.instances.drawing.draw import draw
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
@@ -51,6 +51,17 @@ def objects(
 
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before != after).any(axis=2)
+
+
+def test_colours_are_used_alike_whoever_has_some_already() -> None:
+    """26 objects that are no neighbours, of which three have one colour already and eleven the others."""
+    corners = np.arange(26, dtype=np.float32)[:, None] * 100
+    known = {row: max(row - 2, 0) for row in range(14)}
+
+    places = instance_colours(np.hstack([corners, corners, corners + 9, corners + 9]), known)
+
+    assert places[:14] == [0, 0, 0, *range(1, 12)]
+    assert {places.count(place) for place in range(12)} == {2, 3}
 
 
 def test_a_dozen_colours_are_told_apart() -> None:

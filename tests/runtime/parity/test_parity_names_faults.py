@@ -23,6 +23,7 @@ EACH = {
     "stale": ["a stale file: … made from checkpoint 111111111111, the reference is 000000000000"],
     # The canvas.
     "padded": [f"canvas {FIRST} … padded to 128x96, beyond the reference's 96x96…"],
+    "padded_to_the_right": [f"canvas {FIRST} … padded to 96x128, beyond the reference's 96x96…"],
     "padding": [f"canvas {FIRST} SNR 6.9 dB, … the padding is not zero after normalisation"],
     "bgr": [f"canvas {FIRST} SNR -1.6 dB, … the channels are reversed: BGR where RGB is expected"],
     "other_std": [f"canvas {FIRST} SNR 2.2 dB, … another mean or std"],
