@@ -134,12 +134,12 @@ def _run_on_made_inputs(
     found.findings = list(known.probe(candidate.contract, facts, theirs, in_float, limit))
     order = order_of(candidate.contract)
     first = {part.name: part.gives[0] for part in candidate.contract.inside.parts}
-    for one in _told(found.findings):
+    for one in _worth_naming(found.findings):
         stage = next((name for name in (one.about, first[one.part]) if name in order), DETECTIONS)
         found.faults.append(Fault(stage, MADE, one.about, (one.cause,)))
 
 
-def _told(findings: list[Finding]) -> list[Finding]:
+def _worth_naming(findings: list[Finding]) -> list[Finding]:
     """Those with a cause: what only shows that a part is wrong is left out where another says what is."""
     wrong = [one for one in findings if one.cause]
     named = {one.part for one in wrong if one.named}
