@@ -66,7 +66,7 @@ class Contract:
         check_tensors("inputs", self.inputs, image_inputs(self.canvas, self.batch))
         if self.task == INSTANCES:
             check_tensors("outputs", self.outputs, instance_outputs(self.instances, self.batch))
-        self.inside.check(self.output_names)
+        self.inside.check(self.outputs)
 
     def to_json(self) -> str:
         """Serialise for `metadata_props` (keys sorted, so equal contracts are equal strings)."""

@@ -1,7 +1,7 @@
 """The named tensors inside a model, and the computation between them: where parity and calibration look.
 
-An exported graph gives each tap's name, prefixed by `PREFIX`, to a tensor, an output or not; the
-PyTorch reference takes the same tensors by hooks. Which there are is the family's to say.
+An exported graph gives each tap's name, prefixed by `PREFIX`, to a tensor, an output or not. The PyTorch
+reference takes the same tensors by hooks. Which there are is the family's to say.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 from numpy.typing import NDArray
 
 from maskrt.runtime.contract.sections import Side
+from maskrt.runtime.contract.tensors import Tensor
 from maskrt.runtime.rules import one_of, whole
 from maskrt.runtime.structs import Format, wrong
 
@@ -94,20 +95,25 @@ class Inside:
         """What a graph calls a tap, or an output, which is none."""
         return PREFIX + name if name in self.names else name
 
-    def check(self, outputs: tuple[str, ...]) -> None:
+    def check(self, outputs: tuple[Tensor, ...]) -> None:
         """Raise FieldError for a name that means two tensors, or none. outputs: the model's."""
-        known = set(outputs)
+        known = {tensor.name for tensor in outputs}
         for index, tap in enumerate(self.taps):
             if tap.name in known:
                 raise wrong(f"inside.taps[{index}].name", tap.name, "a name that no other tensor has")
             known.add(tap.name)
+        counts = {tap.name for tap in self.taps if tap.kind == "counts"}
+        boxes = {tap.name for tap in self.taps if tap.kind == "boxes"}
+        boxes |= {tensor.name for tensor in outputs if tensor.counted_by}
         for index, tap in enumerate(self.taps):
-            at, needs = f"inside.taps[{index}].rows_of", tap.kind not in ("map", "counts")
-            if needs and tap.rows_of not in known:
-                raise wrong(at, tap.rows_of, f"the name of a tensor, since the tap is of kind {tap.kind!r}")
-            if not needs and tap.rows_of is not None:
-                raise wrong(at, tap.rows_of, f"null, since the tap is of kind {tap.kind!r}")
+            fits, names = tap.rows_of is None, "null"
+            if tap.kind not in ("map", "counts"):
+                allowed = counts if tap.kind == "boxes" else boxes
+                fits, names = tap.rows_of in allowed, f"one of {sorted(allowed)}"
+            if not fits:
+                expected = f"{names}, since the tap is of kind {tap.kind!r}"
+                raise wrong(f"inside.taps[{index}].rows_of", tap.rows_of, expected)
         for index, part in enumerate(self.parts):
-            for end, names in (("takes", part.takes), ("gives", part.gives)):
-                if unknown := [name for name in names if name not in known]:
+            for end, names_there in (("takes", part.takes), ("gives", part.gives)):
+                if unknown := [name for name in names_there if name not in known]:
                     raise wrong(f"inside.parts[{index}].{end}", unknown[0], "a tap or an output")
