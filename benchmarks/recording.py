@@ -1,4 +1,4 @@
-"""A recording of what every verb gives, to hold a rebuilt maskrt to: `python -m benchmarks.recording OUT`.
+"""Records the outputs of every verb, to compare a rebuilt maskrt with: `python -m benchmarks.recording OUT`.
 
 Run it before a change that is to keep behaviour and after it, with the same `--checkpoints`, then
 `python -m benchmarks.recording --compare BEFORE AFTER`: it prints what differs, and exits with 1 where

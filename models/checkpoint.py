@@ -278,7 +278,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def is_maskrt_checkpoint(content: dict[str, Any]) -> bool:
-    """Whether the dictionary is of our own format (else it may be a foreign file of weights)."""
+    """True if the dictionary is of our own format (else it may be a foreign file of weights)."""
     return {"format", "family", "config", "state_dict"} <= content.keys()
 
 

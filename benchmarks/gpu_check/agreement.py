@@ -1,4 +1,4 @@
-"""How far an engine agrees with the recorded answers, and whether that is enough."""
+"""Measures how far an engine agrees with the recorded answers, and judges it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Agreement:
     worst_box_difference_px: float
 
     def passes(self, precision: str, *, trained: bool = True) -> bool:
-        """Whether it is the same model, in this precision.
+        """True if it is the same model, in this precision.
 
         A reference that found nothing proves nothing. Only trained weights show what eight bits cost:
         of others it is enough that the engine was built of INT8 layers and runs.

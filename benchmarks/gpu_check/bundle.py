@@ -1,4 +1,4 @@
-"""What is recorded where PyTorch is and checked where TensorRT is: a folder of models, inputs and answers.
+"""Bundle recorded where PyTorch is and checked where TensorRT is: a folder of models, inputs and answers.
 
 | file | what |
 |---|---|
@@ -62,7 +62,7 @@ class Model:
 
     @property
     def trained(self) -> bool:
-        """Whether its answers tell what a precision costs."""
+        """True if its answers show what a precision costs."""
         return self.weights != RANDOM
 
     def onnx(self, form: Form) -> str:
@@ -70,7 +70,7 @@ class Model:
         return f"{self.name}-{form.shape}-{form.precision}.onnx"
 
     def takes(self, form: Form, shape: tuple[int, ...]) -> bool:
-        """Whether a form runs on images of (N, H, W)."""
+        """True if a form runs on images of (N, H, W)."""
         return form.shape == "dynamic" or shape == (
             BATCH if form.shape == "batch" else 1,
             *self.usual[1:],

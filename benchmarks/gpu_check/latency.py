@@ -1,4 +1,4 @@
-"""How long a call takes on the GPU: medians and 99th percentiles."""
+"""Measures the time of calls on the GPU: medians and 99th percentiles."""
 
 from __future__ import annotations
 

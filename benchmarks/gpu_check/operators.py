@@ -1,4 +1,4 @@
-"""One operator alone on TensorRT, by our plugin and by its body of standard operators."""
+"""Runs one operator alone on TensorRT, by our plugin and by its body of standard operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check found, as JSON and as the page docs/gpu-results.md."""
+"""Report of a check, as JSON and as the page docs/gpu-results.md."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Results:
 
     @property
     def passed(self) -> bool:
-        """Whether everything was built, run and within its limits; the bodies are there to be compared with.
+        """True if everything was built, run and within its limits; the bodies are there to be compared with.
 
         Nothing at all is no success.
         """

@@ -1,1 +1,1 @@
-"""Hostile inputs against every verb: each is to be refused in a sentence, or handled rightly."""
+"""Hostile inputs against every verb: each must be refused with a sentence, or handled correctly."""

@@ -1,4 +1,4 @@
-"""A hostile input: a line for a verb, and what is made for it in a folder of its own."""
+"""Hostile input: a command line for a verb, and the files made for it in its own folder."""
 
 from __future__ import annotations
 

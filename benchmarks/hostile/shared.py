@@ -1,4 +1,4 @@
-"""The files that every case finds in its folder, as they should be: a case spoils a copy, never these.
+"""Valid files that every case finds in its folder; a case damages a copy, never these.
 
 tiny.onnx: three known detections, some kilobytes; best.pt: R18-FPN with random weights, real.onnx: exported
 from it; bundle.npz: of `parity record`; an.engine: a header and a plan of zeros; photo.png; ann.json: COCO.

@@ -1,4 +1,4 @@
-"""The columns: each makes a file or runs one, says what came of it, and why that is not good enough.
+"""Columns of the matrix: each makes or runs a file, and reports a figure and a failure.
 
 On random weights instances come and go with the least rounding, so below FP32 a cell is judged by what is
 inside: the smallest signal-to-noise ratio of the maps, backbone to RPN, against PyTorch in float32, held to

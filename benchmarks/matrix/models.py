@@ -1,4 +1,4 @@
-"""The rows: the models that maskrt has, with confident random weights."""
+"""Rows of the matrix: the models that maskrt has, with confident random weights."""
 
 from __future__ import annotations
 

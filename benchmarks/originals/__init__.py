@@ -1,1 +1,1 @@
-"""The implementations that foreign checkpoints come from, behind one face; maskrt itself needs none."""
+"""Original implementations of foreign checkpoints, behind one interface; maskrt itself needs none."""

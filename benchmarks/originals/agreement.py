@@ -1,4 +1,4 @@
-"""Whether a checkpoint finds on the records' picture what its original found there."""
+"""Checks that a checkpoint finds on the records' picture what its original found there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison needs of an original implementation."""
+"""Interface that a comparison needs of an original implementation."""
 
 from __future__ import annotations
 

@@ -41,11 +41,11 @@ class Planted:
     plant: Callable[[Model], None]
 
     def right_stage(self, said: str) -> bool:
-        """Whether the first line names a stage that is right."""
+        """True if the first line names a stage that is right."""
         return re.search(self.stage, said.split(" is the first stage")[0]) is not None
 
     def right_cause(self, said: str) -> bool:
-        """Whether all that is said names what was done."""
+        """True if all that is said names what was done."""
         return re.search(self.cause, said) is not None
 
 

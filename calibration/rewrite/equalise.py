@@ -134,7 +134,7 @@ def input_axis(node: NodeProto) -> int:
 
 
 def _channels_are_its_own(node: NodeProto) -> bool:
-    """Whether each input channel has weights of its own: not in a grouped convolution."""
+    """True if each input channel has weights of its own: not in a grouped convolution."""
     return not any(a.name == "group" and a.i != 1 for a in node.attribute)
 
 

@@ -31,7 +31,7 @@ class Float32:
             self._tensors |= of_output
 
     def layer(self, name: str, inputs: list[str], outputs: list[str]) -> bool:
-        """Whether a layer belongs to a node in float32. Ask in the network's order.
+        """True if a layer belongs to a node in float32. Ask in the network's order.
 
         inputs, outputs: names of its tensors. A layer without a name of the file has the type of the tensors
         that it reads; if the file does not know these either, it is left free.

@@ -1,4 +1,4 @@
-"""Whether a graph's inputs and outputs have the shapes that its contract promises."""
+"""Checks that a graph's inputs and outputs have the shapes that its contract promises."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Layers:
         return next((group for start, group in self.groups if layer.startswith(start)), layer)
 
     def is_output(self, layer: str) -> bool:
-        """Whether a layer stays in float unless a plan says otherwise."""
+        """True if a layer stays in float unless a plan says otherwise."""
         return bool(self.outputs) and self.group_of(layer) == self.outputs
 
     def unit_of(self, weight: str) -> str | None:

@@ -37,7 +37,7 @@ class Model(Protocol):
 
     @property
     def has_stages(self) -> bool:
-        """Whether it was looked into."""
+        """True if it was looked into."""
 
 
 def conclude(

@@ -1,4 +1,4 @@
-"""The cases, in a table a kind."""
+"""Tables of cases, one for each kind of input."""
 
 from benchmarks.hostile.tables import checkpoints, data, files, images, measured, models, options
 

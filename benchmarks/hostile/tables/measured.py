@@ -1,4 +1,4 @@
-"""What maskrt itself writes, and reads back: engines, bundles, plans, scales and caches, all edited."""
+"""Files that maskrt writes and reads back: engines, bundles, plans, scales and caches, all edited."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ NAMES = (
 
 
 def is_matterport(content: dict[str, Any]) -> bool:
-    """Whether these are the layers of Matterport's Mask_RCNN, as keras_files.py names them."""
+    """True if these are the layers of Matterport's Mask_RCNN, as keras_files.py names them."""
     return {CLASS_LAYER, RPN_LAYER} <= content.keys()
 
 

@@ -95,7 +95,7 @@ def _rpn_edits(config: MaskRcnnConfig) -> dict[str, Edit]:
 
 
 def is_detectron2(content: dict[str, Any]) -> bool:
-    """Whether these are keys of Detectron2's R-CNNs, in the `model` of a file of its own or bare."""
+    """True if these are keys of Detectron2's R-CNNs, in the `model` of a file of its own or bare."""
     weights = content.get("model", content)
     return isinstance(weights, dict) and {CLASS_LAYER, RPN_LAYER} <= weights.keys()
 

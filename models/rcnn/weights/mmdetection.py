@@ -66,7 +66,7 @@ class Colours:
 
 
 def is_mmdetection(content: dict[str, Any]) -> bool:
-    """Whether these are keys of MMDetection's MaskRCNN or FasterRCNN, in the `state_dict` of a file."""
+    """True if these are keys of MMDetection's MaskRCNN or FasterRCNN, in the `state_dict` of a file."""
     weights = content.get("state_dict")
     return isinstance(weights, dict) and {CLASS_LAYER, RPN_LAYER} <= weights.keys()
 

@@ -42,7 +42,7 @@ MOBILENET_320_FPN = dataclasses.replace(
 
 
 def is_torchvision(content: dict[str, Any]) -> bool:
-    """Whether these are the keys of torchvision's MaskRCNN, FasterRCNN or KeypointRCNN."""
+    """True if these are the keys of torchvision's MaskRCNN, FasterRCNN or KeypointRCNN."""
     return all(isinstance(content.get(layer), Tensor) for layer in (CLASS_LAYER, RPN_LAYER))
 
 

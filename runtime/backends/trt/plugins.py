@@ -55,7 +55,7 @@ class Wanted:
     compute_capability: str  # "8.7"
 
     def is_met_by(self, build: re.Match[str]) -> bool:
-        """Whether a build of the cache, matched by BUILD, runs on the GPU.
+        """True if a build of the cache, matched by BUILD, runs on the GPU.
 
         Of the architectures that it was built for, the last is in it as PTX too, which newer GPUs take.
         """

@@ -67,6 +67,6 @@ def canvas_culprits(evidence: Evidence) -> list[str]:
 
 
 def _explains(candidate: NDArray, guess: NDArray, reference: NDArray) -> bool:
-    """Whether the candidate is the guess, and is nowhere near so much the reference."""
+    """True if the candidate is the guess, and is nowhere near so much the reference."""
     left, before = (float(np.square(candidate - x, dtype=np.float64).sum()) for x in (guess, reference))
     return before > 0 and left <= EXPLAINED**2 * before

@@ -61,7 +61,7 @@ class Unseen:
 
     @property
     def complete(self) -> bool:
-        """Whether every weight was held, and every part run on made inputs of every level and class."""
+        """True if every weight was held, and every part run on made inputs of every level and class."""
         held, known = self.weights
         return 0 < known == held and not self.reason and {one.part for one in self.findings} == self.parts
 

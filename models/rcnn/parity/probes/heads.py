@@ -120,7 +120,7 @@ class HeadProbes:
         return explained
 
     def _differ(self, expected: NDArray, found: NDArray, scale: float) -> bool:
-        """Whether two tensors differ by more than the tolerance; scale: the range of the whole stage, since a
+        """True if two tensors differ by more than the tolerance; scale: the range of the whole stage, since a
         class whose values are all near zero says nothing of its own rounding."""
         if not np.isfinite(found).all():
             return True

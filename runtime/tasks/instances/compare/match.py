@@ -49,7 +49,7 @@ class Matching:
         )
 
     def same_order(self, scores: NDArray[np.float32], tie: float) -> bool:
-        """Whether the candidate lists the matched instances in the reference's order.
+        """True if the candidate lists the matched instances in the reference's order.
 
         scores: the reference's. Two of them closer than `tie` are in no order that could be kept.
         """

@@ -19,7 +19,7 @@ ROUNDING = 0.25  # of an outline's thickness: so far may it lie beside the borde
 
 
 def by_instance(style: Style, instances: Instances) -> bool:
-    """Whether each object has a colour of its own."""
+    """True if each object has a colour of its own."""
     return style.color_by == "instance" or (style.color_by == "auto" and len(instances.classes) == 1)
 
 
