@@ -133,6 +133,9 @@ WRONG = [  # field, what is written there, the field that the message names, wha
     ("outputs[1].axes", ["batch", 9, 4], "outputs[1].axes", "['batch', 4, 4], of 'boxes'"),
     ("outputs[4].dtype", "float16", "outputs[4].dtype", "'float32', of 'masks'"),
     ("canvas.height_px", 10**9, "canvas.height_px", "a whole number from 1 to 16384"),
+    ("canvas.height_px", (1 << 14) + 32, "canvas.height_px", "a whole number from 1 to 16384"),
+    ("canvas.stride", 1025, "canvas.stride", "a whole number from 1 to 1024"),
+    ("normalise.mean", [0, 1.1e6, 0], "normalise.mean[1]", "a number from -1e+06 to 1e+06"),
     ("canvas.height_px", -32, "canvas.height_px", "a whole number"),
     ("canvas.height_px", "64", "canvas.height_px", "a whole number"),
     ("canvas.height_px", 63.5, "canvas.height_px", "a whole number"),
@@ -206,6 +209,26 @@ def test_a_value_outside_its_range_is_named_by_its_field(
     assert expected in said
     assert EXPORT_AGAIN in said
     assert len(said) < 400
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"min_size_px": 1, "max_size_px": 1, "stride": 1},
+        {"min_size_px": 1 << 14, "max_size_px": 1 << 20, "stride": 1024},
+        {"height_px": 1 << 14, "width_px": 1 << 14},
+        {"height_px": 1, "width_px": 1, "stride": 1},
+        {"score_threshold": 0.0, "nms_threshold": 1.0, "max_detections": 1},
+        {"mask_threshold": 1.0, "mask_size": 1},
+        {"mean": (-1e6, 0.0, 1e6), "std": (1e-6, 1.0, 1e6)},
+        {"classes": (Category(-(1 << 53), "a"), Category(1 << 53, "b"))},
+    ],
+    ids=lambda ends: ", ".join(ends),
+)
+def test_both_ends_of_a_range_belong_to_it(ends: dict, contract_with: Make) -> None:
+    contract = contract_with(**ends)
+
+    assert Contract.from_json(contract.to_json(), "model.onnx") == contract
 
 
 FORMAT_1 = {  # as maskrt 0.1 wrote it, in part
