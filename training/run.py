@@ -74,17 +74,9 @@ def train(
     check_settings(config, len(dataset), has_validation=validation is not None, qat=qat)
     _quiet()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    keypoints = check_keypoints(dataset, validation) if model_config.keypoints_found else None
-    family = find_family(model_config.family)
-    if family.inference_only:
-        raise CheckpointError(family.inference_only)
-    template = Checkpoint(
-        config=family.for_data(model_config, len(dataset.classes), len(keypoints.names) if keypoints else 0),
-        classes=dataset.classes,
-        keypoints=keypoints,
-        state_dict={},
-        provenance={"train_config": dataclasses.asdict(config), **(provenance or {})},
-    )
+    facts = {"train_config": dataclasses.asdict(config), **(provenance or {})}
+    template = template_for(dataset, validation, model_config, facts)
+    family = template.family
     position = Position()
     run_record = record(template, config, len(dataset), qat)
     if resume:
@@ -116,11 +108,39 @@ def train(
         trainer = make_trainer(config, template, run_record, output)
         _fit(trainer, module, output, resume=resume)
         if trainer.is_global_zero:
-            plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png")
             session = family.reference(model.eval().cpu(), contract, name="model")
-            plot_predictions(Predictor(session), validation or dataset, output / "predictions.png")
-            write_text(output / "metrics.json", json.dumps(module.metrics, indent=1), RUN_METRICS)
+            _write_figures(output, Predictor(session), validation or dataset, module.metrics)
     return dataclasses.replace(template, state_dict=plain_weights(model), metrics=module.metrics)
+
+
+def template_for(
+    dataset: data.Dataset,
+    validation: data.Dataset | None,
+    model_config: ModelConfig,
+    provenance: dict[str, Any],
+) -> Checkpoint:
+    """The checkpoint of a run before it has weights: the model that fits the data.
+
+    Raises CheckpointError for a family that is not trained here, DataError for points that do not fit.
+    """
+    keypoints = check_keypoints(dataset, validation) if model_config.keypoints_found else None
+    family = find_family(model_config.family)
+    if family.inference_only:
+        raise CheckpointError(family.inference_only)
+    return Checkpoint(
+        config=family.for_data(model_config, len(dataset.classes), len(keypoints.names) if keypoints else 0),
+        classes=dataset.classes,
+        keypoints=keypoints,
+        state_dict={},
+        provenance=provenance,
+    )
+
+
+def _write_figures(output: Path, model: Predictor, shown: data.Dataset, metrics: dict[str, float]) -> None:
+    """Write the curves, predictions on the data set `shown`, and the metrics of a run that is done."""
+    plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png")
+    plot_predictions(model, shown, output / "predictions.png")
+    write_text(output / "metrics.json", json.dumps(metrics, indent=1), RUN_METRICS)
 
 
 def check_free(output: Path) -> None:
