@@ -133,7 +133,7 @@ def _weights() -> Iterator[Planted]:
 def _precision() -> Iterator[Planted]:
     def claiming(precision: str, plant: Callable[[Model], None]) -> Callable[[Model], None]:
         def both(model: Model) -> None:
-            promise(model, precision=precision)
+            promise(model, **{"precision.name": precision})
             plant(model)
 
         return both

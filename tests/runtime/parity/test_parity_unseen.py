@@ -73,7 +73,7 @@ def attribute(kind: str, which: int, name: str, value: Any) -> Plant:
 
 def rounded_and_claimed(model: onnx.ModelProto) -> None:
     change_constant(model, "detections.box_head.fc6.weight", in_bits(4))
-    promise(model, precision="fp16")
+    promise(model, **{"precision.name": "fp16"})
 
 
 FAULTS = [
@@ -145,7 +145,7 @@ def test_a_claim_that_the_graph_does_not_show_is_told_and_the_finer_is_judged(
 ) -> None:
     claiming = onnx.ModelProto()
     claiming.CopyFrom(model)
-    promise(claiming, precision="int8")
+    promise(claiming, **{"precision.name": "int8"})
     onnx.save_model(claiming, tmp_path / "claims.onnx")
     candidate = open_looking(tmp_path / "claims.onnx", "cpu")
     reference = open_reference(checkpoint, "cpu", candidate.contract)
