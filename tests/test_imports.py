@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from maskrt.models import FAMILIES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {
@@ -200,6 +203,18 @@ print([name for name in FAMILIES if knowledge_of(SimpleNamespace(family=name)) i
     done = python(f"{BLOCK}{every_family}")
 
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_no_family_is_named_outside_models() -> None:
+    """A family costs a folder and a line of FAMILIES: nothing else knows which there are."""
+    names = re.compile("|".join([*FAMILIES, r"maskrt\.models\.rcnn", "MaskRcnn"]))
+    naming = {
+        str(file.relative_to(REPOSITORY))
+        for package in sorted(PACKAGES - {"models"})
+        for file in files(package)
+        if names.search(file.read_text(encoding="utf-8"))
+    }
+    assert naming == set()
 
 
 def test_the_blocker_blocks() -> None:

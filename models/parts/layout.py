@@ -77,7 +77,7 @@ LAYOUTS = (FPN, C4, MOBILENET_FPN)
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:
-    """The maps of a model, from its configuration (maskrt.models.rcnn.MaskRcnnConfig, as in a contract)."""
+    """The maps of a model, from its configuration, as in a contract."""
     if config.get("neck") == "c4":  # files from before there was a choice have no neck in them
         return C4
     return MOBILENET_FPN if str(config.get("backbone")).startswith("mobilenet") else FPN

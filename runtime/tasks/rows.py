@@ -81,8 +81,10 @@ class Row:
 
     def fault_in(self, image: int) -> str:
         """What is wrong in an image, by its number, where each value is judged; empty where nothing is."""
+        if self.judged == "mean":  # and may not have values image by image
+            return ""
         values = [value for value in self.values[image] if value is not None]
-        if self.judged == "mean" or not values:
+        if not values:
             return ""
         # numpy's extremes are NaN where any value is; Python's keep or drop it depending on its place.
         return self._fault(float(np.min(values) if self.at_least else np.max(values)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from maskrt.runtime.predictor import load
 from maskrt.runtime.tasks.instances.drawing.draw import draw
 
 Models = tuple[Path, Path]
+MIN_SCORE = 0.2
 POINT_LAYER = "keypoint_predictor.kps_score_lowres"
 
 
@@ -176,3 +178,14 @@ def test_evaluate_measures_oks_ap(keypoint_rcnn: Models, tmp_path: Path) -> None
     assert exact["keypoint_ap50"] > 0.9
     assert moved["keypoint_ap50"] < 0.5 * exact["keypoint_ap50"]
     assert moved["box_ap"] == exact["box_ap"]
+
+
+def test_the_python_api_gives_points_in_the_picture(keypoint_rcnn: Models) -> None:
+    result = load(keypoint_rcnn[1])(scene(1), min_score=MIN_SCORE)[0]
+    assert result.keypoints is not None
+    count, points, values = result.keypoints.shape
+    assert (count, points, values) == (len(result), 17, 3)
+    assert result.to_supervision_keypoints()["xy"].shape == (count, points, 2)
+    without = dataclasses.replace(result, keypoints=None)
+    with pytest.raises(ValueError, match="no keypoints"):
+        without.to_supervision_keypoints()

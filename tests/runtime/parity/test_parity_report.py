@@ -9,11 +9,12 @@ import pytest
 
 from maskrt.runtime.parity.inside.stage_report import Fault
 from maskrt.runtime.parity.inside.stages import StageError
-from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.report import Report, faults
 from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.flips import Flips
 from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
 from maskrt.runtime.tasks.instances.compare.tolerances import BY_PRECISION, FP32
+from maskrt.runtime.tasks.rows import Row
 
 EXACT = {
     "score_difference": 0.0,
@@ -219,4 +220,14 @@ def test_one_stage_alone_is_called_the_first() -> None:
     assert found.failures == [
         "box_features is the first stage that differs (the file itself): attribute aligned. why box_features",
         "also at mask_features (the file itself): attribute aligned. why mask_features",
+    ]
+
+
+def test_what_is_judged_on_average_need_not_have_values_image_by_image() -> None:
+    share = Row(
+        "matched", "", ((1.0, 0.0, 0.0),), 0.5, "mean", at_least=True, says="of the instances matched"
+    )
+
+    assert faults([share], ["0.png", "1.png"]) == [
+        "mean of the instances matched 0.3333, at least 0.5 expected"
     ]

@@ -1,20 +1,13 @@
-"""Boxes alone, and keypoints, through the commands after export: FP16, eight bits, TensorRT, OpenVINO, Triton."""
+"""Boxes alone, and keypoints, in FP16 and in eight bits, and on OpenVINO."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import runpy
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import pytest
-from google.protobuf import json_format, text_format
 
 from benchmarks.samples import scene
 from maskrt.calibration.decide.layers import Graph
@@ -22,16 +15,12 @@ from maskrt.calibration.decide.plan import FLOAT, INT8, Plan
 from maskrt.calibration.flavours import CPU, FLAVOURS, TENSORRT
 from maskrt.calibration.measure.learned import learned_ranges
 from maskrt.calibration.rewrite.placement import place
-from maskrt.export.engine.prepare import prepare
-from maskrt.export.engine.supported import refusals
 from maskrt.export.onnx_model import export_onnx, save_onnx
 from maskrt.export.overflow import half_contract
 from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.quantisers import learned_scales
 from maskrt.models.rcnn.qat import fake_quantise
-from maskrt.runtime import serve_triton
 from maskrt.runtime.backends.open import Outputs, open_session
-from maskrt.runtime.predictor import load
 from maskrt.runtime.preprocess import preprocess
 from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 
@@ -75,12 +64,6 @@ def test_in_half_precision_what_was_found_is_found_again(keypoint_rcnn: Models, 
     assert np.mean(np.hypot(moved[..., 0], moved[..., 1]) < MOST_MOVED_PX) > MOST
 
 
-@pytest.mark.parametrize("version", [(8, 6), (10, 3), (10, 13), (11, 4)])
-@pytest.mark.parametrize("operators", ["plugin", "body"])
-def test_every_supported_tensorrt_takes_it(half: Path, version: tuple[int, int], operators: str) -> None:
-    assert refusals(prepare(onnx.load(half), version, operators, str(half)), version) == []
-
-
 @pytest.mark.parametrize("model", ["faster_rcnn", "keypoint_rcnn"])
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_in_eight_bits_the_last_layers_stay_in_float(
@@ -122,63 +105,3 @@ def test_openvino_finds_the_same(keypoint_rcnn: Models) -> None:
     np.testing.assert_allclose(got.scores, expected.scores, rtol=0, atol=FP32.score)
     apart = np.linalg.norm(got.keypoints[..., :2] - expected.keypoints[..., :2], axis=-1)
     assert apart.mean(axis=-1).max() <= FP32.keypoint_px
-
-
-class Tensor:
-    """As Triton's Python backend has it."""
-
-    def __init__(self, name: str, array: np.ndarray) -> None:
-        self.name, self._array = name, array
-
-    def as_numpy(self) -> np.ndarray:
-        return self._array
-
-
-@pytest.fixture
-def triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Triton's module for Python models, as far as they use it."""
-    module = SimpleNamespace(
-        Tensor=Tensor,
-        InferenceResponse=lambda tensors: {tensor.name: tensor.as_numpy() for tensor in tensors},
-        get_input_tensor_by_name=lambda request, name: Tensor(name, request[name]),
-    )
-    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", module)
-
-
-def test_a_triton_server_answers_what_the_model_finds(
-    keypoint_rcnn: Models, triton: None, tmp_path: Path
-) -> None:
-    _, model = keypoint_rcnn
-    config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2")
-    with pytest.raises(SystemExit) as ended:
-        serve_triton.main([str(model), "-o", str(tmp_path), "--name", "m", "--min-score", str(MIN_SCORE)])
-    assert not ended.value.code
-    parts = {}
-    for part in ("preprocess", "postprocess"):
-        config = text_format.Parse(
-            (tmp_path / f"m_{part}/config.pbtxt").read_text(), config_pb2.ModelConfig()
-        )
-        names = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
-        parts[part] = runpy.run_path(str(tmp_path / f"m_{part}/1/model.py"))["TritonPythonModel"]()
-        parts[part].initialize({"model_config": json_format.MessageToJson(config, **names)})
-    picture = scene(1)
-    file = cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes()
-    (before,) = parts["preprocess"].execute([{"image": np.array([[file]], object)}])
-    outputs = open_session(model).infer(before["images"], before["image_sizes"]).arrays()
-    outputs["num_detections"] = outputs["num_detections"][:, None]  # Triton's reshape
-    (answer,) = parts["postprocess"].execute([outputs | before])
-    (told,) = (json.loads(text) for text in answer["result"].ravel())
-    assert told == load(model)(picture, min_score=MIN_SCORE)[0].to_line(0)
-    assert len(told["detections"]) > 5
-    assert len(told["detections"][0]["keypoints"]) == 3 * 17
-
-
-def test_the_python_api_gives_points_in_the_picture(keypoint_rcnn: Models) -> None:
-    result = load(keypoint_rcnn[1])(scene(1), min_score=MIN_SCORE)[0]
-    assert result.keypoints is not None
-    count, points, values = result.keypoints.shape
-    assert (count, points, values) == (len(result), 17, 3)
-    assert result.to_supervision_keypoints()["xy"].shape == (count, points, 2)
-    without = dataclasses.replace(result, keypoints=None)
-    with pytest.raises(ValueError, match="no keypoints"):
-        without.to_supervision_keypoints()

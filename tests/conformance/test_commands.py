@@ -1,0 +1,153 @@
+"""Every family through every command: a new one is tested by being registered."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from maskrt.calibration import calibrate
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.flavours import CPU
+from maskrt.export import to_onnx
+from maskrt.export.engine.prepare import prepare
+from maskrt.export.engine.supported import refusals
+from maskrt.models.load import load_checkpoint
+from maskrt.runtime import bench, evaluate, infer
+from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.errors import EXIT_FAILED_CHECK
+from maskrt.runtime.inputs.images import read_image
+from maskrt.runtime.parity.command import main as parity
+from maskrt.runtime.predictor import load
+from maskrt.training import train
+from tests.conformance.conftest import Made, ended
+
+MIN_SCORE = 0.1
+LEAST_FOUND = 3  # objects in a picture
+
+
+def test_it_is_trained_and_stays_of_its_family(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = [*("--data", made.annotations), *("--images", made.pictures)]
+    options = [
+        *("--from", made.checkpoint),
+        *("--epochs", 1),
+        *("--set", "workers=0"),
+        *("-o", tmp_path / "run"),
+    ]
+    status = ended(train.main, *data, *options, "--val", made.annotations, "--val-images", made.pictures)
+    if made.family.inference_only:
+        assert status == 1
+        assert made.family.inference_only in " ".join(capsys.readouterr().err.split())
+        return
+    assert status == 0
+    trained = load_checkpoint(tmp_path / "run" / "best.pt")
+    before = load_checkpoint(made.checkpoint)
+    assert (trained.config, trained.family.name) == (before.config, made.name)
+    assert any((trained.state_dict[k] != before.state_dict[k]).any() for k in before.state_dict)
+    assert trained.metrics
+
+
+def test_its_file_gives_what_its_contract_says(made: Made) -> None:
+    session = open_session(made.model)
+    contract = session.contract
+    assert contract.family == made.name
+    graph = onnx.load(made.model).graph
+    assert [value.name for value in graph.input] == [tensor.name for tensor in contract.inputs]
+    assert [value.name for value in graph.output] == list(contract.output_names)
+    assert {contract.inside.tensor(tap) for tap in contract.inside.names} <= {
+        name for node in graph.node for name in node.output
+    }
+
+
+def test_what_it_infers_is_written(made: Made, tmp_path: Path) -> None:
+    assert ended(infer.main, made.model, made.pictures, "-o", tmp_path, "--min-score", MIN_SCORE) == 0
+    rows = json.loads((tmp_path / "predictions.json").read_text())
+    assert len(rows) >= LEAST_FOUND
+    assert {row["category_id"] for row in rows} <= {category.id for category in made.contract.classes}
+    masks = made.contract.instances.masks is not None
+    assert all(("segmentation" in row) == masks for row in rows)
+
+
+def test_it_is_evaluated(made: Made, tmp_path: Path) -> None:
+    out = tmp_path / "metrics.json"
+    data = ["--data", made.annotations, "--images", made.pictures]
+    assert ended(evaluate.main, made.model, *data, "-o", out) == 0
+    told = json.loads(out.read_text())
+    assert any(name.endswith("_ap") and 0 <= value <= 1 for name, value in told.items())
+
+
+def test_it_is_at_parity_at_every_tap(made: Made, tmp_path: Path) -> None:
+    out, page = tmp_path / "parity.json", tmp_path / "parity.html"
+    files = [made.checkpoint, made.model, made.pictures]
+    assert ended(parity, *files, "--forced", "-o", out, "--html", page) == 0
+    report = json.loads(out.read_text())
+    assert report["summary"]["instances"] >= LEAST_FOUND
+    looked_at = {stage["stage"] for stage in report["stages"]["per_stage"]}
+    assert set(made.contract.inside.names) <= looked_at
+    assert {part["part"] for part in report["parts"]} >= {part.name for part in made.contract.inside.parts}
+
+
+def test_parity_names_the_first_tap_behind_a_wrong_weight(made: Made, tmp_path: Path) -> None:
+    model = onnx.load(made.model)
+    weights = max(model.graph.initializer, key=lambda tensor: np.prod(tensor.dims, dtype=np.int64))
+    values = onnx.numpy_helper.to_array(weights) * np.float32(1.1)
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+    onnx.save(model, tmp_path / "off.onnx")
+    out = tmp_path / "parity.json"
+    assert ended(parity, made.checkpoint, tmp_path / "off.onnx", made.picture, "-o", out) == 1
+    first = json.loads(out.read_text())["stages"]["first"]["stage"]
+    assert first in made.contract.inside.names
+    assert first != "canvas"
+
+
+def test_a_recorded_reference_serves_without_it(made: Made, tmp_path: Path) -> None:
+    bundle = tmp_path / "recorded.npz"
+    assert ended(parity, "record", made.checkpoint, made.picture, "-o", bundle) == 0
+    assert ended(parity, "check", bundle, made.model) == 0
+
+
+def test_it_is_calibrated_or_the_gate_says_what_it_loses(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Random weights may lose more in eight bits than is allowed: then there is no file."""
+    out, plan = tmp_path / "model.int8.onnx", tmp_path / "plan.json"
+    Plan.default(Graph.of(onnx.load(made.model)), CPU, "minmax").write(plan)
+    status = ended(calibrate.main, made.model, "--data", made.pictures, "--plan", plan, "-o", out)
+    if status:
+        assert status == EXIT_FAILED_CHECK
+        assert "expected" in capsys.readouterr().err
+        assert not out.exists()
+        return
+    assert any(node.op_type == "QuantizeLinear" for node in onnx.load(out).graph.node)
+    assert open_session(out).contract.precision.name == "int8"
+    assert len(load(out)(read_image(made.picture), min_score=MIN_SCORE)[0]) >= LEAST_FOUND
+
+
+def test_it_is_timed(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
+    status = ended(bench.main, made.model, "--image", made.picture, "--rounds", 3, "--no-memory", "--json")
+    assert status == 0
+    assert "model.onnx" in capsys.readouterr().out
+
+
+def test_the_python_api_finds_what_the_reference_finds(made: Made) -> None:
+    picture = read_image(made.picture)
+    (found,) = load(made.model)(picture, min_score=MIN_SCORE)
+    contract = open_session(made.model).contract
+    (expected,) = load(made.checkpoint)(picture, min_score=MIN_SCORE)
+    assert len(found) >= LEAST_FOUND
+    assert {result.height_px for result in (found, expected)} == {picture.shape[0]}
+    assert (found.keypoints is None) == (contract.instances.keypoints is None)
+
+
+def test_in_half_precision_every_supported_tensorrt_takes_it(made: Made, tmp_path: Path) -> None:
+    out = tmp_path / "half.onnx"
+    assert ended(to_onnx.main, made.checkpoint, "-o", out, "--precision", "fp16") == 0
+    for version in ((8, 6), (10, 3), (10, 13), (11, 4)):
+        for operators in ("plugin", "body"):
+            assert refusals(prepare(onnx.load(out), version, operators, str(out)), version) == []
