@@ -140,6 +140,17 @@ def test_a_mutant_is_noticed_by_the_test_that_fails_and_the_work_tree_stays(
     assert (tmp_path / "scratch/maskrt/runtime").is_symlink()
 
 
+def test_a_module_that_no_longer_imports_is_noticed(repository: Path, tmp_path: Path) -> None:
+    """Where a conftest imports it too, pytest ends before any test."""
+    (repository / "tests/conftest.py").write_text("import maskrt.runtime.area\n")
+    source = "NAMES = [1] * 2\n"
+    (repository / "runtime/area.py").write_text(source + AREA)
+    trial = Trial(repository, tmp_path / "scratch", limit_s=60, costs=tmp_path / "costs.json")
+    (divided,) = [one for one in mutants_of("runtime/area.py", source.encode()) if one.operation == "* → /"]
+
+    assert trial.judge(divided).by == "tests/test_area.py"
+
+
 def test_the_share_is_of_those_that_change_behaviour() -> None:
     row = {"mutant": "m  f  < → <=", "by": None, "diff": "-a\n+b"}
     rows = [

@@ -74,8 +74,7 @@ class Trial:
                 return Verdict(failed, True)
             if not ended or left_s < 1:
                 return Verdict(None, False)
-            if not failed:
-                del files[:AT_ONCE]
+            files = [file for file in files if file != failed] if failed else files[AT_ONCE:]
         return Verdict(None, True)
 
     def _cost_s(self, file: str) -> float:
@@ -106,13 +105,16 @@ class Trial:
                 os.killpg(child, signal.SIGKILL)  # also what its tests have left running
         reports = [json.loads(line) for line in log.read_text().splitlines()]
         failed = next((report["test"] for report in reports if report["failed"]), None)
+        code = os.waitstatus_to_exitcode(status)
+        if not failed and code > 0 and code != pytest.ExitCode.NO_TESTS_COLLECTED:
+            failed = tests[0]  # a conftest that cannot be imported
         cost_s = Counter[str]()
         for report in reports:
             cost_s[report["test"].split("::")[0]] += report["cpu_s"]
-        for file in list(cost_s)[: None if os.WIFEXITED(status) and not failed else -1]:
+        for file in list(cost_s)[: None if code >= 0 and not failed else -1]:
             self.costs[file] = round(cost_s[file], 1)
         self.costs_path.write_text(json.dumps(self.costs, indent=1))
-        return failed, os.WIFEXITED(status)
+        return failed, code >= 0
 
     def _in_the_child(self, tests: list[str], limit_s: float, log: Path) -> None:
         os.setsid()
