@@ -212,6 +212,7 @@ def test_fp32_is_held_to_the_issue_s_limits() -> None:
 
 def test_one_stage_alone_is_called_the_first() -> None:
     found = report(matching())
+    found.stages.order = ("box_features", "mask_features")
     found.stages.unseen = [
         Fault(stage, "the file itself", "attribute aligned", (f"why {stage}",))
         for stage in ("mask_features", "box_features")
