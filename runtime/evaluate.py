@@ -34,7 +34,7 @@ def evaluate(predictor: Predictor, dataset: Any) -> dict[str, float]:
 
 
 def examine(predictor: Predictor, dataset: Any, min_score: float) -> dict[str, Any]:
-    """As `evaluate`, and what else is known: of each class, and of the results above min_score."""
+    """Compute the figures and more: of each class, and of the results above min_score."""
     metric, dataset = _ready(predictor, dataset)
     return metric.examine(dataset, predict(predictor, dataset, metric), min_score)
 

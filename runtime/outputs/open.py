@@ -1,4 +1,4 @@
-"""What a run writes: all of its sinks, opened together and ended together."""
+"""Opens and ends all sinks of a run together."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_apart(sources: list[Source], outputs: list[Path]) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run into a folder writes: results.jsonl, pictures, and what its task does.
+    """Files of a run into a folder: results.jsonl, pictures, and those of its task.
 
     pictures: their kinds. video: where the pictures of the first kind go, if all are of one video. record:
     what a line says of a result and its image id (`Task.record`).
@@ -82,7 +82,7 @@ class Outcome:
             check_stream(self.folder / name, LINES)
 
     def open(self) -> list[Sink]:
-        """All of its sinks."""
+        """Open all sinks."""
         names = [source.name for source in self.sources]
         layout, ids = Layout(names), image_ids(names)
         sinks: list[Sink] = []

@@ -75,7 +75,7 @@ class LineSink:
 
 
 class RecordSink(LineSink):
-    """What was found: file, frame, size, and what its task records."""
+    """Writes results: file, frame, size, and what the task records."""
 
     def __init__(self, file: Path, ids: dict[str, int | str], record: Record) -> None:
         """record: `Task.record`, of a result and its image id."""

@@ -1,4 +1,4 @@
-"""What both models score on the same annotated images, and how sure their difference is.
+"""Scores of both models on the same annotated images, with a confidence interval of their difference.
 
 On few images a change of a tenth of a point is no regression but chance. The interval is the percentile
 bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13) over images, paired: each

@@ -33,7 +33,7 @@ CHOSEN_BY_TIES = 0.5
 
 @dataclass(frozen=True)
 class Expected(Answer):
-    """What the reference says of one image. samples: of its stages, None where they were not looked at."""
+    """The reference's answer to one image. samples: of its stages, None if they were not recorded."""
 
     samples: dict[str, Sample] | None = None
 
@@ -54,7 +54,7 @@ def expect(reference: Session, batch: Batch, *, look: bool) -> Expected:
 
 
 def answer(session: Session, batch: Batch) -> Answer:
-    """What a model says of a batch of one image, in pixels of the image itself."""
+    """Run a model on a batch of one image; its result is in pixels of the image itself."""
     outputs = outputs_of(session, batch)
     return Answer(session.contract, outputs, result_of(session, outputs, batch))
 
@@ -66,7 +66,7 @@ def result_of(session: Session, outputs: Outputs, batch: Batch) -> Found:
 
 
 def outputs_of(session: Session, batch: Batch) -> Outputs:
-    """What a model says of a batch of one image."""
+    """Run a model on a batch of one image."""
     return _run(session, batch, look=False)[0]
 
 

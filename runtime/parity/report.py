@@ -1,5 +1,5 @@
-"""What a comparison of two models found, gathered image by image, and the verdict. Blind to tasks: what was
-compared of the results, their task's comparison knows."""
+"""The report of a comparison, gathered image by image, and its failures. It is blind to tasks: what results
+hold, their task's comparison knows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Report:
     scores: dict[str, dict[str, float]] | None = None  # Annotated.difference, where there are annotations
 
     def inside(self, stage: str, claimed: str) -> StageTolerance:
-        """What a stage is held to: the precision that the file claims, or a finer one that it shows."""
+        """Tolerance of a stage: of the precision that the file claims, or of a finer one that it shows."""
         return STAGES_BY_PRECISION[finer(claimed, self.unseen.precisions.get(stage, claimed))]
 
     @property
@@ -52,7 +52,7 @@ class Report:
         return "" if self.failures else self.results.undecided
 
     def row(self, name: str) -> Row:
-        """What was measured by this name: "mask IoU". Raises KeyError where nothing has it."""
+        """The row of this name, such as "mask IoU". Raises KeyError if there is none."""
         return {row.name: row for row in self.results.rows}[name]
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Report:
 
 
 def faults(rows: list[Row], images: list[str]) -> list[str]:
-    """What is wrong on average, then in each image, which is named."""
+    """Sentences on means out of tolerance, then on each image, which is named."""
     average = [row.fault for row in rows if row.fault]
     return average + [
         f"{image}: {fault}"
@@ -100,8 +100,7 @@ def counts(rows: list[Row]) -> list[Count]:
 
 
 def shown(rows: list[Row]) -> list[Row]:
-    """Those of `spreads` that tables show: without what the models do not give, or all where nothing was
-    compared."""
+    """Rows that hold values, since a model may not give all of them; every row if none does."""
     there = [row for row in rows if row.there]
     return there or rows
 

@@ -1,5 +1,5 @@
-"""How far a tensor inside two models may differ, by precision of the candidate. What of the results may, says
-their task: `Task.compare`."""
+"""Tolerances of the tensors inside two models, by precision of the candidate. Those of the results are their
+task's (`Task.compare`)."""
 
 from __future__ import annotations
 

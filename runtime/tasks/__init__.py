@@ -1,4 +1,4 @@
-"""What models find: a folder for each task, and the table of them. Importing it costs nothing."""
+"""Tasks: the kinds of things that models find. One folder each, and the table of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every task's results have in common: enough for the runtime to pass them on and to count them."""
+"""The protocol that every task's results follow, so that the runtime can pass them on and count them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Found(Protocol):
-    """What a model found in one image. `len` is how many things that were."""
+    """The result of one image. `len` is the number of things found."""
 
     @property
     def height_px(self) -> int:

@@ -1,4 +1,4 @@
-"""What a comparison of two models measured, as typed rows: what parity judges, prints and writes."""
+"""Typed rows: the measures of a comparison of two models, which parity judges, prints and writes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Row:
 
     @property
     def mean(self) -> float:
-        """Of all values; NaN of none."""
+        """Mean of all values; NaN if there are none."""
         return float(np.mean(self.there)) if self.there else float("nan")
 
     @property
@@ -66,7 +66,7 @@ class Row:
 
     @property
     def shown(self) -> tuple[str, str, str]:
-        """For a table: the median, the worst or the mean, and what is allowed."""
+        """Cells of a table: the median, the worst value or the mean, and the limit."""
         worst = "mean" if self.judged == "mean" else "min" if self.at_least else "max"
         spread = self.spread or {}
         median, other = ("–" if (v := spread.get(k)) is None else f"{v:.3g}" for k in ("median", worst))
@@ -75,7 +75,7 @@ class Row:
 
     @property
     def averaged(self) -> tuple[str, str, str]:
-        """For a table of means: its name, the mean, and what is allowed."""
+        """Cells of a table of means: name, mean and limit."""
         allowed = f"{'≥ ' if self.at_least else ''}{self.limit:g}"
         return f"mean {self.label}", f"{self.mean:.{2 if self.unit else 4}f}", allowed
 
@@ -91,7 +91,7 @@ class Row:
 
     @property
     def fault(self) -> str:
-        """What is wrong with the mean, where that is judged; empty where nothing is."""
+        """Sentence on the mean, if that is judged and out of tolerance; else empty."""
         return self._fault(self.mean) if self.judged == "mean" and self.there else ""
 
     def _fault(self, value: float) -> str:
@@ -127,7 +127,7 @@ class Count(Row):
 
     @property
     def note(self) -> str:
-        """How many are excused, for people."""
+        """The number of the excused, and why."""
         return f"{self.excused} {self.excuse}" if self.excused else ""
 
     def _sentence(self, value: float, limit: float) -> str:
@@ -143,7 +143,7 @@ class Share(Row):
 
     @property
     def averaged(self) -> tuple[str, str, str]:
-        """In percent."""
+        """The same in percent."""
         return self.name, f"{self.mean:.1%}", f"≥ {self.limit:.0%}"
 
     def _sentence(self, value: float, limit: float) -> str:

@@ -1,4 +1,4 @@
-"""How pictures of results look, and what else a user asks for beside the results themselves."""
+"""Options of pictures and files: the style of overlays, and what a user wants beside the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COLOR_BY = ("auto", "class", "instance")
 
 @dataclass(frozen=True)
 class Style:
-    """How an overlay looks.
+    """Style of an overlay.
 
     color_by: "class", "instance", or "auto": by instance where the model has one class. labels: whether name
     and score are written. boxes: whether drawn; None: where there are no masks. alpha: of the masks' colour,
@@ -32,7 +32,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What `maskrt infer` was asked to write beside predictions and lines.
+    """Options of `maskrt infer`: what it writes beside predictions and lines.
 
     overlays, splash: pictures of each image or video; masks: a picture of each mask; contours: outlines.
     """

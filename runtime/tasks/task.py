@@ -1,7 +1,7 @@
-"""What the runtime asks of a task, and nothing else: all that depends on what kind of thing a model finds.
+"""The interface of a task: everything in the runtime that depends on the kind of thing that a model finds.
 
 A task is a folder beside this file, registered in `maskrt.runtime.tasks`. The runtime holds a task's results
-(`Found`), parts and comparisons in its hands without looking into them.
+(`Found`), a metric's parts and comparisons, and never looks into them.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Task(ABC):
 
     @abstractmethod
     def whole(self, result: Any) -> Any:
-        """All that a result holds at the image's full size, made now: what a benchmark times."""
+        """Make all that a result holds at the image's full size: a benchmark times it."""
 
     @abstractmethod
     def record(self, result: Any, image_id: int | str) -> dict[str, Any]:
-        """What a line of `results.jsonl`, and a server's answer, say of an image."""
+        """Make an image's line of `results.jsonl`, which is a server's answer too."""
 
     @abstractmethod
     def check(self, contract: Contract, name: str, wanted: Wanted) -> None:
@@ -61,15 +61,15 @@ class Task(ABC):
 
     @abstractmethod
     def painters(self, wanted: Wanted) -> dict[str, Painter]:
-        """What draws each kind of picture that is wanted (`Wanted.pictures`), (H, W, 3) uint8 RGB."""
+        """Make a function for each kind of picture (`Wanted.pictures`): it draws (H, W, 3) uint8 RGB."""
 
     @abstractmethod
     def files(self, wanted: Wanted) -> Files:
-        """What a run writes beside lines and pictures."""
+        """Name the files of a run beside its lines and pictures."""
 
     @abstractmethod
     def metric(self, contract: Contract) -> Metric:
-        """What a model is measured by on annotated images."""
+        """Make the metric of a model on annotated images."""
 
     @abstractmethod
     def compare(self, precision: str, limits: Mapping[str, Any] | None = None) -> Comparison:
@@ -87,7 +87,7 @@ class Task(ABC):
 
 
 class Files(ABC):
-    """What a task writes of a run into its output folder, beside results.jsonl and pictures.
+    """Files of a run in its output folder, beside results.jsonl and pictures.
 
     whole: files that appear when they are complete, by name; growing: names of those that grow line by line;
     folders: those that it makes there.
@@ -107,8 +107,8 @@ class Files(ABC):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one image. outputs: of a batch of one; result: on the canvas, in its pixels, as
-    the model's own users are given it."""
+    """A model's answer to one image. outputs: of a batch of one; result: in pixels of the canvas, as the
+    model's own users are given it."""
 
     contract: Contract
     outputs: Outputs
@@ -116,7 +116,7 @@ class Answer:
 
 
 class Metric(ABC):
-    """How good models of one contract are, on annotated images (maskrt.training.data.Dataset).
+    """Measures models of one contract on annotated images (maskrt.training.data.Dataset).
 
     A part is what is kept of one image; it can be pickled, and parts of several processes be put together.
     """
@@ -128,7 +128,7 @@ class Metric(ABC):
 
     @abstractmethod
     def part(self, sample: Any, result: Any) -> Any:
-        """What counts of one image: a sample of the data set, and what was found in it, of every score."""
+        """Make the part of one image, from a sample of the data set and its result, of every score."""
 
     @abstractmethod
     def figures(self, dataset: Any, parts: Sequence[Any]) -> dict[str, float]:
@@ -136,15 +136,15 @@ class Metric(ABC):
 
     @abstractmethod
     def examine(self, dataset: Any, parts: Sequence[Any], min_score: float) -> dict[str, Any]:
-        """As `figures`, and what else is known: of each class, above a score. For JSON."""
+        """Compute the figures and more, for JSON: of each class, and of results above a score."""
 
     @abstractmethod
     def tables(self, facts: dict[str, Any], title: str) -> list[Any]:
-        """What `examine` gave, for people: rich's tables."""
+        """Show what `examine` gave as rich's tables."""
 
     @abstractmethod
     def page(self, facts: dict[str, Any]) -> str:
-        """What `examine` gave, with what else was said of the model, as an HTML page."""
+        """Show what `examine` gave, and facts on the model, as an HTML page."""
 
     @abstractmethod
     def named(self, figure: str) -> str:
@@ -162,7 +162,7 @@ class Metric(ABC):
     def scores(
         self, dataset: Any, images: Sequence[int], parts: Sequence[Sequence[Any]]
     ) -> dict[str, list[Score]]:
-        """By what is measured, the score of each model over any draw of the images.
+        """Make a score for each thing measured and each model, over any draw of the images.
 
         images: places in the data set. parts: for each model those of the images, in their order.
         """
@@ -206,8 +206,8 @@ class Detail:
 
 @dataclass(frozen=True)
 class Exercised:
-    """What of a model an image exercised. by_class: how many things, by class; things: "detections"; branch:
-    what each of them has besides, "masks", empty where it has nothing."""
+    """Parts of a model that an image exercised. by_class: the number of things; things: "detections"; branch:
+    what each of them has besides, "masks", or empty."""
 
     by_class: Counter[str]
     things: str
@@ -282,17 +282,17 @@ class Comparison(ABC):
     @property
     @abstractmethod
     def rows(self) -> list[Row]:
-        """What was measured, in the order in which failures are named."""
+        """The measures, in the order in which failures are named."""
 
     @property
     @abstractmethod
     def counts(self) -> dict[str, int]:
-        """How many things were compared, missed and so on, by name, for JSON; "instances" first."""
+        """Numbers of things that were compared, missed and so on, by name, for JSON."""
 
     @property
     @abstractmethod
     def title(self) -> str:
-        """What was compared, for the table: "12 instances"."""
+        """Title of the table: "12 instances"."""
 
     @property
     @abstractmethod
@@ -320,8 +320,8 @@ class Comparison(ABC):
 
     @abstractmethod
     def apart(self, ours: Any, theirs: Any) -> str:
-        """How far two results of one image are apart, in words."""
+        """Say in words how far two results of one image are apart."""
 
     @abstractmethod
     def exercised(self, answer: Answer) -> Exercised:
-        """How often each class is in an answer."""
+        """Count each class in an answer."""

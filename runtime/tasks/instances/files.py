@@ -1,4 +1,4 @@
-"""What a run writes of instances: COCO results and, where asked for, pictures of masks, and outlines."""
+"""Files of instances: COCO results and, if asked for, pictures of masks and outlines."""
 
 from __future__ import annotations
 

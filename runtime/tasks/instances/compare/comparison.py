@@ -75,7 +75,7 @@ class InstancesComparison(Comparison):
         candidate_scores: NDArray,
         flipped: measured.Flips = measured.NO_FLIPS,
     ) -> None:
-        """As `add`, from a matching and the scores (D,) of both sides."""
+        """Count an image, from its matching and the scores (D,) of both sides."""
         scores = reference_scores, candidate_scores
         self._images.append(measured.measured(image, matching, *scores, self.tolerance, flipped))
 
@@ -90,12 +90,12 @@ class InstancesComparison(Comparison):
 
     @property
     def images(self) -> list[str]:
-        """Their names."""
+        """Names of the images."""
         return [image.image for image in self._images]
 
     @property
     def rows(self) -> list[Row]:
-        """What one side lacks first, then how far the others are apart."""
+        """Rows on what one side lacks, then on how far matched instances are apart."""
         return [*measured.counterparts(self._images, self.tolerance), *self._differences]
 
     @property
@@ -116,12 +116,12 @@ class InstancesComparison(Comparison):
 
     @property
     def title(self) -> str:
-        """Of the reference."""
+        """The number of the reference's instances."""
         return f"{self.counts['instances']} instances"
 
     @property
     def undecided(self) -> str:
-        """That neither side found anything."""
+        """Sentence for images in which neither side found anything."""
         if any(image.instances or image.extra_scores for image in self._images):
             return ""
         least = f" above a score of {self.tolerance.above_score:g}" if self.tolerance.above_score else ""
@@ -137,11 +137,11 @@ class InstancesComparison(Comparison):
 
     @property
     def loss(self) -> float:
-        """See `measured.loss`."""
+        """Loss by `measured.loss`."""
         return measured.loss(self._images, self.tolerance)
 
     def per_image(self) -> list[dict[str, Any]]:
-        """By image: what was missed, what is extra, and the differences of each matched instance."""
+        """Missed and extra instances of each image, and the differences of each matched one."""
         return measured.per_image(self._images, self._differences)
 
     @property
@@ -171,7 +171,7 @@ class InstancesComparison(Comparison):
         return Exercised(Counter(answer.result.names), "detections", branch)
 
     def apart(self, ours: Result, theirs: Result) -> str:
-        """How far boxes are apart, and how many instances one side lacks."""
+        """Say how far boxes are apart, and how many instances one side lacks."""
         matching = match(ours, theirs)
         moved_px = max((pair.box_difference_px for pair in matching.pairs), default=0.0)
         return (

@@ -1,4 +1,4 @@
-"""What was measured of the instances of all images: one record an image, and the typed rows made of them."""
+"""Measures of the instances of all images: one record an image, and the typed rows made of them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def measured(
     limit: Tolerance,
     flips: Flips = NO_FLIPS,
 ) -> Measured:
-    """What counts of an image's matching."""
+    """Make the record of an image from its matching."""
     least = limit.above_score
     return Measured(
         image,
@@ -75,7 +75,7 @@ def matched(images: Sequence[Measured]) -> float:
 
 
 def totals(images: Sequence[Measured]) -> tuple[int, int, int]:
-    """How many instances both sides have, were missed and are extra."""
+    """Numbers of instances that both sides have, that were missed, and that are extra."""
     return (
         sum(len(image.pairs) for image in images),
         sum(len(image.missed_scores) for image in images),
@@ -84,7 +84,7 @@ def totals(images: Sequence[Measured]) -> tuple[int, int, int]:
 
 
 def differences(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
-    """How far matched instances are apart: scores, boxes, masks, keypoints and the masks' boundaries."""
+    """Make rows of the differences of matched instances: score, box, mask, keypoints, boundary."""
 
     def row(
         name: str, unit: str, of: Callable[[Pair], float | None], allowed: float | None, **more: Any
@@ -102,8 +102,8 @@ def differences(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
 
 
 def counterparts(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
-    """What one side alone has, and whether both have theirs in the same order. A flip is no failure of an
-    image; where the mean is judged, all count alike."""
+    """Make rows of what one side alone has, and of the order. A flip is no failure of an image; where the
+    mean is judged, all count alike."""
     pairs, missed, extra = totals(images)
     share = Share(
         f"instances above {limit.above_score:g} matched",
@@ -149,7 +149,7 @@ def counterparts(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
 
 
 def per_image(images: Sequence[Measured], rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Everything of each image, for JSON. rows: of `differences`."""
+    """Records of all images, for JSON. rows: of `differences`."""
     return [
         jsonable(
             {

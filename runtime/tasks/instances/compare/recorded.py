@@ -33,7 +33,7 @@ def pack(answer: Answer) -> dict[str, NDArray]:
 
 
 def unpack(arrays: Mapping[str, NDArray], batch: Batch, contract: Contract) -> Answer:
-    """What `pack` made arrays of. Raises ValueError as `check_arrays` does."""
+    """Make an answer of the arrays of `pack`. Raises ValueError as `check_arrays` does."""
     check_arrays(arrays, contract)
     outputs = Outputs(**{key: arrays[key] for key in contract.output_names})
     (found,) = postprocess(dataclasses.replace(outputs, masks=None), batch, contract)

@@ -1,4 +1,4 @@
-"""How far two models may differ and still find the same instances, by precision of the candidate."""
+"""Tolerances within which two models find the same instances, by precision of the candidate."""
 
 from __future__ import annotations
 

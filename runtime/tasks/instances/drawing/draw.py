@@ -24,7 +24,7 @@ def by_instance(style: Style, instances: Instances) -> bool:
 
 
 def colours_of(style: Style, instances: Instances) -> list[Colour]:
-    """Of each object."""
+    """Colour of each object."""
     if by_instance(style, instances):
         return [PALETTE[place] for place in instance_colours(instances.boxes)]
     return [class_colour(int(label)) for label in instances.labels]

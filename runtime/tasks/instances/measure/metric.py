@@ -20,7 +20,7 @@ Rows = list[dict[str, Any]]  # COCO results
 
 
 def kinds_of(contract: Contract) -> tuple[str, ...]:
-    """What a model is measured by, from what its outputs hold; it is judged by the first."""
+    """Kinds of AP for a model, from what its outputs hold; it is judged by the first."""
     if contract.instances.masks is not None:
         return ("mask", "box")
     return ("keypoint", "box") if contract.instances.keypoints is not None else ("box",)
@@ -40,11 +40,11 @@ class InstancesMetric(Metric):
         return result.to_coco(sample.image_id)
 
     def figures(self, dataset: Any, parts: Sequence[Rows]) -> dict[str, float]:
-        """See `coco.coco_metrics`."""
+        """Compute `coco.coco_metrics`."""
         return coco.coco_metrics(dataset.to_coco(), _joined(parts), self.kinds)
 
     def examine(self, dataset: Any, parts: Sequence[Rows], min_score: float) -> dict[str, Any]:
-        """By class too: "per_class" and "curves" by kind, and the "confusion" above min_score."""
+        """Compute AP by class too: "per_class" and "curves" by kind, and the "confusion" above min_score."""
         truth, rows = dataset.to_coco(), _joined(parts)
         evaluations = coco.coco_evaluations(truth, rows, self.kinds)
         matrix = confusion(truth, rows, self._classes, min_score=min_score)
@@ -74,7 +74,7 @@ class InstancesMetric(Metric):
         return f"{self.named(self.main)} {ap:.3f}, AP50 {ap50:.3f}"
 
     def progress(self, figures: dict[str, float]) -> dict[str, float]:
-        """The same two."""
+        """The AP that the model is judged by, and that at IoU 0.5, by short names."""
         return {"mAP": figures[self.main], "mAP50": figures[f"{self.main}50"]}
 
     def scores(
