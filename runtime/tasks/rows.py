@@ -16,9 +16,10 @@ class Row:
     """One measure over all images of a comparison.
 
     name: "box difference"; unit: "px", empty where there is none. values: by image, one for each thing that
-    was compared there, None where the models give no such thing. limit: the largest that is allowed or, with
-    `at_least`, the smallest; None: shown, and not judged. judged: each value by itself, or their mean.
-    says: how a failure begins: "box differs", "mask IoU". listed: whether tables and summaries show it.
+    was compared there, None where the models give no such thing (those of a mean may be in one tuple). limit:
+    the largest that is allowed or, with `at_least`, the smallest; None: shown, and not judged. judged: each
+    value by itself, or their mean. says: how a failure begins: "box differs", "mask IoU". listed: whether
+    tables and summaries show it.
     """
 
     name: str

@@ -99,7 +99,7 @@ def test_infer_writes_boxes_and_refuses_to_write_masks(
     assert all(row.keys() == {"image_id", "category_id", "bbox", "score"} for row in rows)
     capsys.readouterr()
     assert ended(infer.main, faster_rcnn[1], picture, "-o", tmp_path / "no", "--masks") == 2
-    assert "finds no masks (its task is 'detection')" in capsys.readouterr().err
+    assert "finds no masks (it gives num_detections, boxes, scores, labels)" in capsys.readouterr().err
     assert not (tmp_path / "no").exists()
 
 

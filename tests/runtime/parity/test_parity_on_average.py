@@ -22,10 +22,11 @@ def report(
     *,
     missed: int = 0,
     extra: int = 0,
+    images: int = 1,
     scores: np.ndarray = SCORES,
     **differences: float,
 ) -> Report:
-    """A hundred instances in one image, all with the same differences, the last few without a counterpart."""
+    """A hundred instances in each image, all with the same differences, the last few without a counterpart."""
     same = {"score_difference": 0.0, "box_difference_px": 0.0, "mask_iou": 1.0, "boundary_px": 0.0}
     pairs = tuple(
         Pair(i, i, **{**same, "label": 0, "score": float(scores[i]), **differences})
@@ -33,7 +34,8 @@ def report(
     )
     lost = tuple(range(INSTANCES - missed, INSTANCES)), tuple(range(INSTANCES - extra, INSTANCES))
     found = Report(InstancesComparison(tolerance))
-    found.results.add_matching("a.png", Matching(pairs, *lost), scores, scores)
+    for _ in range(images):
+        found.results.add_matching("a.png", Matching(pairs, *lost), scores, scores)
     return found
 
 
@@ -61,6 +63,13 @@ def test_means_have_limits(tolerance: Tolerance, field: str, limit: str, beyond:
     assert failure.startswith(said)
     (failure,) = report(tolerance, **{field: math.nan}).failures
     assert failure.startswith(said), "what is no number is within no limit"
+
+
+@pytest.mark.parametrize(("tolerance", "allowed"), [(FP16, 1), (INT8, 2)])
+def test_the_share_is_over_the_instances_of_all_images(tolerance: Tolerance, allowed: int) -> None:
+    assert report(tolerance, images=2, missed=allowed).failures == []
+    (failure,) = report(tolerance, images=2, missed=allowed + 1).failures
+    assert f"({2 * (allowed + 1)} missed, 0 extra)" in failure
 
 
 def test_what_both_sides_score_low_is_not_looked_at() -> None:
