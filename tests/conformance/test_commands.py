@@ -42,7 +42,7 @@ def test_it_is_trained_and_stays_of_its_family(
     ]
     status = ended(train.main, *data, *options, "--val", made.annotations, "--val-images", made.pictures)
     if made.family.inference_only:
-        assert status == 1
+        assert status != 0
         assert made.family.inference_only in " ".join(capsys.readouterr().err.split())
         return
     assert status == 0
@@ -89,7 +89,7 @@ def test_it_is_at_parity_at_every_tap(made: Made, tmp_path: Path) -> None:
     report = json.loads(out.read_text())
     assert report["summary"]["instances"] >= LEAST_FOUND
     looked_at = {stage["stage"] for stage in report["stages"]["per_stage"]}
-    assert set(made.contract.inside.names) <= looked_at
+    assert {tap.name for tap in made.contract.inside.taps if tap.kind != "counts"} <= looked_at
     assert {part["part"] for part in report["parts"]} >= {part.name for part in made.contract.inside.parts}
 
 
