@@ -18,12 +18,12 @@ from maskrt.runtime.infer import main
 from maskrt.runtime.inputs.frames import Frame, Inferred
 from maskrt.runtime.inputs.images import read_image
 from maskrt.runtime.inputs.video import VideoFile
-from maskrt.runtime.outputs.open import open_sinks
 from maskrt.runtime.pipeline.run import Painter, Pipeline
 from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
 from maskrt.runtime.tasks.keep import Keep
 from maskrt.runtime.tasks.style import Style
+from tests.runtime.sinks import open_sinks
 
 pytestmark = pytest.mark.full
 

@@ -7,6 +7,7 @@ different, which only the name of their file tells.
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ SKELETON = (
 )
 # Since torchvision 0.13, and before; its modules rename the old keys themselves when they load.
 FPN_LAYERS = ("backbone.fpn.layer_blocks.0.0.weight", "backbone.fpn.layer_blocks.0.weight")
+MASK_CONV = re.compile(r"roi_heads\.mask_head\.(?:mask_fcn)?(\d+)(?:\.0)?\.weight")
+KEYPOINT_CONV = re.compile(r"roi_heads\.keypoint_head\.(\d+)\.weight")
 # Residual blocks in layer3 by whether they are bottlenecks: arXiv:1512.03385, table 1.
 RESNETS = {(2, False): "resnet18", (6, False): "resnet34", (6, True): "resnet50", (23, True): "resnet101"}
 # fasterrcnn_mobilenet_v3_large_fpn, and what _320_fpn has otherwise.
@@ -70,6 +73,8 @@ def from_torchvision(
         num_keypoints=len(keypoints.names) if keypoints else base.num_keypoints,
         num_classes=num_classes,
         fpn_channels=next(state_dict[key].shape[0] for key in FPN_LAYERS if key in state_dict),
+        mask_convs=_widths(MASK_CONV, state_dict) or base.mask_convs,
+        keypoint_convs=_widths(KEYPOINT_CONV, state_dict) or base.keypoint_convs,
         norm="bn" if trained_norm else "frozen_bn",
         frozen_bn_epsilon=frozen_epsilon,
     )
@@ -96,6 +101,12 @@ def _base(state_dict: dict[str, Tensor], source: str) -> MaskRcnnConfig:
         )
     second_version = "roi_heads.box_head.0.0.weight" in state_dict
     return dataclasses.replace(V2 if second_version else MaskRcnnConfig(), backbone=RESNETS[layout])
+
+
+def _widths(layers: re.Pattern[str], state_dict: dict[str, Tensor]) -> tuple[int, ...]:
+    """Output channels of a head's convolutions, in order."""
+    found = {int(m[1]): weight.shape[0] for key, weight in state_dict.items() if (m := layers.fullmatch(key))}
+    return tuple(found[number] for number in sorted(found))
 
 
 def coco_points() -> Keypoints:

@@ -14,9 +14,10 @@ from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.files.atomic import atomic_path, write_png, write_text
 from maskrt.runtime.files.kinds import OWN_NAME
 from maskrt.runtime.inputs.frames import Frame, Inferred
-from maskrt.runtime.outputs.open import end_sinks, open_sinks
+from maskrt.runtime.outputs.open import end_sinks
 from maskrt.runtime.outputs.tree import Layout, image_id
 from maskrt.runtime.tasks.instances.result import Result
+from tests.runtime.sinks import open_sinks
 
 names = st.builds("".join, st.lists(st.sampled_from(["a", "b", "/", ".jpg", ".png"]), min_size=1, max_size=5))
 paths = st.lists(

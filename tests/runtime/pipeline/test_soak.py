@@ -13,10 +13,10 @@ import pytest
 from maskrt.runtime.backends.open import Session
 from maskrt.runtime.inputs.frames import Inferred
 from maskrt.runtime.inputs.open import open_inputs
-from maskrt.runtime.outputs.open import open_sinks
 from maskrt.runtime.pipeline.run import Pipeline
 from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
 from maskrt.runtime.tasks.style import Style
+from tests.runtime.sinks import open_sinks
 from tests.runtime.videos import write_video
 
 pytestmark = [pytest.mark.full, pytest.mark.soak]
