@@ -51,6 +51,8 @@ class Contract:
     chosen_settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.classes:
+            raise wrong("classes", [], "at least one class")
         known: set[int] = set()
         for index, category in enumerate(self.classes):
             if category.id in known:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-from maskrt.runtime.rules import number, one_of, whole
+from maskrt.runtime.rules import Rule, number, one_of, whole
 from maskrt.runtime.structs import Format, wrong
 
 LEARNED_SCALES = "learned_scales"  # of precision.details: from `maskrt train --qat`, by point of the network
 PLACEMENTS = ("corner", "square")
+PRECISIONS = ("fp32", "fp16", "int8")
 MOST_SIDE_PX = 1 << 14  # of a canvas; its square is a gigabyte of pixels
 MOST_SIZE_PX = 1 << 20  # of a resize rule, where some write "no limit" as a large number
 MOST_ID, MOST_COLOUR, LEAST_STD = 1 << 53, 1e6, 1e-6
+Name = Annotated[str, Rule("a text that is not empty", lambda v: isinstance(v, str) and bool(v.strip()))]
 Side = Annotated[int, whole(1, MOST_SIDE_PX)]
 Mean = Annotated[float, number(-MOST_COLOUR, MOST_COLOUR)]
 Std = Annotated[float, number(LEAST_STD, MOST_COLOUR)]
@@ -23,7 +25,7 @@ class Category:
     """A class the model can find. `id` is the data set's own category id (COCO's are not consecutive)."""
 
     id: Annotated[int, whole(-MOST_ID, MOST_ID)]
-    name: str
+    name: Name
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,11 @@ class Layers:
 
 @dataclass(frozen=True)
 class Precision:
-    """name: "fp32", "fp16" or "int8". details: how it was reached: float32 units (fp16); images, method,
+    """name: one of PRECISIONS. details: how it was reached: float32 units (fp16); images, method,
     float layers (int8); of a float32 model that was trained for eight bits, its learned scales."""
 
     FORMAT: ClassVar[Format] = Format(1)
-    name: str = "fp32"
+    name: Annotated[str, one_of(PRECISIONS)] = "fp32"
     details: dict[str, Any] = field(default_factory=dict)
 
 

@@ -40,7 +40,9 @@ def test_comes_back_from_json_as_it_was(contract_with: Make) -> None:
     assert again.class_names == ["cat", "toothbrush", "car"]
 
 
-@given(names=st.lists(st.text(), max_size=5), threshold=st.floats(0, 1))
+@given(
+    names=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=5), threshold=st.floats(0, 1)
+)
 def test_comes_back_whatever_the_class_names(names: list[str], threshold: float, contract_with: Make) -> None:
     classes = tuple(Category(3 * i, name) for i, name in enumerate(names))
     contract = contract_with(classes=classes, score_threshold=threshold)
@@ -120,6 +122,9 @@ def test_refuses_text_that_is_no_contract(text: str) -> None:
 
 
 WRONG = [  # field, what is written there, the field that the message names, what was expected
+    ("precision.name", "fp4", "precision.name", "'fp32' or 'fp16' or 'int8'"),
+    ("classes", [], "classes", "at least one class"),
+    ("classes[0].name", " ", "classes[0].name", "a text that is not empty"),
     ("inputs[0].axes", [-1, 64, 96, 3], "inputs[0].axes", "a whole number"),
     ("inputs[0].axes", [0, 64, 96, 3], "inputs[0].axes", "a whole number"),
     ("inputs[0].axes", [5000, 64, 96, 3], "inputs[0].axes", "a whole number from 1 to 4096, or 'batch'"),
@@ -187,7 +192,7 @@ WRONG = [  # field, what is written there, the field that the message names, wha
     ("inside.parts[1].gives", "C2", "inside.parts[1].gives", "a list"),
     ("layers.groups", [["backbone"]], "layers.groups[0]", "a list of 2"),
     ("layers.units", [1], "layers.units[0]", "a text"),
-    ("precision.name", 16, "precision.name", "a text"),
+    ("precision.name", 16, "precision.name", "'fp32' or 'fp16' or 'int8'"),
     ("precision.details", [], "precision.details", "an object"),
     ("origin.checkpoint_sha256", 5, "origin.checkpoint_sha256", "a text"),
 ]
