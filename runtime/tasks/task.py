@@ -1,7 +1,7 @@
 """The interface of a task: everything in the runtime that depends on the kind of thing that a model finds.
 
 A task is a folder beside this file, registered in `maskrt.runtime.tasks`. The runtime holds a task's results
-(`Found`), a metric's parts and comparisons, and never looks into them.
+(`Found`), a metric's parts and comparisons. Of a result it reads the length, the height and the width alone.
 """
 
 from __future__ import annotations

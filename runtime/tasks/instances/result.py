@@ -34,7 +34,7 @@ class Result(Instances):
     ) -> NDArray[np.uint8]:
         """The picture with masks, contours and labels drawn in: (H, W, 3) uint8, RGB, a new array.
 
-        How it looks: `drawing.draw.Style`. Raises ValueError where the result has no picture.
+        How it looks: `tasks.style.Style`. Raises ValueError where the result has no picture.
         """
         if self.image is None:
             raise ValueError(
@@ -122,7 +122,9 @@ class Result(Instances):
     def to_supervision_keypoints(self) -> dict[str, Any]:
         """Keyword arguments of `supervision.KeyPoints`. Raises ValueError where the model gives none."""
         if self.keypoints is None:
-            raise ValueError("this result has no keypoints: its model finds none (contract.task)")
+            raise ValueError(
+                "this result has no keypoints: its model finds none (contract.instances.keypoints)"
+            )
         return {
             "xy": self.keypoints[:, :, :2],
             "keypoint_confidence": self.keypoints[:, :, 2],
