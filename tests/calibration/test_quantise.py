@@ -10,6 +10,7 @@ import pytest
 
 from maskrt.calibration import quantise
 from maskrt.calibration.decide.candidate import put_contract, read_model
+from maskrt.calibration.decide.plan import Plan
 from maskrt.calibration.measure.ranges import KnownRanges
 from maskrt.calibration.options import Asked, Judging
 from maskrt.runtime.contract import LEARNED_SCALES, Precision
@@ -73,7 +74,7 @@ def test_a_plan_with_the_last_layers_in_int8_has_to_be_asked_for(
 
     with pytest.raises(AccuracyError, match="or ask for it: --last-layers"):
         quantise.first_plan(floats, Asked(plan=path))
-    assert quantise.first_plan(floats, Asked(plan=path, last_layers=True)).last_layers
+    assert quantise.first_plan(floats, Asked(plan=path, last_layers=True)) == Plan.read(path)
 
 
 def test_ranges_of_another_graph_are_refused_before_a_model_is_run(
