@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import onnx.inliner
 
-from maskrt.runtime.errors import ModelError
+from maskrt.runtime.errors import ModelError, first_line
 
 
 def read_inlined(path: Path) -> tuple[bytes, dict[str, str]]:
@@ -20,7 +20,7 @@ def read_inlined(path: Path) -> tuple[bytes, dict[str, str]]:
         onnx.checker.check_model(model, skip_opset_compatibility_check=True)
     except Exception as error:  # the errors of protobuf and of the checker share no other base class
         raise ModelError(
-            f"{path}: not an ONNX file that can be read ({str(error).splitlines()[0]}). "
+            f"{path}: not an ONNX file that can be read ({first_line(error)}). "
             f"Export it again: maskrt export CHECKPOINT -o {path}"
         ) from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}

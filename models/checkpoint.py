@@ -37,7 +37,7 @@ from maskrt.runtime.contract import (
     instance_outputs,
     read_keypoints,
 )
-from maskrt.runtime.errors import CheckpointError, ExportError
+from maskrt.runtime.errors import CheckpointError, ExportError, first_line
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import CHECKPOINT
 
@@ -104,7 +104,7 @@ class Checkpoint:
         except RuntimeError as error:  # of torch, which could not allocate the weights
             raise CheckpointError(
                 f"no {self.config.title} can be built of its configuration "
-                f"({str(error).splitlines()[0][-120:]}). Compare its sizes with those it was trained with."
+                f"({first_line(error)[-120:]}). Compare its sizes with those it was trained with."
             ) from error
         try:
             model.load_state_dict(self.state_dict)
@@ -206,7 +206,7 @@ def read_weights_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str
     except Exception as error:  # the unpickler raises nearly anything on bytes that are no pickle
         reason = "no PyTorch file, or one with other objects in it than tensors and plain values"
         if isinstance(error, RuntimeError | EOFError | OSError) and str(error):
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
         raise CheckpointError(
             f"{path}: not a readable PyTorch checkpoint ({path.stat().st_size} bytes; {reason}). "
             "Truncated files end like this: copy it again, or use the other of best.pt and last.pt."

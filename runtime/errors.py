@@ -78,3 +78,8 @@ class ParityError(MaskrtError):
     """Two models that were to agree do not."""
 
     exit_code = EXIT_FAILED_CHECK
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, in a line: its text's first, or its class where it has no text."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

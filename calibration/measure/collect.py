@@ -24,7 +24,7 @@ from maskrt.calibration.measure.scales import Key, Scales, TensorScale
 from maskrt.runtime.backends.ort_session import WRONG_OPTIMISERS
 from maskrt.runtime.cli import say, track
 from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, Contract
-from maskrt.runtime.errors import CalibrationError, MissingDependencyError
+from maskrt.runtime.errors import CalibrationError, MissingDependencyError, first_line
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import PARTIAL_RANGES
 from maskrt.runtime.packages import install
@@ -69,7 +69,7 @@ def open_exposed(model: ModelProto, tensors: list[str]) -> Any:
         )
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
         raise CalibrationError(
-            f"ONNX Runtime cannot load the model to be measured ({str(error).splitlines()[0]}). "
+            f"ONNX Runtime cannot load the model to be measured ({first_line(error)}). "
             "Export it again: maskrt export CHECKPOINT -o MODEL.onnx"
         ) from error
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from maskrt.runtime.errors import CheckpointError, MissingDependencyError
+from maskrt.runtime.errors import CheckpointError, MissingDependencyError, first_line
 from maskrt.runtime.packages import install
 
 
@@ -38,7 +38,7 @@ def read_keras(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path}: not a readable file of Keras' weights ({path.stat().st_size} bytes; "
-            f"{str(error).splitlines()[0]}). Truncated files end like this: download it again."
+            f"{first_line(error)}). Truncated files end like this: download it again."
         ) from error
     return arrays
 

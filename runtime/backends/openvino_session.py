@@ -12,7 +12,7 @@ from maskrt.runtime.backends.graph_shapes import check_shapes
 from maskrt.runtime.backends.onnx_weights import check_weights
 from maskrt.runtime.backends.session import Outputs, Session, failed_call
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
-from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError
+from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError, first_line
 from maskrt.runtime.packages import install
 from maskrt.runtime.siblings import read_inlined
 from maskrt.runtime.tasks import check_task
@@ -50,7 +50,7 @@ class OpenVinoSession(Session):
             self._compiled = core.compile_model(core.read_model(data), "CPU", settings)
         except RuntimeError as error:
             raise ModelError(
-                f"{path}: OpenVINO cannot load it ({str(error).splitlines()[0]}). "
+                f"{path}: OpenVINO cannot load it ({first_line(error)}). "
                 f"Run it on ONNX Runtime: --backend onnxruntime"
             ) from error
         tensors = [*self._compiled.inputs, *self._compiled.outputs]
@@ -68,7 +68,7 @@ class OpenVinoSession(Session):
         request = self._own.request
         try:
             request.infer(dict(zip(INPUT_NAMES, (images, image_sizes), strict=True)), share_inputs=True)
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:  # C++'s bad_alloc is Python's MemoryError
             raise failed_call(self.name, "OpenVINO", images, error) from error
         # The request's tensors are written anew by its next call.
         return Outputs(**{n: request.get_tensor(n).data.copy() for n in self.contract.output_names})

@@ -13,7 +13,7 @@ from maskrt.runtime.backends.graph_shapes import check_shapes
 from maskrt.runtime.backends.onnx_weights import check_weights
 from maskrt.runtime.backends.session import Outputs, Session, failed_call
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, PREFIX, Contract, Stages
-from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError
+from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError, first_line
 from maskrt.runtime.packages import install
 from maskrt.runtime.siblings import read_with_stages
 from maskrt.runtime.tasks import check_task
@@ -145,7 +145,7 @@ def load_onnx(model: str | bytes, name: str, device: str, threads: int | None = 
         )
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
         raise ModelError(
-            f"{name}: ONNX Runtime cannot load it ({str(error).splitlines()[0]}). "
+            f"{name}: ONNX Runtime cannot load it ({first_line(error)}). "
             f"Export it again: maskrt export CHECKPOINT -o {name}"
         ) from error
     if (used := session.get_providers()[0]) != wanted:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from maskrt.runtime.contract import Contract, Stages
-from maskrt.runtime.errors import ModelError
+from maskrt.runtime.errors import ModelError, first_line
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,6 @@ def failed_call(name: str, backend: str, images: NDArray, error: Exception) -> M
     """Error to raise where a backend fails on images (N, H, W, 3), for example for lack of memory."""
     shape = "x".join(map(str, images.shape[:3]))
     return ModelError(
-        f"{name}: {backend} failed on a canvas of {shape} ({str(error).strip().splitlines()[0]}). "
+        f"{name}: {backend} failed on a canvas of {shape} ({first_line(error)}). "
         "If memory was short: a smaller --batch, or a model for a smaller canvas."
     )

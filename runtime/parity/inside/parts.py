@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.backends.ort_session import load_onnx
 from maskrt.runtime.contract import PREFIX, Contract
-from maskrt.runtime.errors import ModelError
+from maskrt.runtime.errors import ModelError, first_line
 from maskrt.runtime.siblings import cut_into_parts
 
 FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -76,5 +76,5 @@ class GraphParts:
         try:
             made = dict(zip(names, session.run(None, feed), strict=True))
         except Exception as error:  # onnxruntime's exceptions share no base class but Exception
-            raise ModelError(f"{part} cannot be run by itself ({str(error).splitlines()[0]})") from error
+            raise ModelError(f"{part} cannot be run by itself ({first_line(error)})") from error
         return {name: values[: len(values) // self._copies] for name, values in made.items()}

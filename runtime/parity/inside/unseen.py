@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Session
-from maskrt.runtime.errors import MissingDependencyError, ModelError
+from maskrt.runtime.errors import MissingDependencyError, ModelError, first_line
 from maskrt.runtime.parity.inside.knowledge import Facts, Finding, Knowledge, Operator, knowledge_of
 from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.stage_report import Fault
@@ -121,7 +121,7 @@ def look_without_images(reference: Any, path: Path, candidate: Session, *, devic
         parts = GraphParts(path, candidate.contract, device=device)
         _run_on_made_inputs(found, facts, shown, parts, known, candidate)
     except (ModelError, RuntimeError) as error:  # PyTorch's too, where a part is of another shape
-        found.reason = str(error).splitlines()[0]
+        found.reason = first_line(error)
     return found
 
 

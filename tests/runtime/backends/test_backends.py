@@ -98,6 +98,29 @@ def test_a_call_that_fails_is_told_in_a_sentence(
         session.infer(np.zeros((1, 32, 32, 3), np.uint8), np.array([[32, 32]], np.float32))
 
 
+class WithoutMemory:
+    """In place of a backend's own object: fails as C++ does for want of memory, without a text."""
+
+    def run(self, *arguments: Any, **options: Any) -> None:
+        raise MemoryError
+
+    infer = run
+
+
+def test_a_call_that_fails_without_a_text_is_told_by_its_kind(
+    tiny_onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ort, openvino = OrtSession(tiny_onnx), OpenVinoSession(tiny_onnx, threads=1)
+    monkeypatch.setattr(ort, "_session", WithoutMemory())
+    monkeypatch.setattr(openvino._own, "request", WithoutMemory(), raising=False)
+
+    for session in (ort, openvino):
+        with pytest.raises(
+            ModelError, match=r"failed on a canvas of 1x32x32 \(MemoryError\)\. If memory was"
+        ):
+            session.infer(np.zeros((1, 32, 32, 3), np.uint8), np.array([[32, 32]], np.float32))
+
+
 def test_the_faster_is_taken(tiny_session: Session, capfd: pytest.CaptureFixture[str]) -> None:
     quick, slow = Slow(tiny_session, 1), Slow(tiny_session, 50)
 
