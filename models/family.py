@@ -73,6 +73,10 @@ class Family(ABC, Generic[Config, Network]):
 
     presets: Mapping[str, Preset[Config]] = MappingProxyType({})
     readers: tuple[Reader, ...] = ()
+    #: Losses in the order in which curves.png draws them; any others follow by name.
+    losses: tuple[str, ...] = ()
+    #: Losses that training's progress bar shows beside their sum.
+    losses_in_bar: tuple[str, ...] = ()
     #: Why it is not trained, and what to do instead; empty where it is.
     inference_only: str = ""
 

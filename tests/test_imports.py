@@ -161,6 +161,11 @@ def test_a_task_knows_nothing_of_parity() -> None:
         assert not {name for name in imported(file) if name.startswith("maskrt.runtime.parity")}, file
 
 
+def folder_of(package: str) -> Path:
+    """The folder of a package, which is below the import name: maskrt.models.rcnn → models/rcnn."""
+    return REPOSITORY.joinpath(*package.split(".")[1:])
+
+
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
 
@@ -198,16 +203,23 @@ def test_what_families_know_for_parity_needs_no_torch() -> None:
 from types import SimpleNamespace
 from maskrt.models import FAMILIES
 from maskrt.models.parity import knowledge_of
-print([name for name in FAMILIES if knowledge_of(SimpleNamespace(family=name)) is None])
+print([name for name in FAMILIES if knowledge_of(SimpleNamespace(family=name)) is not None])
 """
     done = python(f"{BLOCK}{every_family}")
 
-    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    knowing = [name for name, package in FAMILIES.items() if (folder_of(package) / "parity").is_dir()]
+    assert knowing, "no family has a package parity"
+    assert (done.returncode, done.stdout) == (0, f"{knowing}\n"), done.stderr
+
+
+def any_of(families: dict[str, str]) -> re.Pattern[str]:
+    """What finds a family's name, or its package, as a word: a family `net` is not in `network`."""
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, {*families, *families.values()}))})\b|\bMaskRcnn")
 
 
 def test_no_family_is_named_outside_models() -> None:
     """A family costs a folder and a line of FAMILIES: nothing else knows which there are."""
-    names = re.compile("|".join([*FAMILIES, r"maskrt\.models\.rcnn", "MaskRcnn"]))
+    names = any_of(FAMILIES)
     naming = {
         str(file.relative_to(REPOSITORY))
         for package in sorted(PACKAGES - {"models"})
@@ -215,6 +227,14 @@ def test_no_family_is_named_outside_models() -> None:
         if names.search(file.read_text(encoding="utf-8"))
     }
     assert naming == set()
+
+
+def test_a_family_is_named_by_a_word_of_its_own() -> None:
+    names = any_of({"net": "maskrt.models.net"})
+
+    assert not names.search("network, subnet and maskrt.models.network")
+    assert names.search('family == "net"')
+    assert names.search("import maskrt.models.net.config")
 
 
 def test_the_blocker_blocks() -> None:

@@ -109,6 +109,7 @@ def train(
         _fit(trainer, module, output, resume=resume)
         if trainer.is_global_zero:
             session = family.reference(model.eval().cpu(), contract, name="model")
+            plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png", family.losses)
             _write_figures(output, Predictor(session), validation or dataset, module.metrics)
     return dataclasses.replace(template, state_dict=plain_weights(model), metrics=module.metrics)
 
@@ -137,8 +138,7 @@ def template_for(
 
 
 def _write_figures(output: Path, model: Predictor, shown: data.Dataset, metrics: dict[str, float]) -> None:
-    """Write the curves, predictions on the data set `shown`, and the metrics of a run that is done."""
-    plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png")
+    """Write predictions on the data set `shown`, and the metrics of a run that is done."""
     plot_predictions(model, shown, output / "predictions.png")
     write_text(output / "metrics.json", json.dumps(metrics, indent=1), RUN_METRICS)
 

@@ -34,7 +34,7 @@ def command(
         "out/train"
     ),
     preset: Annotated[
-        str, typer.Option(help="small (from scratch, minutes), tiny, paper, c4 or mobilenet")
+        str, typer.Option(help="Network and run to begin with, listed in docs/models.md")
     ] = "small",
     chosen: Chosen,
     start: Start,
@@ -42,7 +42,7 @@ def command(
     labelled: LabelledPair,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Drop malformed annotations")] = False,
 ) -> None:
-    """Train Mask R-CNN on annotated images.
+    """Train a network on annotated images.
 
     Every setting: docs/training.md. Example: maskrt train --data data/train --val data/val -o out/mine
     """

@@ -34,6 +34,11 @@ class Rcnn(Family[MaskRcnnConfig, FasterRCNN]):
 
     presets: Mapping[str, Preset[MaskRcnnConfig]] = PRESETS
     readers: tuple[Reader, ...] = (TORCHVISION, DETECTRON2, MMDETECTION)
+    losses = (
+        *("loss_classifier", "loss_box_reg", "loss_mask", "loss_keypoint"),
+        *("loss_objectness", "loss_rpn_box_reg"),
+    )
+    losses_in_bar = ("loss_mask", "loss_keypoint")
 
     def read_config(self, values: Mapping[str, Any]) -> MaskRcnnConfig:
         """As every family's; of a file from before Matterport's rules were a family, theirs."""

@@ -61,13 +61,10 @@ class DetectorModule(lightning.LightningModule):
         return _loader(self.dataset, self.contract.canvas, self.config, draws)
 
     def training_step(self, batch: tuple[list[Tensor], list[dict[str, Any]]], index: int) -> Tensor:
-        """Sum of the RPN's two losses and L_cls + L_box + L_mask (arXiv:1703.06870, section 3), in the place
-        of the last L_keypoint or nothing, as the task is.
+        """Sum of the losses that the network gives, each of which is logged under its name. R-CNN's:
+        docs/training.md.
 
-        L_cls: mean over the sampled RoIs of −log p_u, u the RoI's class or background. L_box: sum over the
-        positive RoIs of smooth_L1(t_u − t*), over the number of all. L_mask: mean over the positive RoIs'
-        pixels of the binary cross-entropy of class u's mask. As worked out by hand: tests/training/
-        test_losses.py; the RPN's two and smooth_L1's β: docs/training.md.
+        Raises FloatingPointError where the sum is not finite.
         """
         losses = self._losses(*batch)
         total = torch.stack(list(losses.values())).sum()
@@ -77,9 +74,10 @@ class DetectorModule(lightning.LightningModule):
         shared: dict[str, Any] = {"batch_size": len(batch[0]), "sync_dist": self.trainer.world_size > 1}
         self.log_dict(named, **shared)
         self.log("train/loss", total.detach(), prog_bar=True, **shared)
-        for branch in ("mask", "keypoint"):
-            if (shown := losses.get(f"loss_{branch}")) is not None:
-                self.log(branch, shown.detach(), prog_bar=True, logger=False, batch_size=len(batch[0]))
+        for name in self.family.losses_in_bar:
+            if (shown := losses.get(name)) is not None:
+                short = name.removeprefix("loss_")
+                self.log(short, shown.detach(), prog_bar=True, logger=False, batch_size=len(batch[0]))
         return total
 
     def _losses(self, images: list[Tensor], targets: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -112,7 +110,7 @@ class DetectorModule(lightning.LightningModule):
         assert self.validation is not None
         image, target = TrainingImages(self.validation, self.contract.canvas, "none", 0)[index]
         target = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in target.items()}
-        self.model.train()  # torchvision's detectors give losses in training mode alone
+        self.model.train()  # a network gives losses in training mode alone
         for module in self.model.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()

@@ -22,10 +22,10 @@ MIN_OBJECT_PX = 1  # an object that shrank below a pixel has no box to learn
 
 
 class TrainingImages(Dataset):
-    """Images and targets for torchvision's detectors, resized as at inference and augmented.
+    """Images and targets as a network takes them (models/family.py), resized as at inference and augmented.
 
     Masks are resized one by one before anything else: thirty of them at 1920×1080 are 60 MB, and nothing of
-    that resolution reaches the network. Crowd regions are left out, as in every Mask R-CNN.
+    that resolution reaches the network. Crowd regions are left out: their box and mask are no one object's.
     """
 
     def __init__(self, dataset: data.Dataset, canvas: Canvas, augment: str, seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -21,18 +22,20 @@ from maskrt.runtime.tasks.instances.result import Result
 TILE_WIDTH_PX = 640
 # Those that a model of some task has.
 APS = ("mask_ap", "mask_ap50", "mask_ap75", "keypoint_ap", "keypoint_ap50", "box_ap")
-LOSSES = (
-    "loss_classifier",
-    "loss_box_reg",
-    "loss_mask",
-    "loss_keypoint",
-    "loss_objectness",
-    "loss_rpn_box_reg",
-)
+LOSS = "train/loss_"  # what the columns of losses begin with
 
 
-def plot_curves(logs: list[Path], output: Path) -> None:
-    """Plot the losses by iteration and AP by each epoch's last iteration, as a PNG, from a run's CSV logs."""
+def losses_of(columns: Iterable[str], first: Sequence[str] = ()) -> list[str]:
+    """Names of the losses among a log's columns: those of `first` in its order, then the others by name."""
+    found = {column.removeprefix("train/") for column in columns if column.startswith(LOSS)}
+    return [*(name for name in first if name in found), *sorted(found.difference(first))]
+
+
+def plot_curves(logs: list[Path], output: Path, first: Sequence[str] = ()) -> None:
+    """Plot the losses by iteration and AP by each epoch's last iteration, as a PNG, from a run's CSV logs.
+
+    first: names of losses in the order in which they are drawn, before all others.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -48,7 +51,7 @@ def plot_curves(logs: list[Path], output: Path) -> None:
         return [list(axis) for axis in zip(*points, strict=True)]
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-    for name in LOSSES:
+    for name in losses_of({column for row in rows for column in row}, first):
         if points := series(f"train/{name}"):
             left.plot(*points, label=name.removeprefix("loss_"), linewidth=1)
     left.plot(*series("train/loss"), label="total", color="black", linewidth=1.5)
