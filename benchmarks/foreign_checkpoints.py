@@ -31,7 +31,7 @@ from maskrt.export.onnx_model import export_onnx, save_onnx
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
 from maskrt.models.rcnn.random_weights import randomise
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.runtime.backends.open import Outputs, Session, open_session
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.inputs.images import read_image

@@ -50,7 +50,7 @@ def main() -> None:
     from maskrt.runtime.backends.open import open_session
     from maskrt.runtime.backends.open_onnx import installed
     from maskrt.runtime.bench import infer_call, interleave, print_timings
-    from maskrt.runtime.cli import say
+    from maskrt.runtime.commands.cli import say
     from maskrt.runtime.files.atomic import write_text
     from maskrt.runtime.files.kinds import CHECKPOINT, OWN_NAME
 

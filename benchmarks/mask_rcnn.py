@@ -109,7 +109,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     from maskrt.runtime.backends.open import open_session
     from maskrt.runtime.bench import interleave, measure, print_timings
-    from maskrt.runtime.cli import say
+    from maskrt.runtime.commands.cli import say
     from maskrt.runtime.files.atomic import write_text
     from maskrt.runtime.files.kinds import CHECKPOINT, OWN_NAME
 

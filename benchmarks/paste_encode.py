@@ -18,7 +18,7 @@ from pycocotools import mask as coco_mask
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskrt.runtime.bench import interleave, print_timings
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import OWN_NAME
 from maskrt.runtime.tasks.instances.decode import paste_mask

@@ -14,7 +14,7 @@ from maskrt.calibration.measure.observers import METHODS
 from maskrt.runtime.errors import CalibrationError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import CALIBRATION_CACHE, PARTIAL_RANGES, SCALES
-from maskrt.runtime.options import ClassName, ImageFolder, ValImageFolder
+from maskrt.runtime.commands.options import ClassName, ImageFolder, ValImageFolder
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from maskrt.calibration.measure.scales import Key
 from maskrt.calibration.options import Asked, Judging
 from maskrt.calibration.rewrite.equalise import EQUALISED, EqualiseLayers, ReplaceWeights
 from maskrt.runtime.backends.onnx_weights import check_weights
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import LEARNED_SCALES, Contract
 from maskrt.runtime.errors import AccuracyError, CalibrationError
 from maskrt.runtime.files.atomic import atomic_path

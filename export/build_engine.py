@@ -34,7 +34,7 @@ from maskrt.runtime.backends.trt.engine_file import EngineHeader, write_engine
 from maskrt.runtime.backends.trt.execution import activation_bytes, trt_failure
 from maskrt.runtime.backends.trt.library import clear_errors, import_tensorrt, logger, reported_errors
 from maskrt.runtime.backends.trt.plugins import library_sha256, load_library, load_python, take_python_error
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ExportError, MaskrtError
 

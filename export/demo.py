@@ -15,12 +15,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.errors import CheckpointError, MaskrtError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.files.guard import Writes, overwrites
 from maskrt.runtime.inputs.images import read_image
-from maskrt.runtime.program import Program
+from maskrt.runtime.commands.program import Program
 
 TRAIN, VALIDATION, IMAGES = "synthetic:280:0", "synthetic:40:1", "synthetic:12:2"
 PROGRAMS = {

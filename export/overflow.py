@@ -8,7 +8,7 @@ import torch
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.parts.half import HALF_MAX, too_large, unit_of, watch
-from maskrt.runtime.cli import say, track
+from maskrt.runtime.commands.cli import say, track
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.inputs.images import find_images, read_image
 from maskrt.runtime.preprocess import preprocess

@@ -14,7 +14,7 @@ import pytest
 import maskrt
 import maskrt.__main__ as umbrella
 from maskrt.runtime.packages import install
-from maskrt.runtime.program import Program
+from maskrt.runtime.commands.program import Program
 
 PYPROJECT = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8")
 SCREEN_LINES, SCREEN_COLUMNS = 50, 100

@@ -238,7 +238,7 @@ def test_a_family_is_named_by_a_word_of_its_own() -> None:
 
 
 def test_the_blocker_blocks() -> None:
-    assert "blocked: torch" in python(f"{BLOCK}\nimport maskrt.models.rcnn.reference").stderr
+    assert "blocked: torch" in python(f"{BLOCK}\nimport maskrt.models.rcnn.reference.network").stderr
 
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))

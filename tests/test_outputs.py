@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import maskrt.__main__ as umbrella
-from maskrt.runtime.door import guarded, outputs_of
+from maskrt.runtime.commands.door import guarded, outputs_of
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS
-from maskrt.runtime.groups import flattened
-from maskrt.runtime.program import Program
+from maskrt.runtime.commands.groups import flattened
+from maskrt.runtime.commands.program import Program
 
 Call = tuple[str, ...]  # a verb, and a command of it where it has several
 Option = tuple[Call, str]

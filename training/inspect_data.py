@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import PAGE
-from maskrt.runtime.options import LabelledPair
-from maskrt.runtime.program import Program
+from maskrt.runtime.commands.options import LabelledPair
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.reports.html_page import html_page
 
 if TYPE_CHECKING:

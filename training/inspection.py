@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import maskrt.training.data as data
-from maskrt.runtime.cli import track
+from maskrt.runtime.commands.cli import track
 from maskrt.runtime.errors import ImageError
 from maskrt.runtime.reports.html_page import jpeg_url
 from maskrt.runtime.tasks.instances.drawing.draw import draw

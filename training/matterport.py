@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import maskrt.training.data as data
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.runtime.cli import track
+from maskrt.runtime.commands.cli import track
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import DataError, ImageError
 from maskrt.runtime.inputs.images import read_image

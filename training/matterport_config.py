@@ -7,7 +7,7 @@ from typing import Any
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.config import ModelConfig
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.errors import MaskrtError
 from maskrt.training.config import TrainConfig, preset, preset_names
 

@@ -21,7 +21,7 @@ from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.config import ModelConfig
 from maskrt.models.parts.quantisers import observe, plain_weights
 from maskrt.models.transfer import take_over
-from maskrt.runtime.cli import say as say_always
+from maskrt.runtime.commands.cli import say as say_always
 from maskrt.runtime.errors import (
     CheckpointError,
     ImageError,

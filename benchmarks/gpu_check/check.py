@@ -28,7 +28,7 @@ from maskrt.runtime.backends.trt.engine_file import Shape
 from maskrt.runtime.backends.trt.library import import_tensorrt
 from maskrt.runtime.backends.trt.plugins import VARIABLE
 from maskrt.runtime.backends.trt.session import TrtSession
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.errors import EXIT_FAILED_CHECK, MaskrtError
 
 CONTEXTS = 2  # of a session, each run from a thread of its own

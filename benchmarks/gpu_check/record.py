@@ -26,8 +26,8 @@ from maskrt.calibration import calibrate
 from maskrt.export import to_onnx
 from maskrt.models.load import load_checkpoint
 from maskrt.models.rcnn.config import C4
-from maskrt.models.rcnn.reference import EagerSession
-from maskrt.runtime.cli import say, track
+from maskrt.models.rcnn.reference.network import EagerSession
+from maskrt.runtime.commands.cli import say, track
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.inputs.images import find_images, read_image
 from maskrt.runtime.preprocess import preprocess, round_up

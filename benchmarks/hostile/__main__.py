@@ -20,7 +20,7 @@ from benchmarks.hostile.case import Case  # noqa: E402  the libraries read these
 from benchmarks.hostile.run import LIMIT_S, OK, Outcome, main_of, run  # noqa: E402
 from benchmarks.hostile.shared import lay_out, make_large, make_small  # noqa: E402
 from benchmarks.hostile.tables import ALL  # noqa: E402
-from maskrt.runtime.cli import say  # noqa: E402
+from maskrt.runtime.commands.cli import say  # noqa: E402
 
 PRELOADED = ("torchvision", "onnx", "onnxruntime", "lightning", "scipy.optimize", "PIL.Image", "yaml")
 

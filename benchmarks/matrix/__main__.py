@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.mask_rcnn import processor
 from benchmarks.matrix.cells import COLUMNS, Cell, Files
 from benchmarks.matrix.models import FULL, MODELS, SMALL, Size, make
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import OWN_NAME
 

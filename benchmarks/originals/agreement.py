@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.originals.records import Record, at_its_size, picture
 from maskrt.models.checkpoint import Checkpoint
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.runtime.preprocess import preprocess
 from maskrt.runtime.tasks.instances.compare.tolerances import FP32
 

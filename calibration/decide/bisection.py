@@ -21,8 +21,8 @@ from maskrt.calibration.decide.plan import FLOAT, INT8, Plan
 from maskrt.calibration.measure.images import CalibrationImage, find
 from maskrt.calibration.rewrite.equalise import EQUALISED, EqualiseLayers
 from maskrt.calibration.rewrite.restore import reduced_units, return_to_float32
-from maskrt.runtime import terminal
-from maskrt.runtime.cli import say, track
+from maskrt.runtime.commands import terminal
+from maskrt.runtime.commands.cli import say, track
 from maskrt.runtime.errors import ModelError, ParityError
 from maskrt.runtime.files.atomic import atomic_path, write_text
 from maskrt.runtime.files.guard import Writes

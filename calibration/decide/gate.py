@@ -14,7 +14,7 @@ from onnx import ModelProto
 from maskrt.calibration.measure.images import CalibrationImage
 from maskrt.runtime.backends.open import Outputs, Session
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.cli import say, track
+from maskrt.runtime.commands.cli import say, track
 from maskrt.runtime.parity.judge import Expected, expect, on_canvas, outputs_of
 from maskrt.runtime.parity.report import Report, averages
 from maskrt.runtime.preprocess import Batch, preprocess

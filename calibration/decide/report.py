@@ -7,7 +7,7 @@ from pathlib import Path
 
 from maskrt.calibration.decide.gate import Verdict
 from maskrt.calibration.decide.sensitivity import Row, plot
-from maskrt.runtime import terminal
+from maskrt.runtime.commands import terminal
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import SENSITIVITY
 from maskrt.runtime.parity.report import averages

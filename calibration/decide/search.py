@@ -15,7 +15,7 @@ from maskrt.calibration.decide.report import print_verdict
 from maskrt.calibration.decide.sensitivity import Build, Distortion, distortions, rank
 from maskrt.calibration.rewrite.placement import place
 from maskrt.calibration.rewrite.qdq import Ranges
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import AccuracyError
 

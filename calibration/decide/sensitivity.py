@@ -17,7 +17,7 @@ from maskrt.calibration.flavours import CPU
 from maskrt.calibration.measure.collect import open_exposed
 from maskrt.calibration.measure.images import CalibrationImage, batches
 from maskrt.calibration.rewrite.qdq import INT8_MAX, UINT8_MAX, Ranges, activation_scale
-from maskrt.runtime.cli import track
+from maskrt.runtime.commands.cli import track
 from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, PREFIX, Contract
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import PLOT

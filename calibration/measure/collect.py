@@ -22,7 +22,7 @@ from maskrt.calibration.measure.images import CalibrationImage, batches
 from maskrt.calibration.measure.observers import BINS, Observer
 from maskrt.calibration.measure.scales import Key, Scales, TensorScale
 from maskrt.runtime.backends.ort_session import WRONG_OPTIMISERS
-from maskrt.runtime.cli import say, track
+from maskrt.runtime.commands.cli import say, track
 from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, Contract
 from maskrt.runtime.errors import CalibrationError, MissingDependencyError, first_line
 from maskrt.runtime.files.atomic import atomic_path

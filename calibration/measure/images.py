@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.cli import say, track
+from maskrt.runtime.commands.cli import say, track
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.errors import DataError, ImageError
 from maskrt.runtime.inputs.images import find_images, read_image

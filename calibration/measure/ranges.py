@@ -15,7 +15,7 @@ from maskrt.calibration.measure.images import WANTED, CalibrationImage
 from maskrt.calibration.measure.learned import learned_ranges
 from maskrt.calibration.measure.scales import Key, Scales
 from maskrt.calibration.rewrite.qdq import Ranges
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import LEARNED_SCALES, Contract
 
 

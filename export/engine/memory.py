@@ -12,7 +12,7 @@ from onnx import ModelProto
 from maskrt.export.engine.values import without_weights
 from maskrt.runtime.backends.trt.device import Gpu
 from maskrt.runtime.backends.trt.engine_file import Shape
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import IMAGE_SIZES, IMAGES
 from maskrt.runtime.errors import ExportError
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from maskrt.runtime import terminal
+from maskrt.runtime.commands import terminal
 from maskrt.runtime.errors import MaskrtError
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from maskrt.export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt
 from maskrt.runtime.files import kinds
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.guard import Writes
-from maskrt.runtime.program import Program
+from maskrt.runtime.commands.program import Program
 
 FOLDER = Path(__file__).resolve().parent
 LIBRARY = "libmaskrt_plugins.so"

@@ -21,7 +21,7 @@ from maskrt.models.rcnn.matterport.config import MatterportConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.presets import PRESETS, TINY
 from maskrt.models.rcnn.random_weights import randomise
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.models.rcnn.weights.detectron2 import DETECTRON2
 from maskrt.models.rcnn.weights.mmdetection import MMDETECTION
 from maskrt.models.rcnn.weights.torchvision import TORCHVISION, coco_points

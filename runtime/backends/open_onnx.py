@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskrt.runtime.backends.openvino_session import OpenVinoSession
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.backends.session import Session
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import round_up

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.files.atomic import PendingFile, write_png
 from maskrt.runtime.files.kinds import VIDEO

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from maskrt.runtime.cli import track
-from maskrt.runtime.options import Device
+from maskrt.runtime.commands.cli import track
+from maskrt.runtime.commands.options import Device
 from maskrt.runtime.parity.bundle import open_bundle
 from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.unseen import look_without_images

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy
 import typer
 
-from maskrt.runtime import terminal
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands import terminal
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
 from maskrt.runtime.files.atomic import write_text

@@ -34,7 +34,7 @@ from maskrt.models.parts.quantisers import QUANTISERS, learned_scales, observe, 
 from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.qat import fake_quantise
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, LEARNED_SCALES, PREFIX
 from maskrt.runtime.errors import CalibrationError, MaskrtError
 from maskrt.training.config import QAT

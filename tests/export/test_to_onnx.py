@@ -17,7 +17,7 @@ from maskrt.export import to_onnx
 from maskrt.export.onnx_model import EXPORT_STEPS, WRITE, export_onnx, save_onnx
 from maskrt.models.load import load_checkpoint
 from maskrt.models.operators import DOMAIN, PLUGIN_ATTRIBUTES
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.open import Session, open_session
 from maskrt.runtime.backends.ort_session import OrtSession

@@ -20,7 +20,7 @@ from maskrt.models.rcnn.config import C4, MOBILENET, V2, MaskRcnnConfig
 from maskrt.models.rcnn.graph.proposals import top_rows
 from maskrt.models.rcnn.layout import PROPOSAL_COUNTS
 from maskrt.models.rcnn.network import build_mask_rcnn
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.runtime.backends.open import Outputs
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.parity.report import Report

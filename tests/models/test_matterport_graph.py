@@ -21,7 +21,7 @@ from maskrt.models.parts.canvas import NormaliseCanvas
 from maskrt.models.rcnn.matterport.config import MatterportConfig
 from maskrt.models.rcnn.matterport.graph import MatterportGraph
 from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.contract import CANVAS
 from maskrt.runtime.errors import ExportError

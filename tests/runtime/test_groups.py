@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import pytest
 import typer
 
-from maskrt.runtime.door import outputs_of
+from maskrt.runtime.commands.door import outputs_of
 from maskrt.runtime.errors import OptionError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS
-from maskrt.runtime.groups import flattened
-from maskrt.runtime.program import Program
+from maskrt.runtime.commands.groups import flattened
+from maskrt.runtime.commands.program import Program
 
 got: dict[str, Any] = {}
 

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from maskrt.runtime import progress
-from maskrt.runtime.progress import steps
+from maskrt.runtime.commands import progress
+from maskrt.runtime.commands.progress import steps
 
 SHARES = {"Reading": 1.0, "Working": 3.0, "Writing": 1.0}
 

@@ -10,7 +10,7 @@ import pytest
 import maskrt.__main__ as umbrella
 from maskrt.runtime.errors import ImageError
 from maskrt.runtime.inputs.open import open_inputs
-from maskrt.runtime.terminal import flush_stdout
+from maskrt.runtime.commands.terminal import flush_stdout
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from torchvision.models.detection import FasterRCNN
 
 from maskrt.models.parts.roi_features import CANONICAL_LEVEL, RoiPooler
 from maskrt.models.rcnn.layout import BOX_FEATURES, KEYPOINT_FEATURES, MASK_FEATURES
-from maskrt.models.rcnn.reference import EagerSession
-from maskrt.models.rcnn.reference_parts import EagerParts
+from maskrt.models.rcnn.reference.network import EagerSession
+from maskrt.models.rcnn.reference.parts import EagerParts
 from maskrt.runtime.backends.session import Session
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.parity.inside.knowledge import Facts, Operator

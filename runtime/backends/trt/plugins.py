@@ -28,7 +28,7 @@ from maskrt.runtime.backends.trt.library import (
     major_minor,
     reported_errors,
 )
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.siblings import load_python_plugins, take_python_plugin_error
 

@@ -30,7 +30,7 @@ from maskrt.runtime.backends.trt.execution import Execution, activation_bytes, t
 from maskrt.runtime.backends.trt.library import TensorRtError, clear_errors, import_tensorrt, logger
 from maskrt.runtime.backends.trt.pinned import PinnedPool
 from maskrt.runtime.backends.trt.plugins import load_for_engine
-from maskrt.runtime.cli import say
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import INPUT_NAMES, PREFIX, Stages
 from maskrt.runtime.errors import MaskrtError, ModelError
 from maskrt.runtime.tasks import check_task

@@ -18,7 +18,7 @@ from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.class_names import COCO
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.matterport.config import MatterportConfig
-from maskrt.models.rcnn.reference import EagerSession
+from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.runtime.errors import CheckpointError, MissingDependencyError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.command import main as parity

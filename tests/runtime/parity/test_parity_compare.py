@@ -67,7 +67,7 @@ def test_the_candidate_s_canvas_is_used(
 
 def test_the_reference_sees_a_float32_canvas_as_it_is(contract_with: Make) -> None:
     """A checkpoint's own contract says uint8; a float32 candidate's canvas must not be rounded for it."""
-    from maskrt.models.rcnn.reference import EagerSession
+    from maskrt.models.rcnn.reference.network import EagerSession
 
     seen = []
 

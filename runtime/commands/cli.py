@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from maskrt.runtime import terminal
-from maskrt.runtime.terminal import printable
+from maskrt.runtime.commands import terminal
+from maskrt.runtime.commands.terminal import printable
 
 T = TypeVar("T")
 

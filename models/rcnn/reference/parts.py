@@ -26,7 +26,7 @@ from maskrt.models.rcnn.layout import (
     PROPOSAL_COUNTS,
     PROPOSALS,
 )
-from maskrt.models.rcnn.ranking import ranking_in_double
+from maskrt.models.rcnn.reference.ranking import ranking_in_double
 from maskrt.runtime.contract import CANVAS, IMAGE_SIZES, Contract
 
 Given = Mapping[str, NDArray]

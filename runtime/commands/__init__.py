@@ -1,0 +1,1 @@
+"""Makes programs of commands: options, checked outputs, errors as sentences, progress."""
