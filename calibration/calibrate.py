@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from maskrt.calibration.options import Asked, Images, Judging, RangeFiles
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import ONNX, PARTIAL_RANGES, PLOT, PRECISION_PLAN, SCALES, SENSITIVITY
-from maskrt.runtime.commands.program import Program
 
 BESIDE = {".plan.json": PRECISION_PLAN, ".scales.json": SCALES, ".scales.partial.npz": PARTIAL_RANGES}
 

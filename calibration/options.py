@@ -11,10 +11,10 @@ import typer
 from maskrt.calibration.flavours import CPU, FLAVOURS, METHOD
 from maskrt.calibration.measure.images import WANTED
 from maskrt.calibration.measure.observers import METHODS
+from maskrt.runtime.commands.options import ClassName, ImageFolder, ValImageFolder
 from maskrt.runtime.errors import CalibrationError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import CALIBRATION_CACHE, PARTIAL_RANGES, SCALES
-from maskrt.runtime.commands.options import ClassName, ImageFolder, ValImageFolder
 
 
 @dataclass(frozen=True)

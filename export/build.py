@@ -11,10 +11,10 @@ import typer
 from maskrt.export.engine.choose import KINDS
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, Profile
 from maskrt.runtime.commands.cli import say
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import ENGINE
-from maskrt.runtime.commands.program import Program
 
 
 def command(

@@ -16,11 +16,11 @@ import numpy as np
 import typer
 
 from maskrt.runtime.commands.cli import say
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.errors import CheckpointError, MaskrtError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.files.guard import Writes, overwrites
 from maskrt.runtime.inputs.images import read_image
-from maskrt.runtime.commands.program import Program
 
 TRAIN, VALIDATION, IMAGES = "synthetic:280:0", "synthetic:40:1", "synthetic:12:2"
 PROGRAMS = {

@@ -9,13 +9,13 @@ import typer
 
 from maskrt.export.options import Numbers, Reading, Shape
 from maskrt.runtime.commands.cli import say
+from maskrt.runtime.commands.program import Program
+from maskrt.runtime.commands.progress import steps
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import MODEL_CARD, ONNX
 from maskrt.runtime.preprocess import round_up
-from maskrt.runtime.commands.program import Program
-from maskrt.runtime.commands.progress import steps
 
 if TYPE_CHECKING:  # PyTorch is imported where a file is made: --help has no need of it
     from maskrt.models.checkpoint import Checkpoint

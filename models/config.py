@@ -48,7 +48,7 @@ class ModelConfig(ABC):
 
     @property
     def placement(self) -> str:
-        """Where pictures lie on the canvas: "corner" or "square" (runtime/contract.py)."""
+        """Where pictures lie on the canvas: "corner" or "square" (runtime/contract/sections.py)."""
         return "corner"
 
     @abstractmethod

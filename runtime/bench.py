@@ -17,19 +17,19 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from maskrt.runtime.commands import terminal
 from maskrt.runtime.backends.open import Session, open_session
 from maskrt.runtime.backends.open_onnx import installed
+from maskrt.runtime.commands import terminal
 from maskrt.runtime.commands.cli import track
+from maskrt.runtime.commands.options import Device, Threads
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import PLOT
 from maskrt.runtime.inputs.images import find_images, read_image
 from maskrt.runtime.machine.peak_memory import peak_memory_bytes
-from maskrt.runtime.commands.options import Device, Threads
 from maskrt.runtime.preprocess import Batch, preprocess
-from maskrt.runtime.commands.program import Program
 from maskrt.runtime.reports.bench_plot import check_plot, plot_timings
 from maskrt.runtime.tasks import task_of
 

@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 
 from maskrt.runtime.commands import terminal
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.machine.findings import Finding
 from maskrt.runtime.machine.findings_cpu import cpu_findings
 from maskrt.runtime.machine.findings_gpu import gpu_findings
 from maskrt.runtime.packages import install
-from maskrt.runtime.commands.program import Program
 
 PACKAGES = {  # import name: (distribution, what it is for, extra)
     "torch": ("torch", "training, export, the PyTorch reference", "train"),

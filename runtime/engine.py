@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from maskrt.runtime.commands import terminal
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, Profile, read_header, read_plan
+from maskrt.runtime.commands import terminal
 from maskrt.runtime.commands.cli import say
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import TENSORRT_PLAN
-from maskrt.runtime.commands.program import Program
 
 SUMMARY = """Look into an engine file, or take TensorRT's plan out of it.
 

@@ -9,15 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from maskrt.runtime.commands import terminal
 from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.commands import terminal
 from maskrt.runtime.commands.cli import track
+from maskrt.runtime.commands.options import Compute, Labelled, ModelFile, between
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS, PAGE
-from maskrt.runtime.commands.options import Compute, Labelled, ModelFile, between
 from maskrt.runtime.predictor import Predictor
-from maskrt.runtime.commands.program import Program
 from maskrt.runtime.reports.html_page import check_matplotlib
 from maskrt.runtime.siblings import load_dataset
 from maskrt.runtime.tasks import task_of

@@ -22,6 +22,8 @@ import typer
 
 from maskrt.runtime.backends.open import open_session, read_contract
 from maskrt.runtime.commands.cli import say, track
+from maskrt.runtime.commands.options import Compute, MaxMegapixels, MinScore, ModelFile, between
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.errors import EXIT_PARTIAL, InterruptedRunError, MaskrtError
 from maskrt.runtime.files.atomic import claimed_folder
 from maskrt.runtime.files.guard import Writes
@@ -29,14 +31,12 @@ from maskrt.runtime.files.kinds import TRACE
 from maskrt.runtime.inputs.frames import Inferred, Source
 from maskrt.runtime.inputs.open import open_inputs
 from maskrt.runtime.inputs.video import is_video
-from maskrt.runtime.commands.options import Compute, MaxMegapixels, MinScore, ModelFile, between
 from maskrt.runtime.outputs.open import Outcome, check_video, end_sinks
 from maskrt.runtime.outputs.sinks import Sink
 from maskrt.runtime.pipeline.cluster import RayOptions, RayPipeline
 from maskrt.runtime.pipeline.run import Pipeline
 from maskrt.runtime.pipeline.stopping import Signals, Stopped, ignore_signals, signals_raise
 from maskrt.runtime.pipeline.stopwatch import Stopwatch
-from maskrt.runtime.commands.program import Program
 from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.keep import DEFAULT_SCORE, Keep
 from maskrt.runtime.tasks.style import Style, Wanted

@@ -16,14 +16,14 @@ from maskrt.runtime.backends.ort_session import check_device
 from maskrt.runtime.backends.trt.engine_file import EngineHeader, read_header, read_plan
 from maskrt.runtime.backends.trt.engine_fit import rebuild_command
 from maskrt.runtime.commands.cli import say
+from maskrt.runtime.commands.options import BatchWait, MaxMegapixels, MinScore
+from maskrt.runtime.commands.program import Program
+from maskrt.runtime.commands.terminal import printable
 from maskrt.runtime.errors import MaskrtError, ModelError
 from maskrt.runtime.files.atomic import temporary_folder
 from maskrt.runtime.files.guard import Writes, overwrites
-from maskrt.runtime.commands.options import BatchWait, MaxMegapixels, MinScore
-from maskrt.runtime.commands.program import Program
 from maskrt.runtime.serving.triton_config import LABELS_FILE, PLATFORMS, Serving, pbtxt
 from maskrt.runtime.tasks.keep import DEFAULT_SCORE
-from maskrt.runtime.commands.terminal import printable
 
 MODEL_PY = '''"""Written by maskrt serve-triton; needs maskrt in the server's Python."""
 

@@ -13,8 +13,8 @@ import pytest
 
 import maskrt
 import maskrt.__main__ as umbrella
-from maskrt.runtime.packages import install
 from maskrt.runtime.commands.program import Program
+from maskrt.runtime.packages import install
 
 PYPROJECT = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text(encoding="utf-8")
 SCREEN_LINES, SCREEN_COLUMNS = 50, 100

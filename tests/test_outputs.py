@@ -13,11 +13,11 @@ import pytest
 
 import maskrt.__main__ as umbrella
 from maskrt.runtime.commands.door import guarded, outputs_of
+from maskrt.runtime.commands.groups import flattened
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS
-from maskrt.runtime.commands.groups import flattened
-from maskrt.runtime.commands.program import Program
 
 Call = tuple[str, ...]  # a verb, and a command of it where it has several
 Option = tuple[Call, str]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskrt.runtime.commands.cli import say
+from maskrt.runtime.commands.options import LabelledPair
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import PAGE
-from maskrt.runtime.commands.options import LabelledPair
-from maskrt.runtime.commands.program import Program
 from maskrt.runtime.reports.html_page import html_page
 
 if TYPE_CHECKING:

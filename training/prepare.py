@@ -10,8 +10,8 @@ from maskrt.models.checkpoint import Checkpoint, read_checkpoint
 from maskrt.models.config import ModelConfig
 from maskrt.models.load import load_checkpoint
 from maskrt.models.settings import assignments, parse
-from maskrt.runtime.errors import MaskrtError
 from maskrt.runtime.commands.options import LabelledPair
+from maskrt.runtime.errors import MaskrtError
 from maskrt.training.config import QAT, TrainConfig, from_file, preset, preset_names
 from maskrt.training.loop.largest_batch import automatic_batch
 from maskrt.training.options import AUTO, Chosen, Start

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.commands.options import LabelledPair
 from maskrt.runtime.commands.program import Program
+from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.tasks import task_of
 from maskrt.training.options import Chosen, Start
 from maskrt.training.run_file import NAME, describe_run, read_run

@@ -17,11 +17,11 @@ from typing import Annotated, NamedTuple
 import typer
 
 from maskrt.runtime.commands.cli import say
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.errors import DataError, MaskrtError
 from maskrt.runtime.files.atomic import atomic_path, write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import OWN_NAME, PLOT
-from maskrt.runtime.commands.program import Program
 
 
 class Accuracy(NamedTuple):

@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from maskrt.export.plugins.toolchain import BuildError, find_nvcc, find_tensorrt, gpu_arch, parse_arch
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.files import kinds
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.guard import Writes
-from maskrt.runtime.commands.program import Program
 
 FOLDER = Path(__file__).resolve().parent
 LIBRARY = "libmaskrt_plugins.so"

@@ -18,10 +18,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from maskrt.runtime.commands.cli import say
 from maskrt.runtime.commands.door import guarded
-from maskrt.runtime.errors import EXIT_USER_ERROR, MaskrtError
 from maskrt.runtime.commands.groups import flattened
-from maskrt.runtime.packages import missing_for
 from maskrt.runtime.commands.terminal import flush_stdout, printable, shortened
+from maskrt.runtime.errors import EXIT_USER_ERROR, MaskrtError
+from maskrt.runtime.packages import missing_for
 
 Command: TypeAlias = Callable[..., Any]
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which newer releases of typer carry with them

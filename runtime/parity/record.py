@@ -10,6 +10,7 @@ import typer
 
 from maskrt.runtime.backends.session import Session
 from maskrt.runtime.commands.cli import say, track
+from maskrt.runtime.commands.options import Device, ImageNames, TrainedFile
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.contract.sections import MOST_SIDE_PX
 from maskrt.runtime.errors import EXIT_PARTIAL, ImageError, ParityError
@@ -17,7 +18,6 @@ from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import BUNDLE
 from maskrt.runtime.inputs.images import find_images, read_image
-from maskrt.runtime.commands.options import Device, ImageNames, TrainedFile
 from maskrt.runtime.parity.bundle import BundleWriter
 from maskrt.runtime.parity.judge import expect
 from maskrt.runtime.parity.sides import open_looking

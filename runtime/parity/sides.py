@@ -15,7 +15,6 @@ from maskrt.runtime.parity.inside.stages import order_of
 from maskrt.runtime.parity.inside.unseen import Unseen, finer
 from maskrt.runtime.parity.promises import broken_promises
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.siblings import load_dataset
 from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.task import Comparison
@@ -73,9 +72,4 @@ def comparison_for(reference: Model, candidate: Model, precision: str | None = N
                 f"{candidate.name} and {reference.name} are not the same model: {field} is "
                 f"{getattr(ours, field)} and {getattr(theirs, field)}. Compare a model with its checkpoint."
             )
-    if ours.precision.name not in STAGES_BY_PRECISION:
-        raise ParityError(
-            f"{candidate.name}: no tolerances are known for precision {ours.precision.name!r}, "
-            f"only for {', '.join(STAGES_BY_PRECISION)}. Export it in one of these."
-        )
     return task_of(ours).compare(precision or ours.precision.name)

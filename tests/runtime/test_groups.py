@@ -11,11 +11,11 @@ import pytest
 import typer
 
 from maskrt.runtime.commands.door import outputs_of
+from maskrt.runtime.commands.groups import flattened
+from maskrt.runtime.commands.program import Program
 from maskrt.runtime.errors import OptionError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS
-from maskrt.runtime.commands.groups import flattened
-from maskrt.runtime.commands.program import Program
 
 got: dict[str, Any] = {}
 

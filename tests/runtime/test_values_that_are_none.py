@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import maskrt.__main__ as umbrella
+from maskrt.runtime.commands.terminal import flush_stdout
 from maskrt.runtime.errors import ImageError
 from maskrt.runtime.inputs.open import open_inputs
-from maskrt.runtime.commands.terminal import flush_stdout
 
 
 @pytest.mark.parametrize(

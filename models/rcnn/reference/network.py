@@ -19,8 +19,8 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskrt.models.eager import Found, Reference
 from maskrt.models.rcnn.keypoint_branch import keypoints_of
-from maskrt.models.rcnn.reference.ranking import ranking_in_double
 from maskrt.models.rcnn.reference.hooks import StageHooks
+from maskrt.models.rcnn.reference.ranking import ranking_in_double
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Stages
 from maskrt.runtime.tasks.instances.instances import MaskCrop, crop_mask

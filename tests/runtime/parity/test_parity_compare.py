@@ -122,19 +122,6 @@ def test_refuses_models_that_are_not_the_same(
     assert said.endswith("Compare a model with its checkpoint.")
 
 
-def test_refuses_a_precision_without_tolerances(
-    tiny_session: Session, write_model: Write, contract_with: Make
-) -> None:
-    path = write_model(contract=contract_with(precision="int4"))
-
-    with pytest.raises(ParityError) as caught:
-        comparison_for(tiny_session, open_session(path))
-
-    assert str(path) in str(caught.value)
-    assert "int4" in str(caught.value)
-    assert "fp32" in str(caught.value), "what can be compared"
-
-
 def test_the_command_passes_and_writes_its_report(
     command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path
 ) -> None:
