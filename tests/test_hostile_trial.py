@@ -7,6 +7,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import maskrt.__main__ as umbrella
 from benchmarks.hostile.case import Case
 from benchmarks.hostile.run import facts, judge
 from benchmarks.hostile.tables import ALL

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "COLUMNS"):
     os.environ.setdefault(_variable, "200" if _variable == "COLUMNS" else "1")
 
+import maskrt.__main__ as umbrella  # noqa: E402
 from benchmarks.hostile.case import Case  # noqa: E402  the libraries read these when they are loaded
 from benchmarks.hostile.run import LIMIT_S, OK, Outcome, main_of, run  # noqa: E402
 from benchmarks.hostile.shared import lay_out, make_large, make_small  # noqa: E402
@@ -87,7 +88,7 @@ def main() -> None:
     chosen = [case for case in ALL if arguments.k in f"{case.kind} {case.name} {' '.join(case.line)}"]
     random.Random(0).shuffle(chosen)  # the slow ones of a kind apart from each other
     chosen = chosen[: arguments.count]
-    for name in (*PRELOADED, *(module for module, _ in importlib.import_module("maskrt").VERBS.values())):
+    for name in (*PRELOADED, *(module for module, _ in umbrella.VERBS.values())):
         importlib.import_module(name)
     with TemporaryDirectory() as folder:
         outcomes = trial(chosen, Path(folder), arguments.jobs, arguments.limit_s)
