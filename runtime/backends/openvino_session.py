@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.backends.graph_shapes import check_shapes
 from maskrt.runtime.backends.onnx_weights import check_weights
+from maskrt.runtime.backends.promises import check_shapes
 from maskrt.runtime.backends.session import Outputs, Session, failed_call
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError, first_line
