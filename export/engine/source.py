@@ -9,9 +9,10 @@ import onnx
 from onnx import ModelProto
 
 from maskrt.runtime.backends.onnx_weights import check_weights
+from maskrt.runtime.backends.promises import read_promises
 from maskrt.runtime.backends.trt.library import major_minor
-from maskrt.runtime.contract import METADATA_KEY, Contract
-from maskrt.runtime.errors import ContractError, ExportError, ModelError
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.errors import ExportError, ModelError
 
 OLDEST = (10, 3)  # besides 8.6: of JetPack 6.2; nothing between is supported
 
@@ -32,12 +33,7 @@ def read_model(path: Path) -> tuple[ModelProto, Contract, str]:
     except Exception as error:  # the place of protobuf's DecodeError differs by version
         raise ModelError(f"{path}: no ONNX file. Make one: maskrt export CHECKPOINT -o MODEL.onnx") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    if METADATA_KEY not in metadata:
-        raise ContractError(
-            f"{path}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). Only "
-            f"files made by maskrt can be built: maskrt export CHECKPOINT -o {path}"
-        )
-    contract = Contract.from_json(metadata[METADATA_KEY], str(path))
+    contract = read_promises(metadata, str(path), "built")
     if contract.instances.rows != "fixed":
         raise ModelError(
             f"{path}: exported with --detections {contract.instances.rows}, whose shapes depend on the "

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.onnx_weights import check_weights
-from maskrt.runtime.backends.promises import check_shapes
+from maskrt.runtime.backends.promises import check_graph, read_promises
 from maskrt.runtime.backends.session import Outputs, Session, failed_call
-from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
-from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError, first_line
+from maskrt.runtime.contract import INPUT_NAMES
+from maskrt.runtime.errors import MissingDependencyError, ModelError, first_line
 from maskrt.runtime.packages import install
 from maskrt.runtime.siblings import read_inlined
-from maskrt.runtime.tasks import check_task
 
 
 class OpenVinoSession(Session):
@@ -35,13 +36,7 @@ class OpenVinoSession(Session):
                 f"{path}: --backend openvino needs the package openvino. Install it: {install('openvino')}"
             ) from error
         data, metadata = read_inlined(path)
-        if METADATA_KEY not in metadata:
-            raise ContractError(
-                f"{path}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). "
-                f"Only files made by maskrt can be run: maskrt export CHECKPOINT -o {path}"
-            )
-        self.contract = Contract.from_json(metadata[METADATA_KEY], self.name)
-        check_task(self.contract, self.name)
+        self.contract = read_promises(metadata, self.name)
         settings: dict[str, object] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -53,12 +48,9 @@ class OpenVinoSession(Session):
                 f"{path}: OpenVINO cannot load it ({first_line(error)}). "
                 f"Run it on ONNX Runtime: --backend onnxruntime"
             ) from error
-        tensors = [*self._compiled.inputs, *self._compiled.outputs]
-        shapes = {
-            tensor.any_name: [side.get_length() if side.is_static else None for side in tensor.partial_shape]
-            for tensor in tensors
-        }
-        check_shapes(self.contract, self.name, shapes)
+        inputs = _shapes(self._compiled.inputs, INPUT_NAMES)
+        outputs = _shapes(self._compiled.outputs, self.contract.output_names)
+        check_graph(self.contract, self.name, inputs, outputs)
         check_weights(path)
         self._own = threading.local()
 
@@ -72,3 +64,21 @@ class OpenVinoSession(Session):
             raise failed_call(self.name, "OpenVINO", images, error) from error
         # The request's tensors are written anew by its next call.
         return Outputs(**{n: request.get_tensor(n).data.copy() for n in self.contract.output_names})
+
+
+def _shapes(tensors: Sequence[Any], promised: Sequence[str]) -> dict[str, list[int | None]]:
+    """Shapes of a graph's inputs or outputs by name, those promised first.
+
+    OpenVINO gives a tensor several names where it took out a node that changed nothing.
+    """
+    shapes = [
+        [side.get_length() if side.is_static else None for side in one.partial_shape] for one in tensors
+    ]
+    by_name = {name: shape for one, shape in zip(tensors, shapes, strict=True) for name in one.names}
+    found = {name: by_name[name] for name in promised if name in by_name}
+    others = {
+        one.any_name: shape
+        for one, shape in zip(tensors, shapes, strict=True)
+        if one.names.isdisjoint(promised)
+    }
+    return {**found, **others}

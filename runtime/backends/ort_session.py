@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.onnx_weights import check_weights
-from maskrt.runtime.backends.promises import check_shapes
+from maskrt.runtime.backends.promises import check_graph, read_promises
 from maskrt.runtime.backends.session import Outputs, Session, failed_call
-from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, PREFIX, Contract, Stages
-from maskrt.runtime.errors import ContractError, MissingDependencyError, ModelError, first_line
+from maskrt.runtime.contract import INPUT_NAMES, PREFIX, Contract, Stages
+from maskrt.runtime.errors import MissingDependencyError, ModelError, first_line
 from maskrt.runtime.packages import install
 from maskrt.runtime.siblings import read_with_stages
-from maskrt.runtime.tasks import check_task
 
 PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
 # It rounds the biases that a file with Q/DQ keeps in half, and counts their steps in half: from 65504 on they
@@ -55,23 +54,11 @@ class OrtSession(Session):
 
     def _check_promises(self) -> Contract:
         """Return the file's contract, once the graph's inputs and outputs are checked against it."""
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        if METADATA_KEY not in metadata:
-            raise ContractError(
-                f"{self.name}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). "
-                f"Only files made by maskrt can be run: maskrt export CHECKPOINT -o {self.name}"
-            )
-        contract = Contract.from_json(metadata[METADATA_KEY], self.name)
-        check_task(contract, self.name)
-        outputs = [node for node in self._session.get_outputs() if not node.name.startswith(PREFIX)]
-        for kind, nodes, expected in (
-            ("inputs", self._session.get_inputs(), INPUT_NAMES),
-            ("outputs", outputs, contract.output_names),
-        ):
-            names = tuple(node.name for node in nodes)
-            if names != expected:
-                raise ContractError(f"{self.name}: {kind} are {names}, expected {expected}. Export it again.")
-            check_shapes(contract, self.name, {node.name: node.shape for node in nodes})
+        contract = read_promises(self._session.get_modelmeta().custom_metadata_map, self.name)
+        inputs = {node.name: node.shape for node in self._session.get_inputs()}
+        check_graph(
+            contract, self.name, inputs, {node.name: node.shape for node in self._session.get_outputs()}
+        )
         return contract
 
     def _gives_stages(self) -> bool:
