@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/maskrt demo
 
 test: $(READY)
-	$(BIN)/pytest -m "not full and not gpu" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m "not full and not gpu" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 test-full: $(READY)
 	$(BIN)/pytest -m "not gpu"
