@@ -17,7 +17,8 @@ from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import round_up
 
-BACKENDS = ("onnxruntime", "openvino")
+#: Name → the packages that it needs.
+BACKENDS = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx")}
 TRIALS = 5  # counted ones of each, after one that warms up
 
 
@@ -49,8 +50,11 @@ def open_onnx(path: Path, *, backend: str, device: str, stages: bool, threads: i
 
 def installed() -> list[str]:
     """List the backends that are installed here with all that they need."""
-    needs = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx")}
-    return [name for name in BACKENDS if all(importlib.util.find_spec(package) for package in needs[name])]
+    return [
+        name
+        for name, packages in BACKENDS.items()
+        if all(importlib.util.find_spec(package) for package in packages)
+    ]
 
 
 def fastest(sessions: dict[str, Session]) -> Session:

@@ -71,14 +71,10 @@ def _shapes(tensors: Sequence[Any], promised: Sequence[str]) -> dict[str, list[i
 
     OpenVINO gives a tensor several names where it took out a node that changed nothing.
     """
-    shapes = [
-        [side.get_length() if side.is_static else None for side in one.partial_shape] for one in tensors
-    ]
-    by_name = {name: shape for one, shape in zip(tensors, shapes, strict=True) for name in one.names}
+    by_name = {name: tensor for tensor in tensors for name in tensor.names}
     found = {name: by_name[name] for name in promised if name in by_name}
-    others = {
-        one.any_name: shape
-        for one, shape in zip(tensors, shapes, strict=True)
-        if one.names.isdisjoint(promised)
+    others = {tensor.any_name: tensor for tensor in tensors if tensor.names.isdisjoint(promised)}
+    return {
+        name: [side.get_length() if side.is_static else None for side in tensor.partial_shape]
+        for name, tensor in (found | others).items()
     }
-    return {**found, **others}
