@@ -1,7 +1,8 @@
 """The one door from the runtime to the other stages, opened only when asked for.
 
-The runtime works without them (on a Jetson they are not installed); the PyTorch reference, the readers of
-annotated data and the TensorRT plugins in Python are reached through here, lazily.
+The runtime works without them, and without torch, onnx and onnxscript (on a Jetson they are not installed).
+Whatever needs torch or onnx is reached through here, lazily: the PyTorch reference, the inlining of an ONNX
+file, a look into its graph. So are the readers of annotated data and the TensorRT plugins in Python.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Contract:
     """What a model file promises. Field by field: docs/architecture.md, "The contract"."""
 
     FORMAT: ClassVar[Format] = Format(FORMAT_VERSION, "format_version")
-    task: str  # INSTANCES; one that this maskrt does not run is told apart by backends.session.check_task
+    task: str  # INSTANCES; one that this maskrt does not run is refused by maskrt.runtime.tasks.check_task
     family: str  # for people and for maskrt.models: nothing else reads it, nor `config`
     config: dict[str, Any]  # the family's own configuration, as trained
     classes: tuple[Category, ...]  # outputs' label k is classes[k]; background has no entry
