@@ -20,7 +20,8 @@ class ModelConfig(ABC):
 
     Among its fields are `min_size_px` and `max_size_px`, the resize rule (runtime/preprocess.py); `mean` and
     `std` of R G B in 0–1; and `num_classes` and, of a model that finds points, `num_keypoints`, which follow
-    from the training data, so that `--set` refuses them. Its properties are what the contract says.
+    from the training data, so that `--set` refuses them. Whether `num_classes` counts a background is the
+    family's choice. Its properties are what the contract says.
     """
 
     #: Fields of earlier versions by name, with the value whose meaning is now there without them.
@@ -53,12 +54,17 @@ class ModelConfig(ABC):
 
     @abstractmethod
     def instances(self, rows: str, keypoints: Keypoints | None) -> Instances:
-        """What the contract says of the task's options. rows: "fixed" or "dynamic"; keypoints: the
-        checkpoint's."""
+        """What the contract says of the task's options.
+
+        rows: "fixed" or "dynamic", passed on as it is; keypoints: the checkpoint's.
+        """
 
     @property
     def inside(self) -> Inside:
-        """Where parity and calibration look: names of tensors in the graph, and the parts between them."""
+        """Where parity and calibration look: names of tensors in the graph, and the parts between them.
+
+        The canvas is among the taps, as `CANVAS`; the part that ends in boxes gives `DETECTED`.
+        """
         return Inside()
 
     @property

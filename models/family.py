@@ -67,8 +67,8 @@ class HeadLayers:
 class Family(ABC, Generic[Config, Network]):
     """What is asked of a network. `name` is the one that it is registered under.
 
-    presets: by their names in `maskrt train --preset`. readers: of foreign checkpoints. Of several names in
-    one package all may give the same.
+    presets: by their names in `maskrt train --preset`, which no family of another package has. readers: of
+    foreign checkpoints. Of several names in one package all may give the same.
     """
 
     presets: Mapping[str, Preset[Config]] = MappingProxyType({})
@@ -93,16 +93,23 @@ class Family(ABC, Generic[Config, Network]):
     def build(self, config: Config) -> Network:
         """The network, randomly initialised.
 
-        In training mode it takes images, a list of (3, h, w) float32 in 0–1, and targets, a dictionary an
-        image (training/loop/loader.py), and gives a dictionary of losses, which are added. A backbone is its
-        submodule `backbone`, a pyramid `backbone.fpn`, for `--layers` (training/layers.py).
+        In training mode it takes images, a list of (3, h, w) float32 RGB in 0–1, of several sizes, and
+        targets, a dictionary an image (training/loop/loader.py): labels count from 1, and there may be no
+        boxes. It normalises, pads with zeros to the stride and stacks by itself, as the graph does. It gives
+        a dictionary of losses, named "loss_…", which are added. In eval mode it is not called: reference and
+        graph call its submodules. A backbone is its submodule `backbone`, a pyramid `backbone.fpn`, for
+        `--layers` (training/layers.py).
         """
 
     @abstractmethod
     def graph(self, model: Network, *, detections: str) -> InferenceGraph:
-        """What is exported of a network in eval mode (models/graph.py). It leaves the network as it is.
+        """What is exported of a network in eval mode (models/graph.py).
 
-        detections: "fixed", or "dynamic" where what follows the boxes may run on the rows found alone.
+        It leaves the network as it is, so it is made of a copy: models/parts/half.py changes the types of a
+        graph's modules in place, and the network may be the reference of the same file.
+
+        detections: "fixed", or "dynamic" where what follows the boxes may run on the rows found alone. A
+        family with nothing after its boxes ignores it.
         """
 
     @abstractmethod

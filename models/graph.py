@@ -23,6 +23,8 @@ class InferenceGraph(nn.Module):
     def units(self) -> dict[str, list[nn.Module]]:
         """What computes in half precision as one or not at all, by name, each the modules it is made of.
 
+        The names are those of the configuration's `layers.units`, by which an FP16 file's units are found
+        without the network.
         Scores and boxes are computed outside of the units, in float32.
         """
         return {

@@ -94,7 +94,7 @@ POINTS = (
     ("roi_heads.mask_", "mask_"),
     ("roi_heads.keypoint_", "keypoint_"),
 )
-#: As graph/half.py switches them: a residual block, or another module of the body; then the heads.
+#: As models/parts/half.py switches them: a residual block, or another module of the body; then the heads.
 UNITS = (
     *(f"backbone.body.layer{number}.*" for number in (1, 2, 3, 4)),
     "backbone.body.*",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from maskrt.calibration import calibrate
 from maskrt.calibration.decide.layers import Graph
@@ -17,6 +18,7 @@ from maskrt.export import to_onnx
 from maskrt.export.engine.prepare import prepare
 from maskrt.export.engine.supported import refusals
 from maskrt.models.load import load_checkpoint
+from maskrt.models.parts.half import to_half
 from maskrt.runtime import bench, evaluate, infer
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.errors import EXIT_FAILED_CHECK
@@ -143,6 +145,24 @@ def test_the_python_api_finds_what_the_reference_finds(made: Made) -> None:
     assert len(found) >= LEAST_FOUND
     assert {result.height_px for result in (found, expected)} == {picture.shape[0]}
     assert (found.keypoints is None) == (contract.instances.keypoints is None)
+
+
+def test_its_graph_in_half_precision_leaves_the_network_as_it_is(made: Made) -> None:
+    network = made.loaded.build()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    to_half(made.family.graph(network, detections="fixed"))
+
+    after = network.state_dict()
+    assert {name for name in before if after[name].dtype != before[name].dtype} == set()
+    assert {name for name in before if not torch.equal(after[name], before[name])} == set()
+
+
+def test_its_contract_names_the_units_of_its_graph(made: Made) -> None:
+    units = made.family.graph(made.loaded.build(), detections="fixed").units()
+
+    assert units
+    assert {unit: made.contract.layers.unit_of(f"{unit}.weight") for unit in units} == {u: u for u in units}
 
 
 def test_in_half_precision_every_supported_tensorrt_takes_it(made: Made, tmp_path: Path) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maskrt.models.config import ModelConfig
-from maskrt.runtime.contract import DETECTED, MASKS, BoxGrid, Inside, Instances, Keypoints, Layers, Part, Tap
+from maskrt.runtime.contract import (
+    CANVAS,
+    DETECTED,
+    MASKS,
+    BoxGrid,
+    Inside,
+    Instances,
+    Keypoints,
+    Layers,
+    Part,
+    Tap,
+)
 
 STRIDE_PX = 16  # of its one map
 
@@ -49,12 +60,12 @@ class ToyConfig(ModelConfig):
         """As every family's."""
         return Inside(
             taps=(
-                Tap("canvas", "map"),
+                Tap(CANVAS, "map"),
                 Tap("features", "map", stride_px=STRIDE_PX),
                 Tap("cells", "map", stride_px=STRIDE_PX),
             ),
             parts=(
-                Part("features", ("canvas",), ("features",)),
+                Part("features", (CANVAS,), ("features",)),
                 Part("head", ("features",), ("cells",)),
                 Part("detections", ("cells",), (*DETECTED, MASKS)),
             ),

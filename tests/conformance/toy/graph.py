@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +19,7 @@ class ToyGraph(InferenceGraph):
 
     def __init__(self, model: Toy) -> None:
         super().__init__()
+        model = copy.deepcopy(model)
         self.canvas = NormaliseCanvas(*model.colours)
         self.features, self.head = model.features, model.head
         self.config, self.said = model.config, model.said
