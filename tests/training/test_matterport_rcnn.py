@@ -15,6 +15,7 @@ from torchvision.models.detection.image_list import ImageList
 
 import maskrt.models.operators  # noqa: F401  registers the torch operators
 from benchmarks.originals import matterport_oracle as oracle
+from maskrt.models import find_family
 from maskrt.models.parts.roi_features import Pooling, assign_levels, pool_pyramid
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.matterport.config import MatterportConfig
@@ -204,3 +205,12 @@ def test_it_is_not_trained() -> None:
 def test_what_matterport_has_not_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match="rules"):
         MatterportConfig(**SMALL | changes)
+
+
+@pytest.mark.parametrize(
+    ("rules", "family"), [("matterport", "matterport_rcnn"), ("torchvision", "mask_rcnn")]
+)
+def test_a_checkpoint_from_before_the_family_names_it_by_its_rules(rules: str, family: str) -> None:
+    config = find_family("mask_rcnn").read_config({"backbone": "resnet18", "rules": rules})
+
+    assert config.family == family
