@@ -15,11 +15,12 @@ import torch
 
 from maskrt.export.engine.small import PROPOSALS, small_sides
 from maskrt.export.naming import NumberByOperator
+from maskrt.export.promises import check_promises, given_names
 from maskrt.export.stages import HideStages
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
 from maskrt.models.parts.half import to_half
-from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, PREFIX, Contract
+from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import ONNX
@@ -49,7 +50,8 @@ def export_onnx(
 
     Its precision too is the contract's; under "fp16" the units named in precision_details stay float32.
     begin: told of the steps, FOLLOW to CHECK, as they begin.
-    Raises ExportError where the finished file does not pass ONNX's checker.
+    Raises ExportError where the graph gives other tensors than the contract says, and where the finished file
+    does not pass ONNX's checker.
     """
     begin(FOLLOW)
     graph = checkpoint.family.graph(checkpoint.build(), detections=contract.instances.rows).eval()
@@ -66,7 +68,7 @@ def export_onnx(
             graph,
             (images, image_sizes),
             input_names=list(INPUT_NAMES),
-            output_names=[*contract.output_names, *(PREFIX + tap for tap in contract.inside.names)],
+            output_names=given_names(contract),
             opset_version=OPSET,
             dynamo=True,
             verbose=None,  # heard by `begin` alone
@@ -76,6 +78,7 @@ def export_onnx(
     assert program is not None
     begin(CHECK)
     model = program.model_proto
+    check_promises(model, contract)
     HideStages()(model)
     NumberByOperator()(model)
     attach_bodies(model)

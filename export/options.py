@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from maskrt.runtime.contract.sections import MOST_SIDE_PX
-from maskrt.runtime.contract.tensors import MOST_IMAGES
+from maskrt.runtime.contract.tensors import MOST_IMAGES, ROWS
 from maskrt.runtime.errors import ExportError
 
 
@@ -38,6 +38,10 @@ class Shape:
     def __post_init__(self) -> None:
         if self.dtype not in ("uint8", "float32"):
             raise ExportError(f"--dtype is {self.dtype!r}, expected uint8 or float32.")
+        if self.detections not in ROWS:
+            raise ExportError(
+                f"--detections is {self.detections!r}, expected {' or '.join(map(repr, ROWS))}."
+            )
         if self.dynamic and (self.height or self.width or self.batch):
             raise ExportError(
                 "--dynamic leaves batch, height and width open: give them, or --dynamic, not both."

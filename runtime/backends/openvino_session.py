@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.onnx_weights import check_weights
-from maskrt.runtime.backends.promises import check_graph, read_promises
+from maskrt.runtime.backends.promises import Given, check_graph, read_promises
 from maskrt.runtime.backends.session import Outputs, Session, failed_call
 from maskrt.runtime.contract import INPUT_NAMES
 from maskrt.runtime.errors import MissingDependencyError, ModelError, first_line
@@ -48,8 +48,8 @@ class OpenVinoSession(Session):
                 f"{path}: OpenVINO cannot load it ({first_line(error)}). "
                 f"Run it on ONNX Runtime: --backend onnxruntime"
             ) from error
-        inputs = _shapes(self._compiled.inputs, INPUT_NAMES)
-        outputs = _shapes(self._compiled.outputs, self.contract.output_names)
+        inputs = _given(self._compiled.inputs, INPUT_NAMES)
+        outputs = _given(self._compiled.outputs, self.contract.output_names)
         check_graph(self.contract, self.name, inputs, outputs)
         check_weights(path)
         self._own = threading.local()
@@ -66,8 +66,8 @@ class OpenVinoSession(Session):
         return Outputs(**{n: request.get_tensor(n).data.copy() for n in self.contract.output_names})
 
 
-def _shapes(tensors: Sequence[Any], promised: Sequence[str]) -> dict[str, list[int | None]]:
-    """Shapes of a graph's inputs or outputs by name, those promised first.
+def _given(tensors: Sequence[Any], promised: Sequence[str]) -> dict[str, Given]:
+    """Dtypes and shapes of a graph's inputs or outputs by name, those promised first.
 
     OpenVINO gives a tensor several names where it took out a node that changed nothing.
     """
@@ -75,6 +75,9 @@ def _shapes(tensors: Sequence[Any], promised: Sequence[str]) -> dict[str, list[i
     found = {name: by_name[name] for name in promised if name in by_name}
     others = {tensor.any_name: tensor for tensor in tensors if tensor.names.isdisjoint(promised)}
     return {
-        name: [side.get_length() if side.is_static else None for side in tensor.partial_shape]
+        name: (
+            str(np.dtype(tensor.element_type.to_dtype())),
+            [side.get_length() if side.is_static else None for side in tensor.partial_shape],
+        )
         for name, tensor in (found | others).items()
     }

@@ -55,10 +55,11 @@ class OrtSession(Session):
     def _check_promises(self) -> Contract:
         """Return the file's contract, once the graph's inputs and outputs are checked against it."""
         contract = read_promises(self._session.get_modelmeta().custom_metadata_map, self.name)
-        inputs = {node.name: node.shape for node in self._session.get_inputs()}
-        check_graph(
-            contract, self.name, inputs, {node.name: node.shape for node in self._session.get_outputs()}
+        inputs, outputs = (
+            {node.name: (_dtype(node.type), node.shape) for node in nodes}
+            for nodes in (self._session.get_inputs(), self._session.get_outputs())
         )
+        check_graph(contract, self.name, inputs, outputs)
         return contract
 
     def _gives_stages(self) -> bool:
@@ -82,6 +83,12 @@ class OrtSession(Session):
             return self._session.run(names, dict(zip(INPUT_NAMES, (images, image_sizes), strict=True)))
         except Exception as error:  # onnxruntime's exceptions share no base class but Exception
             raise failed_call(self.name, "ONNX Runtime", images, error) from error
+
+
+def _dtype(type_of_node: str) -> str:
+    """numpy's name of what ONNX Runtime calls "tensor(float)"."""
+    name = type_of_node.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(name, name)
 
 
 def _allowed_cores() -> int:

@@ -96,9 +96,14 @@ class Inside:
         return PREFIX + name if name in self.names else name
 
     def check(self, outputs: tuple[Tensor, ...]) -> None:
-        """Raise FieldError for a name that means two tensors, or none. outputs: the model's."""
+        """Raise FieldError for a name that means two tensors, or none, and for a kind that there is not.
+
+        outputs: the model's.
+        """
         known = {tensor.name for tensor in outputs}
         for index, tap in enumerate(self.taps):
+            if tap.kind not in KINDS:
+                raise wrong(f"inside.taps[{index}].kind", tap.kind, one_of(KINDS).expected)
             if tap.name in known:
                 raise wrong(f"inside.taps[{index}].name", tap.name, "a name that no other tensor has")
             known.add(tap.name)

@@ -17,6 +17,7 @@ INPUT_NAMES = (IMAGES, IMAGE_SIZES)
 DETECTED = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
 BATCH, HEIGHT, WIDTH = "batch", "height", "width"  # axes that vary
 
+ROWS = ("fixed", "dynamic")  # of what follows the boxes: all D, or only those detected
 MOST_IMAGES, MOST_ROWS, MOST_MASK_SIDE = 1 << 12, 1 << 16, 1 << 10
 Share = Annotated[float, number(0, 1)]
 
@@ -79,8 +80,7 @@ class Instances:
     score_threshold: Share  # detections at or below it were dropped inside the graph
     nms_threshold: Share  # IoU
     max_detections: Annotated[int, whole(1, MOST_ROWS)]  # D, rows of every output
-    # "fixed": what follows the boxes runs on D rows; "dynamic": only on the rows detected
-    rows: Annotated[str, one_of(("fixed", "dynamic"))]
+    rows: Annotated[str, one_of(ROWS)]
     masks: BoxGrid | None = None
     keypoints: Keypoints | None = None
 

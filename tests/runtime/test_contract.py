@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskrt.runtime.contract import FORMAT_VERSION, Canvas, Category, Contract
+from maskrt.runtime.contract import FORMAT_VERSION, Canvas, Category, Contract, Inside, Tap
 from maskrt.runtime.errors import ContractError
+from maskrt.runtime.structs import FieldError
 
 Make = Callable[..., Contract]
 SOURCE = "somewhere/model.onnx"
@@ -273,3 +274,8 @@ def test_every_section_has_a_format_number_of_its_own(section: str, contract_wit
 
 def test_json_that_is_nested_without_end_is_no_contract() -> None:
     assert "is not a maskrt contract" in message("[" * 100_000)
+
+
+def test_a_family_s_tap_of_an_unknown_kind_is_named_with_those_there_are(contract_with: Make) -> None:
+    with pytest.raises(FieldError, match=r"inside.taps\[0\].kind is 'mask', expected 'map' or 'counts'"):
+        contract_with(inside=Inside(taps=(Tap("canvas", "mask"),)))

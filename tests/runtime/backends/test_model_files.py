@@ -117,6 +117,25 @@ def test_refuses_a_contract_of_other_shapes_than_the_graph_s(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_refuses_a_contract_of_another_dtype_than_the_graph_s(
+    backend: str, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    """int64 is what PyTorch's indices are, where a family forgets to convert them."""
+    skip_without(backend)
+    model, path = onnx.load(tiny_onnx), tmp_path / "wide.onnx"
+    maker = next(node for node in model.graph.node if "labels" in node.output)
+    maker.output[:] = ["narrow"]
+    model.graph.node.append(onnx.helper.make_node("Cast", ["narrow"], ["labels"], to=onnx.TensorProto.INT64))
+    labels = next(value for value in model.graph.output if value.name == "labels")
+    labels.type.tensor_type.elem_type = onnx.TensorProto.INT64
+    onnx.save_model(model, path)
+
+    said = message(path, ContractError, backend=backend)
+
+    assert "its tensor 'labels' is int64, but its contract says int32" in said
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_refuses_weights_that_are_no_numbers(
