@@ -11,6 +11,8 @@ import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from maskrt.runtime.errors import MaskrtError
+
 if TYPE_CHECKING:
     from maskrt.models.family import Family
 
@@ -23,8 +25,17 @@ FAMILIES: dict[str, str] = {
 
 
 def find_family(name: str) -> Family[Any, Any]:
-    """The family of that name, which must be one of FAMILIES."""
-    found: Family[Any, Any] = importlib.import_module(f"{FAMILIES[name]}.family").family(name)
+    """The family of that name, one of FAMILIES. Raises MaskrtError where its module is missing."""
+    module = f"{FAMILIES[name]}.family"
+    try:
+        found: Family[Any, Any] = importlib.import_module(module).family(name)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise MaskrtError(
+            f"the family {name!r}: FAMILIES in models/__init__.py says {FAMILIES[name]!r}, but there "
+            f"is no {error.name!r}. Expected a package with a module `family`: docs/architecture.md, Adding."
+        ) from error
     return found
 
 

@@ -21,6 +21,7 @@ from torchvision.transforms.v2.functional import normalize
 
 from maskrt.runtime.backends.session import Outputs, Session
 from maskrt.runtime.contract import CANVAS, Contract, Stages
+from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import corner
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -78,16 +79,36 @@ class Reference(Session, Generic[Network]):
         def take(tap: str) -> Any:
             return lambda module, given, output: seen.update({tap: output})
 
-        hooks = [
-            self.model.get_submodule(module).register_forward_hook(take(tap))
-            for tap, module in self.taps.items()
-        ]
+        hooks = [module.register_forward_hook(take(tap)) for tap, module in self._modules_of_taps().items()]
         try:
             outputs = self._packed(self.found(canvas, sizes))
         finally:
             for hook in hooks:
                 hook.remove()
-        return outputs, {name: seen[name].cpu().numpy() for name in self.contract.inside.names}
+        names = self.contract.inside.names
+        if unseen := [name for name in names if name not in seen]:
+            raise self._fault(f"never runs the module '{self.taps[unseen[0]]}' of the tap '{unseen[0]}'")
+        return outputs, {name: seen[name].cpu().numpy() for name in names}
+
+    def _modules_of_taps(self) -> dict[str, nn.Module]:
+        """By tap, but for the canvas. Raises ModelError for a tap without a module."""
+        for tap in self.contract.inside.names:
+            if tap != CANVAS and tap not in self.taps:
+                raise self._fault(f"has no module for the tap '{tap}': its `taps` are {sorted(self.taps)}")
+        known = dict(self.model.named_modules())
+        for tap, module in self.taps.items():
+            if module not in known:
+                raise self._fault(
+                    f"takes the tap '{tap}' from a module '{module}', which its network has not"
+                )
+        return {tap: known[module] for tap, module in self.taps.items()}
+
+    def _fault(self, problem: str) -> ModelError:
+        """The error for what a family's own code does wrong. problem: what follows its name."""
+        return ModelError(
+            f"{self.name}: the reference of the family '{self.contract.family}' {problem}. Mend "
+            f"{type(self).__name__}, or what its configuration says (docs/architecture.md, Adding)."
+        )
 
     def _normalised(
         self, images: NDArray, image_sizes: NDArray[np.float32]
@@ -106,7 +127,7 @@ class Reference(Session, Generic[Network]):
         return canvas, sizes
 
     def _packed(self, found: list[Found]) -> Outputs:
-        """As the contract has them, zeros past the counts."""
+        """As the contract has them, zeros past the counts. Raises ModelError for rows of another shape."""
         arrays = {
             tensor.name: np.zeros(tensor.shape({"batch": len(found)}), tensor.dtype)
             for tensor in self.contract.outputs
@@ -115,6 +136,12 @@ class Reference(Session, Generic[Network]):
             count = len(one.scores)
             arrays["num_detections"][row] = count
             for name, values in vars(one).items():
-                if name in arrays:
-                    arrays[name][row, :count] = values.cpu().numpy()
+                if name not in arrays:
+                    continue
+                rows, *sides = arrays[name].shape[1:]
+                if values is None or list(values.shape) != [count, *sides] or count > rows:
+                    got = "nothing" if values is None else tuple(values.shape)
+                    wanted = f"{(count, *sides)} for {count} scores, and at most {rows} of these"
+                    raise self._fault(f"gives {got} as '{name}', expected {wanted}")
+                arrays[name][row, :count] = values.cpu().numpy()
         return Outputs(**arrays)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from maskrt.models import all_families
 from maskrt.models.config import ModelConfig
+from maskrt.models.family import Preset
 from maskrt.models.settings import replaced
 from maskrt.runtime.errors import MaskrtError
 from maskrt.training.layers import parse_plan
@@ -101,14 +103,31 @@ QAT = TrainConfig(
 
 
 def preset_names() -> list[str]:
-    """Names that `--preset` accepts, of every family."""
-    return list(dict.fromkeys(name for family in all_families() for name in family.presets))
+    """Names that `--preset` accepts, of every family. Raises MaskrtError as `preset` does."""
+    return list(_presets())
 
 
 def preset(name: str) -> tuple[ModelConfig, TrainConfig]:
-    """Model and run settings of a preset, which must be one of `preset_names`."""
-    found = next(family.presets[name] for family in all_families() if name in family.presets)
-    return found.config, TrainConfig(**found.run)
+    """Model and run settings of a preset, which must be one of `preset_names`.
+
+    Raises MaskrtError for a name that means two presets, and for a wrong setting of the run.
+    """
+    family, found = _presets()[name]
+    return found.config, replaced(TrainConfig(), found.run, f"preset {name!r} of the family {family!r}: run")
+
+
+def _presets() -> dict[str, tuple[str, Preset[Any]]]:
+    """By name: the family that has it first, and the preset."""
+    found: dict[str, tuple[str, Preset[Any]]] = {}
+    for family in all_families():
+        for name, own in family.presets.items():
+            first, known = found.setdefault(name, (family.name, own))
+            if known != own:
+                raise MaskrtError(
+                    f"preset {name!r}: the families {first!r} and {family.name!r} have one each, "
+                    "expected one in all. Rename it in `presets` of one of them."
+                )
+    return found
 
 
 def from_file(

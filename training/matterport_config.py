@@ -87,11 +87,19 @@ def settings(
     """
     given = {name: getattr(config, name) for name in dir(config) if name.isupper()}
     name = given.pop("PRESET")
-    if name not in preset_names():
-        raise MaskrtError(f"PRESET is {name!r}, expected one of {', '.join(preset_names())}.")
+    known = [each for each in preset_names() if _has_theirs(preset(each)[0])]
+    if name not in known:
+        raise MaskrtError(
+            f"PRESET is {name!r}, expected one of {', '.join(known)}: models with Matterport's settings."
+        )
     model, run = preset(name)
     if start is not None:
         model = start.config
+        if not _has_theirs(model):
+            raise MaskrtError(
+                f"the weights are of a {model.title}, which lacks Matterport's settings. Train it by its own "
+                "settings: maskrt train --from CHECKPOINT --data DATA"
+            )
     of_model: dict[str, Any] = {}
     of_run: dict[str, Any] = {"layers": layers} | ({"epochs": epochs} if epochs else {})
     for name, value in given.items():
@@ -113,6 +121,11 @@ def settings(
     if "lr" in of_run:
         of_run["lr_images"] = 0  # as it is
     return dataclasses.replace(model, **of_model), dataclasses.replace(run, **of_run)
+
+
+def _has_theirs(model: ModelConfig) -> bool:
+    """Whether all of Matterport's settings mean something there."""
+    return set(MODEL.values()) <= _fields(model)
 
 
 def _fields(settings_of: Any) -> set[str]:
