@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,15 @@ def test_every_mutant_of_the_code_is_python_and_every_equivalent_names_one() -> 
         ast.parse(one.of(sources[one.path]))
 
     assert set(equivalents(EQUIVALENT.read_text(encoding="utf-8"))) <= {one.key for one in mutants}
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """A trial sets variables for the tests that it runs: they end with the trial's own test."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
