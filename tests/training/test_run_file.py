@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -161,6 +162,13 @@ def test_each_logger_is_lightning_s_own(monkeypatch: pytest.MonkeyPatch, tmp_pat
 # --batch auto
 
 
+@pytest.fixture(scope="module")
+def few_objects() -> None:
+    """Each try collects garbage: what other tests keep alive is not to be gone through every time."""
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("few_objects")
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 11, 15, 16, 100])
 def test_the_batch_is_the_largest_that_a_gpu_takes(limit: int) -> None:
     tried = []
