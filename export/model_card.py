@@ -76,10 +76,7 @@ def _input(contract: Contract) -> list[str]:
         "canvas, px": f"{height} × {width} (height × width), stride {canvas.stride}",
         "pixels": f"RGB, {canvas.dtype}, 0 to 255; mean {_numbers(contract.normalise.mean)} and deviation "
         f"{_numbers(contract.normalise.std)} (of 0 to 1) are applied inside the file",
-        "resize": resize
-        + (
-            "in the middle of a black square" if canvas.placement == "square" else "at the upper left, padded"
-        ),
+        "resize": resize + PLACED[canvas.placement],
     }
     return [*_table(rows), "", "`maskrt infer` and `maskrt.load` do all of it; nothing is to be typed again."]
 

@@ -52,11 +52,6 @@ def _table() -> dict[str, dict[str, set[str]]]:
     }
 
 
-def newest_opset(version: Version) -> int:
-    """The newest opset that this version's parser documents."""
-    return _column(version)[1]
-
-
 def _column(version: Version) -> tuple[str, int]:
     return COLUMNS[max(since for since in COLUMNS if since <= version)]
 
