@@ -13,12 +13,12 @@ from maskrt.runtime.commands.options import ClassName, Device, ImageNames, Train
 from maskrt.runtime.commands.program import Later, Program
 from maskrt.runtime.errors import EXIT_PARTIAL, ImageError, ModelError, ParityError
 from maskrt.runtime.inputs.images import find_images, read_image
-from maskrt.runtime.parity import check, record
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.forced import ForcedParts
 from maskrt.runtime.parity.inside.unseen import look_without_images
 from maskrt.runtime.parity.options import ReportFiles
+from maskrt.runtime.parity.recorded import check, record
 from maskrt.runtime.parity.sides import load_annotated, open_looking, open_reference, report_for
 from maskrt.runtime.siblings import bisect_command
 

@@ -17,7 +17,7 @@ from maskrt.models.load import load_checkpoint
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity import command as parity
-from maskrt.runtime.parity.bundle import open_bundle
+from maskrt.runtime.parity.recorded.bundle import open_bundle
 
 CHOSEN = {"min_size_px": 128, "max_size_px": 160, "rpn_post_nms_test": 60, "frozen_bn_epsilon": 1e-5}
 

@@ -26,8 +26,8 @@ from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.contract import CANVAS
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import write_png
-from maskrt.runtime.parity.bundle import normalised_canvas
 from maskrt.runtime.parity.command import main as parity
+from maskrt.runtime.parity.recorded.bundle import normalised_canvas
 from maskrt.runtime.preprocess import preprocess
 from tests.models.test_graph import EXACT_COLOURS, QUICK, assert_alike
 

@@ -8,10 +8,10 @@ import pytest
 
 from maskrt.runtime.backends.open import Session
 from maskrt.runtime.inputs.images import find_images, read_image
-from maskrt.runtime.parity.bundle import Bundle, open_bundle
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.inside.unseen import look_without_images
 from maskrt.runtime.parity.judge import judge
+from maskrt.runtime.parity.recorded.bundle import Bundle, open_bundle
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.sides import open_looking, open_reference, report_for
 

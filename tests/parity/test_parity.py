@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maskrt.runtime.backends.open import Session
-from maskrt.runtime.parity.bundle import Bundle
+from maskrt.runtime.parity.recorded.bundle import Bundle
 from maskrt.runtime.parity.report import Report, faults
 from maskrt.runtime.tasks.rows import Count, Share
 

@@ -17,9 +17,9 @@ from maskrt.models.rcnn.layout import PROPOSALS
 from maskrt.runtime.contract import CANVAS
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.files.atomic import write_png
-from maskrt.runtime.parity.bundle import normalised_canvas, open_bundle
 from maskrt.runtime.parity.command import main
 from maskrt.runtime.parity.inside.samples import SAMPLED_VALUES
+from maskrt.runtime.parity.recorded.bundle import normalised_canvas, open_bundle
 from tests.runtime import faults
 
 Run = Callable[..., Any]

@@ -9,8 +9,8 @@ import pytest
 
 from maskrt.runtime.errors import ParityError
 from maskrt.runtime.files.atomic import write_png
-from maskrt.runtime.parity.bundle import BundleWriter, open_bundle
-from maskrt.runtime.parity.record import record
+from maskrt.runtime.parity.recorded.bundle import BundleWriter, open_bundle
+from maskrt.runtime.parity.recorded.record import record
 from tests.runtime.played import CANVAS_PX, SCORES, PlayedSession, reference
 
 

@@ -18,8 +18,8 @@ from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import BUNDLE
 from maskrt.runtime.inputs.images import find_images, read_image
-from maskrt.runtime.parity.bundle import BundleWriter
 from maskrt.runtime.parity.judge import expect
+from maskrt.runtime.parity.recorded.bundle import BundleWriter
 from maskrt.runtime.parity.sides import open_looking
 from maskrt.runtime.preprocess import preprocess
 

@@ -9,11 +9,11 @@ import typer
 
 from maskrt.runtime.commands.cli import track
 from maskrt.runtime.commands.options import Device
-from maskrt.runtime.parity.bundle import open_bundle
 from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.unseen import look_without_images
 from maskrt.runtime.parity.judge import judge
 from maskrt.runtime.parity.options import ReportFiles
+from maskrt.runtime.parity.recorded.bundle import open_bundle
 from maskrt.runtime.parity.sides import open_looking, report_for
 
 

@@ -1,0 +1,1 @@
+"""Parity on a machine without PyTorch: what the reference says is recorded, and checked there."""
