@@ -14,7 +14,13 @@ from maskrt.models.checkpoint import Checkpoint
 from maskrt.runtime.contract import LEARNED_SCALES, Contract
 
 CLASSES_SHOWN = 100
-PLACED = {"corner": "at the upper left, padded", "square": "in the middle of a black square"}
+BY_SHORT_SIDE = "short side to {short} px, long side at most {long} px, bilinear"
+PLACED = {
+    "corner": f"{BY_SHORT_SIDE}; at the upper left, padded",
+    "square": f"{BY_SHORT_SIDE}; in the middle of a black square",
+    "native": "none, but to {long} px where a side is longer; at the upper left, padded",
+    "stretch": "both sides to the canvas, or to {long} px where it is of any size, bilinear",
+}
 #: Of a checkpoint's provenance, by its keys; the rest is maskrt's own bookkeeping.
 ORIGIN = {
     "data": "trained on",
@@ -70,13 +76,13 @@ def _classes(contract: Contract) -> list[str]:
 def _input(contract: Contract) -> list[str]:
     canvas = contract.canvas
     height, width = (side or "any multiple of the stride" for side in (canvas.height_px, canvas.width_px))
-    resize = f"short side to {canvas.min_size_px} px, long side at most {canvas.max_size_px} px, bilinear; "
+    resize = PLACED[canvas.placement].format(short=canvas.min_size_px, long=canvas.max_size_px)
     rows = {
         "batch": str(contract.batch or "any"),
         "canvas, px": f"{height} × {width} (height × width), stride {canvas.stride}",
         "pixels": f"RGB, {canvas.dtype}, 0 to 255; mean {_numbers(contract.normalise.mean)} and deviation "
         f"{_numbers(contract.normalise.std)} (of 0 to 1) are applied inside the file",
-        "resize": resize + PLACED[canvas.placement],
+        "resize": resize,
     }
     return [*_table(rows), "", "`maskrt infer` and `maskrt.load` do all of it; nothing is to be typed again."]
 

@@ -21,13 +21,16 @@ from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
 from maskrt.models.parts.half import to_half
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
+from maskrt.runtime.contract.sections import MOST_SIDE_PX
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import ONNX
+from maskrt.runtime.preprocess import round_up
 
-# Of the example input under dynamic shapes, sides in strides: they coincide with nothing else in the network,
-# so that the exporter cannot take one for a constant.
+# Of the example input under dynamic shapes, sides in the least ones: they coincide with nothing else in the
+# network, so that the exporter cannot take one for a constant.
 EXAMPLE_BATCH, EXAMPLE_HEIGHT, EXAMPLE_WIDTH = 2, 10, 14
+LEAST_SIDE_PX = 32  # of any size, whatever the stride: the exporter sees a map of one cell as another case
 
 
 FOLLOW, TAKE_APART, TRANSLATE, CHECK, WRITE = (
@@ -59,8 +62,9 @@ def export_onnx(
         to_half(graph, contract.precision.details["float32_units"])
     canvas = contract.canvas
     batch = contract.batch or EXAMPLE_BATCH
-    height = canvas.height_px or EXAMPLE_HEIGHT * canvas.stride
-    width = canvas.width_px or EXAMPLE_WIDTH * canvas.stride
+    least = round_up(LEAST_SIDE_PX, canvas.stride)
+    height = canvas.height_px or EXAMPLE_HEIGHT * least
+    width = canvas.width_px or EXAMPLE_WIDTH * least
     images = torch.zeros((batch, height, width, 3), dtype=getattr(torch, canvas.dtype))
     image_sizes = torch.tensor([[height, width]] * batch, dtype=torch.float32)
     with _silence(begin):
@@ -102,8 +106,9 @@ def _dynamic_shapes(contract: Contract) -> dict[str, Any] | None:
     dim = torch.export.Dim
     batch = {} if contract.batch else {0: dim("batch", min=1, max=256)}
     # Sides are multiples of the stride by construction: said as a factor, the FPN's sums are provably alike.
+    stride = contract.canvas.stride
     sides = {
-        axis: contract.canvas.stride * dim(name, min=1, max=1024)
+        axis: stride * dim(name, min=-(-LEAST_SIDE_PX // stride), max=max(1024, MOST_SIDE_PX // stride))
         for axis, name, fixed in (
             (1, "height_over_stride", contract.canvas.height_px),
             (2, "width_over_stride", contract.canvas.width_px),

@@ -15,7 +15,7 @@ from maskrt.runtime.contract import Contract
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import MODEL_CARD, ONNX
-from maskrt.runtime.preprocess import round_up
+from maskrt.runtime.preprocess import largest_canvas
 
 if TYPE_CHECKING:  # PyTorch is imported where a file is made: --help has no need of it
     from maskrt.models.checkpoint import Checkpoint
@@ -78,10 +78,9 @@ def contract_of(loaded: Checkpoint, shape: Shape, numbers: Numbers) -> Contract:
 
     height, width, batch = shape.height, shape.width, shape.batch
     if not shape.dynamic:
-        canvas = loaded.contract().canvas
-        short_px = canvas.max_size_px if canvas.placement == "square" else canvas.min_size_px
-        height = round_up(short_px, canvas.stride) if height is None else height
-        width = round_up(canvas.max_size_px, canvas.stride) if width is None else width
+        largest = largest_canvas(loaded.contract().canvas)
+        height = largest[0] if height is None else height
+        width = largest[1] if width is None else width
         batch = batch or 1
     contract = loaded.contract(
         height_px=height, width_px=width, batch=batch, dtype=shape.dtype, detections=shape.detections

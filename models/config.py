@@ -49,7 +49,7 @@ class ModelConfig(ABC):
 
     @property
     def placement(self) -> str:
-        """Where pictures lie on the canvas: "corner" or "square" (runtime/contract/sections.py)."""
+        """Where pictures lie on the canvas: one of PLACEMENTS (`Canvas` in runtime/contract/sections.py)."""
         return "corner"
 
     @abstractmethod

@@ -37,14 +37,15 @@ def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     """(height, width) of an image of the given size once laid on the canvas.
 
     The rule is torchvision's GeneralizedRCNNTransform: one scale for both sides, results rounded down. Of
-    the placement "square" that of Matterport's resize_image, rounded to the nearest.
+    the placement "square" that of Matterport's resize_image, rounded to the nearest. "native" enlarges
+    nothing, and has no short side to reach; "stretch" has a scale for each side.
     """
     if canvas.placement == "square":
         return _resized_for_square(height, width, canvas)
-    scale = min(
-        canvas.min_size_px / min(height, width),
-        canvas.max_size_px / max(height, width),
-    )
+    if canvas.placement == "stretch":
+        return canvas_size(height, width, canvas)
+    enlarged = 1.0 if canvas.placement == "native" else canvas.min_size_px / min(height, width)
+    scale = min(enlarged, canvas.max_size_px / max(height, width))
     size = max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
     fixed = canvas.height_px, canvas.width_px
     if fixed[0] is None or fixed[1] is None or (size[0] <= fixed[0] and size[1] <= fixed[1]):
@@ -70,11 +71,21 @@ def canvas_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     """
     if canvas.height_px is not None and canvas.width_px is not None:
         return canvas.height_px, canvas.width_px
-    if canvas.placement == "square":
+    if canvas.placement in ("square", "stretch"):
         side = round_up(canvas.max_size_px, canvas.stride)
         return side, side
     resized = resized_size(height, width, canvas)
     return round_up(resized[0], canvas.stride), round_up(resized[1], canvas.stride)
+
+
+def largest_canvas(canvas: Canvas) -> tuple[int, int]:
+    """(height, width) of the canvas that the largest landscape picture has: what is exported, tuned and timed
+    where no other is asked for."""
+    if canvas.height_px is not None and canvas.width_px is not None:
+        return canvas.height_px, canvas.width_px
+    long = round_up(canvas.max_size_px, canvas.stride)
+    whole = canvas.placement in ("square", "stretch")
+    return long if whole else round_up(canvas.min_size_px, canvas.stride), long
 
 
 def corner(size: tuple[int, int], canvas: tuple[int, ...], placement: str) -> tuple[int, int]:

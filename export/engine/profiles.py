@@ -7,7 +7,7 @@ import re
 from maskrt.runtime.backends.trt.engine_file import Profile, Shape
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ExportError
-from maskrt.runtime.preprocess import round_up
+from maskrt.runtime.preprocess import largest_canvas, round_up
 
 
 def parse_shape(text: str) -> Shape:
@@ -59,8 +59,7 @@ def make_profiles(
 
 def _default(contract: Contract) -> Profile:
     canvas = contract.canvas
-    short = round_up(canvas.min_size_px, canvas.stride)
-    long = round_up(canvas.max_size_px, canvas.stride)
+    short, long = largest_canvas(canvas)
 
     def shape(height: int, width: int) -> Shape:
         return contract.batch or 1, canvas.height_px or height, canvas.width_px or width

@@ -15,7 +15,7 @@ from maskrt.runtime.backends.session import Session
 from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
-from maskrt.runtime.preprocess import round_up
+from maskrt.runtime.preprocess import largest_canvas
 
 #: Name → the packages that it needs.
 BACKENDS = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx")}
@@ -79,9 +79,7 @@ def fastest(sessions: dict[str, Session]) -> Session:
 
 def noise(contract: Contract) -> tuple[NDArray, NDArray[np.float32]]:
     """Random batch of the model's own size, or a landscape image of the largest that it is meant for."""
-    canvas = contract.canvas
-    height = canvas.height_px or round_up(canvas.min_size_px, canvas.stride)
-    width = canvas.width_px or round_up(canvas.max_size_px, canvas.stride)
+    height, width = largest_canvas(contract.canvas)
     shape = (contract.batch or 1, height, width, 3)
-    images = np.random.default_rng(0).integers(0, 256, shape).astype(canvas.dtype)
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(contract.canvas.dtype)
     return images, np.full((shape[0], 2), (height, width), np.float32)

@@ -9,7 +9,7 @@ from maskrt.runtime.rules import Rule, number, one_of, whole
 from maskrt.runtime.structs import Format, wrong
 
 LEARNED_SCALES = "learned_scales"  # of precision.details: from `maskrt train --qat`, by point of the network
-PLACEMENTS = ("corner", "square")
+PLACEMENTS = ("corner", "square", "native", "stretch")
 PRECISIONS = ("fp32", "fp16", "int8")
 MOST_SIDE_PX = 1 << 14  # of a canvas; its square is a gigabyte of pixels
 MOST_SIZE_PX = 1 << 20  # of a resize rule, where some write "no limit" as a large number
@@ -39,6 +39,9 @@ class Canvas:
 
     That is the placement "corner". "square" is Matterport's: small images are enlarged to `min_size_px`,
     large ones made smaller for `max_size_px` alone, and each lies in the middle of a square of `max_size_px`.
+    "native" keeps a picture's own size, where neither `max_size_px` nor a fixed canvas is smaller; it lies as
+    in "corner". "stretch" fills the canvas, both sides by a scale of their own: a fixed one, or a square of
+    `max_size_px`.
     """
 
     FORMAT: ClassVar[Format] = Format(1)

@@ -152,7 +152,7 @@ WRONG = [  # field, what is written there, the field that the message names, wha
     ("canvas.min_size_px", 0, "canvas.min_size_px", "a whole number from 1"),
     ("canvas.max_size_px", 63, "canvas.max_size_px", "at least canvas.min_size_px, 64"),
     ("canvas.dtype", "float16", "canvas.dtype", "'uint8' or 'float32'"),
-    ("canvas.placement", [], "canvas.placement", "'corner' or 'square'"),
+    ("canvas.placement", [], "canvas.placement", "'corner' or 'square' or 'native' or 'stretch'"),
     ("config", None, "config", "an object"),
     ("classes[1].id", "9", "classes[1].id", "a whole number"),
     ("classes[1].id", 17, "classes[1].id", "an id that no other class has"),

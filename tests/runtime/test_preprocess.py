@@ -9,7 +9,15 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from maskrt.runtime.contract import Canvas
 from maskrt.runtime.errors import ImageError, ModelError
-from maskrt.runtime.preprocess import corner, preprocess, resize, resized_size, round_up
+from maskrt.runtime.preprocess import (
+    canvas_size,
+    corner,
+    largest_canvas,
+    preprocess,
+    resize,
+    resized_size,
+    round_up,
+)
 
 # torch may fuse the multiplication and the subtraction of a source coordinate: that moves a coordinate of up
 # to 300 by its last bit, 300 * 2**-24 px, on a slope of up to 255 grey levels a pixel, along both sides: 0.009.
@@ -236,3 +244,73 @@ def test_in_a_square_the_picture_is_in_the_middle_and_black_around_it() -> None:
 def test_a_placement_of_a_newer_version_is_refused() -> None:
     with pytest.raises(ModelError, match=r"canvas placement is .round., expected one of .*square"):
         preprocess([noise(20, 40)], canvas_of(placement="round"))
+
+
+NATIVE = canvas_of(min_size_px=520, max_size_px=600, stride=1, placement="native")
+STRETCH = canvas_of(min_size_px=55, max_size_px=55, stride=1, placement="stretch")
+
+
+def test_native_pictures_keep_every_pixel() -> None:
+    image = noise(37, 61)
+
+    batch = preprocess([image, noise(37, 61, 1)], NATIVE)
+
+    np.testing.assert_array_equal(batch.images[0], image)
+    assert batch.image_sizes.tolist() == [[37, 61], [37, 61]]
+    padded = preprocess([image], canvas_of(placement="native")).images[0]
+    assert padded.shape[:2] == (64, 64), "to the stride"
+    np.testing.assert_array_equal(padded[:37, :61], image)
+    assert not padded[37:].any()
+    assert not padded[:, 61:].any()
+
+
+@pytest.mark.parametrize(
+    ("fixed", "picture", "expected"),
+    [
+        ((None, None), (37, 700), (31, 600)),  # longer than max_size_px
+        ((64, 96), (37, 61), (37, 61)),  # smaller than the canvas: not enlarged
+        ((64, 96), (128, 61), (64, 30)),
+        ((64, 96), (65, 192), (32, 96)),
+    ],
+)
+def test_native_pictures_are_made_smaller_only_where_they_do_not_fit(
+    fixed: tuple[int | None, int | None], picture: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    canvas = Canvas(**{**vars(NATIVE), "height_px": fixed[0], "width_px": fixed[1]})
+
+    assert resized_size(*picture, canvas) == expected
+
+
+def test_native_pictures_of_one_size_share_a_batch_and_others_do_not() -> None:
+    sizes = [canvas_size(h, w, NATIVE) for h, w in ((37, 61), (37, 61), (37, 60))]
+
+    assert sizes == [(37, 61), (37, 61), (37, 60)]
+
+
+@pytest.mark.parametrize("fixed", [(None, None), (40, 72)])
+@pytest.mark.parametrize("picture", [(20, 90), (90, 20), (55, 55)])
+def test_stretched_pictures_fill_the_canvas(
+    fixed: tuple[int | None, int | None], picture: tuple[int, int]
+) -> None:
+    canvas = Canvas(**{**vars(STRETCH), "height_px": fixed[0], "width_px": fixed[1]})
+    size = (fixed[0] or 55, fixed[1] or 55)
+
+    batch = preprocess([noise(*picture)], canvas)
+
+    assert batch.images.shape[1:3] == size
+    assert batch.image_sizes.tolist() == [list(size)]
+    np.testing.assert_array_equal(batch.images[0], resize(noise(*picture), size, "uint8"))
+
+
+@pytest.mark.parametrize(
+    ("canvas", "expected"),
+    [
+        (ANY, (64, 96)),
+        (canvas_of(placement="square"), (96, 96)),
+        (STRETCH, (55, 55)),
+        (NATIVE, (520, 600)),
+        (canvas_of(placement="stretch", height_px=32, width_px=96), (32, 96)),
+    ],
+)
+def test_the_canvas_of_the_largest_landscape_picture(canvas: Canvas, expected: tuple[int, int]) -> None:
+    assert largest_canvas(canvas) == expected

@@ -126,6 +126,22 @@ def test_what_is_not_labelled_stays_so(people: dict[str, Any], write_dataset: Wr
     assert target["keypoints"].tolist() == [[[3, 4, 1], [10, 6, 1], [0, 0, 0]]]
 
 
+def test_on_a_stretched_canvas_each_axis_has_a_scale_of_its_own(
+    people: dict[str, Any], write_dataset: Write
+) -> None:
+    dataset = load_dataset(write_dataset(people))
+    plain = TrainingImages(dataset, AS_IT_IS, "none", 0)[0][1]
+    wide = Canvas(60, 60, 1, 60, 160, "uint8", "stretch")  # twice as high, four times as wide
+    image, target = TrainingImages(dataset, wide, "none", 0)[0]
+    assert image.shape == (3, 60, 160)
+    assert target["masks"].shape[1:] == (60, 160)
+    torch.testing.assert_close(target["boxes"], plain["boxes"] * torch.tensor([4.0, 2.0, 4.0, 2.0]))
+    torch.testing.assert_close(target["keypoints"], plain["keypoints"] * torch.tensor([4.0, 2.0, 1.0]))
+    drawn = target["masks"][0].nonzero().float()  # rows and columns
+    centre = (target["boxes"][0, :2] + target["boxes"][0, 2:]) / 2
+    assert (drawn.mean(dim=0).flip(0) - centre).abs().max() < 8
+
+
 def test_the_loss_is_a_softmax_over_the_cells_of_the_labelled_points() -> None:
     """By hand: logit a in the right cell of m² and 0 elsewhere gives log(1 + (m² − 1)·exp(−a))."""
     side, right = 4, 2.0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskrt.runtime.backends.open import Outputs
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import Contract, Keypoints
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.decode import paste_mask, postprocess
 from maskrt.runtime.tasks.instances.instances import MaskCrop
@@ -162,3 +162,20 @@ def test_rows_past_the_count_are_no_detections(contract_with: Make) -> None:
     assert result.boxes.shape == (0, 4)
     assert result.masks.shape == (0, 96, 192)
     assert result.to_coco(1) == []
+
+
+def test_points_are_scaled_by_axis(contract_with: Make) -> None:
+    contract = contract_with(masks=None, keypoints=Keypoints(("nose", "hand"), ()))
+    points = np.array([[[8, 4, 2], [40, 36, -1]]], np.float32)[None]
+    found = {"boxes": np.array([[[8, 4, 40, 36]]], np.float32), "keypoints": points}
+    scores, labels = np.array([[0.9]], np.float32), np.zeros((1, 1), np.int32)
+    batch = Batch(np.zeros((1, 48, 64, 3), np.uint8), np.array([[48, 64]], np.float32), ((96, 192),))
+
+    (result,) = postprocess(
+        Outputs(num_detections=np.array([1], np.int32), scores=scores, labels=labels, **found),
+        batch,
+        contract,
+    )
+
+    assert result.keypoints is not None
+    np.testing.assert_array_equal(result.keypoints, [[[24, 8, 2], [120, 72, -1]]])
