@@ -6,12 +6,17 @@ from typing import Any
 
 import pytest
 
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.measure.scales import Scales
 from maskrt.export.plugins import abi
 from maskrt.models import checkpoint
+from maskrt.models.operators import schema
 from maskrt.models.parts import tensorrt_limits
 from maskrt.models.rcnn.graph import detections
 from maskrt.runtime import errors
 from maskrt.runtime.backends.trt import engine_file
+from maskrt.runtime.contract import Contract
+from maskrt.runtime.parity.recorded.bundle import About
 
 
 @pytest.mark.parametrize(
@@ -24,6 +29,11 @@ from maskrt.runtime.backends.trt import engine_file
         pytest.param(abi.MAX_IMAGE_BYTES, 4 * 1024**3, id="32 bits address 4 GiB"),
         pytest.param(checkpoint.FORMAT_VERSION, 1, id="checkpoints of users are of format 1"),
         pytest.param(engine_file.FORMAT_VERSION, 1, id="engine files are of format 1"),
+        pytest.param(Contract.FORMAT.number, 2, id="exported files hold contracts of format 2"),
+        pytest.param(About.FORMAT.number, 1, id="parity bundles, recorded on other machines, are of format 1"),
+        pytest.param(Plan.FORMAT.number, 1, id="precision plans, which people edit, are of format 1"),
+        pytest.param(Scales.FORMAT.number, 2, id="scales that were measured are of format 2"),
+        pytest.param(schema.VERSION, 1, id="the operators of exported files are of version 1"),
     ],
 )
 def test_a_limit_is_its_owners(found: Any, expected: Any) -> None:

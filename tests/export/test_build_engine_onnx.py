@@ -289,6 +289,14 @@ def test_a_form_for_8_6_computes_the_same(text: str, feed: dict[str, Any]) -> No
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_slice_to_the_end_on_8_6_ends_at_the_last_number_of_32_bits() -> None:
+    """8.6 has no 64-bit integers: it cuts larger ones, and a smaller one might be within the rows."""
+    model = small("g (float[n,m,4] x) => (int64[2] y) { y = Shape <start = 1> (x) }")
+    prepared = prepare(model, (8, 6), "plugin", "model.onnx")
+    held = {tensor.name: onnx.numpy_helper.to_array(tensor).tolist() for tensor in prepared.graph.initializer}
+    assert held == {"y/starts": [1], "y/ends": [2_147_483_647]}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
