@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import OptionError
 from maskrt.runtime.tasks.instances.drawing.colours import class_colour, instance_colours
-from maskrt.runtime.tasks.instances.drawing.draw import draw
+from maskrt.runtime.tasks.instances.drawing.draw import POINT_SCORE, draw
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.style import Style
@@ -115,6 +115,46 @@ def test_draws_the_mask_and_nothing_far_from_it() -> None:
     assert ys.max() <= 305
     assert ys.min() >= 200 - 0.08 * 400, "a label's height above the box"
     assert 195 <= xs.min() < xs.max() <= 325
+
+
+def test_an_outline_is_smooth_all_round_also_where_it_begins() -> None:
+    """A bump of one pixel is the noise of a large mask; an outline begins at the topmost pixel."""
+    image, result = plain(2400, 2400), objects((2400, 2400), [(1000, 999, 1400, 1400)])
+    result.crops[0].bits[0] = False
+    result.crops[0].bits[0, 180:184] = True
+
+    drawn = changed(image, draw(image, result, Style(labels=False, alpha=0.0)))
+
+    assert len(set(drawn[:, 1050:1350].argmax(axis=0))) == 1
+
+
+def with_points(*points: tuple[float, float, float]) -> Result:
+    """A person without a box's or a mask's lines; each point is x, y and a logit, and joined to the first."""
+    return dataclasses.replace(
+        objects((200, 300), [(100, 60, 180, 140)], masked=False),
+        keypoints=np.array([points], np.float32),
+        skeleton=tuple((0, i) for i in range(1, len(points))),
+    )
+
+
+def test_points_are_drawn_with_the_lines_between_them() -> None:
+    image, result = plain(200, 300), with_points((60, 100, 9.0), (160, 100, 9.0), (60, 180, 9.0))
+
+    drawn = changed(image, draw(image, result, Style(labels=False)))
+
+    assert drawn[100, [60, 110, 160]].all()
+    assert drawn[[140, 180], 60].all()
+    assert not drawn[150, 120], "no line of the skeleton"
+
+
+def test_a_point_is_drawn_whose_logit_is_above_the_limit() -> None:
+    least = float(np.nextafter(np.float32(POINT_SCORE), np.float32(9)))
+    image, result = plain(200, 300), with_points((60, 100, 9.0), (160, 100, POINT_SCORE), (60, 180, least))
+
+    drawn = changed(image, draw(image, result, Style(labels=False)))
+
+    assert drawn[[140, 180], 60].all()
+    assert not drawn[100, [110, 160]].any(), "neither the point nor a line to it"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (32, 32), (50, 20000), (4000, 3000)])
