@@ -30,7 +30,9 @@ from maskrt.runtime.parity.recorded.bundle import About
         pytest.param(checkpoint.FORMAT_VERSION, 1, id="checkpoints of users are of format 1"),
         pytest.param(engine_file.FORMAT_VERSION, 1, id="engine files are of format 1"),
         pytest.param(Contract.FORMAT.number, 2, id="exported files hold contracts of format 2"),
-        pytest.param(About.FORMAT.number, 1, id="parity bundles, recorded on other machines, are of format 1"),
+        pytest.param(
+            About.FORMAT.number, 1, id="parity bundles, recorded on other machines, are of format 1"
+        ),
         pytest.param(Plan.FORMAT.number, 1, id="precision plans, which people edit, are of format 1"),
         pytest.param(Scales.FORMAT.number, 2, id="scales that were measured are of format 2"),
         pytest.param(schema.VERSION, 1, id="the operators of exported files are of version 1"),

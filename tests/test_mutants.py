@@ -151,6 +151,30 @@ def test_a_mutant_is_noticed_by_the_test_that_fails_and_the_work_tree_stays(
     assert (tmp_path / "scratch/maskrt/runtime").is_symlink()
 
 
+DRAWN = """
+from hypothesis import given, settings, strategies as st
+from maskrt.runtime import area
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(5, 10**9), min_size=30, max_size=60))
+def test_a(sides):
+    wrong = [side for side in sides if area(side, 2) != 2 * side]
+    with open("failed.txt", "a") as failed:
+        failed.write("once more\\n" if wrong else "")
+    assert not wrong
+"""
+
+
+def test_no_smaller_example_is_looked_for_where_one_fails(repository: Path, tmp_path: Path) -> None:
+    """It takes Hypothesis up to five minutes of a mutant's time."""
+    (repository / "tests/test_area.py").write_text(DRAWN)
+    trial = Trial(repository, tmp_path / "scratch", limit_s=60, costs=tmp_path / "costs.json")
+    (divided,) = [one for one in mutants_of("runtime/area.py", AREA.encode()) if one.operation == "* → /"]
+
+    assert trial.judge(divided).by == "tests/test_area.py::test_a"
+    assert len((tmp_path / "scratch/failed.txt").read_text().splitlines()) < 10
+
+
 def test_a_module_that_no_longer_imports_is_noticed(repository: Path, tmp_path: Path) -> None:
     """Where a conftest imports it too, pytest ends before any test."""
     (repository / "tests/conftest.py").write_text("import maskrt.runtime.area\n")

@@ -19,6 +19,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from benchmarks.mutants.mutations import Mutant
@@ -30,6 +31,14 @@ TEST_LIMIT_S = 240
 UNKNOWN_COST_S, COLLECTED_S = 5.0, 1.0
 #: Test files of one run of pytest, which imports all of them before the first test.
 AT_ONCE = 3
+#: A failure is enough: Hypothesis would look for the smallest example, for minutes.
+UNSHRUNK = "unshrunk"
+hypothesis.settings.register_profile(
+    UNSHRUNK,
+    phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+    database=None,
+    deadline=None,
+)
 #: A test file one step away notices a mutant less often than one that imports the module.
 COST_OF_A_STEP = 10
 
@@ -127,7 +136,8 @@ class Trial:
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
         arguments = ["-x", "-q", "-m", "not full and not gpu", "-p", "no:cacheprovider", "-o", "addopts="]
-        arguments += ["--timeout", str(TEST_LIMIT_S), f"--basetemp={self.scratch / 'tmp'}"]
+        arguments += ["--timeout", str(TEST_LIMIT_S), "--hypothesis-profile", UNSHRUNK]
+        arguments += [f"--basetemp={self.scratch / 'tmp'}"]
         arguments += [f"--deselect={test}" for test, fails in self.broken.items() if fails]
         code = 1
         try:
