@@ -90,9 +90,9 @@ class Differences:
         for pair in matching.pairs:
             self.box_px = max(self.box_px, pair.box_difference_px)
             self.score = max(self.score, pair.score_difference)
-            if theirs.masks is None or ours.masks is None or pair.mask_iou is None:
+            if pair.mask_iou is None:
                 continue  # a model of boxes alone
-            apart = np.abs(theirs.masks[0, pair.reference] - ours.masks[0, pair.candidate]).max()
+            apart = np.abs(theirs["masks"][0, pair.reference] - ours["masks"][0, pair.candidate]).max()
             self.mask = max(self.mask, float(apart))
             self.mask_iou = min(self.mask_iou, pair.mask_iou)
 

@@ -61,7 +61,7 @@ def main() -> None:
     for precision, path in (("FP32", MODEL), ("INT8", INT8_MODEL)):
         sessions |= {f"{precision}, {name}": open_session(path, backend=name) for name in backends}
     timings = interleave([(name, infer_call(s, *canvas())) for name, s in sessions.items()], rounds)
-    detections = [int(s.infer(*canvas()).num_detections[0]) for s in sessions.values()]
+    detections = [int(s.infer(*canvas())["num_detections"][0]) for s in sessions.values()]
     print_timings(timings, f"R50-FPN, 1x{HEIGHT_PX}x{WIDTH_PX}, {rounds} rounds, {detections} detections")
     size = INT8_MODEL.stat().st_size / MODEL.stat().st_size
     median_ms = {t.model: t.median_ms for t in timings}

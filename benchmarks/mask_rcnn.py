@@ -116,7 +116,7 @@ def main() -> None:
     make_models()
     title = f"R50-FPN, 1x{HEIGHT_PX}x{WIDTH_PX}, FP32, {rounds} rounds"
     sessions = [open_session(CHECKPOINT), open_session(MODEL)]
-    detections = int(sessions[1].infer(*canvas()).num_detections[0])
+    detections = int(sessions[1].infer(*canvas())["num_detections"][0])
     network = measure(sessions, *canvas(), rounds=rounds)
     print_timings(network, f"{title}: network alone, {detections} detections")
     del sessions

@@ -138,11 +138,11 @@ class Bundle:
 
 def save_canvas(path: Path, images: NDArray, image_sizes: NDArray, outputs: Outputs) -> None:
     """A canvas and the reference's answer."""
-    np.savez_compressed(path, images=images, image_sizes=image_sizes, **outputs.arrays())
+    np.savez_compressed(path, images=images, image_sizes=image_sizes, **outputs)
 
 
 def load_canvas(path: Path) -> tuple[NDArray, NDArray, Outputs]:
     """images, image_sizes, and the reference's answer."""
     with np.load(path) as arrays:
         images, image_sizes = (arrays[name] for name in INPUT_NAMES)
-        return images, image_sizes, Outputs(**{k: v for k, v in arrays.items() if k not in INPUT_NAMES})
+        return images, image_sizes, Outputs({k: v for k, v in arrays.items() if k not in INPUT_NAMES})

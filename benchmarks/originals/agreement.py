@@ -21,18 +21,17 @@ def differences(checkpoint: Checkpoint, record: Record) -> list[str]:
     contract = checkpoint.contract()
     batch = preprocess([picture()], contract.canvas)
     outputs = EagerSession(checkpoint.build(), contract, name="read").infer(batch.images, batch.image_sizes)
-    assert outputs.masks is not None
-    count = int(outputs.num_detections[0])
-    boxes, scores = outputs.boxes[0, :count], outputs.scores[0, :count]
+    count = int(outputs["num_detections"][0])
+    boxes, scores, masks = (outputs[name][0, :count] for name in ("boxes", "scores", "masks"))
     apart_px = np.abs(record.boxes[:, None] - boxes[None]).max(axis=2)
-    apart_px[record.labels[:, None] != outputs.labels[0, None, :count]] = np.inf
+    apart_px[record.labels[:, None] != outputs["labels"][0, None, :count]] = np.inf
     said = [f"{count} detections, not {len(record.boxes)}"] if count != len(record.boxes) else []
     for row, nearest in enumerate(apart_px.argmin(axis=1)):
         if apart_px[row, nearest] > FP32.box_px:
             said.append(f"detection {row}: none of its class within {FP32.box_px} px of its box")
         elif abs(scores[nearest] - record.scores[row]) > FP32.score:
             said.append(f"detection {row}: score {scores[nearest]}, not {record.scores[row]}")
-        elif row < len(record.masks) and np.abs(outputs.masks[0, nearest] - record.masks[row]).max() > MASK:
+        elif row < len(record.masks) and np.abs(masks[nearest] - record.masks[row]).max() > MASK:
             said.append(f"detection {row}: another mask")
     return said
 

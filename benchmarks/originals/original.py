@@ -36,10 +36,10 @@ def outputs_of(boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor | No
         rest = [(0, 0)] * (values.dim() - 1)
         return np.pad(values.numpy(), [(0, rows - len(values)), *rest])[None]
 
-    return Outputs(
+    found = Outputs(
         num_detections=np.array([len(scores)], np.int32),
         boxes=padded(boxes),
         scores=padded(scores),
         labels=padded(labels).astype(np.int32),
-        masks=None if masks is None else padded(masks),
     )
+    return found if masks is None else Outputs(found | {"masks": padded(masks)})

@@ -52,14 +52,13 @@ def described(shapes: Mapping[str, Any]) -> list[str]:
 
 def write(path: Path, weights: Mapping[str, Any], found: Outputs) -> None:
     """Keep a record of an original's own state dict and of what it finds on the picture."""
-    assert found.masks is not None
-    count = int(found.num_detections[0])
+    count = int(found["num_detections"][0])
     record = Record(
         keys=np.array(described(weights)),
-        boxes=found.boxes[0, :count],
-        scores=found.scores[0, :count],
-        labels=found.labels[0, :count],
-        masks=found.masks[0, :MASKS].astype(np.float16),
+        boxes=found["boxes"][0, :count],
+        scores=found["scores"][0, :count],
+        labels=found["labels"][0, :count],
+        masks=found["masks"][0, :MASKS].astype(np.float16),
     )
     with atomic_path(path, OWN_NAME) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **dataclasses.asdict(record))

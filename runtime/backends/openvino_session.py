@@ -63,7 +63,7 @@ class OpenVinoSession(Session):
         except (RuntimeError, MemoryError) as error:  # C++'s bad_alloc is Python's MemoryError
             raise failed_call(self.name, "OpenVINO", images, error) from error
         # The request's tensors are written anew by its next call.
-        return Outputs(**{n: request.get_tensor(n).data.copy() for n in self.contract.output_names})
+        return Outputs({n: request.get_tensor(n).data.copy() for n in self.contract.output_names})
 
 
 def _given(tensors: Sequence[Any], promised: Sequence[str]) -> dict[str, Given]:

@@ -68,14 +68,14 @@ class OrtSession(Session):
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         names = self.contract.output_names
-        return Outputs(**dict(zip(names, self._call(list(names), images, image_sizes), strict=True)))
+        return Outputs(zip(names, self._call(list(names), images, image_sizes), strict=True))
 
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
         if not self.has_stages:
             return super()._run_with_stages(images, image_sizes)
         names, stages = self.contract.output_names, self.contract.inside.names
         values = self._call([*names, *(PREFIX + name for name in stages)], images, image_sizes)
-        outputs = Outputs(**dict(zip(names, values, strict=False)))
+        outputs = Outputs(zip(names, values, strict=False))
         return outputs, dict(zip(stages, values[len(names) :], strict=True))
 
     def _call(self, names: list[str], images: NDArray, image_sizes: NDArray[np.float32]) -> list[NDArray]:

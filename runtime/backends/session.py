@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,29 +12,15 @@ from maskrt.runtime.contract import Contract, Stages
 from maskrt.runtime.errors import ModelError, first_line
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """What a model says of a batch, as in the contract; rows past num_detections are zero.
+class Outputs(dict[str, NDArray]):
+    """What a model says of a batch: an array for each output, by its name in the contract and in its order.
 
-    num_detections (N,) int32; boxes (N, D, 4) float32, x1 y1 x2 y2 in canvas pixels; scores (N, D) float32,
-    descending; labels (N, D) int32, index into the contract's classes. And of a model that has them: masks
-    (N, D, M, M) float32; keypoints (N, D, K, 3) float32, x y in canvas pixels and the logit of the heat map.
+    What each holds is the task's to say (`Options.tensors`). The first axis is the batch.
     """
-
-    num_detections: NDArray[np.int32]
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    labels: NDArray[np.int32]
-    masks: NDArray[np.float32] | None = None
-    keypoints: NDArray[np.float32] | None = None
-
-    def arrays(self) -> dict[str, NDArray]:
-        """Arrays that the model gives, by their names in the contract."""
-        return {name: values for name, values in vars(self).items() if values is not None}
 
     def check_finite(self, name: str) -> None:
         """Raise ModelError where an array holds NaN or infinity. name: the model file."""
-        for output, values in self.arrays().items():
+        for output, values in self.items():
             if not np.isfinite(values).all():
                 raise ModelError(
                     f"{name}: output '{output}' holds NaN or infinity. Its weights or its precision are "

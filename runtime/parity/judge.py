@@ -81,7 +81,7 @@ def _run(session: Session, batch: Batch, look: bool) -> tuple[Outputs, Stages | 
         outputs, stages = session.infer_with_stages(images, sizes)
     else:
         outputs, stages = session.infer(images, sizes), None
-    first = Outputs(**{name: values[:1] for name, values in outputs.arrays().items()})
+    first = Outputs({name: values[:1] for name, values in outputs.items()})
     return first, None if stages is None else first_image(stages, outputs, session.contract)
 
 

@@ -100,7 +100,7 @@ class Postprocess(Model):
         count = len(inputs[ORIGINAL_SIZES])  # without what the batch was filled up with
         arrays = {name: inputs[name][:count] for name in (*self.contract.output_names, IMAGE_SIZES)}
         arrays[NUM_DETECTIONS] = arrays[NUM_DETECTIONS].reshape(count)
-        outputs = Outputs(**{name: arrays[name] for name in self.contract.output_names})
+        outputs = Outputs({name: arrays[name] for name in self.contract.output_names})
         outputs.check_finite(self.name)
         sizes = tuple((int(height), int(width)) for height, width in inputs[ORIGINAL_SIZES])
         batch = Batch(np.empty(0), arrays[IMAGE_SIZES], sizes)  # the canvas itself has done its part

@@ -83,7 +83,7 @@ def test_the_quantised_model_runs(calibrated: Path) -> None:
     from benchmarks.samples import scene
 
     outputs = OrtSession(calibrated / "int8.onnx").infer(scene(0)[None], np.array([[256, 320]], np.float32))
-    assert outputs.num_detections[0] > 5
+    assert outputs["num_detections"][0] > 5
 
 
 def test_ranges_measured_before_are_used_and_those_of_other_images_refused(

@@ -211,7 +211,7 @@ def test_a_triton_server_answers_what_the_model_finds(made: Made, triton: None, 
         parts[part] = runpy.run_path(str(tmp_path / f"m_{part}/1/model.py"))["TritonPythonModel"]()
         parts[part].initialize({"model_config": json_format.MessageToJson(config, **names)})
     (before,) = parts["preprocess"].execute([{"image": np.array([[made.picture.read_bytes()]], object)}])
-    outputs = open_session(made.model).infer(before["images"], before["image_sizes"]).arrays()
+    outputs = open_session(made.model).infer(before["images"], before["image_sizes"])
     outputs["num_detections"] = outputs["num_detections"][:, None]  # Triton's reshape
     (answer,) = parts["postprocess"].execute([outputs | before])
     (told,) = (json.loads(text) for text in answer["result"].ravel())

@@ -118,10 +118,10 @@ def test_a_black_image_gives_about_as_many_detections_and_clean_padding(
     expected, actual = (s.infer(images, sizes) for s in (reference, dynamic))
     # Where every anchor of a level scores the same, which of them are among the top k is nobody's promise;
     # what must hold is that both find a comparable number and that no padding leaks out.
-    count = int(actual.num_detections[0])
-    assert abs(count - int(expected.num_detections[0])) <= 5
-    assert not actual.boxes[0, count:].any()
-    assert not actual.masks[0, count:].any()
+    count = int(actual["num_detections"][0])
+    assert abs(count - int(expected["num_detections"][0])) <= 5
+    assert not actual["boxes"][0, count:].any()
+    assert not actual["masks"][0, count:].any()
 
 
 def test_no_detection_at_all_gives_zeros(random_checkpoint: Path, tmp_path: Path) -> None:
@@ -133,10 +133,10 @@ def test_no_detection_at_all_gives_zeros(random_checkpoint: Path, tmp_path: Path
     save_onnx(export_onnx(checkpoint, contract, begun.append), path)
     assert [*begun, WRITE] == list(EXPORT_STEPS), "what the bar of maskrt export goes by"
     outputs = OrtSession(path).infer(scene(0)[None], np.array([[256, 320]], np.float32))
-    assert outputs.num_detections.tolist() == [0]
-    assert not outputs.boxes.any()
-    assert not outputs.masks.any()
-    assert outputs.masks.shape == (1, 100, 28, 28)
+    assert outputs["num_detections"].tolist() == [0]
+    assert not outputs["boxes"].any()
+    assert not outputs["masks"].any()
+    assert outputs["masks"].shape == (1, 100, 28, 28)
 
 
 @pytest.mark.parametrize("fault", ["weights", "mean"])

@@ -58,7 +58,7 @@ def test_an_ablation_is_exported_exactly(config: dict[str, Any], tmp_path: Path)
     assert report.failures == []
     assert report.to_dict()["summary"]["instances"] >= 30
     blank = np.full((1, 256, 320, 3), 127, np.uint8)
-    masks = OrtSession(tmp_path / "model.onnx").infer(blank, np.array([[256, 320]], np.float32)).masks
+    masks = OrtSession(tmp_path / "model.onnx").infer(blank, np.array([[256, 320]], np.float32))["masks"]
     assert masks is not None
     assert masks.shape == (1, 30, 28, 28)
 

@@ -30,11 +30,11 @@ def test_finds_what_onnx_runtime_finds(droplets_onnx: Path, data_dir: Path) -> N
     for name in find_images([str(data_dir / "droplets/val")]):
         batch = preprocess([read_image(name)], sessions[0].contract.canvas)
         expected, got = (session.infer(batch.images, batch.image_sizes) for session in sessions)
-        count = int(expected.num_detections[0])
-        assert got.num_detections[0] == count, name
-        np.testing.assert_array_equal(got.labels, expected.labels)
+        count = int(expected["num_detections"][0])
+        assert got["num_detections"][0] == count, name
+        np.testing.assert_array_equal(got["labels"], expected["labels"])
         for output in worst:
-            apart = np.abs(getattr(got, output)[0, :count] - getattr(expected, output)[0, :count])
+            apart = np.abs(got[output][0, :count] - expected[output][0, :count])
             worst[output] = max(worst[output], float(apart.max(initial=0)))
         found += count
 

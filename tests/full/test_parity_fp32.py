@@ -119,7 +119,7 @@ def test_an_image_with_more_than_a_hundred_objects(resnet18: tuple[Session, Sess
 def test_a_blank_image_has_nothing_on_it(resnet18: tuple[Session, Session]) -> None:
     for session in resnet18:
         outputs = session.infer(np.full((1, 384, 704, 3), 127, np.uint8), np.array([[384, 704]], np.float32))
-        assert outputs.num_detections.tolist() == [0]
+        assert outputs["num_detections"].tolist() == [0]
 
 
 def test_exporting_resnet50_takes_less_than_3_gb(droplets_resnet50: Path, tmp_path: Path) -> None:

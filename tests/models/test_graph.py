@@ -63,8 +63,9 @@ def assert_alike(
     graph = checkpoint.family.graph(model, detections=detections).double().eval()
     with torch.no_grad():
         tensors = graph(torch.from_numpy(batch.images), torch.from_numpy(batch.image_sizes).double())[:5]
-    actual = Outputs(*((t.float() if t.is_floating_point() else t).numpy() for t in tensors))
-    assert actual.boxes.shape == (len(images), contract.instances.max_detections, 4)
+    arrays = ((t.float() if t.is_floating_point() else t).numpy() for t in tensors)
+    actual = Outputs(zip(contract.output_names, arrays, strict=True))
+    assert actual["boxes"].shape == (len(images), contract.instances.max_detections, 4)
     expected = EagerSession(model, contract, name="eager").infer(batch.images, batch.image_sizes)
     report = Report(InstancesComparison(EXACT))
     results = paste_alike(expected, actual, on_canvas, contract, within_px=EXACT.box_px)
@@ -87,7 +88,7 @@ def test_an_image_that_fills_a_quarter_of_its_canvas(checkpoint: Checkpoint) -> 
     assert (batch.images.shape[1:3], batch.image_sizes.tolist()) == ((512, 640), [[256, 320]])
     model = checkpoint.build()
     outputs = EagerSession(model, contract, name="eager").infer(batch.images, batch.image_sizes)
-    assert outputs.num_detections[0] > 20
+    assert outputs["num_detections"][0] > 20
     assert model.roi_heads.box_roi_pool.scales == [1 / 4, 1 / 8, 1 / 16, 1 / 32]
     assert_alike(checkpoint, [scene(1)], "fixed", least=20, canvas=small)
 

@@ -57,7 +57,7 @@ class PlayedSession(Session):
         played, count = self._played, len(self._played.boxes)
         rows = (played.boxes, played.scores, played.labels, played.masks)
         filled = (np.pad(v, [(0, ROWS - count)] + [(0, 0)] * (v.ndim - 1))[None] for v in rows)
-        return Outputs(np.array([count], np.int32), *filled)
+        return Outputs(zip(self.contract.output_names, (np.array([count], np.int32), *filled), strict=True))
 
     def _run_with_stages(self, *_: Any) -> tuple[Outputs, Stages]:
         said = self._played.stages

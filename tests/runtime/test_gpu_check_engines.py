@@ -34,7 +34,7 @@ def machine(
         layers: str | None = None,
     ) -> EngineResult:
         def answer(feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return fault(tiny_session.infer(feed["images"], feed["image_sizes"])).arrays()
+            return fault(tiny_session.infer(feed["images"], feed["image_sizes"]))
 
         def build(*arguments: object) -> check.Said:
             path, *_ = play(monkeypatch, tmp_path, tiny_session.contract, answer)
@@ -76,7 +76,7 @@ def test_a_second_context_that_answers_otherwise_is_found(machine: Callable[...,
     both = threading.Barrier(2, timeout=20)
 
     def fault(outputs: Outputs) -> Outputs:
-        if threading.current_thread() is threading.main_thread() or not outputs.num_detections.any():
+        if threading.current_thread() is threading.main_thread() or not outputs["num_detections"].any():
             return outputs  # in timing, and while shapes are worked out on black images
         if threading.get_ident() not in threads:
             threads.add(threading.get_ident())

@@ -34,7 +34,7 @@ def test_every_form_is_exported_as_its_name_says_and_int8_is_made_of_fp32(
 
         def infer(self, images: np.ndarray, _: np.ndarray) -> Outputs:
             empty = {name: np.zeros((len(images), 0), np.float32) for name in (*DETECTED[1:], MASKS)}
-            return Outputs(np.zeros(len(images), np.int32), **empty)
+            return Outputs(num_detections=np.zeros(len(images), np.int32), **empty)
 
     monkeypatch.setattr(record.to_onnx, "main", write)
     monkeypatch.setattr(record.calibrate, "main", write)

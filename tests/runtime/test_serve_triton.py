@@ -153,7 +153,7 @@ def served(
                 results.append(before.error)
                 continue
             outputs: Outputs = session.infer(before.arrays["images"], before.arrays["image_sizes"])
-            after = outputs.arrays() | before.arrays
+            after = outputs | before.arrays
             if batches:  # Triton's reshape
                 after["num_detections"] = after["num_detections"][:, None]
             (last,) = models["postprocess"].execute([after])

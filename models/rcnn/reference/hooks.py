@@ -98,7 +98,7 @@ class StageHooks:
     def _own_class(self, logits: Tensor, outputs: Outputs) -> Tensor:
         """logits: (K, classes, M, M), a row a detection of all images. Returns (K, M²)."""
         labels = np.concatenate(
-            [row[:count] for row, count in zip(outputs.labels, outputs.num_detections, strict=True)]
+            [row[:count] for row, count in zip(outputs["labels"], outputs["num_detections"], strict=True)]
         )
         channel = torch.from_numpy(labels).to(logits.device, torch.int64) + 1
         return logits[torch.arange(len(channel), device=logits.device), channel].flatten(1)

@@ -33,11 +33,11 @@ class EagerSession(Reference[FasterRCNN]):
     def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
         """The results with the masks that torchvision pastes."""
         grid = self.contract.instances.masks
-        if outputs.masks is None or grid is None:
+        if grid is None:
             return results
         return [
             dataclasses.replace(one, crops=_paste(one, masks[: len(one)], grid.threshold))
-            for one, masks in zip(results, outputs.masks, strict=True)
+            for one, masks in zip(results, outputs["masks"], strict=True)
         ]
 
     def found(self, canvas: Tensor, sizes: list[tuple[int, int]]) -> list[Found]:

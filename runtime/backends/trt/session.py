@@ -79,7 +79,7 @@ class TrtSession(Session):
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         outputs = self._run_engine(images, image_sizes)
-        return Outputs(**{name: outputs[name] for name in self.contract.output_names})
+        return Outputs({name: outputs[name] for name in self.contract.output_names})
 
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
         if not self.has_stages:
@@ -89,7 +89,7 @@ class TrtSession(Session):
             )
         outputs = self._run_engine(images, image_sizes)
         stages = {stage: outputs[PREFIX + stage] for stage in self.contract.inside.names}
-        return Outputs(**{name: outputs[name] for name in self.contract.output_names}), stages
+        return Outputs({name: outputs[name] for name in self.contract.output_names}), stages
 
     def _run_engine(self, images: NDArray, image_sizes: NDArray[np.float32]) -> dict[str, NDArray]:
         feed = dict(zip(INPUT_NAMES, (images, image_sizes), strict=True))

@@ -83,16 +83,16 @@ class ForcedParts:
         self, part: str, made: dict[str, NDArray], batch: Batch, expected: Expected, results: Comparison
     ) -> StageError:
         # What other parts make of them, as masks of boxes, is not this part's to give.
-        given, canvas = Outputs(**{name: getattr(expected.outputs, name) for name in made}), on_canvas(batch)
+        given, canvas = Outputs({name: expected.outputs[name] for name in made}), on_canvas(batch)
         (result,) = task_of(self._contract).decode(given, canvas, self._contract)
         answer = Answer(self._contract, given, result)
-        found = output_errors(results.look(answer, Outputs(**made), canvas, self._contract))
+        found = output_errors(results.look(answer, Outputs(made), canvas, self._contract))
         return found[0] if found else StageError(part)
 
     def _inputs(self, batch: Batch, expected: Expected, samples: dict[str, Sample]) -> dict[str, NDArray]:
         """All that any part takes, as a batch of one."""
         given: dict[str, NDArray] = {IMAGES: batch.images, IMAGE_SIZES: batch.image_sizes}
-        given |= expected.outputs.arrays()
+        given |= expected.outputs
         taps = {tap.name: tap for tap in self._contract.inside.taps}
         rows = {name: self._parts.side(name, 1) or tap.rows or 0 for name, tap in taps.items() if tap.rows}
         if self._contract.instances.rows == "fixed":

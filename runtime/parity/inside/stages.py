@@ -89,7 +89,7 @@ def _count(tap: Tap, stages: Stages, outputs: Outputs, contract: Contract) -> in
     counted_by = {tensor.name: tensor.counted_by for tensor in contract.outputs}
     counted_by |= {boxes.name: boxes.rows_of for boxes in contract.inside.taps if boxes.kind == "boxes"}
     name = counted_by[tap.name if tap.kind == "boxes" else tap.rows_of or ""] or ""
-    return int((stages[name] if name in stages else outputs.arrays()[name])[0])
+    return int((stages[name] if name in stages else outputs[name])[0])
 
 
 def align(

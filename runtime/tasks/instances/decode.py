@@ -10,6 +10,7 @@ from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import BoxGrid, Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.instances.detections import Detections
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.keep import EVERYTHING, Keep
@@ -21,40 +22,40 @@ def postprocess(
     outputs: Outputs, batch: Batch, contract: Contract, *, keep: Keep = EVERYTHING
 ) -> list[Result]:
     """One Result per image of the batch, with the detections that are to be kept."""
-    results, options = [], contract.instances
+    results, options, found = [], contract.instances, Detections(**outputs)
     for row, (height, width) in enumerate(batch.original_sizes):
-        count = _checked_count(outputs, row, batch.image_sizes[row])
-        _check_labels(outputs.labels[row, :count], contract)
-        kept = keep.rows(outputs.scores[row, :count], outputs.labels[row, :count], contract.classes)
+        count = _checked_count(found, row, batch.image_sizes[row])
+        _check_labels(found.labels[row, :count], contract)
+        kept = keep.rows(found.scores[row, :count], found.labels[row, :count], contract.classes)
         # torchvision's resize_boxes: a ratio a side, in float32
         ratio = np.array([height, width], np.float32) / batch.image_sizes[row]
-        boxes = outputs.boxes[row, kept] * ratio[[1, 0, 1, 0]]
+        boxes = found.boxes[row, kept] * ratio[[1, 0, 1, 0]]
         results.append(
             Result(
                 height_px=height,
                 width_px=width,
                 boxes=boxes,
-                scores=outputs.scores[row, kept],
-                labels=outputs.labels[row, kept],
+                scores=found.scores[row, kept],
+                labels=found.labels[row, kept],
                 classes=contract.classes,
-                crops=_paste_all(outputs.masks, row, kept, boxes, (height, width), options.masks),
+                crops=_paste_all(found.masks, row, kept, boxes, (height, width), options.masks),
                 skeleton=options.keypoints.skeleton if options.keypoints else (),
-                keypoints=_scaled(outputs.keypoints, row, kept, ratio),
+                keypoints=_scaled(found.keypoints, row, kept, ratio),
             )
         )
     return results
 
 
-def _checked_count(outputs: Outputs, row: int, size: NDArray[np.float32]) -> int:
+def _checked_count(found: Detections, row: int, size: NDArray[np.float32]) -> int:
     """Detections of an image. Raises ModelError for more than there are rows, and for boxes far off the
     valid area (height, width), to which the graph clips them: pasting one mask could take all memory."""
-    count, rows = int(outputs.num_detections[row]), outputs.boxes.shape[1]
+    count, rows = int(found.num_detections[row]), found.boxes.shape[1]
     if not 0 <= count <= rows:
         raise ModelError(
             f"output 'num_detections' holds {count}, but there are {rows} rows. Export the model again: "
             "maskrt export CHECKPOINT"
         )
-    far = float(np.abs(outputs.boxes[row, :count]).max(initial=0))
+    far = float(np.abs(found.boxes[row, :count]).max(initial=0))
     if far > FARTHEST * size.max():
         raise ModelError(
             f"output 'boxes' reaches to {far:.4g} px in a picture of {size[0]:g}x{size[1]:g} px, to which "

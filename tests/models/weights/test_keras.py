@@ -64,16 +64,16 @@ def differences(checkpoint: Checkpoint, saved: Saved) -> list[str]:
     outputs = EagerSession(checkpoint.build(), checkpoint.contract(), name="read").infer(
         saved.batch.images, saved.batch.image_sizes
     )
-    assert outputs.masks is not None
-    count, found = int(outputs.num_detections[0]), saved.found
+    assert outputs["masks"] is not None
+    count, found = int(outputs["num_detections"][0]), saved.found
     said = [f"{count} detections, not {len(found.boxes)}"] if count != len(found.boxes) else []
-    apart_px = np.abs(found.boxes[:, None] - outputs.boxes[0, None, :count]).max(axis=2)
-    apart_px[found.classes[:, None] - 1 != outputs.labels[0, None, :count]] = np.inf
+    apart_px = np.abs(found.boxes[:, None] - outputs["boxes"][0, None, :count]).max(axis=2)
+    apart_px[found.classes[:, None] - 1 != outputs["labels"][0, None, :count]] = np.inf
     for row, nearest in enumerate(apart_px.argmin(axis=1)):
         apart = (
             apart_px[row, nearest] / BOX_PX,
-            abs(found.scores[row] - outputs.scores[0, nearest]) / SCORE,
-            np.abs(found.masks[row] - outputs.masks[0, nearest]).max() / MASK,
+            abs(found.scores[row] - outputs["scores"][0, nearest]) / SCORE,
+            np.abs(found.masks[row] - outputs["masks"][0, nearest]).max() / MASK,
         )
         if max(apart) > 1:
             said.append(f"detection {row}: box, score and mask {apart} times what is allowed apart")

@@ -63,30 +63,30 @@ def test_gives_the_contract_s_outputs(batch: int, session: Session) -> None:
 
     got = session.infer(images, sizes)
 
-    assert got.num_detections.tolist() == [0, *[3] * (batch - 1)]
-    assert [a.shape for a in got.arrays().values()] == [
+    assert got["num_detections"].tolist() == [0, *[3] * (batch - 1)]
+    assert [a.shape for a in got.values()] == [
         (batch,),
         (batch, 4, 4),
         (batch, 4),
         (batch, 4),
         (batch, 4, 8, 8),
     ]
-    assert [str(a.dtype) for a in got.arrays().values()] == [
+    assert [str(a.dtype) for a in got.values()] == [
         "int32",
         "float32",
         "float32",
         "int32",
         "float32",
     ]
-    assert not got.scores[0].any()
-    assert not got.boxes[0].any()
+    assert not got["scores"][0].any()
+    assert not got["boxes"][0].any()
     if batch > 1:
-        np.testing.assert_allclose(got.boxes[1, 0], [6.4, 9.6, 38.4, 43.2], rtol=1e-6)  # float32
+        np.testing.assert_allclose(got["boxes"][1, 0], [6.4, 9.6, 38.4, 43.2], rtol=1e-6)  # float32
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (64, 160), (160, 64)])
 def test_a_dynamic_model_takes_any_multiple_of_its_stride(shape: tuple[int, int], session: Session) -> None:
-    assert session.infer(canvas(1, *shape), SIZES).num_detections.tolist() == [3]
+    assert session.infer(canvas(1, *shape), SIZES)["num_detections"].tolist() == [3]
 
 
 @pytest.mark.parametrize(
@@ -136,14 +136,14 @@ def test_a_fixed_model_names_what_it_is_fixed_to(got: tuple[int, int, int], fixe
 
 
 def test_a_fixed_model_runs_what_it_is_fixed_to(fixed: Session) -> None:
-    assert fixed.infer(canvas(2), np.repeat(SIZES, 2, axis=0)).num_detections.tolist() == [3, 3]
+    assert fixed.infer(canvas(2), np.repeat(SIZES, 2, axis=0))["num_detections"].tolist() == [3, 3]
 
 
 def test_arrays_need_not_be_contiguous(session: Session) -> None:
     images = canvas(1, 96, 64).transpose(0, 2, 1, 3)
     assert not images.flags.c_contiguous
 
-    assert session.infer(images, SIZES[:, ::-1]).boxes[0, 0, 2] == pytest.approx(0.6 * 48)
+    assert session.infer(images, SIZES[:, ::-1])["boxes"][0, 0, 2] == pytest.approx(0.6 * 48)
 
 
 def test_several_threads_may_share_a_session(session: Session) -> None:
@@ -190,7 +190,7 @@ def test_an_output_that_is_no_number_is_no_result(
 ) -> None:
     """Whatever the backend; files whose weights are no numbers are not even loaded."""
     outputs = session.infer(canvas(), SIZES)
-    getattr(outputs, name)[:] = np.nan
+    outputs[name][:] = np.nan
     monkeypatch.setattr(session, "_run", lambda images, image_sizes: outputs)
 
     assert f"output '{name}' holds NaN or infinity" in message(session, canvas(), SIZES)
@@ -198,12 +198,12 @@ def test_an_output_that_is_no_number_is_no_result(
 
 def test_outputs_are_the_caller_s_own(session: Session) -> None:
     first = session.infer(canvas(), SIZES)
-    kept = first.boxes.copy()
+    kept = first["boxes"].copy()
     session.infer(canvas(), SIZES / 2)
-    first.scores[:] = 7  # writable, and nobody else's
+    first["scores"][:] = 7  # writable, and nobody else's
 
-    np.testing.assert_array_equal(first.boxes, kept)
-    assert session.infer(canvas(), SIZES).scores.max() < 1
+    np.testing.assert_array_equal(first["boxes"], kept)
+    assert session.infer(canvas(), SIZES)["scores"].max() < 1
 
 
 def test_shapes_may_take_turns(session: Session) -> None:
@@ -215,8 +215,8 @@ def test_shapes_may_take_turns(session: Session) -> None:
 
     for first, *others in zip(*rounds, strict=True):
         for other in others:
-            for name, value in vars(first).items():
-                np.testing.assert_array_equal(getattr(other, name), value)
+            for name, value in first.items():
+                np.testing.assert_array_equal(other[name], value)
 
 
 def test_two_sessions_live_side_by_side(session: Session, fixed: Session) -> None:
@@ -225,7 +225,7 @@ def test_two_sessions_live_side_by_side(session: Session, fixed: Session) -> Non
         fixed.infer(canvas(2), SIZES[[0, 0]]),
     )
 
-    np.testing.assert_allclose(ours.boxes, theirs.boxes, rtol=1e-6)  # float32
+    np.testing.assert_allclose(ours["boxes"], theirs["boxes"], rtol=1e-6)  # float32
 
 
 def test_a_predictor_takes_one_image(tiny_onnx: Path, picture: np.ndarray) -> None:

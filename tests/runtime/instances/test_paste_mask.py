@@ -118,7 +118,13 @@ def test_a_pixel_at_the_threshold_is_background() -> None:
 
 def outputs(count: int, boxes: np.ndarray, scores: np.ndarray, masks: np.ndarray) -> Outputs:
     labels = np.array([[2, 1, 0, 0]], np.int32)
-    return Outputs(np.array([count], np.int32), boxes[None], scores[None], labels, masks[None])
+    return Outputs(
+        num_detections=np.array([count], np.int32),
+        boxes=boxes[None],
+        scores=scores[None],
+        labels=labels,
+        masks=masks[None],
+    )
 
 
 def test_results_are_in_pixels_of_the_original(contract_with: Make) -> None:

@@ -56,19 +56,19 @@ class Answering(Session):
 
 
 def swap_labels(o: Outputs) -> Outputs:
-    return dataclasses.replace(o, labels=(o.labels + 1) % 3)
+    return Outputs(o | {"labels": (o["labels"] + 1) % 3})
 
 
 def one_less(o: Outputs) -> Outputs:
-    return dataclasses.replace(o, num_detections=o.num_detections - 1)
+    return Outputs(o | {"num_detections": o["num_detections"] - 1})
 
 
 def invert_masks(o: Outputs) -> Outputs:
-    return dataclasses.replace(o, masks=1 - o.masks)
+    return Outputs(o | {"masks": 1 - o["masks"]})
 
 
 def find_nothing(o: Outputs) -> Outputs:
-    return dataclasses.replace(o, num_detections=o.num_detections * 0)
+    return Outputs(o | {"num_detections": o["num_detections"] * 0})
 
 
 def test_a_model_agrees_with_its_own_recording(recorded: Callable[..., Path], tiny_session: Session) -> None:

@@ -115,7 +115,7 @@ def test_a_bundle_holds_inputs_results_and_samples(bundle: Path, images: list[Pa
     assert name == str(images[0])
     assert batch.images.dtype == np.uint8
     assert batch.images.shape == (1, 256, 320, 3)
-    assert len(expected.result.crops) == expected.outputs.num_detections[0] >= 20
+    assert len(expected.result.crops) == expected.outputs["num_detections"][0] >= 20
     assert expected.samples is not None
     assert expected.samples[CANVAS].values.shape == (3, 256, 320)
     assert expected.samples[PROPOSALS].values.shape[1] == 4

@@ -75,11 +75,11 @@ def resolved(reference_pixels: float, candidate_pixels: float, margin: float) ->
     contract, both = make_contract(), []
     for probability in (reference_pixels, candidate_pixels):
         one = outputs(ON_A_PIXEL)
-        one.masks[:] = 1
-        one.masks[..., -8:] = probability
+        one["masks"][:] = 1
+        one["masks"][..., -8:] = probability
         both.append(one)
     (ours,), (theirs,) = paste_alike(*both, batch, contract, within_px=WITHIN_PX)
-    masks = both[0].masks[0], both[1].masks[0]
+    masks = both[0]["masks"][0], both[1]["masks"][0]
     theirs = resolve_ties(ours, theirs, masks, 0.5, within_px=WITHIN_PX, margin=margin)
     (pair,) = match(ours, theirs).pairs
     return pair.mask_iou

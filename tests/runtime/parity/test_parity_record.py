@@ -22,7 +22,7 @@ def recorded(names: list[str], tmp_path: Path) -> tuple[int, list[str]]:
     bundle.close()
     kept = list(open_bundle(tmp_path / "bundle.npz"))
     for _, _, expected in kept:
-        np.testing.assert_array_equal(expected.outputs.scores[0, : len(SCORES)], SCORES)
+        np.testing.assert_array_equal(expected.outputs["scores"][0, : len(SCORES)], SCORES)
     return count, [Path(name).name for name, _, _ in kept]
 
 

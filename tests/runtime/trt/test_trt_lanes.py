@@ -88,7 +88,7 @@ def test_answers_are_the_engine_s_and_zero_past_the_count(
         held = [*held[-2:], images]
         got, expected = session.infer(given, sizes), brightness({"images": images})
 
-        for name, values in got.arrays().items():
+        for name, values in got.items():
             if name == "num_detections":
                 np.testing.assert_array_equal(values, expected[name])
                 continue
@@ -133,7 +133,7 @@ def test_a_count_that_cannot_be_reaches_over_nothing(count: int, open_engine: Op
 def test_where_memory_is_shared_nothing_is_copied(open_engine: Open) -> None:
     session = open_engine(cuda=PlayedCuda(integrated=True))
     for value in (7, 8, 9):
-        assert session.infer(canvas(session, value), SIZES).masks[0, 0, 0, 0] == np.float32(value) / 255
+        assert session.infer(canvas(session, value), SIZES)["masks"][0, 0, 0, 0] == np.float32(value) / 255
 
     assert session.machine.cuda.copied == []
 
@@ -230,7 +230,7 @@ def test_three_contexts_wait_for_the_gpu_at_a_time(
         found = list(threads.map(session.infer, images, [SIZES] * 3))
 
     assert not library.stayed_alone()
-    assert [outputs.masks[0, 0, 0, 0] * 255 for outputs in found] == pytest.approx([7, 8, 9])
+    assert [outputs["masks"][0, 0, 0, 0] * 255 for outputs in found] == pytest.approx([7, 8, 9])
 
 
 def test_infer_has_two_calls_of_an_engine_under_way(
@@ -270,7 +270,7 @@ def test_without_memory_for_a_second_context_one_serves_all(
     waiting.join()
 
     assert "calls at a time: 1, not 2, since cudaMalloc failed" in capsys.readouterr().err
-    assert session.infer(canvas(session, 8), SIZES).num_detections.tolist() == [FOUND]
+    assert session.infer(canvas(session, 8), SIZES)["num_detections"].tolist() == [FOUND]
 
 
 def test_without_memory_for_any_context_every_call_is_told(open_engine: Open) -> None:

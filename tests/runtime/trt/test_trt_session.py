@@ -106,7 +106,7 @@ def test_shapes_beyond_those_kept_come_and_go(engine: Path) -> None:
 
     for _ in range(3):
         for i in range(SHAPES_KEPT + 3):
-            assert session.infer(canvas(32 + 32 * i), SIZES).num_detections.tolist() == [3]
+            assert session.infer(canvas(32 + 32 * i), SIZES)["num_detections"].tolist() == [3]
 
 
 def test_a_shape_outside_of_every_profile_is_refused_and_nothing_breaks(engine: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_shape_outside_of_every_profile_is_refused_and_nothing_breaks(engine: 
     with pytest.raises(ModelError, match=r"= 1x512x96, outside of what the engine was built for"):
         session.infer(canvas(512), SIZES)
 
-    assert session.infer(canvas(), SIZES).num_detections.tolist() == [3]
+    assert session.infer(canvas(), SIZES)["num_detections"].tolist() == [3]
 
 
 def test_a_closed_session_gives_its_memory_back_and_says_so(engine: Path) -> None:

@@ -33,7 +33,7 @@ def tensors_of(said: played.Played) -> dict[str, np.ndarray]:
     inputs = dict(zip(INPUT_NAMES, (images, SIZES), strict=True))
     return {
         **inputs,
-        **outputs.arrays(),
+        **outputs,
         **{PREFIX + name: stages[name] for name in said.contract.inside.names},
     }
 

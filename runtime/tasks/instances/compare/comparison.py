@@ -50,7 +50,7 @@ class InstancesComparison(Comparison):
         """Match the instances of an image; masks are pasted alike where their boxes differ by rounding."""
         limit, ours, grid = self.tolerance, expected.result, contract.instances.masks
         _, (theirs,) = paste_alike(expected.outputs, outputs, batch, contract, within_px=limit.rounding_px)
-        masks = tuple(None if side.masks is None else side.masks[0] for side in (expected.outputs, outputs))
+        masks = tuple(side["masks"][0] if "masks" in side else None for side in (expected.outputs, outputs))
         if masks[0] is not None and masks[1] is not None and grid is not None:
             ties = {"within_px": limit.rounding_px, "margin": limit.tied_probability}
             theirs = resolve_ties(ours, theirs, (masks[0], masks[1]), grid.threshold, **ties)

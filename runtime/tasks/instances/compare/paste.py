@@ -18,6 +18,7 @@ from maskrt.runtime.contract import Contract
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.compare.boundary import on_one_plane
 from maskrt.runtime.tasks.instances.decode import paste_mask, postprocess
+from maskrt.runtime.tasks.instances.detections import Detections
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result
 
@@ -27,18 +28,17 @@ def paste_alike(
 ) -> tuple[list[Result], list[Result]]:
     """The results of both, an item per image. Boxes are each model's own; a mask of the candidate is pasted
     into the reference's box where no coordinate of the two differs by more than `within_px`."""
-    boxes = candidate.boxes.copy()
-    for row, (expected, found) in enumerate(
-        zip(reference.num_detections, candidate.num_detections, strict=True)
-    ):
+    first, second = Detections(**reference), Detections(**candidate)
+    boxes = second.boxes.copy()
+    for row, (expected, found) in enumerate(zip(first.num_detections, second.num_detections, strict=True)):
         theirs, ours = _alike(
-            *(reference.boxes[row, :expected], reference.labels[row, :expected]),
-            *(candidate.boxes[row, :found], candidate.labels[row, :found]),
+            *(first.boxes[row, :expected], first.labels[row, :expected]),
+            *(second.boxes[row, :found], second.labels[row, :found]),
             within_px,
         )
-        boxes[row, ours] = reference.boxes[row, theirs]
+        boxes[row, ours] = first.boxes[row, theirs]
     own = postprocess(candidate, batch, contract)
-    pasted = postprocess(dataclasses.replace(candidate, boxes=boxes), batch, contract)
+    pasted = postprocess(Outputs(candidate | {"boxes": boxes}), batch, contract)
     return postprocess(reference, batch, contract), [
         dataclasses.replace(result, crops=other.crops) for result, other in zip(own, pasted, strict=True)
     ]

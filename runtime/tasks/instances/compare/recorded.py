@@ -26,8 +26,8 @@ def pack(answer: Answer) -> dict[str, NDArray]:
         bits = np.concatenate([np.zeros(0, bool), *(c.bits.ravel() for c in crops)])
         arrays["crop_frames"] = np.array(frames, np.int32).reshape(-1, 4)
         arrays["crop_bits"] = np.packbits(bits)
-    count = int(answer.outputs.num_detections[0])
-    for key, value in answer.outputs.arrays().items():
+    count = int(answer.outputs["num_detections"][0])
+    for key, value in answer.outputs.items():
         arrays[key] = value if key == "num_detections" else value[:, :count]
     return arrays
 
@@ -35,8 +35,9 @@ def pack(answer: Answer) -> dict[str, NDArray]:
 def unpack(arrays: Mapping[str, NDArray], batch: Batch, contract: Contract) -> Answer:
     """Make an answer of the arrays of `pack`. Raises ValueError as `check_arrays` does."""
     check_arrays(arrays, contract)
-    outputs = Outputs(**{key: arrays[key] for key in contract.output_names})
-    (found,) = postprocess(dataclasses.replace(outputs, masks=None), batch, contract)
+    outputs = Outputs({key: arrays[key] for key in contract.output_names})
+    without = Outputs({key: values for key, values in outputs.items() if key != "masks"})
+    (found,) = postprocess(without, batch, contract)
     return Answer(contract, outputs, dataclasses.replace(found, crops=_crops(arrays)))
 
 
