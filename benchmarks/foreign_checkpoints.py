@@ -134,7 +134,7 @@ def compare(original: Original, session: Session, pictures: list[NDArray[np.uint
     for picture in pictures:
         batch = preprocess([picture], dataclasses.replace(session.contract.canvas, dtype="uint8"))
         height, width = (int(side) for side in batch.image_sizes[0])
-        theirs = original.infer(batch.images[0, :height, :width], session.contract.instances.max_detections)
+        theirs = original.infer(batch.images[0, :height, :width], session.contract.options.max_detections)
         ours = session.infer(batch.images, batch.image_sizes)
         on_canvas = Batch(batch.images, batch.image_sizes, ((height, width),))
         (expected,), (found,) = paste_alike(theirs, ours, on_canvas, session.contract, within_px=FP32.box_px)

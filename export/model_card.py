@@ -12,6 +12,7 @@ from typing import Any
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.runtime.contract import LEARNED_SCALES, Contract
+from maskrt.runtime.tasks import task_of
 
 CLASSES_SHOWN = 100
 BY_SHORT_SIDE = "short side to {short} px, long side at most {long} px, bilinear"
@@ -33,11 +34,12 @@ ORIGIN = {
 
 def model_card(checkpoint: Checkpoint, contract: Contract, model: Path, source: Path) -> str:
     """The card of `model`, exported under `contract` from the checkpoint at `source`."""
+    finds, outputs = task_of(contract).card(contract)
     sections = (
-        ("", [_finds(contract), "", *_table({**checkpoint.config.described, "exported from": source.name})]),
+        ("", [finds, "", *_table({**checkpoint.config.described, "exported from": source.name})]),
         ("Classes", _classes(contract)),
         ("Input", _input(contract)),
-        ("Output", _output(contract)),
+        ("Output", _output(contract, outputs)),
         ("Precision", _precision(contract)),
         ("Measured", _measured(checkpoint)),
         ("Where it is from", _origin(checkpoint, contract, source)),
@@ -56,13 +58,6 @@ def _table(rows: dict[str, str]) -> list[str]:
 
 def _cell(text: str) -> str:
     return " ".join(str(text).split()).replace("|", "\\|")
-
-
-def _finds(contract: Contract) -> str:
-    options = contract.instances
-    told = ["a class", "a score", "a box", *(["a mask"] if options.masks else [])]
-    told += ["keypoints"] if options.keypoints else []
-    return f"Finds objects, each with {', '.join(told[:-1])} and {told[-1]}."
 
 
 def _classes(contract: Contract) -> list[str]:
@@ -87,18 +82,8 @@ def _input(contract: Contract) -> list[str]:
     return [*_table(rows), "", "`maskrt infer` and `maskrt.load` do all of it; nothing is to be typed again."]
 
 
-def _output(contract: Contract) -> list[str]:
-    score, masks = f"{contract.instances.score_threshold:g}", contract.instances.masks
-    rows = {
-        "tensors": ", ".join(f"`{name}`" for name in contract.output_names),
-        "objects an image": f"at most {contract.instances.max_detections}, of scores above {score}",
-        "NMS": f"IoU {contract.instances.nms_threshold:g}, each class by itself",
-    }
-    if masks:
-        rows["masks"] = f"{masks.size} × {masks.size} a box, cut at {masks.threshold:g}"
-    if contract.instances.keypoints:
-        rows["keypoints"] = ", ".join(contract.instances.keypoints.names)
-    return _table(rows)
+def _output(contract: Contract, rows: dict[str, str]) -> list[str]:
+    return _table({"tensors": ", ".join(f"`{name}`" for name in contract.output_names), **rows})
 
 
 def _precision(contract: Contract) -> list[str]:

@@ -57,7 +57,7 @@ def export_onnx(
     does not pass ONNX's checker.
     """
     begin(FOLLOW)
-    graph = checkpoint.family.graph(checkpoint.build(), detections=contract.instances.rows).eval()
+    graph = checkpoint.family.graph(checkpoint.build(), detections=contract.options.detections).eval()
     if contract.precision.name == "fp16":
         to_half(graph, contract.precision.details["float32_units"])
     canvas = contract.canvas

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from maskrt.runtime.contract.options import ROWS
 from maskrt.runtime.contract.sections import MOST_SIDE_PX
-from maskrt.runtime.contract.tensors import MOST_IMAGES, ROWS
+from maskrt.runtime.contract.tensors import MOST_IMAGES
 from maskrt.runtime.errors import ExportError
 
 

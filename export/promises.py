@@ -78,8 +78,9 @@ def _shape_of(tap: Tap, contract: Contract) -> tuple[list[int | None], bool]:
 
 def _rows(tap: Tap, contract: Contract) -> int | None:
     boxes = next((one for one in contract.inside.taps if one.name == tap.rows_of), None)
-    of_image = boxes.rows if boxes else contract.instances.max_detections
-    return contract.batch * of_image if contract.batch and of_image else None
+    counted = {tensor.name: tensor.axes[1] for tensor in contract.outputs if tensor.counted_by}
+    of_image = boxes.rows if boxes else counted.get(tap.rows_of or "")
+    return contract.batch * of_image if contract.batch and isinstance(of_image, int) else None
 
 
 def _given(value: onnx.ValueInfoProto) -> Given:

@@ -24,7 +24,6 @@ from maskrt.models.config import ModelConfig
 from maskrt.models.family import Family
 from maskrt.models.settings import assignments, parse, replaced
 from maskrt.runtime.contract import (
-    INSTANCES,
     LEARNED_SCALES,
     Canvas,
     Category,
@@ -34,7 +33,6 @@ from maskrt.runtime.contract import (
     Origin,
     Precision,
     image_inputs,
-    instance_outputs,
     read_keypoints,
 )
 from maskrt.runtime.errors import CheckpointError, ExportError, first_line
@@ -158,17 +156,17 @@ class Checkpoint:
             dtype=dtype,
             placement=config.placement,
         )
-        instances = config.instances(detections, self.keypoints)
+        options = config.options(detections, self.keypoints)
         return Contract(
-            task=INSTANCES,
+            task=options.TASK,
             family=config.family,
             config=config.to_dict(),
             classes=self.classes,
             canvas=canvas,
             normalise=Normalise(config.mean, config.std),
             inputs=image_inputs(canvas, batch),
-            outputs=instance_outputs(instances, batch),
-            instances=instances,
+            outputs=options.tensors(batch, canvas, len(self.classes)),
+            options=options,
             inside=config.inside,
             layers=config.layers,
             precision=Precision(details={k: v for k, v in self.provenance.items() if k == LEARNED_SCALES}),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from maskrt.runtime.contract import Inside, Instances, Keypoints, Layers
+from maskrt.runtime.contract import Inside, Keypoints, Layers, Options
+from maskrt.runtime.contract.options import FIXED
 from maskrt.runtime.errors import CheckpointError
 
 Config = TypeVar("Config", bound="ModelConfig")
@@ -53,11 +54,17 @@ class ModelConfig(ABC):
         return "corner"
 
     @abstractmethod
-    def instances(self, rows: str, keypoints: Keypoints | None) -> Instances:
-        """What the contract says of the task's options.
+    def options(self, rows: str, keypoints: Keypoints | None) -> Options:
+        """The options of the task that the network is for (`runtime/tasks/<task>/options.py`).
 
-        rows: "fixed" or "dynamic", passed on as it is; keypoints: the checkpoint's.
+        rows: "fixed" or "dynamic", passed on as it is; keypoints: the checkpoint's. A task that has no rows,
+        or no keypoints, ignores them.
         """
+
+    @property
+    def finds(self) -> str:
+        """The task, by its name in TASKS (`maskrt.runtime.tasks`)."""
+        return self.options(FIXED, None).TASK
 
     @property
     def inside(self) -> Inside:

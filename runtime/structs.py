@@ -6,7 +6,8 @@ A file comes from anywhere, so nothing in it is trusted. The dataclass says what
 
 Types: str, int, float, bool, None, Any, Literal, unions, tuple, dict[str, …], dataclasses. A field with a
 default may be missing. `FORMAT: ClassVar[Format]` gives a dataclass, or a part of one, a format number.
-`__post_init__` may raise `wrong(…)` for what several fields must fulfil together.
+`__post_init__` may raise `wrong(…)` for what several fields must fulfil together. The metadata `NAMED_BY`
+makes a field of which another one says the key and the dataclass.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -44,6 +45,20 @@ class FileKind:
     denial: str  # said of what is no such JSON object: "not a precision plan"
     again: str  # the next command; "{source}" stands for the file
     error: type[MaskrtError]
+
+
+@dataclass(frozen=True)
+class NamedBy:
+    """Of a section that stands in the JSON under the text that another field holds, and is what that says.
+
+    field: the other field. kinds: the dataclass by that text; raises FieldError where there is none.
+    """
+
+    field: str
+    kinds: Callable[[str], type]
+
+
+NAMED_BY = "named by"  # of a field's metadata
 
 
 class FieldError(ValueError):
@@ -103,7 +118,8 @@ def plain(value: Any) -> Any:
     """A dataclass as JSON has it: objects, their format number first; lists for tuples."""
     if dataclasses.is_dataclass(value):
         form = getattr(value, "FORMAT", None)
-        fields = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        held = vars(value)
+        fields = {_key(field, held): plain(held[field.name]) for field in dataclasses.fields(value)}
         return {form.key: form.number, **fields} if form else fields
     if isinstance(value, dict):
         return {key: plain(entry) for key, entry in value.items()}
@@ -157,16 +173,34 @@ def _read_fields(cls: Any, value: Any, path: str) -> Any:
         problem = f"has format {got}, but this maskrt reads format {form.number}"
         raise FieldError(path, problem, "Upgrade maskrt here, or go on with this one: " if newer else "")
     known = dataclasses.fields(cls)
-    needed = {field.name for field in known if field.default is field.default_factory is MISSING}
-    missing, unknown = sorted(needed - set(given)), sorted(set(given) - {field.name for field in known})
+    hints, keys = get_type_hints(cls, include_extras=True), {_key(field, given): field for field in known}
+    for field in known:
+        if (by := field.metadata.get(NAMED_BY)) and by.field in given:
+            hints[field.name] = _kind(by, _read(hints[by.field], given[by.field], start + by.field), start)
+    needed = {key for key, field in keys.items() if field.default is field.default_factory is MISSING}
+    missing, unknown = sorted(needed - set(given)), sorted(set(given) - set(keys))
     if missing or unknown:
         raise FieldError(path, f"has missing fields {missing} and unknown fields {unknown}")
-    hints = get_type_hints(cls, include_extras=True)
-    values = {name: _read(hints[name], entry, start + name) for name, entry in given.items()}
+    names = {key: field.name for key, field in keys.items()}
+    values = {names[key]: _read(hints[names[key]], entry, start + key) for key, entry in given.items()}
     try:
         return cls(**values)
     except FieldError as fault:  # of __post_init__, which knows the fields' names alone
         raise FieldError(start + fault.path, fault.problem) from fault
+
+
+def _kind(by: NamedBy, name: str, start: str) -> type:
+    try:
+        return by.kinds(name)
+    except FieldError as fault:
+        raise FieldError(start + fault.path, fault.problem, fault.upgrade) from fault
+
+
+def _key(field: dataclasses.Field[Any], values: Mapping[str, Any]) -> str:
+    """The key under which a field stands in a JSON object of these values."""
+    by = field.metadata.get(NAMED_BY)
+    name = values.get(by.field) if by else field.name
+    return name if isinstance(name, str) else field.name
 
 
 def _expected(hint: Any) -> str:

@@ -12,6 +12,7 @@ from maskrt.runtime.backends.onnx_weights import check_weights
 from maskrt.runtime.backends.promises import read_promises
 from maskrt.runtime.backends.trt.library import major_minor
 from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract.options import FIXED
 from maskrt.runtime.errors import ExportError, ModelError
 
 OLDEST = (10, 3)  # besides 8.6: of JetPack 6.2; nothing between is supported
@@ -34,9 +35,9 @@ def read_model(path: Path) -> tuple[ModelProto, Contract, str]:
         raise ModelError(f"{path}: no ONNX file. Make one: maskrt export CHECKPOINT -o MODEL.onnx") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     contract = read_promises(metadata, str(path), "built")
-    if contract.instances.rows != "fixed":
+    if contract.options.detections != FIXED:
         raise ModelError(
-            f"{path}: exported with --detections {contract.instances.rows}, whose shapes depend on the "
+            f"{path}: exported with --detections {contract.options.detections}, whose shapes depend on the "
             f"picture. TensorRT wants fixed ones: maskrt export CHECKPOINT --detections fixed -o {path}"
         )
     check_weights(path)

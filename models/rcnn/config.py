@@ -17,8 +17,9 @@ from maskrt.models.rcnn.branches import BRANCHES
 from maskrt.models.rcnn.layout import inside_of, layers_of
 from maskrt.models.rcnn.mask_branch import MASK_ACTIVATIONS, MASK_HEADS
 from maskrt.models.rcnn.ranges import check_ranges
-from maskrt.runtime.contract import BoxGrid, Inside, Instances, Keypoints, Layers
+from maskrt.runtime.contract import Inside, Keypoints, Layers
 from maskrt.runtime.errors import CheckpointError
+from maskrt.runtime.tasks.instances.options import BoxGrid, InstancesOptions
 
 NECKS = ("fpn", "c4")
 MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
@@ -159,10 +160,10 @@ class MaskRcnnConfig(ModelConfig):
         network = f"{self.family} on {self.backbone}, neck {self.neck}"
         return {"network": network, "levels of the RPN": levels}
 
-    def instances(self, rows: str, keypoints: Keypoints | None) -> Instances:
+    def options(self, rows: str, keypoints: Keypoints | None) -> InstancesOptions:
         """As every family's."""
         masks = BoxGrid(self.mask_size, MASK_THRESHOLD) if self.task == "instance" else None
-        return Instances(self.score_threshold, self.nms, self.max_detections, rows, masks, keypoints)
+        return InstancesOptions(self.score_threshold, self.nms, self.max_detections, rows, masks, keypoints)
 
     @property
     def inside(self) -> Inside:

@@ -20,7 +20,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from maskrt.models.parts.layout import LAYOUTS, STEM, Layout, layout_of
-from maskrt.runtime.contract import BOXES, CANVAS, DETECTED, LABELS, NUM_DETECTIONS, Inside, Layers, Part, Tap
+from maskrt.runtime.contract import CANVAS, Inside, Layers, Part, Tap
+from maskrt.runtime.tasks.instances.options import BOXES, DETECTED, LABELS, NUM_DETECTIONS
 
 if TYPE_CHECKING:
     from maskrt.models.rcnn.config import MaskRcnnConfig

@@ -14,7 +14,6 @@ from maskrt.runtime.backends.trt.session import TrtSession
 from maskrt.runtime.contract import METADATA_KEY, Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.siblings import load_reference
-from maskrt.runtime.tasks import check_task
 
 __all__ = ["CHECKPOINTS", "Outputs", "Session", "open_session", "read_contract"]
 
@@ -66,12 +65,10 @@ def read_contract(path: str | Path) -> Contract:
     path = Path(path)
     _check_there(path)
     if path.suffix == ".engine":
-        contract = read_header(path).contract
-    elif path.suffix == ".onnx":
-        contract = Contract.from_json(read_metadata(path).get(METADATA_KEY, ""), str(path))
-    else:
-        contract = load_reference(path).contract
-    check_task(contract, str(path))
+        return read_header(path).contract
+    if path.suffix == ".onnx":
+        return Contract.from_json(read_metadata(path).get(METADATA_KEY, ""), str(path))
+    contract: Contract = load_reference(path).contract
     return contract
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from maskrt.runtime.contract import METADATA_KEY, PREFIX, Contract, Tensor
 from maskrt.runtime.errors import ContractError
-from maskrt.runtime.tasks import check_task
 
 #: Of a graph's tensor: the dtype, as numpy calls it, and the shape, where a side that varies is no number.
 Given = tuple[str, Sequence[int | str | None]]
@@ -15,17 +14,14 @@ Given = tuple[str, Sequence[int | str | None]]
 def read_promises(metadata: Mapping[str, str], name: str, use: str = "run") -> Contract:
     """The contract in an ONNX file's metadata. name: the file; use: what it was to be, for messages.
 
-    Raises ContractError where there is none, or none that can be read; ModelError for a task that this
-    maskrt does not run.
+    Raises ContractError where there is none, or none that can be read.
     """
     if METADATA_KEY not in metadata:
         raise ContractError(
             f"{name}: an ONNX file without a maskrt contract (no '{METADATA_KEY}' in its metadata). "
             f"Only files made by maskrt can be {use}: maskrt export CHECKPOINT -o {name}"
         )
-    contract = Contract.from_json(metadata[METADATA_KEY], name)
-    check_task(contract, name)
-    return contract
+    return Contract.from_json(metadata[METADATA_KEY], name)
 
 
 def check_graph(

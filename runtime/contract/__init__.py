@@ -5,8 +5,10 @@ preprocessing constant or knows a family of models by heart.
 Field by field: docs/architecture.md, "The contract".
 """
 
-from maskrt.runtime.contract.contract import FORMAT_VERSION, INSTANCES, METADATA_KEY, Contract
+from maskrt.runtime.contract.contract import FORMAT_VERSION, METADATA_KEY, Contract
 from maskrt.runtime.contract.inside import CANVAS, PREFIX, Inside, Part, Stages, Tap
+from maskrt.runtime.contract.keypoints import Keypoints, read_keypoints
+from maskrt.runtime.contract.options import Options
 from maskrt.runtime.contract.sections import (
     LEARNED_SCALES,
     PLACEMENTS,
@@ -17,53 +19,26 @@ from maskrt.runtime.contract.sections import (
     Origin,
     Precision,
 )
-from maskrt.runtime.contract.tensors import (
-    BOXES,
-    DETECTED,
-    IMAGE_SIZES,
-    IMAGES,
-    INPUT_NAMES,
-    KEYPOINTS,
-    LABELS,
-    MASKS,
-    NUM_DETECTIONS,
-    SCORES,
-    BoxGrid,
-    Instances,
-    Keypoints,
-    Tensor,
-    image_inputs,
-    instance_outputs,
-    read_keypoints,
-)
+from maskrt.runtime.contract.tensors import IMAGE_SIZES, IMAGES, INPUT_NAMES, Tensor, image_inputs
 
 __all__ = [
-    "BOXES",
     "CANVAS",
-    "DETECTED",
     "FORMAT_VERSION",
     "IMAGES",
     "IMAGE_SIZES",
     "INPUT_NAMES",
-    "INSTANCES",
-    "KEYPOINTS",
-    "LABELS",
     "LEARNED_SCALES",
-    "MASKS",
     "METADATA_KEY",
-    "NUM_DETECTIONS",
     "PLACEMENTS",
     "PREFIX",
-    "SCORES",
-    "BoxGrid",
     "Canvas",
     "Category",
     "Contract",
     "Inside",
-    "Instances",
     "Keypoints",
     "Layers",
     "Normalise",
+    "Options",
     "Origin",
     "Part",
     "Precision",
@@ -71,6 +46,5 @@ __all__ = [
     "Tap",
     "Tensor",
     "image_inputs",
-    "instance_outputs",
     "read_keypoints",
 ]

@@ -12,21 +12,19 @@ from maskrt.runtime.contract.sections import Canvas, Category, Layers, Normalise
 from maskrt.runtime.contract.tensors import (
     BATCH,
     MOST_IMAGES,
-    Instances,
     Tensor,
     check_tensors,
     image_inputs,
-    instance_outputs,
 )
 from maskrt.runtime.errors import ContractError
 from maskrt.runtime.rules import whole
-from maskrt.runtime.structs import FileKind, Format, plain, read, wrong
+from maskrt.runtime.structs import NAMED_BY, FileKind, Format, NamedBy, plain, read, wrong
+from maskrt.runtime.tasks import options_of
 
 FORMAT_VERSION = 2
 METADATA_KEY = "maskrt.contract"
 AGAIN = "Export the model again: maskrt export CHECKPOINT -o {source}"
 KIND = FileKind("contract", f"its '{METADATA_KEY}' metadata is not a maskrt contract", AGAIN, ContractError)
-INSTANCES = "instances"  # the task
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Contract:
     """What a model file promises. Field by field: docs/architecture.md, "The contract"."""
 
     FORMAT: ClassVar[Format] = Format(FORMAT_VERSION, "format_version")
-    task: str  # INSTANCES; one that this maskrt does not run is refused by maskrt.runtime.tasks.check_task
+    task: str  # by its name in maskrt.runtime.tasks.TASKS
     family: str  # for people and for maskrt.models: nothing else reads it, nor `config`
     config: dict[str, Any]  # the family's own configuration, as trained
     classes: tuple[Category, ...]  # outputs' label k is classes[k]; background has no entry
@@ -42,7 +40,8 @@ class Contract:
     normalise: Normalise
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
-    instances: Instances
+    # An `Options`. Its task and its family know which.
+    options: Any = field(metadata={NAMED_BY: NamedBy("task", options_of)})
     inside: Inside
     layers: Layers
     precision: Precision
@@ -59,15 +58,15 @@ class Contract:
                 raise wrong(f"classes[{index}].id", category.id, "an id that no other class has")
             known.add(category.id)
         self.canvas.check()
-        self.instances.check()
+        self.options.check(len(self.classes))
         if not self.inputs or not self.inputs[0].axes:
             raise wrong("inputs", list(self.inputs), "a list of tensors with axes")
         images, rule = self.inputs[0].axes[0], whole(1, MOST_IMAGES)
         if images != BATCH and not rule.fits(images):
             raise wrong("inputs[0].axes[0]", images, f"{rule.expected}, or {BATCH!r}")
         check_tensors("inputs", self.inputs, image_inputs(self.canvas, self.batch))
-        if self.task == INSTANCES:
-            check_tensors("outputs", self.outputs, instance_outputs(self.instances, self.batch))
+        promised = self.options.tensors(self.batch, self.canvas, len(self.classes))
+        check_tensors("outputs", self.outputs, promised)
         self.inside.check(self.outputs)
 
     def to_json(self) -> str:
@@ -87,7 +86,9 @@ class Contract:
     def on_canvas(self, **changes: Any) -> Contract:
         """The same model on another canvas; changes: fields of `Canvas`."""
         canvas = dataclasses.replace(self.canvas, **changes)
-        return dataclasses.replace(self, canvas=canvas, inputs=image_inputs(canvas, self.batch))
+        inputs = image_inputs(canvas, self.batch)
+        outputs = self.options.tensors(self.batch, canvas, len(self.classes))
+        return dataclasses.replace(self, canvas=canvas, inputs=inputs, outputs=outputs)
 
     def in_precision(self, name: str, details: dict[str, Any]) -> Contract:
         """The same model in another precision."""

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from maskrt.runtime.backends.trt.engine_fit import tensor_shapes
-from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, INPUT_NAMES, LABELS, Contract
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, INPUT_NAMES, Contract
+from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.keep import DEFAULT_SCORE
 
 IMAGE, ORIGINAL_SIZES, RESULT = "image", "original_sizes", "result"  # tensors beside the contract's
@@ -116,7 +117,8 @@ class Serving:
             group["profile"] = [str(i) for i in range(self.profiles)]
         outputs = [self._tensor(name, reshape=True) for name in self.contract.output_names]
         for output in outputs:
-            output |= {"label_filename": LABELS_FILE} if output["name"] == LABELS else {}
+            labels = task_of(self.contract).labels
+            output |= {"label_filename": LABELS_FILE} if output["name"] == labels else {}
         model = {
             "name": self.network,
             "platform": self.platform,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
-from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, NUM_DETECTIONS, Contract
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, Contract
 from maskrt.runtime.errors import ImageError, MaskrtError
 from maskrt.runtime.inputs.images import decode_image
 from maskrt.runtime.pipeline.run import filled
@@ -99,7 +99,9 @@ class Postprocess(Model):
         """Paste and encode the masks. Raises ModelError where the outputs are broken."""
         count = len(inputs[ORIGINAL_SIZES])  # without what the batch was filled up with
         arrays = {name: inputs[name][:count] for name in (*self.contract.output_names, IMAGE_SIZES)}
-        arrays[NUM_DETECTIONS] = arrays[NUM_DETECTIONS].reshape(count)
+        for tensor in self.contract.outputs:
+            if len(tensor.axes) == 1:  # which Triton, that knows no scalars, gives another axis of 1
+                arrays[tensor.name] = arrays[tensor.name].reshape(count)
         outputs = Outputs({name: arrays[name] for name in self.contract.output_names})
         outputs.check_finite(self.name)
         sizes = tuple((int(height), int(width)) for height, width in inputs[ORIGINAL_SIZES])

@@ -5,29 +5,29 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from maskrt.runtime.contract import Contract
-from maskrt.runtime.errors import ModelError
+from maskrt.runtime.structs import FieldError
 
-if TYPE_CHECKING:  # what users of `maskrt.load` are given, for their type checkers
+if TYPE_CHECKING:  # the last for users of `maskrt.load`: what they are given
+    from maskrt.runtime.contract import Contract, Options
     from maskrt.runtime.tasks.instances.result import Result
     from maskrt.runtime.tasks.task import Task
 
-__all__ = ["TASKS", "Result", "check_task", "task_of"]
+__all__ = ["TASKS", "Result", "options_of", "task_of"]
 
-#: By the contract's `task`: the module whose `TASK` does it.
-TASKS = {"instances": "maskrt.runtime.tasks.instances.task"}
+#: By the contract's `task`: its package, whose module `task` holds TASK and `options` OPTIONS.
+TASKS = {"instances": "maskrt.runtime.tasks.instances"}
 
 
 def task_of(contract: Contract) -> Task:
-    """The task of a model that was opened (`check_task`)."""
-    task: Task = importlib.import_module(TASKS[contract.task]).TASK
+    """What does a contract's task."""
+    task: Task = importlib.import_module(f"{TASKS[contract.task]}.task").TASK
     return task
 
 
-def check_task(contract: Contract, name: str) -> None:
-    """Raise ModelError for a model of a task that this maskrt does not run. name: its file."""
-    if contract.task not in TASKS:
-        raise ModelError(
-            f"{name}: a model for the task {contract.task!r}; this maskrt runs models for "
-            f"{', '.join(TASKS)}. Upgrade maskrt here."
-        )
+def options_of(task: str) -> type[Options]:
+    """The class of a task's options. Raises FieldError for a task that this maskrt does not run."""
+    if task not in TASKS:
+        problem = f"is {task!r}, but this maskrt runs models for {', '.join(TASKS)} alone"
+        raise FieldError("task", problem, "Upgrade maskrt here, or go on with this one: ")
+    options: type[Options] = importlib.import_module(f"{TASKS[task]}.options").OPTIONS
+    return options

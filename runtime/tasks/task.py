@@ -37,6 +37,11 @@ class Task(ABC):
 
     #: What `len` of a result counts, for people.
     things: str
+    #: The outputs as stages of parity, in the order of the computation: by output, what it is judged as
+    #: (`OutputError.output`). Those that a model lacks are there too.
+    stages: Mapping[str, str]
+    #: The output of which each number is a class by itself; empty where there is none.
+    labels = ""
 
     @abstractmethod
     def decode(
@@ -75,6 +80,10 @@ class Task(ABC):
     def compare(self, precision: str, limits: Mapping[str, Any] | None = None) -> Comparison:
         """An empty comparison, by the tolerance of a precision. limits: others in place of its own, by
         name; those that the task has no tolerance of count for nothing."""
+
+    @abstractmethod
+    def card(self, contract: Contract) -> tuple[str, dict[str, str]]:
+        """What a model card says: a sentence on what the model finds, and rows on its outputs, by subject."""
 
     @abstractmethod
     def pack(self, answer: Answer) -> dict[str, NDArray]:

@@ -76,7 +76,7 @@ def test_what_it_infers_is_written(made: Made, tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "predictions.json").read_text())
     assert len(rows) >= LEAST_FOUND
     assert {row["category_id"] for row in rows} <= {category.id for category in made.contract.classes}
-    masks = made.contract.instances.masks is not None
+    masks = made.contract.options.masks is not None
     assert all(("segmentation" in row) == masks for row in rows)
 
 
@@ -148,7 +148,7 @@ def test_the_python_api_finds_what_the_reference_finds(made: Made) -> None:
     (expected,) = load(made.checkpoint)(picture, min_score=MIN_SCORE)
     assert len(found) >= LEAST_FOUND
     assert {result.height_px for result in (found, expected)} == {picture.shape[0]}
-    assert (found.keypoints is None) == (contract.instances.keypoints is None)
+    assert (found.keypoints is None) == (contract.options.keypoints is None)
 
 
 def test_its_graph_in_half_precision_leaves_the_network_as_it_is(made: Made) -> None:

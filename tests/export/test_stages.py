@@ -13,9 +13,10 @@ from maskrt.export.stages import HideStages, ShowStages, read_with_stages
 from maskrt.models.parts.layout import FPN
 from maskrt.models.rcnn.layout import MASK_FEATURES, MASK_LOGITS, PER_PROPOSAL, PROPOSAL_COUNTS, PROPOSALS
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.contract import DETECTED, MASKS, PREFIX
+from maskrt.runtime.contract import PREFIX
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import preprocess
+from maskrt.runtime.tasks.instances.options import DETECTED, MASKS
 
 INSTANCE_STAGES = (*FPN.maps, PROPOSALS, PROPOSAL_COUNTS, *PER_PROPOSAL, MASK_FEATURES, MASK_LOGITS)
 

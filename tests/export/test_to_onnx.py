@@ -21,10 +21,11 @@ from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.models.reference import open_reference
 from maskrt.runtime.backends.open import Session, open_session
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.contract import DETECTED, MASKS, METADATA_KEY, BoxGrid
+from maskrt.runtime.contract import METADATA_KEY
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.sides import comparison_for
+from maskrt.runtime.tasks.instances.options import DETECTED, MASKS, BoxGrid
 from tests.exports import Exports
 
 
@@ -74,8 +75,8 @@ def test_the_contract_is_the_checkpoints(random_onnx: Path, random_checkpoint: P
     checkpoint = load_checkpoint(random_checkpoint)
     assert contract.origin.checkpoint_sha256 == checkpoint.sha256
     assert contract.classes == checkpoint.classes
-    assert contract.instances.rows == "dynamic"
-    assert contract.instances.masks == BoxGrid(28, 0.5)
+    assert contract.options.rows == "dynamic"
+    assert contract.options.masks == BoxGrid(28, 0.5)
 
 
 @pytest.mark.parametrize("shape", [(256, 320), (320, 256), (200, 200), (96, 640), (31, 33)])

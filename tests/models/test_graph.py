@@ -65,7 +65,7 @@ def assert_alike(
         tensors = graph(torch.from_numpy(batch.images), torch.from_numpy(batch.image_sizes).double())[:5]
     arrays = ((t.float() if t.is_floating_point() else t).numpy() for t in tensors)
     actual = Outputs(zip(contract.output_names, arrays, strict=True))
-    assert actual["boxes"].shape == (len(images), contract.instances.max_detections, 4)
+    assert actual["boxes"].shape == (len(images), contract.options.max_detections, 4)
     expected = EagerSession(model, contract, name="eager").infer(batch.images, batch.image_sizes)
     report = Report(InstancesComparison(EXACT))
     results = paste_alike(expected, actual, on_canvas, contract, within_px=EXACT.box_px)

@@ -25,18 +25,16 @@ from maskrt.models.rcnn.layout import inside_of, layers_of
 from maskrt.runtime.backends.open import Session, open_session
 from maskrt.runtime.contract import (
     METADATA_KEY,
-    BoxGrid,
     Canvas,
     Category,
     Contract,
-    Instances,
     Keypoints,
     Normalise,
     Origin,
     Precision,
     image_inputs,
-    instance_outputs,
 )
+from maskrt.runtime.tasks.instances.options import BoxGrid, InstancesOptions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLASSES = (Category(17, "cat"), Category(90, "toothbrush"), Category(3, "car"))
@@ -88,7 +86,7 @@ Ended = namedtuple("Ended", "code out err")  # a program: exit code, stdout, std
 
 
 def make_contract(**changes: Any) -> Contract:
-    """The tiny model's contract, with changes: fields of `Contract`, of `Canvas` and of `Instances`, `batch`,
+    """The tiny model's contract, with changes: fields of `Contract`, of `Canvas` and of `InstancesOptions`, `batch`,
     `precision` and `details` by name, mean and std, mask_size, mask_threshold, checkpoint_sha256."""
     config = {"backbone": "none", "anchor_ratios": [0.5, 1.0, 2.0]}
 
@@ -101,7 +99,12 @@ def make_contract(**changes: Any) -> Contract:
     )
     grid = BoxGrid(changes.pop("mask_size", MASK_SIZE), changes.pop("mask_threshold", 0.5))
     instances = given(
-        Instances, score_threshold=0.05, nms_threshold=0.5, max_detections=ROWS, rows="fixed", masks=grid
+        InstancesOptions,
+        score_threshold=0.05,
+        nms_threshold=0.5,
+        max_detections=ROWS,
+        rows="fixed",
+        masks=grid,
     )
     batch = changes.pop("batch", None)
     fields: dict[str, Any] = {
@@ -112,8 +115,8 @@ def make_contract(**changes: Any) -> Contract:
         "canvas": canvas,
         "normalise": given(Normalise, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
         "inputs": image_inputs(canvas, batch),
-        "outputs": instance_outputs(instances, batch),
-        "instances": instances,
+        "outputs": instances.tensors(batch, canvas, len(changes.get("classes", CLASSES))),
+        "options": instances,
         "inside": INSIDE,
         "layers": LAYERS,
         "precision": Precision(changes.pop("precision", "fp32"), changes.pop("details", {})),
@@ -130,7 +133,7 @@ def disc() -> np.ndarray:
 
 def outputs_of(contract: Contract) -> str:
     """What the tiny model gives of each object, beside its box."""
-    return "masks" if contract.instances.masks else "keypoints" if contract.instances.keypoints else ""
+    return "masks" if contract.options.masks else "keypoints" if contract.options.keypoints else ""
 
 
 def tiny_model(contract: Contract, **answers: object) -> onnx.ModelProto:

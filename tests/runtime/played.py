@@ -315,7 +315,7 @@ def padding(p: Played) -> None:
 
 def promise(p: Played) -> None:
     p.contract = dataclasses.replace(
-        p.contract, instances=dataclasses.replace(p.contract.instances, nms_threshold=0.6)
+        p.contract, options=dataclasses.replace(p.contract.options, nms_threshold=0.6)
     )
 
 

@@ -14,7 +14,7 @@ from benchmarks.gpu_check.record import VARIANTS, record_model
 from benchmarks.samples import scene
 from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.runtime.backends.open import Outputs, open_session
-from maskrt.runtime.contract import DETECTED, MASKS
+from maskrt.runtime.tasks.instances.options import DETECTED, MASKS
 
 INT8 = Form("static", "int8")
 

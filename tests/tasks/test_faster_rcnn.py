@@ -17,11 +17,11 @@ from maskrt.models.rcnn.layout import MASK_LOGITS
 from maskrt.runtime import evaluate, infer
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.contract import DETECTED
 from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
 from maskrt.runtime.tasks.instances.drawing.draw import draw
 from maskrt.runtime.tasks.instances.measure.coco import STATISTICS
+from maskrt.runtime.tasks.instances.options import DETECTED
 from maskrt.training.data import load_dataset
 
 Models = tuple[Path, Path]
@@ -44,7 +44,7 @@ def ended(main, *arguments: object) -> int:
 def test_the_file_promises_and_gives_boxes_alone(faster_rcnn: Models) -> None:
     session = open_session(faster_rcnn[1])
     contract = session.contract
-    assert (contract.task, contract.family, contract.instances.masks) == ("instances", "faster_rcnn", None)
+    assert (contract.task, contract.family, contract.options.masks) == ("instances", "faster_rcnn", None)
     assert contract.output_names == DETECTED
     graph = onnx.load(faster_rcnn[1]).graph
     assert [value.name for value in graph.output] == list(contract.output_names)

@@ -19,10 +19,10 @@ from maskrt.models.rcnn.layout import KEYPOINT_LOGITS, MASK_LOGITS
 from maskrt.runtime import evaluate, infer
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.contract import DETECTED, KEYPOINTS
 from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
 from maskrt.runtime.tasks.instances.drawing.draw import draw
+from maskrt.runtime.tasks.instances.options import DETECTED, KEYPOINTS
 
 Models = tuple[Path, Path]
 MIN_SCORE = 0.2
@@ -46,9 +46,9 @@ def test_the_file_promises_points_by_name(keypoint_rcnn: Models) -> None:
     contract = open_session(keypoint_rcnn[1]).contract
     assert (contract.task, contract.family) == ("instances", "keypoint_rcnn")
     assert contract.output_names == (*DETECTED, KEYPOINTS)
-    assert contract.instances.keypoints is not None
-    assert contract.instances.keypoints.names == POINTS
-    mirrored = [POINTS[other] for other in contract.instances.keypoints.mirrored]
+    assert contract.options.keypoints is not None
+    assert contract.options.keypoints.names == POINTS
+    mirrored = [POINTS[other] for other in contract.options.keypoints.mirrored]
     assert mirrored[:3] == ["nose", "right_eye", "left_eye"]
 
 
@@ -81,12 +81,12 @@ def test_parity_names_what_is_wrong_with_the_points(
     model = onnx.load(keypoint_rcnn[1])
     if fault == "mirrored":
         contract = open_session(keypoint_rcnn[1]).contract
-        assert contract.instances.keypoints is not None
+        assert contract.options.keypoints is not None
         for tensor in model.graph.initializer:
             if tensor.name.startswith(POINT_LAYER):
                 values = onnx.numpy_helper.to_array(tensor)
                 axis = 1 if values.ndim == 4 else 0  # ConvTranspose: (in, out, h, w)
-                swapped = np.take(values, contract.instances.keypoints.mirrored, axis=axis)
+                swapped = np.take(values, contract.options.keypoints.mirrored, axis=axis)
                 tensor.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(swapped), tensor.name))
     else:
         move_points(model, 2.5)

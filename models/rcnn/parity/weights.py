@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskrt.models.parts.layout import STEM
 from maskrt.models.rcnn.layout import BOX_DELTAS, CLASS_LOGITS, KEYPOINT_LOGITS, MASK_LOGITS, PROPOSALS
 from maskrt.runtime.contract import CANVAS
-from maskrt.runtime.parity.inside.stages import DETECTIONS
+from maskrt.runtime.tasks.instances.compare.seen import DETECTIONS
 
 #: By the beginning of a weight's name in the graph.
 STAGES = (

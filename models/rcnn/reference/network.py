@@ -32,7 +32,7 @@ class EagerSession(Reference[FasterRCNN]):
 
     def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
         """The results with the masks that torchvision pastes."""
-        grid = self.contract.instances.masks
+        grid = self.contract.options.masks
         if grid is None:
             return results
         return [

@@ -33,7 +33,6 @@ from maskrt.runtime.backends.trt.plugins import load_for_engine
 from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import INPUT_NAMES, PREFIX, Stages
 from maskrt.runtime.errors import MaskrtError, ModelError
-from maskrt.runtime.tasks import check_task
 
 SHAPES_KEPT = 8  # of a lane: a shape's buffers are a few MB, its context and graph about as much
 DTYPES = {"UINT8": "uint8", "FLOAT": "float32", "HALF": "float16", "INT32": "int32"}  # TensorRT's: numpy's
@@ -55,7 +54,6 @@ class TrtSession(Session):
         self.name = str(path)
         self.header = read_header(path)
         self.contract = self.header.contract
-        check_task(self.contract, self.name)
         trt = import_tensorrt()
         gpu = describe_gpu()  # first of all that touches the GPU: TensorRT 8.6 crashes where there is none
         check_fit(path, self.header, Machine(trt.__version__, gpu.name, gpu.compute_capability, PLATFORM))

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.boxes import same_boxes
-from maskrt.runtime.contract import BOXES, IMAGE_SIZES, IMAGES, Contract
+from maskrt.runtime.contract import IMAGE_SIZES, IMAGES, Contract
+from maskrt.runtime.contract.options import FIXED
 from maskrt.runtime.parity.inside.knowledge import knowledge_of
 from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.samples import Sample
@@ -95,8 +96,9 @@ class ForcedParts:
         given |= expected.outputs
         taps = {tap.name: tap for tap in self._contract.inside.taps}
         rows = {name: self._parts.side(name, 1) or tap.rows or 0 for name, tap in taps.items() if tap.rows}
-        if self._contract.instances.rows == "fixed":
-            rows[BOXES] = self._contract.instances.max_detections
+        if self._contract.options.detections == FIXED:
+            counted = (tensor for tensor in self._contract.outputs if tensor.counted_by)
+            rows |= {tensor.name: side for tensor in counted if isinstance(side := tensor.axes[1], int)}
         for name, sample in samples.items():
             tap, values = taps[name], sample.values
             if tap.kind == "map":

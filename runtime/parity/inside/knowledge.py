@@ -16,7 +16,7 @@ from maskrt.runtime.contract import Contract
 from maskrt.runtime.parity.inside.evidence import Evidence
 from maskrt.runtime.parity.inside.parts import GraphParts, Parts
 from maskrt.runtime.parity.inside.samples import Sample
-from maskrt.runtime.parity.inside.stages import DETECTIONS
+from maskrt.runtime.parity.inside.stages import results_of
 from maskrt.runtime.parity.tolerances import StageTolerance
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.siblings import parity_knowledge
@@ -82,7 +82,7 @@ class Knowledge:
 
     def stage_of_weight(self, name: str, contract: Contract) -> str:
         """The first stage that a weight changes, by its name in the graph."""
-        return DETECTIONS
+        return results_of(contract)[0]
 
     def tied(self, samples: Mapping[str, Sample]) -> float:
         """The share of an image's boxes inside that nothing but rounding chooses, 1 at most."""

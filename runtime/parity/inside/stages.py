@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.boxes import same_boxes
-from maskrt.runtime.contract import DETECTED, Contract, Stages, Tap
+from maskrt.runtime.contract import Contract, Stages, Tap
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.tolerances import StageTolerance
+from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.task import Seen
 
-# The outputs, as stages: what NMS keeps, what is pasted, where the points are.
-DETECTIONS, MASKS, KEYPOINTS = "detections", "masks", "keypoints"
 IDENTICAL_DB = 200.0  # of equal tensors; float32's own rounding is at about 150 dB
 
 NAN = float("nan")
@@ -65,9 +64,16 @@ class Aligned:
 
 def order_of(contract: Contract) -> tuple[str, ...]:
     """Taps and results in the order in which an error travels."""
-    names = (DETECTIONS if name in DETECTED else name for name in contract.inside.order)
-    inside = (name for name in names if name not in (MASKS, KEYPOINTS))
-    return tuple(dict.fromkeys((*inside, DETECTIONS, MASKS, KEYPOINTS)))
+    stages = task_of(contract).stages
+    first, *others = results_of(contract)
+    names = (stages.get(name, name) for name in contract.inside.order)
+    inside = (name for name in names if name not in others)
+    return tuple(dict.fromkeys((*inside, first, *others)))
+
+
+def results_of(contract: Contract) -> tuple[str, ...]:
+    """The outputs as stages, in the order of the computation."""
+    return tuple(dict.fromkeys(task_of(contract).stages.values()))
 
 
 def first_image(stages: Stages, outputs: Outputs, contract: Contract) -> Stages:

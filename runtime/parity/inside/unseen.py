@@ -18,7 +18,7 @@ from maskrt.runtime.errors import MissingDependencyError, ModelError, first_line
 from maskrt.runtime.parity.inside.knowledge import Facts, Finding, Knowledge, Operator, knowledge_of
 from maskrt.runtime.parity.inside.parts import GraphParts
 from maskrt.runtime.parity.inside.stage_report import Fault
-from maskrt.runtime.parity.inside.stages import DETECTIONS, order_of
+from maskrt.runtime.parity.inside.stages import order_of, results_of
 from maskrt.runtime.parity.inside.weights import weight_faults
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.siblings import examine, expected_weights
@@ -44,6 +44,7 @@ class Unseen:
     where the file could not be read. reason: why parts were not run on made inputs, empty where they were.
     """
 
+    outputs: tuple[str, ...] = ()  # of the candidate
     precisions: dict[str, str] = field(default_factory=dict)
     weights: tuple[int, int] = (0, 0)
     findings: list[Finding] = field(default_factory=list)
@@ -56,7 +57,7 @@ class Unseen:
     @property
     def precision(self) -> str | None:
         """Of the outputs: what the graph shows, None where it is not known."""
-        shown = [self.precisions[name] for name in ("boxes", "scores", "masks") if name in self.precisions]
+        shown = [self.precisions[name] for name in self.outputs if name in self.precisions]
         return max(shown, key=FINEST_FIRST.index, default=None)
 
     @property
@@ -97,7 +98,7 @@ def look_without_images(reference: Any, path: Path, candidate: Session, *, devic
     reference: a session or, in its place, a bundle.
     """
     known = knowledge_of(candidate.contract)
-    found = Unseen(probed=known.has_probes)
+    found = Unseen(outputs=candidate.contract.output_names, probed=known.has_probes)
     if path.suffix != ".onnx":
         found.reason = "an engine shows neither its weights nor its parts"
         return found
@@ -132,10 +133,10 @@ def _run_on_made_inputs(
     coarsest = max((shown.parts[name] for name in in_float), key=FINEST_FIRST.index, default="fp32")
     limit = STAGES_BY_PRECISION[coarsest]
     found.findings = list(known.probe(candidate.contract, facts, theirs, in_float, limit))
-    order = order_of(candidate.contract)
+    order, results = order_of(candidate.contract), results_of(candidate.contract)
     first = {part.name: part.gives[0] for part in candidate.contract.inside.parts}
     for one in _worth_naming(found.findings):
-        stage = next((name for name in (one.about, first[one.part]) if name in order), DETECTIONS)
+        stage = next((name for name in (one.about, first[one.part]) if name in order), results[0])
         found.faults.append(Fault(stage, MADE, one.about, (one.cause,)))
 
 

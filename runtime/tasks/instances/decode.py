@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
-from maskrt.runtime.contract import BoxGrid, Contract
+from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.detections import Detections
 from maskrt.runtime.tasks.instances.instances import MaskCrop
+from maskrt.runtime.tasks.instances.options import BoxGrid
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.keep import EVERYTHING, Keep
 
@@ -22,7 +23,7 @@ def postprocess(
     outputs: Outputs, batch: Batch, contract: Contract, *, keep: Keep = EVERYTHING
 ) -> list[Result]:
     """One Result per image of the batch, with the detections that are to be kept."""
-    results, options, found = [], contract.instances, Detections(**outputs)
+    results, options, found = [], contract.options, Detections(**outputs)
     for row, (height, width) in enumerate(batch.original_sizes):
         count = _checked_count(found, row, batch.image_sizes[row])
         _check_labels(found.labels[row, :count], contract)

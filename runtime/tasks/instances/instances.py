@@ -99,7 +99,7 @@ T = TypeVar("T")
 
 def _masked(crops: T | None) -> T:
     if crops is None:
-        raise ValueError("this result has no masks: its model finds none (contract.instances)")
+        raise ValueError("this result has no masks: its model finds none (contract.options)")
     return crops
 
 

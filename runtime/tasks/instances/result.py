@@ -122,7 +122,7 @@ class Result(Instances):
     def to_supervision_keypoints(self) -> dict[str, Any]:
         """Keyword arguments of `supervision.KeyPoints`. Raises ValueError where the model gives none."""
         if self.keypoints is None:
-            raise ValueError("this result has no keypoints: its model finds none (contract.instances)")
+            raise ValueError("this result has no keypoints: its model finds none (contract.options)")
         return {
             "xy": self.keypoints[:, :, :2],
             "keypoint_confidence": self.keypoints[:, :, 2],

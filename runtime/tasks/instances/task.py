@@ -14,11 +14,13 @@ from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.recorded import pack, unpack
+from maskrt.runtime.tasks.instances.compare.seen import DETECTIONS
 from maskrt.runtime.tasks.instances.compare.tolerances import BY_PRECISION
 from maskrt.runtime.tasks.instances.decode import postprocess
 from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
 from maskrt.runtime.tasks.instances.files import InstanceFiles
 from maskrt.runtime.tasks.instances.measure.metric import InstancesMetric
+from maskrt.runtime.tasks.instances.options import DETECTED, KEYPOINTS, LABELS, MASKS, InstancesOptions
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.keep import EVERYTHING, Keep
 from maskrt.runtime.tasks.style import Wanted
@@ -29,6 +31,8 @@ class InstancesTask(Task):
     """Results are `Result`s, a record COCO rows with names; it is measured by COCO AP."""
 
     things = "objects"
+    stages: Mapping[str, str] = dict.fromkeys(DETECTED, DETECTIONS) | {MASKS: MASKS, KEYPOINTS: KEYPOINTS}
+    labels = LABELS
 
     def decode(
         self, outputs: Outputs, batch: Batch, contract: Contract, *, keep: Keep = EVERYTHING
@@ -46,7 +50,7 @@ class InstancesTask(Task):
 
     def check(self, contract: Contract, name: str, wanted: Wanted) -> None:
         """Masks, contours and colour splashes are made of masks."""
-        if contract.instances.masks is None and (wanted.masks or wanted.contours or wanted.splash):
+        if contract.options.masks is None and (wanted.masks or wanted.contours or wanted.splash):
             raise ModelError(
                 f"{name}: finds no masks (it gives {', '.join(contract.output_names)}), so --masks, "
                 "--contours and --splash have nothing to show. Leave them out."
@@ -68,6 +72,22 @@ class InstancesTask(Task):
     def compare(self, precision: str, limits: Mapping[str, Any] | None = None) -> InstancesComparison:
         """By the Tolerance of the precision."""
         return InstancesComparison(dataclasses.replace(BY_PRECISION[precision], **(limits or {})))
+
+    def card(self, contract: Contract) -> tuple[str, dict[str, str]]:
+        """Each object's parts, and what was settled inside the graph."""
+        options: InstancesOptions = contract.options
+        told = ["a class", "a score", "a box", *(["a mask"] if options.masks else [])]
+        told += ["keypoints"] if options.keypoints else []
+        rows = {
+            "objects an image": f"at most {options.max_detections}, of scores above "
+            f"{options.score_threshold:g}",
+            "NMS": f"IoU {options.nms_threshold:g}, each class by itself",
+        }
+        if masks := options.masks:
+            rows["masks"] = f"{masks.size} × {masks.size} a box, cut at {masks.threshold:g}"
+        if options.keypoints:
+            rows["keypoints"] = ", ".join(options.keypoints.names)
+        return f"Finds objects, each with {', '.join(told[:-1])} and {told[-1]}.", rows
 
     def pack(self, answer: Answer) -> dict[str, NDArray]:
         """See `recorded.pack`."""

@@ -5,18 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maskrt.models.config import ModelConfig
-from maskrt.runtime.contract import (
-    CANVAS,
-    DETECTED,
-    MASKS,
-    BoxGrid,
-    Inside,
-    Instances,
-    Keypoints,
-    Layers,
-    Part,
-    Tap,
-)
+from maskrt.runtime.contract import CANVAS, Inside, Keypoints, Layers, Part, Tap
+from maskrt.runtime.tasks.instances.options import DETECTED, MASKS, BoxGrid, InstancesOptions
 
 STRIDE_PX = 16  # of its one map
 
@@ -50,10 +40,10 @@ class ToyConfig(ModelConfig):
         """That of the map."""
         return STRIDE_PX
 
-    def instances(self, rows: str, keypoints: Keypoints | None) -> Instances:
+    def options(self, rows: str, keypoints: Keypoints | None) -> InstancesOptions:
         """As every family's. Nothing is suppressed."""
         masks = BoxGrid(self.mask_size, threshold=0.5)
-        return Instances(self.score_threshold, 1.0, self.max_detections, rows, masks, keypoints)
+        return InstancesOptions(self.score_threshold, 1.0, self.max_detections, rows, masks, keypoints)
 
     @property
     def inside(self) -> Inside:

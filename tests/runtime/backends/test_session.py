@@ -157,7 +157,7 @@ def test_several_threads_may_share_a_session(session: Session) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [float(results[i].boxes[0, 0, 2]) for i in range(8)] == pytest.approx(
+    assert [float(results[i]["boxes"][0, 0, 2]) for i in range(8)] == pytest.approx(
         [0.6 * n for n in range(1, 9)]
     )
 

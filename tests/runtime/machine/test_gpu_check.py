@@ -135,9 +135,7 @@ def test_of_random_weights_in_int8_no_accuracy_is_asked() -> None:
 
 
 def with_threshold(contract: Contract, score: float) -> Contract:
-    return dataclasses.replace(
-        contract, instances=dataclasses.replace(contract.instances, score_threshold=score)
-    )
+    return dataclasses.replace(contract, options=dataclasses.replace(contract.options, score_threshold=score))
 
 
 def test_an_instance_at_a_threshold_is_named_and_passes(tiny_session: Session, tmp_path: Path) -> None:

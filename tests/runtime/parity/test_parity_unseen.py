@@ -150,7 +150,7 @@ def test_a_claim_that_the_graph_does_not_show_is_told_and_the_finer_is_judged(
     candidate = open_looking(tmp_path / "claims.onnx", "cpu")
     reference = open_reference(checkpoint, "cpu", candidate.contract)
 
-    report = report_for(reference, candidate, Unseen(precisions={"boxes": "fp32", "rpn_deltas.P2": "fp32"}))
+    report = report_for(reference, candidate, Unseen(("boxes",), {"boxes": "fp32", "rpn_deltas.P2": "fp32"}))
 
     assert report.failures[0].startswith(
         "its contract says int8, but nothing in its graph is coarser than fp32"

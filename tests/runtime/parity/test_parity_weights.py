@@ -136,7 +136,7 @@ def test_eight_bits_are_rounded_to_the_nearest_step_or_clipped() -> None:
 def test_a_claim_of_a_coarser_precision_than_the_graph_shows_is_broken(
     claimed: str, shown: str | None, judged: str | None
 ) -> None:
-    unseen = Unseen(precisions={"boxes": shown, "C3": "int8"} if shown else {})
+    unseen = Unseen(("boxes",), {"boxes": shown, "C3": "int8"} if shown else {})
 
     said = unseen.broken_claim(claimed)
 
@@ -152,5 +152,5 @@ def test_a_claim_of_a_coarser_precision_than_the_graph_shows_is_broken(
 
 
 def test_the_coarsest_output_is_the_precision() -> None:
-    assert Unseen(precisions={"boxes": "fp32", "scores": "int8", "masks": "fp16"}).precision == "int8"
+    assert Unseen(("boxes", "scores"), {"boxes": "fp32", "scores": "int8", "C3": "fp16"}).precision == "int8"
     assert Unseen().precision is None

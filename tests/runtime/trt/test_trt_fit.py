@@ -18,8 +18,9 @@ from maskrt.runtime.backends.trt.engine_fit import (
     rebuild_command,
     tensor_shapes,
 )
-from maskrt.runtime.contract import DETECTED, INPUT_NAMES, MASKS
+from maskrt.runtime.contract import INPUT_NAMES
 from maskrt.runtime.errors import ModelError
+from maskrt.runtime.tasks.instances.options import DETECTED, MASKS
 from tests.runtime.engines import LARGE, SMALL, make_header
 
 ORIN = {"tensorrt_version": "10.3.0", "gpu_name": "Orin", "compute_capability": "8.7"}

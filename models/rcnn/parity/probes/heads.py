@@ -85,11 +85,11 @@ class HeadProbes:
         expected, found = (
             side.run("keypoint_head", {KEYPOINT_FEATURES: features})[KEYPOINT_LOGITS] for side in self._sides
         )
-        assert contract.instances.keypoints is not None
+        assert contract.options.keypoints is not None
         scale = float(np.ptp(expected))
         wrong = [
             name
-            for number, name in enumerate(contract.instances.keypoints.names)
+            for number, name in enumerate(contract.options.keypoints.names)
             if self._differ(expected[:, number], found[:, number], scale)
         ]
         cause = (

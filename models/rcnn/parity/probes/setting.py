@@ -50,7 +50,7 @@ class Setting:
     @property
     def detections(self) -> int:
         """D, the rows that are found at most."""
-        return self.contract.instances.max_detections
+        return self.contract.options.max_detections
 
     @property
     def canvas_px(self) -> tuple[int, int]:

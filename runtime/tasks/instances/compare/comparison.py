@@ -48,7 +48,7 @@ class InstancesComparison(Comparison):
         shared_only: bool = False,
     ) -> SeenInstances:
         """Match the instances of an image; masks are pasted alike where their boxes differ by rounding."""
-        limit, ours, grid = self.tolerance, expected.result, contract.instances.masks
+        limit, ours, grid = self.tolerance, expected.result, contract.options.masks
         _, (theirs,) = paste_alike(expected.outputs, outputs, batch, contract, within_px=limit.rounding_px)
         masks = tuple(side["masks"][0] if "masks" in side else None for side in (expected.outputs, outputs))
         if masks[0] is not None and masks[1] is not None and grid is not None:
@@ -163,9 +163,9 @@ class InstancesComparison(Comparison):
         contract = answer.contract
         branch = (
             "masks"
-            if contract.instances.masks is not None
+            if contract.options.masks is not None
             else "keypoints"
-            if contract.instances.keypoints
+            if contract.options.keypoints
             else ""
         )
         return Exercised(Counter(answer.result.names), "detections", branch)

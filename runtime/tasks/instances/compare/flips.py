@@ -42,7 +42,7 @@ def _is_flip(side: Result, row: int, other: Result, contract: Contract, limit: T
     row: of the detection in `side`. Near: within `limit`'s tolerance for flips.
     """
     score = float(side.scores[row])
-    options = contract.instances
+    options = contract.options
     if abs(score - options.score_threshold) <= limit.flip_score:
         return True
     if len(other) == options.max_detections and score - float(other.scores[-1]) <= limit.flip_score:

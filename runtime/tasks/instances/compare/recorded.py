@@ -56,9 +56,9 @@ def check_arrays(arrays: Mapping[str, NDArray], contract: Contract) -> None:
     """Raise ValueError for the first array that is missing, or of another shape, type or range."""
     check_array("num_detections", arrays, ((1,), "iu"))
     count = int(arrays["num_detections"][0])
-    if not 0 <= count <= contract.instances.max_detections:
-        raise ValueError(f"num_detections is {count}, expected 0 to {contract.instances.max_detections}")
-    grid, points = contract.instances.masks, contract.instances.keypoints
+    if not 0 <= count <= contract.options.max_detections:
+        raise ValueError(f"num_detections is {count}, expected 0 to {contract.options.max_detections}")
+    grid, points = contract.options.masks, contract.options.keypoints
     side = grid.size if grid else None
     rules: dict[str, Rule] = {
         "boxes": ((1, count, 4), "f"),

@@ -13,11 +13,12 @@ from maskrt.runtime.tasks.instances.compare.flips import Flips
 from maskrt.runtime.tasks.instances.compare.marks import box_culprits, keypoint_culprits, mask_culprits
 from maskrt.runtime.tasks.instances.compare.match import Matching
 from maskrt.runtime.tasks.instances.compare.tolerances import Tolerance
+from maskrt.runtime.tasks.instances.options import KEYPOINTS, MASKS
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.task import OutputError, Seen
 
-#: The outputs, in the order of the computation: what NMS keeps, what is pasted, where the points are.
-DETECTIONS, MASKS, KEYPOINTS = ("detections", "masks", "keypoints")
+#: What NMS keeps, as a stage. What is pasted, and where the points are, are stages by their outputs' names.
+DETECTIONS = "detections"
 SUSPECTS = {
     DETECTIONS: "decoding, clamp, clipping, least side; score or NMS threshold; class index; number of rows",
     MASKS: "the paste: another frame, threshold, or interpolation; what follows the logits",
@@ -83,9 +84,9 @@ class SeenInstances(Seen):
         """Marks that a fault leaves in the results; where there is none, what is known to go wrong."""
         both, limit = (self.reference, self.candidate), self.limit
         if output == DETECTIONS:
-            found = box_culprits(*both, self.contract.instances.nms_threshold, limit)
+            found = box_culprits(*both, self.contract.options.nms_threshold, limit)
         elif output == MASKS:
             found = mask_culprits(*both, self.masks, limit)
         else:
-            found = keypoint_culprits(*both, self.contract.instances.keypoints, limit)
+            found = keypoint_culprits(*both, self.contract.options.keypoints, limit)
         return found or [f"possible: {SUSPECTS[output]}"]

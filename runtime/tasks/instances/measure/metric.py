@@ -21,9 +21,9 @@ Rows = list[dict[str, Any]]  # COCO results
 
 def kinds_of(contract: Contract) -> tuple[str, ...]:
     """Kinds of AP for a model, from what its outputs hold; it is judged by the first."""
-    if contract.instances.masks is not None:
+    if contract.options.masks is not None:
         return ("mask", "box")
-    return ("keypoint", "box") if contract.instances.keypoints is not None else ("box",)
+    return ("keypoint", "box") if contract.options.keypoints is not None else ("box",)
 
 
 class InstancesMetric(Metric):

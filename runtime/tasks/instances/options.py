@@ -1,0 +1,73 @@
+"""The task "instances" in a contract: its options, and the outputs that they promise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from maskrt.runtime.contract.keypoints import Keypoints
+from maskrt.runtime.contract.options import ROWS, Options
+from maskrt.runtime.contract.sections import Canvas
+from maskrt.runtime.contract.tensors import BATCH, Tensor
+from maskrt.runtime.rules import number, one_of, whole
+from maskrt.runtime.structs import Format, wrong
+
+NUM_DETECTIONS, BOXES, SCORES, LABELS = "num_detections", "boxes", "scores", "labels"
+MASKS, KEYPOINTS = "masks", "keypoints"
+#: The outputs of every model.
+DETECTED = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
+MOST_ROWS, MOST_MASK_SIDE = 1 << 16, 1 << 10
+Share = Annotated[float, number(0, 1)]
+
+
+@dataclass(frozen=True)
+class BoxGrid:
+    """Masks as `size` × `size` probabilities over each object's box. A pixel belongs to the object above
+    `threshold`."""
+
+    size: Annotated[int, whole(1, MOST_MASK_SIDE)]
+    threshold: Share
+
+
+@dataclass(frozen=True)
+class InstancesOptions(Options):
+    """Objects, each with a class, a score and a box."""
+
+    FORMAT: ClassVar[Format] = Format(1)
+    TASK: ClassVar[str] = "instances"
+    score_threshold: Share  # detections at or below it were dropped inside the graph
+    nms_threshold: Share  # IoU
+    max_detections: Annotated[int, whole(1, MOST_ROWS)]  # D, rows of every output
+    rows: Annotated[str, one_of(ROWS)]  # of what follows the boxes: all D, or only those detected
+    masks: BoxGrid | None = None
+    keypoints: Keypoints | None = None
+
+    @property
+    def detections(self) -> str:
+        """The mask head may run on the rows found alone."""
+        return self.rows
+
+    def check(self, classes: int) -> None:
+        """Raise FieldError for a line of the skeleton between points that there are not."""
+        count, skeleton = (len(k.names), k.skeleton) if (k := self.keypoints) else (0, ())
+        for pair in skeleton:
+            if not all(0 <= place < count for place in pair):
+                at = f"{self.TASK}.keypoints.skeleton"
+                raise wrong(at, list(pair), "two places in the list of names")
+
+    def tensors(self, batch: int | None, canvas: Canvas, classes: int) -> tuple[Tensor, ...]:
+        """The number of objects of each image, then `max_detections` rows of all that is said of each."""
+        images, rows = batch or BATCH, self.max_detections
+        shapes: dict[str, tuple[int, ...]] = {BOXES: (4,), SCORES: (), LABELS: ()}
+        if masks := self.masks:
+            shapes[MASKS] = (masks.size, masks.size)
+        if points := self.keypoints:
+            shapes[KEYPOINTS] = (len(points.names), 3)
+        count = Tensor(NUM_DETECTIONS, "int32", (images,))
+        return count, *(
+            Tensor(name, "int32" if name == LABELS else "float32", (images, rows, *shape), NUM_DETECTIONS)
+            for name, shape in shapes.items()
+        )
+
+
+OPTIONS = InstancesOptions
