@@ -94,6 +94,9 @@ def test_ranges_of_another_graph_are_refused_before_a_model_is_run(
         (Asked, {"method": "mean"}, "--method is 'mean'"),
         (Asked, {"onto": Path("half.onnx")}, "are for --flavour tensorrt"),
         (Judging, {"min_mask_iou": 1.1}, "--min-mask-iou 1.1"),
+        (Judging, {"min_mask_iou": -0.1}, "--min-mask-iou -0.1"),
+        (Judging, {"min_mask_iou": float("nan")}, "--min-mask-iou nan"),
+        (Judging, {"max_ap_drop": -0.1}, "--max-ap-drop -0.1"),
         (Judging, {"max_ap_drop": float("nan")}, "--max-ap-drop nan"),
     ],
 )
@@ -102,3 +105,10 @@ def test_options_that_contradict_themselves_are_refused(
 ) -> None:
     with pytest.raises(CalibrationError, match=said):
         group(**values)
+
+
+def test_the_strictest_and_the_mildest_limits_are_allowed() -> None:
+    assert (
+        Judging(max_ap_drop=0.0, min_mask_iou=1.0).max_ap_drop,
+        Judging(min_mask_iou=0.0).min_mask_iou,
+    ) == (0, 0)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maskrt.runtime import bench
 from maskrt.runtime.backends.open import Outputs, Session
 from maskrt.runtime.backends.open_onnx import installed
-from maskrt.runtime.bench import main, masks_call, measure
+from maskrt.runtime.bench import Timing, main, masks_call, measure, print_timings
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.inputs.images import read_image
 
@@ -109,6 +110,47 @@ def test_images_are_laid_on_one_canvas_for_every_model(
 
     assert seen == [(2, 160, 224, 3)]
     assert [m.shape for m in masks] == [(3, *picture.shape[:2])] * 2
+
+
+def test_the_table_tells_times_in_ms_and_images_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = Timing("slow", 1000, 999.94, 1234.5, 2000, speedup=1, speedup_p10=1, speedup_p90=1)
+    fast = Timing("fast", 80, 75.25, 90, 99.9, speedup=12.5, speedup_p10=11, speedup_p90=14)
+
+    print_timings([slow, fast], "as if", images=4)
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.split()[1:]]
+    assert ["slow", "1000", "999.9–1234", "2000", "4.0", "1.00×", "1.00–1.00"] in rows
+    assert ["fast", "80.0", "75.2–90.0", "99.9", "50.0", "12.50×", "11.00–14.00"] in rows
+
+
+def test_quantiles_are_those_of_the_counted_rounds(
+    contract_with: Make, clock: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 11 pauses of 10 to 110 ms: the middle one, those with a tenth below and above, and 1% above."""
+
+    class Slower(Pausing):
+        def _run(self, images: np.ndarray, image_sizes: np.ndarray) -> Outputs:
+            self.seconds = max(0, len(self.log) - 1) / 100
+            return super()._run(images, image_sizes)
+
+    (timing,) = measure([Slower(contract_with(), 0, "a")], CANVAS, SIZES, rounds=11)
+
+    quantiles = (timing.median_ms, timing.p10_ms, timing.p90_ms, timing.p99_ms)
+    assert quantiles == pytest.approx((60, 20, 100, 109))
+
+
+@pytest.mark.parametrize(("peak", "said"), [(1_534_000_000, "1.53 GB"), (None, "could not be measured")])
+def test_the_command_tells_peak_memory(
+    peak: int | None,
+    said: str,
+    command: Run,
+    tiny_onnx: Path,
+    picture_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bench, "peak_memory_bytes", lambda *_, **__: peak)
+    arguments = (main, tiny_onnx, "--image", picture_file, "--rounds", 3, "--backend", "onnxruntime")
+    assert f"peak memory of {tiny_onnx} (onnxruntime): {said}\n" in command(*arguments).out
 
 
 def test_a_model_is_as_fast_as_itself(tiny_session: Session) -> None:

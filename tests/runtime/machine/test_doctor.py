@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import pytest
 
+from maskrt.runtime.backends.trt import device
+from maskrt.runtime.backends.trt.device import Gpu
 from maskrt.runtime.doctor import PACKAGES, examine, main, verdicts
 from maskrt.runtime.machine import findings_cpu, findings_gpu
 from maskrt.runtime.machine.findings import Finding
@@ -209,6 +211,18 @@ def test_every_gpu_is_named_with_what_it_can(
     assert first.meaning.startswith(meaning)
     assert second.found.startswith("NVIDIA B")
     assert found("driver").found == "570.86"
+
+
+def test_the_memory_of_the_gpu_is_told_in_gib(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu("NVIDIA A", "8.9", "12.6", "12.8", memory_bytes=24 << 30, free_bytes=41 << 29)
+    monkeypatch.setattr(device, "describe_gpu", lambda: gpu)
+
+    said = found("CUDA")
+
+    assert said.found == (
+        "NVIDIA A, compute capability 8.9, driver for CUDA 12.8, cuda-python 12.6, 20.5 of 24.0 GiB free"
+    )
+    assert said.meaning == "engines can run; a build takes half of the 20.5 GiB at most"
 
 
 @pytest.mark.parametrize(("mode", "fastest"), [("MAXN_SUPER", True), ("15W", False)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -38,9 +40,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def bundle(random_checkpoint: Path, images: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "bundle.npz"
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as ended, contextlib.redirect_stderr(io.StringIO()) as said:
         main(["record", str(random_checkpoint), *map(str, images), "-o", str(path)])
     assert not ended.value.code
+    assert f"{path}: 2 images, {path.stat().st_size / 1e6:.1f} MB" in said.getvalue()
     return path
 
 

@@ -57,6 +57,12 @@ def test_inspect_tells_the_variants_apart(
     assert said in command(main, "inspect", tmp_path / "a.engine").out
 
 
+def test_a_plan_is_told_in_mib(tmp_path: Path, command: Run) -> None:
+    write_engine(tmp_path / "a.engine", make_header(), bytes(3 << 19))
+
+    assert "1.5 MiB" in command(main, "inspect", tmp_path / "a.engine").out
+
+
 def test_inspect_gives_the_header_as_json(engine: Path, command: Run) -> None:
     facts = json.loads(command(main, "inspect", engine, "--json").out)
 
