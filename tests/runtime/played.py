@@ -148,7 +148,7 @@ def truth(images: int) -> dict[str, Any]:
     }
 
 
-def _keep(p: Played, rows: list[int]) -> None:
+def keep(p: Played, rows: list[int]) -> None:
     for name in ("boxes", "scores", "labels", "masks"):
         setattr(p, name, getattr(p, name)[rows])
     p.stages |= {name: p.stages[name][rows] for name in p.contract.inside.rows_of("boxes")}
@@ -168,23 +168,23 @@ def none(p: Played) -> None: ...
 
 
 def lost(p: Played) -> None:
-    _keep(p, [0, 1, 2])
+    keep(p, [0, 1, 2])
 
 
 def lost_under_another(p: Played) -> None:
-    _keep(p, [0, 1, 3])
+    keep(p, [0, 1, 3])
 
 
 def repeated(p: Played) -> None:
-    _keep(p, [0, 0, 1, 2, 3])
+    keep(p, [0, 0, 1, 2, 3])
 
 
 def reordered(p: Played) -> None:
-    _keep(p, [1, 0, 2, 3])
+    keep(p, [1, 0, 2, 3])
 
 
 def kept_beside_a_better(p: Played) -> None:
-    _keep(p, [0, 0, 1, 2, 3])
+    keep(p, [0, 0, 1, 2, 3])
     p.boxes[1] += np.array([8, 0, 8, 0], np.float32)  # an IoU of two thirds
     p.scores[1] = 0.85
 

@@ -12,7 +12,7 @@ import pytest
 
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.rules import number, one_of, whole
-from maskrt.runtime.structs import FileKind, Format, plain, read, wrong
+from maskrt.runtime.structs import SHOWN_CHARACTERS, FileKind, Format, plain, read, wrong
 
 METHODS = {"mean": 1, "mode": 2}
 KIND = FileKind("recipe", "not a recipe", "Write it again: cook {source}", ModelError)
@@ -75,6 +75,15 @@ def test_what_has_a_default_may_be_missing() -> None:
 def test_a_part_that_was_read_before_is_taken_as_it_is() -> None:
     fields = plain(RECIPE) | {"section": Section(1, 2)}
     assert read(Recipe, fields, "a.json", KIND) == dataclasses.replace(RECIPE, section=Section(1, 2))
+
+
+@pytest.mark.parametrize("length", [SHOWN_CHARACTERS, SHOWN_CHARACTERS + 1])
+def test_a_long_value_is_shown_in_part(length: int) -> None:
+    """Not longer than others may be, whether or not it was cut."""
+    value = "a" * (length - len("''"))
+    shown = repr(value) if length == SHOWN_CHARACTERS else "'" + "a" * (SHOWN_CHARACTERS - 3) + " …"
+    assert len(shown) == SHOWN_CHARACTERS
+    assert str(wrong("side", value, "a number")) == f"side is {shown}, expected a number"
 
 
 def refusal(content: Any) -> str:

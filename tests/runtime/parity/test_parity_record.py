@@ -11,7 +11,7 @@ from maskrt.runtime.errors import ParityError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.recorded.bundle import BundleWriter, open_bundle
 from maskrt.runtime.parity.recorded.record import record
-from tests.runtime.played import CANVAS_PX, SCORES, PlayedSession, reference
+from tests.runtime.played import CANVAS_PX, SCORES, PlayedSession, keep, reference
 
 
 def recorded(names: list[str], tmp_path: Path) -> tuple[int, list[str]]:
@@ -41,6 +41,18 @@ def test_every_image_that_can_be_read_is_recorded_and_counted(
 
     said = capsys.readouterr()
     assert said.out.count("skipped") + said.err.count("skipped") == 1
+
+
+def test_an_image_with_nothing_in_it_is_recorded_too(folder: Path) -> None:
+    empty = reference()
+    keep(empty, [])
+    session = PlayedSession(empty)
+    bundle = BundleWriter(folder / "bundle.npz", "best.pt", session.contract)
+    assert record(session, [folder / "a.png"], session.contract.canvas, bundle) == 1
+    bundle.close()
+
+    ((_, _, expected),) = open_bundle(folder / "bundle.npz")
+    assert (len(expected.result), expected.outputs.num_detections.tolist()) == (0, [0])
 
 
 def test_a_bundle_without_an_image_is_an_error(folder: Path) -> None:
