@@ -64,7 +64,10 @@ class Exports:
 
 
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of this session, the same in each of pytest-xdist's workers."""
+    """A folder of this session, the same in each of pytest-xdist's workers; or $MASKRT_TEST_EXPORTS, where several
+    sessions test the same code."""
+    if given := os.environ.get("MASKRT_TEST_EXPORTS"):
+        return Path(given)
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
     folder.mkdir(exist_ok=True)

@@ -123,13 +123,13 @@ def main() -> None:
             chosen, key=order.__getitem__
         ):  # a run that is cut short has judged a fair sample
             change = changes[mutant]
-            row = {"mutant": mutant.key, "verdict": "equivalent", "by": None, "diff": change}
+            row = {"mutant": mutant.key, "verdict": "equivalent", "by": None, "cpu_s": 0, "diff": change}
             if mutant.key not in same and (mutant.key, change) in known and not options.afresh:
                 row = known[mutant.key, change]
             elif mutant.key not in same:
                 verdict = trial.judge(mutant)
                 outcome = "noticed" if verdict.by else "survived" if verdict.all_run else "unfinished"
-                row |= {"by": verdict.by, "verdict": outcome}
+                row |= {"by": verdict.by, "verdict": outcome, "cpu_s": round(verdict.cpu_s)}
             rows.append(row)
             print(table([row]).rpartition("\n")[0], flush=True)
             report = {"seed": options.seed, "count": options.count, "of": len(everything), "mutants": rows}

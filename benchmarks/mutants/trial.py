@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import hypothesis
@@ -29,8 +30,10 @@ from benchmarks.mutants.selection import Imports
 TEST_LIMIT_S = 240
 #: CPU seconds of a test file that no trial has run yet, and of collecting any.
 UNKNOWN_COST_S, COLLECTED_S = 5.0, 1.0
-#: Test files of one run of pytest, which imports all of them before the first test.
-AT_ONCE = 3
+#: CPU seconds and test files of one run of pytest, which imports all of them before the first test.
+AT_ONCE_S, AT_ONCE = 20.0, 8
+#: The variable that gives several sessions of pytest one folder of models (tests/exports.py).
+EXPORTS = "MASKRT_TEST_EXPORTS"
 #: A failure is enough: Hypothesis would look for the smallest example, for minutes.
 UNSHRUNK = "unshrunk"
 hypothesis.settings.register_profile(
@@ -45,10 +48,12 @@ COST_OF_A_STEP = 10
 
 @dataclass(frozen=True)
 class Verdict:
-    """by: the test that failed, or None. all_run: False where the time ran out before every test had run."""
+    """by: the test that failed, or None. all_run: False where the time ran out before every test had run.
+    cpu_s: seconds that it took."""
 
     by: str | None
     all_run: bool
+    cpu_s: float
 
 
 class Trial:
@@ -73,18 +78,25 @@ class Trial:
         steps = {str(file): step for file, step in self.imports.tests_of(mutant.module).items()}
         files = sorted(steps, key=lambda file: self._cost_s(file) * COST_OF_A_STEP ** steps[file])
         source, left_s = (self.scratch / mutant.path).read_bytes(), float(self.limit_s)
+        exports = self.scratch / "trial.exports"
+        shutil.rmtree(exports, ignore_errors=True)
         while files:
-            began_s = _used_s()
+            began_s, count = _used_s(), self._at_once(files)
             self._write(mutant.path, mutant.of(source))
-            failed, ended = self._run(files[:AT_ONCE], left_s)
+            failed, ended = self._run(files[:count], left_s, exports)
             self._write(mutant.path, source)
             left_s -= _used_s() - began_s
             if failed and not self._fails_without(failed):
-                return Verdict(failed, True)
+                return Verdict(failed, True, self.limit_s - left_s)
             if not ended or left_s < 1:
-                return Verdict(None, False)
-            files = [file for file in files if file != failed] if failed else files[AT_ONCE:]
-        return Verdict(None, True)
+                return Verdict(None, False, self.limit_s - left_s)
+            files = [file for file in files if file != failed] if failed else files[count:]
+        return Verdict(None, True, self.limit_s - left_s)
+
+    def _at_once(self, files: list[str]) -> int:
+        """How many of the files one run of pytest takes: at least one."""
+        spent_s = list(accumulate(map(self._cost_s, files[:AT_ONCE])))
+        return max(1, sum(seconds <= AT_ONCE_S for seconds in spent_s))
 
     def _cost_s(self, file: str) -> float:
         return COLLECTED_S + self.costs.get(file, UNKNOWN_COST_S)
@@ -92,7 +104,7 @@ class Trial:
     def _fails_without(self, test: str) -> bool:
         """True if a test fails on the code as it is, so that its failure says nothing of a mutant."""
         if test not in self.broken:
-            self.broken[test] = self._run([test], self.limit_s)[0] is not None
+            self.broken[test] = self._run([test], self.limit_s, self.scratch / "trial.whole")[0] is not None
         return self.broken[test]
 
     def _write(self, path: str, source: bytes) -> None:
@@ -100,13 +112,16 @@ class Trial:
         (self.scratch / path).write_bytes(source)
         Path(importlib.util.cache_from_source(str(self.scratch / path))).unlink(missing_ok=True)
 
-    def _run(self, tests: list[str], limit_s: float) -> tuple[str | None, bool]:
-        """The first test that fails, and whether the run came to its end within the limit."""
+    def _run(self, tests: list[str], limit_s: float, exports: Path) -> tuple[str | None, bool]:
+        """The first test that fails, and whether the run came to its end within the limit.
+
+        exports: where models lie that several runs share, since they run the same code.
+        """
         log = self.scratch / "trial.jsonl"
         log.write_text("")
         child = os.fork()
         if not child:
-            self._in_the_child(tests, limit_s, log)
+            self._in_the_child(tests, limit_s, log, exports)
         try:
             _, status = os.waitpid(child, 0)
         finally:
@@ -125,8 +140,9 @@ class Trial:
         self.costs_path.write_text(json.dumps(self.costs, indent=1))
         return failed, code >= 0
 
-    def _in_the_child(self, tests: list[str], limit_s: float, log: Path) -> None:
+    def _in_the_child(self, tests: list[str], limit_s: float, log: Path, exports: Path) -> None:
         os.setsid()
+        os.environ[EXPORTS] = str(exports)
         os.chdir(self.scratch)
         resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit_s), math.ceil(limit_s) + 1))
         for name in [name for name in sys.modules if name.split(".")[0] in ("maskrt", "benchmarks")]:
