@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.contract import PLACEMENTS, Canvas
 from maskrt.runtime.errors import ImageError, ModelError
+from maskrt.runtime.resize import resize
 
 Empty = Callable[[tuple[int, ...], str], NDArray]
 
@@ -36,9 +36,9 @@ class Batch:
 def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
     """(height, width) of an image of the given size once laid on the canvas.
 
-    The rule is torchvision's GeneralizedRCNNTransform: one scale for both sides, results rounded down. Of
-    the placement "square" that of Matterport's resize_image, rounded to the nearest. "native" enlarges
-    nothing, and has no short side to reach; "stretch" has a scale for each side.
+    The rule is torchvision's GeneralizedRCNNTransform: one scale for both sides, results rounded as the
+    canvas says. Of the placement "square" that of Matterport's resize_image, rounded to the nearest. "native"
+    enlarges nothing, and has no short side to reach; "stretch" has a scale for each side.
     """
     if canvas.placement == "square":
         return _resized_for_square(height, width, canvas)
@@ -46,12 +46,32 @@ def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
         return canvas_size(height, width, canvas)
     enlarged = 1.0 if canvas.placement == "native" else canvas.min_size_px / min(height, width)
     scale = min(enlarged, canvas.max_size_px / max(height, width))
-    size = max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
+    size = _rounded(height * scale, width * scale, canvas.rounding)
+    if canvas.rounding == "nearest_by_side" and canvas.placement == "corner":
+        size = _short_side_first(height, width, canvas)
     fixed = canvas.height_px, canvas.width_px
     if fixed[0] is None or fixed[1] is None or (size[0] <= fixed[0] and size[1] <= fixed[1]):
         return size
     scale = min(scale, fixed[0] / height, fixed[1] / width)
-    return max(1, math.floor(height * scale)), max(1, math.floor(width * scale))
+    return _rounded(height * scale, width * scale, canvas.rounding)
+
+
+def _rounded(height: float, width: float, rounding: str) -> tuple[int, int]:
+    """At least 1 px. Up from a half, as MMDetection (mmcv's rescale_size) and Detectron2 have it."""
+    half = 0.0 if rounding == "down" else 0.5
+    return max(1, math.floor(height + half)), max(1, math.floor(width + half))
+
+
+def _short_side_first(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
+    """Detectron2's ResizeShortestEdge: the short side brought to its size, then both to the longest. Where a
+    side ends in a half, the order of these decides in which way float64 rounds it (one size in 10 000)."""
+    short = float(canvas.min_size_px)
+    scale = short / min(height, width)
+    sides = [short, scale * width] if height < width else [scale * height, short]
+    if max(sides) > canvas.max_size_px:
+        smaller = float(canvas.max_size_px) / max(sides)
+        sides = [side * smaller for side in sides]
+    return _rounded(sides[0], sides[1], canvas.rounding)
 
 
 def _resized_for_square(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
@@ -93,44 +113,6 @@ def corner(size: tuple[int, int], canvas: tuple[int, ...], placement: str) -> tu
     return ((canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2) if placement == "square" else (0, 0)
 
 
-def resize(
-    image: NDArray[np.uint8], size: tuple[int, int], dtype: str, *, out: NDArray | None = None
-) -> NDArray:
-    """Bilinear without antialiasing, half-pixel centres (torch's `align_corners=False`).
-
-    image: (H, W, 3) uint8; size: (height, width). "uint8" is OpenCV's fixed-point resize, within one
-    grey level of torch's. "float32" reproduces torch's arithmetic, source coordinates in float32
-    included, and so its result to the last bits; it costs several times as much. out: where it is to go, of
-    that size and dtype; it need not be contiguous.
-    """
-    height, width = size
-    if dtype == "uint8":
-        resized = cv2.resize(image, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
-        if out is not None and not np.may_share_memory(resized, out):  # of a kind that OpenCV does not fill
-            out[:] = resized
-        return resized
-    rows_low, rows_high, rows_weight = _source_positions(image.shape[0], height)
-    cols_low, cols_high, cols_weight = _source_positions(image.shape[1], width)
-    wx = cols_weight[None, :, None]
-    wy = rows_weight[:, None, None]
-
-    def along_width(rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        line = image[rows]
-        return (1 - wx) * line[:, cols_low].astype(np.float32) + wx * line[:, cols_high].astype(np.float32)
-
-    return np.add((1 - wy) * along_width(rows_low), wy * along_width(rows_high), out=out)
-
-
-def _source_positions(
-    source: int, target: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    scale = np.float32(source) / np.float32(target)
-    position = scale * (np.arange(target, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-    position = np.maximum(position, np.float32(0))
-    low = position.astype(np.intp)
-    return low, np.minimum(low + 1, source - 1), position - low.astype(np.float32)
-
-
 def check_image(image: NDArray[np.uint8]) -> tuple[int, int]:
     """(height, width) of an image. Raises ImageError for any array but (H, W, 3) uint8."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
@@ -162,7 +144,7 @@ def preprocess(images: list[NDArray[np.uint8]], canvas: Canvas, *, empty: Empty 
     for row, image, (h, w) in zip(out, images, sizes, strict=True):
         top, left = corner((h, w), (height, width), canvas.placement)
         row[:top] = row[top + h :] = row[top : top + h, :left] = row[top : top + h, left + w :] = 0
-        resize(image, (h, w), canvas.dtype, out=row[top : top + h, left : left + w])
+        resize(image, (h, w), canvas, out=row[top : top + h, left : left + w])
     return Batch(
         images=out,
         image_sizes=np.array(sizes, dtype=np.float32),

@@ -12,6 +12,8 @@ from maskrt.runtime.contract.options import Options
 from maskrt.runtime.contract.sections import (
     LEARNED_SCALES,
     PLACEMENTS,
+    RESIZES,
+    ROUNDINGS,
     Canvas,
     Category,
     Layers,
@@ -31,6 +33,8 @@ __all__ = [
     "METADATA_KEY",
     "PLACEMENTS",
     "PREFIX",
+    "RESIZES",
+    "ROUNDINGS",
     "Canvas",
     "Category",
     "Contract",

@@ -10,6 +10,13 @@ from maskrt.runtime.structs import Format, wrong
 
 LEARNED_SCALES = "learned_scales"  # of precision.details: from `maskrt train --qat`, by point of the network
 PLACEMENTS = ("corner", "square", "native", "stretch")
+RESIZES = {  # by rule, the types of pixels that it works on
+    "torch": ("float32", "uint8"),
+    "pil": ("uint8",),
+    "opencv": ("uint8", "float32"),
+    "skimage": ("uint8",),
+}
+ROUNDINGS = ("down", "nearest", "nearest_by_side")
 PRECISIONS = ("fp32", "fp16", "int8")
 MOST_SIDE_PX = 1 << 14  # of a canvas; its square is a gigabyte of pixels
 MOST_SIZE_PX = 1 << 20  # of a resize rule, where some write "no limit" as a large number
@@ -42,6 +49,12 @@ class Canvas:
     "native" keeps a picture's own size, where neither `max_size_px` nor a fixed canvas is smaller; it lies as
     in "corner". "stretch" fills the canvas, both sides by a scale of their own: a fixed one, or a square of
     `max_size_px`.
+
+    `resize` is whose bilinear filter scales it (runtime/resize): "torch", without smoothing; "pil", which
+    smooths where it shrinks; "opencv"; "skimage", as Matterport calls it. `resize_dtype` is the type of
+    pixels that the filter works on: null is uint8, and of "torch" the canvas's own. `rounding` is of the
+    resized sides: "down" as torchvision, "nearest" as MMDetection, or "nearest_by_side" as Detectron2, which
+    is "nearest" but for ties; "square" has Matterport's anyway.
     """
 
     FORMAT: ClassVar[Format] = Format(1)
@@ -52,6 +65,9 @@ class Canvas:
     width_px: Side | None
     dtype: Annotated[str, one_of(("uint8", "float32"))]
     placement: Annotated[str, one_of(PLACEMENTS)] = "corner"
+    resize: Annotated[str, one_of(RESIZES)] = "torch"
+    resize_dtype: Annotated[str, one_of(("uint8", "float32"))] | None = None
+    rounding: Annotated[str, one_of(ROUNDINGS)] = "down"
 
     def check(self) -> None:
         """Raise FieldError where one field contradicts another."""
@@ -64,6 +80,9 @@ class Canvas:
                 raise wrong(f"canvas.{name}", side, f"a multiple of canvas.stride, {self.stride}")
         if (self.height_px is None) != (self.width_px is None):
             raise wrong("canvas.width_px", self.width_px, "null just where canvas.height_px is")
+        if self.resize_dtype and self.resize_dtype not in RESIZES[self.resize]:
+            what = f"what canvas.resize {self.resize!r} works on, {' or '.join(RESIZES[self.resize])}"
+            raise wrong("canvas.resize_dtype", self.resize_dtype, what)
 
 
 @dataclass(frozen=True)

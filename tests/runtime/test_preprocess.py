@@ -14,14 +14,14 @@ from maskrt.runtime.preprocess import (
     corner,
     largest_canvas,
     preprocess,
-    resize,
     resized_size,
     round_up,
 )
+from maskrt.runtime.resize import resize
 
-# torch may fuse the multiplication and the subtraction of a source coordinate: that moves a coordinate of up
-# to 300 by its last bit, 300 * 2**-24 px, on a slope of up to 255 grey levels a pixel, along both sides: 0.009.
-FLOAT_GREY_LEVELS = 1e-2
+# Of torch's source coordinates the multiplication and the subtraction are fused where the processor can, as
+# here; sums of four products differ in their last bits, of 255.
+FLOAT_GREY_LEVELS = 1e-4
 # OpenCV's uint8 resize rounds its weights to 11 bits and the result to the nearest level, where the exact
 # value may lie just on the other side.
 UINT8_GREY_LEVELS = 1.0
@@ -90,7 +90,7 @@ def test_an_image_fits_a_fixed_canvas(height: int, width: int, canvas_height: in
 def test_float32_resize_is_torch_s(height: int, width: int, new_height: int, new_width: int) -> None:
     image = noise(height, width)
 
-    got = resize(image, (new_height, new_width), "float32")
+    got = resize(image, (new_height, new_width), canvas_of(dtype="float32"))
 
     assert (got.dtype, got.shape) == (np.float32, (new_height, new_width, 3))
     assert np.abs(got - torch_resize(image, (new_height, new_width))).max() <= FLOAT_GREY_LEVELS
@@ -103,7 +103,7 @@ def test_uint8_resize_is_within_a_grey_level(
 ) -> None:
     image = noise(height, width)
 
-    got = resize(image, (new_height, new_width), "uint8")
+    got = resize(image, (new_height, new_width), ANY)
 
     assert (got.dtype, got.shape) == (np.uint8, (new_height, new_width, 3))
     assert np.abs(got - torch_resize(image, (new_height, new_width))).max() <= UINT8_GREY_LEVELS
@@ -121,7 +121,7 @@ def test_a_batch_of_mixed_sizes_shares_a_canvas(dtype: str) -> None:
     assert batch.image_sizes.tolist() == [[64, 85], [96, 38], [64, 64], [95, 1]]
     assert (batch.images.dtype, batch.images.shape) == (np.dtype(dtype), (4, 96, 96, 3))
     for image, on_canvas, (h, w) in zip(images, batch.images, batch.image_sizes.astype(int), strict=True):
-        np.testing.assert_array_equal(on_canvas[:h, :w], resize(image, (h, w), dtype))
+        np.testing.assert_array_equal(on_canvas[:h, :w], resize(image, (h, w), canvas))
         assert not on_canvas[h:].any()
         assert not on_canvas[:, w:].any()
 
@@ -154,7 +154,7 @@ def test_a_canvas_is_made_in_the_memory_that_is_given(dtype: str, placement: str
         size = resized_size(*image.shape[:2], canvas)
         top, left = corner(size, (128, 128), placement)
         expected = np.zeros_like(alone)
-        expected[top : top + size[0], left : left + size[1]] = resize(image, size, dtype)
+        expected[top : top + size[0], left : left + size[1]] = resize(image, size, canvas)
         np.testing.assert_array_equal(row, expected)
         np.testing.assert_array_equal(alone, expected)
 
@@ -299,7 +299,7 @@ def test_stretched_pictures_fill_the_canvas(
 
     assert batch.images.shape[1:3] == size
     assert batch.image_sizes.tolist() == [list(size)]
-    np.testing.assert_array_equal(batch.images[0], resize(noise(*picture), size, "uint8"))
+    np.testing.assert_array_equal(batch.images[0], resize(noise(*picture), size, STRETCH))
 
 
 @pytest.mark.parametrize(

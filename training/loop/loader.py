@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -13,7 +14,8 @@ from torchvision import tv_tensors
 
 import maskrt.training.data as data
 from maskrt.runtime.contract import Canvas
-from maskrt.runtime.preprocess import resize, resized_size
+from maskrt.runtime.preprocess import resized_size
+from maskrt.runtime.resize import resize
 from maskrt.training.keypoint_targets import MARKS, POINTS, finished, keypoint_targets
 from maskrt.training.loop.augment import augmentation
 from maskrt.training.loop.draws import Draws
@@ -29,7 +31,8 @@ class TrainingImages(Dataset):
     """
 
     def __init__(self, dataset: data.Dataset, canvas: Canvas, augment: str, seed: int) -> None:
-        self.dataset, self.canvas, self.seed = dataset, canvas, seed
+        self.dataset, self.seed = dataset, seed
+        self.canvas = replace(canvas, dtype="uint8")  # what the augmentation works on
         self.augment = augmentation(augment)
 
     def __len__(self) -> int:
@@ -43,7 +46,7 @@ class TrainingImages(Dataset):
         """
         sample = self.dataset[draw % len(self)]
         height, width = size = resized_size(sample.height_px, sample.width_px, self.canvas)
-        image = resize(sample.image(), size, "uint8")
+        image = resize(sample.image(), size, self.canvas)
         scale = np.array([width / sample.width_px, height / sample.height_px] * 2, np.float32)
         boxes = np.array([i.box for i in sample.instances], np.float32).reshape(-1, 4) * scale
         masks = sample.masks(size)
