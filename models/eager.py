@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
@@ -21,25 +20,16 @@ from torchvision.transforms.v2.functional import normalize
 
 from maskrt.runtime.backends.session import Outputs, Session
 from maskrt.runtime.contract import CANVAS, Contract, Stages
+from maskrt.runtime.contract.tensors import BATCH, HEIGHT, WIDTH
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import corner
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a network finds in one image: K objects, the surest first.
-
-    boxes: (K, 4) x1 y1 x2 y2 in canvas pixels from the picture's corner; scores: (K,); labels: (K,) from 0,
-    the contract's first class; masks: (K, M, M) probabilities; keypoints: (K, P, 3) x, y, logit.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    labels: Tensor
-    masks: Tensor | None = None
-    keypoints: Tensor | None = None
+#: What a network finds in one image: by output, as the contract has it but for the batch; None for what it
+#: has not. Of an output that is counted the rows found alone, the surest first; the count is not given.
+Found = dict[str, Tensor | None]
 
 
 class Reference(Session, Generic[Network]):
@@ -69,7 +59,8 @@ class Reference(Session, Generic[Network]):
 
     @torch.inference_mode()
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
-        return self._packed(self.found(*self._normalised(images, image_sizes)))
+        canvas, sizes = self._normalised(images, image_sizes)
+        return self._packed(self.found(canvas, sizes), images.shape[1:3])
 
     @torch.inference_mode()
     def _run_with_stages(self, images: NDArray, image_sizes: NDArray[np.float32]) -> tuple[Outputs, Stages]:
@@ -81,7 +72,7 @@ class Reference(Session, Generic[Network]):
 
         hooks = [module.register_forward_hook(take(tap)) for tap, module in self._modules_of_taps().items()]
         try:
-            outputs = self._packed(self.found(canvas, sizes))
+            outputs = self._packed(self.found(canvas, sizes), images.shape[1:3])
         finally:
             for hook in hooks:
                 hook.remove()
@@ -126,22 +117,28 @@ class Reference(Session, Generic[Network]):
             image[:, top : top + h, left : left + w] = picture[:, top : top + h, left : left + w]
         return canvas, sizes
 
-    def _packed(self, found: list[Found]) -> Outputs:
-        """As the contract has them, zeros past the counts. Raises ModelError for rows of another shape."""
-        arrays = {
-            tensor.name: np.zeros(tensor.shape({"batch": len(found)}), tensor.dtype)
-            for tensor in self.contract.outputs
-        }
+    def _packed(self, found: list[Found], sides: tuple[int, int]) -> Outputs:
+        """As the contract has them, zeros past the counts. sides: (height, width) of the canvas.
+
+        Raises ModelError for an output that is missing, or of another shape.
+        """
+        axes = dict(zip((BATCH, HEIGHT, WIDTH), (len(found), *sides), strict=True))
+        outputs = self.contract.outputs
+        arrays = Outputs({one.name: np.zeros(one.shape(axes), one.dtype) for one in outputs})
+        given = [one for one in outputs if one.name not in {other.counted_by for other in outputs}]
         for row, one in enumerate(found):
-            count = len(one.scores)
-            arrays["num_detections"][row] = count
-            for name, values in vars(one).items():
-                if name not in arrays:
-                    continue
-                rows, *sides = arrays[name].shape[1:]
-                if values is None or list(values.shape) != [count, *sides] or count > rows:
-                    got = "nothing" if values is None else tuple(values.shape)
-                    wanted = f"{(count, *sides)} for {count} scores, and at most {rows} of these"
-                    raise self._fault(f"gives {got} as '{name}', expected {wanted}")
-                arrays[name][row, :count] = values.cpu().numpy()
-        return Outputs(**arrays)
+            counts: dict[str, int] = {}
+            for tensor in given:
+                values, place = one.get(tensor.name), arrays[tensor.name][row]
+                got, wanted, more = () if values is None else tuple(values.shape), place.shape, ""
+                if tensor.counted_by and got:
+                    most, *rest = wanted
+                    wanted = (counts.setdefault(tensor.counted_by, min(got[0], most)), *rest)
+                    more = f", and at most {most} of these"
+                if values is None or got != wanted:
+                    given_here = "nothing" if values is None else got
+                    raise self._fault(f"gives {given_here} as '{tensor.name}', expected {wanted}{more}")
+                place[: wanted[0]] = values.cpu().numpy()
+            for name, count in counts.items():
+                arrays[name][row] = count
+        return arrays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,8 +19,8 @@ MOST_IMAGES = 1 << 12
 @dataclass(frozen=True)
 class Tensor:
     """An input or an output. An axis is a number, or the name of what it varies with: "batch", or "height"
-    and "width" of the canvas. counted_by: the output that says how many rows of each image are filled; the
-    rest is zero."""
+    and "width" of the canvas, "height/8" an eighth of it, rounded up. counted_by: the output that says how
+    many rows of each image are filled; the rest is zero."""
 
     name: str
     dtype: str
@@ -28,16 +29,28 @@ class Tensor:
         None  # the output that says how many rows of each image are filled; the rest is 0
     )
 
-    def shape(self, sides: dict[str, int]) -> tuple[int, ...]:
+    def shape(self, sides: Mapping[str, int]) -> tuple[int, ...]:
         """The shape where the axes that vary have these sizes."""
-        return tuple(sides[axis] if isinstance(axis, str) else axis for axis in self.axes)
+        return tuple(_length(axis, sides) if isinstance(axis, str) else axis for axis in self.axes)
+
+
+def _length(axis: str, sides: Mapping[str, int]) -> int:
+    name, _, divisor = axis.partition("/")
+    return -(-sides[name] // int(divisor or 1))
+
+
+def map_axes(canvas: Canvas, stride_px: int) -> tuple[int | str, int | str]:
+    """Axes of a map with a cell for every `stride_px` pixels of a canvas, the last of which may be fewer."""
+    over = f"/{stride_px}" if stride_px > 1 else ""
+    height, width = (side and -(-side // stride_px) for side in (canvas.height_px, canvas.width_px))
+    return height or HEIGHT + over, width or WIDTH + over
 
 
 def image_inputs(canvas: Canvas, batch: int | None) -> tuple[Tensor, ...]:
     """What every model takes: pictures on a canvas, and how much of it each covers. batch None: any."""
-    images, height, width = batch or BATCH, canvas.height_px or HEIGHT, canvas.width_px or WIDTH
+    images = batch or BATCH
     return (
-        Tensor(IMAGES, canvas.dtype, (images, height, width, 3)),
+        Tensor(IMAGES, canvas.dtype, (images, *map_axes(canvas, 1), 3)),
         Tensor(IMAGE_SIZES, "float32", (images, 2)),
     )
 
