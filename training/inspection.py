@@ -10,11 +10,10 @@ import maskrt.training.data as data
 from maskrt.runtime.commands.cli import track
 from maskrt.runtime.errors import ImageError
 from maskrt.runtime.reports.html_page import jpeg_url
-from maskrt.runtime.tasks.instances.drawing.draw import draw
+from maskrt.runtime.tasks import task_named
 from maskrt.training.data.faults import Faults
 from maskrt.training.data.problems import MalformedDataError, Problem
 from maskrt.training.data.survey import Survey
-from maskrt.training.loop.plots import ground_truth
 
 OVERLAY_SIDE_PX = 480
 
@@ -33,14 +32,14 @@ def inspect(
     """One pass over a data set: counts, faults, and pictures of `overlays` of its images, evenly spread."""
     survey, faults = Survey(dataset), Faults(problems)
     shown = set(np.linspace(0, len(dataset) - 1, min(overlays, len(dataset))).astype(int).tolist())
-    pictures = []
+    pictures, task = [], task_named(dataset.task)
     for index in track(range(len(dataset)), f"Inspecting {dataset.name}"):
         sample = dataset[index]
         survey.add(sample)
         faults.add(sample)
         if index in shown:
             try:
-                picture = jpeg_url(draw(sample.image(), ground_truth(sample, dataset)), OVERLAY_SIDE_PX)
+                picture = jpeg_url(task.draw(sample.image(), task.truth(sample, dataset)), OVERLAY_SIDE_PX)
             except ImageError:
                 continue  # among the faults
             title = f"{sample.source}: {len(sample.instances)} objects"

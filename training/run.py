@@ -32,6 +32,7 @@ from maskrt.runtime.files.atomic import check_writable, claimed_folder, write_te
 from maskrt.runtime.files.guard import overwrites
 from maskrt.runtime.files.kinds import CHECKPOINT, RUN_FILE, RUN_METRICS
 from maskrt.runtime.predictor import Predictor
+from maskrt.runtime.tasks import task_of
 from maskrt.training.config import TrainConfig
 from maskrt.training.keypoint_targets import check_keypoints
 from maskrt.training.loop.fit import DetectorModule, first_batches
@@ -109,7 +110,8 @@ def train(
         _fit(trainer, module, output, resume=resume)
         if trainer.is_global_zero:
             session = family.reference(model.eval().cpu(), contract, name="model")
-            plot_curves(sorted(output.glob("csv-*/metrics.csv")), output / "curves.png", family.losses)
+            logs, metric = sorted(output.glob("csv-*/metrics.csv")), task_of(contract).metric(contract)
+            plot_curves(logs, output / "curves.png", metric, family.losses)
             _write_figures(output, Predictor(session), validation or dataset, module.metrics)
     return dataclasses.replace(template, state_dict=plain_weights(model), metrics=module.metrics)
 

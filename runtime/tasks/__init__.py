@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # the last for users of `maskrt.load`: what they are given
     from maskrt.runtime.tasks.instances.result import Result
     from maskrt.runtime.tasks.task import Task
 
-__all__ = ["TASKS", "Result", "options_of", "task_of"]
+__all__ = ["TASKS", "Result", "options_of", "task_named", "task_of"]
 
 #: By the contract's `task`: its package, whose module `task` holds TASK and `options` OPTIONS.
 TASKS = {"instances": "maskrt.runtime.tasks.instances"}
@@ -20,7 +20,12 @@ TASKS = {"instances": "maskrt.runtime.tasks.instances"}
 
 def task_of(contract: Contract) -> Task:
     """What does a contract's task."""
-    task: Task = importlib.import_module(f"{TASKS[contract.task]}.task").TASK
+    return task_named(contract.task)
+
+
+def task_named(name: str) -> Task:
+    """What does a task of TASKS."""
+    task: Task = importlib.import_module(f"{TASKS[name]}.task").TASK
     return task
 
 

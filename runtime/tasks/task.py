@@ -69,6 +69,14 @@ class Task(ABC):
         """Make a function for each kind of picture (`Wanted.pictures`): it draws (H, W, 3) uint8 RGB."""
 
     @abstractmethod
+    def draw(self, image: NDArray[np.uint8], result: Any) -> NDArray[np.uint8]:
+        """A copy of an image, (H, W, 3) RGB, with a result drawn in, as a user is shown it first."""
+
+    @abstractmethod
+    def truth(self, sample: Any, dataset: Any) -> Any:
+        """The annotations of an image as a result. sample: of the dataset (maskrt.training.data)."""
+
+    @abstractmethod
     def files(self, wanted: Wanted) -> Files:
         """Name the files of a run beside its lines and pictures."""
 
@@ -134,6 +142,8 @@ class Metric(ABC):
     main: str
     #: What all of it is called, for people: "COCO AP".
     title: str
+    #: Of `figures`, those that a training's curves show, where a model has them.
+    curves: tuple[str, ...]
 
     @abstractmethod
     def part(self, sample: Any, result: Any) -> Any:

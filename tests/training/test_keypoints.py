@@ -17,11 +17,11 @@ from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.transfer import take_over
 from maskrt.runtime.contract import Canvas, Category, Keypoints
 from maskrt.runtime.errors import CheckpointError, DataError
+from maskrt.runtime.tasks import task_named
 from maskrt.runtime.tasks.instances.drawing.draw import POINT_SCORE
 from maskrt.training.config import TrainConfig
 from maskrt.training.data import load_dataset
 from maskrt.training.loop.loader import TrainingImages
-from maskrt.training.loop.plots import ground_truth
 from maskrt.training.run import train
 
 NAMES = ["nose", "left_hand", "right_hand"]
@@ -113,7 +113,7 @@ def test_both_flips_together_are_no_mirror(people: dict[str, Any], write_dataset
 
 def test_labelled_points_are_drawn_over_the_annotations(people: dict[str, Any], write_dataset: Write) -> None:
     dataset = load_dataset(write_dataset(people))
-    truth = ground_truth(dataset[0], dataset)
+    truth = task_named(dataset.task).truth(dataset[0], dataset)
     assert truth.keypoints is not None
     assert truth.keypoints[0, :, :2].tolist() == [[3, 4], [10, 6], [0, 0]]
     assert (truth.keypoints[0, :, 2] > POINT_SCORE).tolist() == [True, True, False]

@@ -8,6 +8,7 @@ import cv2
 import pytest
 
 from maskrt.models import find_family
+from maskrt.runtime.tasks.instances.measure.metric import InstancesMetric
 from maskrt.training.loop.plots import losses_of, plot_curves
 
 
@@ -31,7 +32,7 @@ def test_a_loss_of_any_name_is_in_the_picture(tmp_path: Path) -> None:
     def picture(column: str) -> bytes:
         log = tmp_path / "metrics.csv"
         log.write_text(f"step,train/loss,{column}\n0,3.0,1.0\n1,2.0,0.5\n")
-        plot_curves([log], tmp_path / f"{column.replace('/', '-')}.png")
+        plot_curves([log], tmp_path / f"{column.replace('/', '-')}.png", InstancesMetric)
         return cv2.imread(str(tmp_path / f"{column.replace('/', '-')}.png")).tobytes()
 
     assert picture("train/loss_centre") != picture("train/other")

@@ -111,6 +111,11 @@ class Dataset:
     def __deepcopy__(self, memo: Any) -> Dataset:
         return self  # never changed, and large: a copy of what holds it need not hold another
 
+    @property
+    def task(self) -> str:
+        """The task that its annotations are of, by its name in TASKS (maskrt.runtime.tasks)."""
+        return "instances"
+
     def __len__(self) -> int:
         return len(self._samples)
 

@@ -11,17 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import maskrt.training.data as data
-from maskrt.runtime.contract import Keypoints
 from maskrt.runtime.files.atomic import atomic_path, write_png
 from maskrt.runtime.files.kinds import PLOT
 from maskrt.runtime.predictor import Predictor
-from maskrt.runtime.tasks.instances.drawing.draw import POINT_SCORE, draw
-from maskrt.runtime.tasks.instances.instances import crop_mask
-from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks import task_of
+from maskrt.runtime.tasks.task import Metric
 
 TILE_WIDTH_PX = 640
-# Those that a model of some task has.
-APS = ("mask_ap", "mask_ap50", "mask_ap75", "keypoint_ap", "keypoint_ap50", "box_ap")
 LOSS = "train/loss_"  # what the columns of losses begin with
 
 
@@ -31,8 +27,10 @@ def losses_of(columns: Iterable[str], first: Sequence[str] = ()) -> list[str]:
     return [*(name for name in first if name in found), *sorted(found.difference(first))]
 
 
-def plot_curves(logs: list[Path], output: Path, first: Sequence[str] = ()) -> None:
-    """Plot the losses by iteration and AP by each epoch's last iteration, as a PNG, from a run's CSV logs.
+def plot_curves(
+    logs: list[Path], output: Path, metric: Metric | type[Metric], first: Sequence[str] = ()
+) -> None:
+    """Plot the losses by iteration and the metric by each epoch's last iteration, as a PNG, from CSV logs.
 
     first: names of losses in the order in which they are drawn, before all others.
     """
@@ -57,10 +55,10 @@ def plot_curves(logs: list[Path], output: Path, first: Sequence[str] = ()) -> No
     left.plot(*series("train/loss"), label="total", color="black", linewidth=1.5)
     left.set(xlabel="iteration", ylabel="loss", yscale="log", title="Training loss")
     left.legend(fontsize=8)
-    for name in APS:
+    for name in metric.curves:
         if points := series(f"val/{name}"):
             right.plot(*points, label=name, marker="o")
-    right.set(xlabel="iteration", ylabel="COCO AP", ylim=(0, 1), title="Validation")
+    right.set(xlabel="iteration", ylabel=metric.title, ylim=(0, 1), title="Validation")
     right.grid(alpha=0.3)
     if right.lines:
         right.legend(fontsize=8)
@@ -69,41 +67,14 @@ def plot_curves(logs: list[Path], output: Path, first: Sequence[str] = ()) -> No
     pyplot.close(figure)
 
 
-def ground_truth(sample: data.Sample, dataset: data.Dataset) -> Result:
-    """Convert a sample's annotations to detections of score 1."""
-    instances = sample.instances
-    masks = sample.masks()
-    return Result(
-        height_px=sample.height_px,
-        width_px=sample.width_px,
-        boxes=np.array([i.box for i in instances], np.float32).reshape(-1, 4),
-        scores=np.ones(len(instances), np.float32),
-        labels=np.array([i.label for i in instances], np.int32),
-        classes=dataset.classes,
-        crops=tuple(crop_mask(mask) for mask in masks),
-        keypoints=_points(instances, dataset.keypoints) if dataset.keypoints else None,
-        skeleton=dataset.keypoints.skeleton if dataset.keypoints else (),
-    )
-
-
-def _points(instances: tuple[data.Instance, ...], layout: Keypoints) -> NDArray[np.float32]:
-    """(G, K, 3): x y in pixels, and a logit that is drawn where the point is labelled, else 0."""
-    points = np.zeros((len(instances), len(layout.names), 3), np.float32)
-    for row, instance in zip(points, instances, strict=True):
-        if instance.keypoints:
-            row[:] = instance.keypoints
-    points[..., 2] = 2 * POINT_SCORE * (points[..., 2] > 0)
-    return points
-
-
 def plot_predictions(predictor: Predictor, dataset: data.Dataset, output: Path, *, count: int = 4) -> None:
     """Plot a few images as a PNG: ground truth in the left column, predictions in the right."""
-    rows = []
+    rows, task = [], task_of(predictor.session.contract)
     for index in np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int):
         sample = dataset[int(index)]
         image = sample.image()
-        truth = draw(image, ground_truth(sample, dataset))
-        found = draw(image, predictor(image)[0])
+        truth = task.draw(image, task.truth(sample, dataset))
+        found = task.draw(image, predictor(image)[0])
         rows.append(np.hstack([_tile(truth), _tile(found)]))
     write_png(output, np.vstack(rows))
 

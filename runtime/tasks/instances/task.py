@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
@@ -17,11 +18,13 @@ from maskrt.runtime.tasks.instances.compare.recorded import pack, unpack
 from maskrt.runtime.tasks.instances.compare.seen import DETECTIONS
 from maskrt.runtime.tasks.instances.compare.tolerances import BY_PRECISION
 from maskrt.runtime.tasks.instances.decode import postprocess
+from maskrt.runtime.tasks.instances.drawing.draw import draw
 from maskrt.runtime.tasks.instances.drawing.overlay import Overlay, paint_splash
 from maskrt.runtime.tasks.instances.files import InstanceFiles
 from maskrt.runtime.tasks.instances.measure.metric import InstancesMetric
 from maskrt.runtime.tasks.instances.options import DETECTED, KEYPOINTS, LABELS, MASKS, InstancesOptions
 from maskrt.runtime.tasks.instances.result import Result
+from maskrt.runtime.tasks.instances.truth import annotated
 from maskrt.runtime.tasks.keep import EVERYTHING, Keep
 from maskrt.runtime.tasks.style import Wanted
 from maskrt.runtime.tasks.task import Answer, Painter, Task
@@ -60,6 +63,14 @@ class InstancesTask(Task):
         """Overlays, and the objects in colour on grey."""
         known: dict[str, Painter] = {"overlays": Overlay(wanted.style), "splash": paint_splash}
         return {kind: known[kind] for kind in wanted.pictures}
+
+    def draw(self, image: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+        """See `drawing.draw`."""
+        return draw(image, result)
+
+    def truth(self, sample: Any, dataset: Any) -> Result:
+        """See `truth.annotated`."""
+        return annotated(sample, dataset)
 
     def files(self, wanted: Wanted) -> InstanceFiles:
         """COCO results, masks, outlines."""

@@ -30,6 +30,7 @@ class InstancesMetric(Metric):
     """AP over a data set. A part is an image's COCO results."""
 
     title = "COCO AP"
+    curves = ("mask_ap", "mask_ap50", "mask_ap75", "keypoint_ap", "keypoint_ap50", "box_ap")
 
     def __init__(self, contract: Contract) -> None:
         self.kinds, self._classes = kinds_of(contract), contract.classes
