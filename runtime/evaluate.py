@@ -21,7 +21,7 @@ from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.reports.html_page import check_matplotlib
 from maskrt.runtime.siblings import load_dataset
 from maskrt.runtime.tasks import task_of
-from maskrt.runtime.tasks.task import Metric
+from maskrt.runtime.tasks.metric import Metric
 
 
 def evaluate(predictor: Predictor, dataset: Any) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from maskrt.runtime.errors import ParityError
-from maskrt.runtime.tasks.task import Metric, Score
+from maskrt.runtime.tasks.metric import Metric, Score
 
 REPLICATES = 200  # the ends of a 95% interval are then its fifth values from either side
 CONFIDENCE = 0.95

@@ -19,7 +19,7 @@ from maskrt.runtime.files.kinds import PAGE, PARITY_REPORT
 from maskrt.runtime.parity.page import page
 from maskrt.runtime.parity.report import Report, counts, shown, spreads
 from maskrt.runtime.tasks import task_of
-from maskrt.runtime.tasks.task import Metric
+from maskrt.runtime.tasks.metric import Metric
 
 FAILURES_SHOWN = 10
 

@@ -11,7 +11,7 @@ from maskrt.runtime.contract import Contract
 from maskrt.runtime.parity.inside.knowledge import Facts, Knowledge, knowledge_of
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.preprocess import Batch
-from maskrt.runtime.tasks.task import Exercised
+from maskrt.runtime.tasks.answers import Exercised
 
 
 @dataclass

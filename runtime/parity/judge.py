@@ -23,8 +23,9 @@ from maskrt.runtime.parity.inside.stages import (
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.preprocess import Batch, corner
 from maskrt.runtime.tasks import task_of
+from maskrt.runtime.tasks.answers import Answer
+from maskrt.runtime.tasks.comparison import Seen
 from maskrt.runtime.tasks.found import Found
-from maskrt.runtime.tasks.task import Answer, Seen
 
 # Of the proposals: where equal logits choose as many (a picture of one colour), what one side alone finds is
 # no difference, and only boxes that both have are compared. On photographs the share is below 0.01.

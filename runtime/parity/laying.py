@@ -15,7 +15,7 @@ from maskrt.runtime.backends.session import Session
 from maskrt.runtime.contract import Canvas, Contract
 from maskrt.runtime.parity.judge import answer
 from maskrt.runtime.preprocess import preprocess
-from maskrt.runtime.tasks.task import Comparison
+from maskrt.runtime.tasks.comparison import Comparison
 
 
 def own_canvas(reference: Contract, candidate: Contract) -> Canvas:

@@ -8,8 +8,8 @@ from typing import Any
 
 from maskrt.runtime.parity.report import Report, counts, shown, spreads
 from maskrt.runtime.reports.html_page import html_page
+from maskrt.runtime.tasks.metric import Metric
 from maskrt.runtime.tasks.rows import Row, jsonable
-from maskrt.runtime.tasks.task import Metric
 
 TEMPLATE = Path(__file__).with_name("page.html")
 

@@ -11,8 +11,8 @@ from maskrt.runtime.parity.inside.stage_report import PartReport, StageReport
 from maskrt.runtime.parity.inside.unseen import Unseen, finer
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION, StageTolerance
 from maskrt.runtime.pipeline.stopwatch import Stopwatch
+from maskrt.runtime.tasks.comparison import Comparison
 from maskrt.runtime.tasks.rows import Count, Row
-from maskrt.runtime.tasks.task import Comparison
 
 
 @dataclass

@@ -17,7 +17,7 @@ from maskrt.runtime.parity.promises import broken_promises
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.siblings import load_dataset
 from maskrt.runtime.tasks import task_of
-from maskrt.runtime.tasks.task import Comparison
+from maskrt.runtime.tasks.comparison import Comparison
 
 
 def open_looking(path: Path, device: str, **options: Any) -> Session:

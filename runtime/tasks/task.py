@@ -7,9 +7,7 @@ A task is a folder beside this file, registered in `maskrt.runtime.tasks`. The r
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,13 @@ from maskrt.runtime.inputs.frames import Frame
 from maskrt.runtime.outputs.sinks import Sink
 from maskrt.runtime.outputs.tree import Layout
 from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.answers import Answer
+from maskrt.runtime.tasks.comparison import Comparison
 from maskrt.runtime.tasks.keep import EVERYTHING, Keep
-from maskrt.runtime.tasks.rows import Row
+from maskrt.runtime.tasks.metric import Metric
 from maskrt.runtime.tasks.style import Wanted
 
 Painter = Callable[[Frame, Any], NDArray[np.uint8]]
-#: From places of images in a list, each as often as it is drawn, to what a model scores on these.
-Score = Callable[[NDArray[np.intp]], float]
 
 
 class Task(ABC):
@@ -120,227 +118,3 @@ class Files(ABC):
 
         ids: of all inputs, by name.
         """
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A model's answer to one image. outputs: of a batch of one; result: in pixels of the canvas, as the
-    model's own users are given it."""
-
-    contract: Contract
-    outputs: Outputs
-    result: Any
-
-
-class Metric(ABC):
-    """Measures models of one contract on annotated images (maskrt.training.data.Dataset).
-
-    A part is what is kept of one image; it can be pickled, and parts of several processes be put together.
-    """
-
-    #: Of `figures`, the one that a model is judged by, from 0 to 1, higher is better.
-    main: str
-    #: What all of it is called, for people: "COCO AP".
-    title: str
-    #: Of `figures`, those that a training's curves show, where a model has them.
-    curves: tuple[str, ...]
-
-    @abstractmethod
-    def part(self, sample: Any, result: Any) -> Any:
-        """Make the part of one image, from a sample of the data set and its result, of every score."""
-
-    @abstractmethod
-    def figures(self, dataset: Any, parts: Sequence[Any]) -> dict[str, float]:
-        """The figures over the images whose parts are given, by name. dataset: of the model's classes."""
-
-    @abstractmethod
-    def examine(self, dataset: Any, parts: Sequence[Any], min_score: float) -> dict[str, Any]:
-        """Compute the figures and more, for JSON: of each class, and of results above a score."""
-
-    @abstractmethod
-    def tables(self, facts: dict[str, Any], title: str) -> list[Any]:
-        """Show what `examine` gave as rich's tables."""
-
-    @abstractmethod
-    def page(self, facts: dict[str, Any]) -> str:
-        """Show what `examine` gave, and facts on the model, as an HTML page."""
-
-    @abstractmethod
-    def named(self, figure: str) -> str:
-        """A figure's name for people: "mask AP"."""
-
-    @abstractmethod
-    def headline(self, figures: dict[str, float]) -> str:
-        """The one or two figures that matter most, in words."""
-
-    @abstractmethod
-    def progress(self, figures: dict[str, float]) -> dict[str, float]:
-        """The one or two figures that are shown while a model is trained, by short names."""
-
-    @abstractmethod
-    def scores(
-        self, dataset: Any, images: Sequence[int], parts: Sequence[Sequence[Any]]
-    ) -> dict[str, list[Score]]:
-        """Make a score for each thing measured and each model, over any draw of the images.
-
-        images: places in the data set. parts: for each model those of the images, in their order.
-        """
-
-
-@dataclass(frozen=True)
-class OutputError:
-    """An output of one image, judged as a stage that comes after all that is inside. output: "detections".
-
-    compared: the share of things that both sides have. reason: why it is out of tolerance, else empty.
-    """
-
-    output: str
-    max_error: float
-    compared: float
-    reason: str
-
-
-@dataclass(frozen=True)
-class Case:
-    """One difference as pictures: how bad it is (0 to 2), what it is, and JPEGs (data URLs) of both sides and
-    of the difference."""
-
-    badness: float
-    title: str
-    reference: str
-    candidate: str
-    difference: str
-
-
-@dataclass(frozen=True)
-class Detail:
-    """The table of everything that was compared, a row each. columns: their names, the image's first; "class"
-    holds labels. sorted_by: the column that it is sorted by at first, the worst on top."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: list[list[Any]]
-    sorted_by: int
-
-
-@dataclass(frozen=True)
-class Exercised:
-    """Parts of a model that an image exercised. by_class: the number of things; things: "detections"; branch:
-    what each of them has besides, "masks", or empty."""
-
-    by_class: Counter[str]
-    things: str
-    branch: str
-
-
-class Seen(ABC):
-    """One image of both sides."""
-
-    @property
-    @abstractmethod
-    def errors(self) -> list[OutputError]:
-        """The outputs, in the order of the computation; none where only their means are judged."""
-
-    @abstractmethod
-    def same_rows(self, within_px: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Rows of the outputs, of the reference and of the candidate, that are the same thing: what is
-        computed for them inside is compared."""
-
-    @abstractmethod
-    def causes(self, output: str) -> list[str]:
-        """Sentences on why an output is out of tolerance, the likeliest first; at least one."""
-
-
-class Comparison(ABC):
-    """Two models' answers over a set of images, held to a tolerance: `add` what was seen of each image."""
-
-    #: What is compared, for people: "instances".
-    things: str
-
-    @property
-    @abstractmethod
-    def cases(self) -> list[Case]:
-        """Pictures of the worst differences, the worst first."""
-
-    @property
-    @abstractmethod
-    def limits(self) -> dict[str, Any]:
-        """The tolerance, by name."""
-
-    @abstractmethod
-    def look(
-        self,
-        expected: Answer,
-        outputs: Outputs,
-        batch: Batch,
-        contract: Contract,
-        *,
-        shared_only: bool = False,
-    ) -> Seen:
-        """One image: what the reference answers, and the candidate's outputs and contract.
-
-        batch: of one, whose canvas is its image. shared_only: what one side alone finds is no difference.
-        """
-
-    @abstractmethod
-    def add(self, image: str, seen: Any) -> None:
-        """Count an image."""
-
-    @abstractmethod
-    def picture(self, image: str, canvas: NDArray, seen: Any) -> None:
-        """Keep pictures of the image's worst differences, if they are among the worst of all.
-
-        canvas: (H, W, 3), RGB 0–255, from the corner of the valid area on.
-        """
-
-    @property
-    @abstractmethod
-    def images(self) -> list[str]:
-        """The names of those that were added."""
-
-    @property
-    @abstractmethod
-    def rows(self) -> list[Row]:
-        """The measures, in the order in which failures are named."""
-
-    @property
-    @abstractmethod
-    def counts(self) -> dict[str, int]:
-        """Numbers of things that were compared, missed and so on, by name, for JSON."""
-
-    @property
-    @abstractmethod
-    def title(self) -> str:
-        """Title of the table: "12 instances"."""
-
-    @property
-    @abstractmethod
-    def undecided(self) -> str:
-        """Why what was seen proves nothing, empty where it does."""
-
-    @property
-    @abstractmethod
-    def matched(self) -> float:
-        """The share of things that both sides have; 1 of none."""
-
-    @property
-    @abstractmethod
-    def loss(self) -> float:
-        """One number to rank candidates by; 0 for the reference."""
-
-    @abstractmethod
-    def per_image(self) -> list[dict[str, Any]]:
-        """Everything, image by image, for JSON."""
-
-    @property
-    @abstractmethod
-    def detail(self) -> Detail:
-        """Everything, for the page."""
-
-    @abstractmethod
-    def apart(self, ours: Any, theirs: Any) -> str:
-        """Say in words how far two results of one image are apart."""
-
-    @abstractmethod
-    def exercised(self, answer: Answer) -> Exercised:
-        """Count each class in an answer."""

@@ -15,7 +15,7 @@ from maskrt.runtime.files.atomic import atomic_path, write_png
 from maskrt.runtime.files.kinds import PLOT
 from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.tasks import task_of
-from maskrt.runtime.tasks.task import Metric
+from maskrt.runtime.tasks.metric import Metric
 
 TILE_WIDTH_PX = 640
 LOSS = "train/loss_"  # what the columns of losses begin with

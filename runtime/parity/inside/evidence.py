@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from maskrt.runtime.contract import Contract, Stages
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.inside.stages import Aligned
-from maskrt.runtime.tasks.task import Seen
+from maskrt.runtime.tasks.comparison import Seen
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from maskrt.runtime.parity.judge import Expected, on_canvas, output_errors
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks import task_of
-from maskrt.runtime.tasks.task import Answer, Comparison
+from maskrt.runtime.tasks.answers import Answer
+from maskrt.runtime.tasks.comparison import Comparison
 
 
 class ForcedParts:

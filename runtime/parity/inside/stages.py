@@ -19,7 +19,7 @@ from maskrt.runtime.contract import Contract, Stages, Tap
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.tolerances import StageTolerance
 from maskrt.runtime.tasks import task_of
-from maskrt.runtime.tasks.task import Seen
+from maskrt.runtime.tasks.comparison import Seen
 
 IDENTICAL_DB = 200.0  # of equal tensors; float32's own rounding is at about 150 dB
 

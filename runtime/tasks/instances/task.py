@@ -13,6 +13,7 @@ from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.answers import Answer
 from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.recorded import pack, unpack
 from maskrt.runtime.tasks.instances.compare.seen import DETECTIONS
@@ -27,7 +28,7 @@ from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.instances.truth import annotated
 from maskrt.runtime.tasks.keep import EVERYTHING, Keep
 from maskrt.runtime.tasks.style import Wanted
-from maskrt.runtime.tasks.task import Answer, Painter, Task
+from maskrt.runtime.tasks.task import Painter, Task
 
 
 class InstancesTask(Task):

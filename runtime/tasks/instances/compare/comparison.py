@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.answers import Answer, Case, Detail, Exercised
+from maskrt.runtime.tasks.comparison import Comparison
 from maskrt.runtime.tasks.instances.compare import measured
 from maskrt.runtime.tasks.instances.compare.flips import flips
 from maskrt.runtime.tasks.instances.compare.match import Matching, match
@@ -20,7 +22,6 @@ from maskrt.runtime.tasks.instances.compare.tolerances import Tolerance
 from maskrt.runtime.tasks.instances.compare.worst import WorstCases
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.rows import Row
-from maskrt.runtime.tasks.task import Answer, Case, Comparison, Detail, Exercised
 
 
 class InstancesComparison(Comparison):

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.preprocess import Batch
+from maskrt.runtime.tasks.answers import Answer
 from maskrt.runtime.tasks.arrays import Rule, check_array
 from maskrt.runtime.tasks.instances.decode import postprocess
 from maskrt.runtime.tasks.instances.instances import MaskCrop
-from maskrt.runtime.tasks.task import Answer
 
 
 def pack(answer: Answer) -> dict[str, NDArray]:

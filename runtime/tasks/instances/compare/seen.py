@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.boxes import Rows
 from maskrt.runtime.contract import Contract
+from maskrt.runtime.tasks.answers import OutputError
+from maskrt.runtime.tasks.comparison import Seen
 from maskrt.runtime.tasks.instances.compare.flips import Flips
 from maskrt.runtime.tasks.instances.compare.marks import box_culprits, keypoint_culprits, mask_culprits
 from maskrt.runtime.tasks.instances.compare.match import Matching
 from maskrt.runtime.tasks.instances.compare.tolerances import Tolerance
 from maskrt.runtime.tasks.instances.options import KEYPOINTS, MASKS
 from maskrt.runtime.tasks.instances.result import Result
-from maskrt.runtime.tasks.task import OutputError, Seen
 
 #: What NMS keeps, as a stage. What is pasted, and where the points are, are stages by their outputs' names.
 DETECTIONS = "detections"

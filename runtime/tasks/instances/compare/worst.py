@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from maskrt.runtime.boxes import box_iou
 from maskrt.runtime.reports.html_page import jpeg_url
+from maskrt.runtime.tasks.answers import Case
 from maskrt.runtime.tasks.instances.compare.flips import Flips
 from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
 from maskrt.runtime.tasks.instances.result import Result
-from maskrt.runtime.tasks.task import Case
 
 KEPT = 8
 MARGIN = 0.25  # of the box's longer side, shown around it

@@ -14,7 +14,7 @@ from maskrt.runtime.tasks.instances.measure.class_metrics import class_metrics, 
 from maskrt.runtime.tasks.instances.measure.confusion import confusion
 from maskrt.runtime.tasks.instances.measure.tables import ap_table, class_table
 from maskrt.runtime.tasks.instances.result import Result
-from maskrt.runtime.tasks.task import Metric, Score
+from maskrt.runtime.tasks.metric import Metric, Score
 
 Rows = list[dict[str, Any]]  # COCO results
 
