@@ -50,7 +50,7 @@ def predict(predictor: Predictor, dataset: Any, metric: Metric) -> list[Any]:
 
 def _ready(predictor: Predictor, dataset: Any) -> tuple[Metric, Any]:
     contract = predictor.session.contract
-    return task_of(contract).metric(contract), dataset.with_classes(contract.classes)
+    return task_of(contract).metric(contract), dataset.for_model(contract.task, contract.classes)
 
 
 def command(

@@ -40,6 +40,8 @@ class TrainConfig:
     clip: float = 0.0  # largest gradient norm; 0: no clipping
     precision: str = "32-true"
     augment: str = "flip"  # training/loop/augment.py
+    crop_px: int = 0  # side of the square that is cut from each image, of label maps alone; 0: no crop
+    crop_scales: tuple[float, float] = (0.75, 2.0)  # the least and the most that it is enlarged by before
     sync_bn: bool = False  # batch norms see the images of all GPUs
     ema_decay: float = 0.0  # of the exponential moving average of the weights, which is what is kept; 0: none
     best: str = "ap"  # of the validation set, what makes best.pt: "ap" (of masks if there are) or "loss"
@@ -61,7 +63,7 @@ class TrainConfig:
         for least, names in (
             (1, ("epochs", "batch", "accumulate", "devices", "nodes")),
             (0, ("lr", "scale_lr", "lr_images", "weight_decay", "warmup_iterations", "clip", "ema_decay")),
-            (0, ("save_every_iterations", "seed", "workers")),
+            (0, ("save_every_iterations", "seed", "workers", "crop_px")),
         ):
             for name in names:
                 if not least <= getattr(self, name) < math.inf:
@@ -75,6 +77,11 @@ class TrainConfig:
         if self.ema_decay >= 1:
             raise MaskrtError(
                 f"training configuration: ema_decay is {self.ema_decay}, expected below 1, e.g. 0.999."
+            )
+        if not (len(self.crop_scales) == 2 and 0 < self.crop_scales[0] <= self.crop_scales[1] < math.inf):
+            raise MaskrtError(
+                f"training configuration: crop_scales is {self.crop_scales}, expected the least and the "
+                "most, both positive, e.g. (0.75, 2.0)."
             )
         parse_plan(self.layers)
         logger_names(self.logger)

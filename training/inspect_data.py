@@ -60,8 +60,7 @@ def command(
     if as_json:
         print(json.dumps(report))
     for survey, _, _ in inspected:
-        counts = ", ".join(f"{c.name} {survey.instances[k]}" for k, c in enumerate(survey.classes[:10]))
-        say(f"{survey.name}: {len(survey.per_image)} images, {sum(survey.per_image)} objects: {counts}")
+        say(f"{survey.name}: {survey.summary}")
     for finding in findings:
         say(str(finding))
     say(f"report: {output}")

@@ -42,6 +42,7 @@ def inspect(
                 picture = jpeg_url(task.draw(sample.image(), task.truth(sample, dataset)), OVERLAY_SIDE_PX)
             except ImageError:
                 continue  # among the faults
-            title = f"{sample.source}: {len(sample.instances)} objects"
+            count = "" if dataset.has_labels else f": {len(sample.instances)} objects"
+            title = f"{sample.source}{count}"
             pictures.append({"data": dataset.name, "title": title, "image": picture})
     return survey, faults, pictures

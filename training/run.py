@@ -68,11 +68,16 @@ def train(
     resume: go on from the last save in `output`. Raises CheckpointError where there is none,
     DataError where the validation set has other classes or points, MaskrtError where `output` is taken.
     """
+    dataset = dataset.for_task(model_config.finds)
     if qat and start is not None:
         dataset = dataset.with_classes(start.classes)
     if validation is not None:
-        validation = validation.with_classes(dataset.classes)
+        validation = validation.for_model(dataset.task, dataset.classes)
     check_settings(config, len(dataset), has_validation=validation is not None, qat=qat)
+    if config.crop_px and not dataset.has_labels:
+        raise MaskrtError(
+            f"--set crop_px={config.crop_px}: only pictures with label maps are cut. Leave it out."
+        )
     _quiet()
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     facts = {"train_config": dataclasses.asdict(config), **(provenance or {})}

@@ -153,6 +153,7 @@ def open_judge(
     if val is None:
         say(f"no --val: judged by agreement with the float model on {min(GATE_IMAGES, len(images))} images.")
         return Judge(session, images[:: max(1, len(images) // GATE_IMAGES)][:GATE_IMAGES], limits)
-    dataset: Any = load_dataset(val, **options).with_classes(session.contract.classes)
+    contract = session.contract
+    dataset: Any = load_dataset(val, **options).for_model(contract.task, contract.classes)
     judged = [CalibrationImage(sample.source, sample.image) for sample in dataset]
     return Judge(session, judged, limits, dataset)

@@ -42,7 +42,7 @@ def load_annotated(data: str, class_name: str, candidate: Session) -> Annotated:
     """The annotations of a data set of the candidate's classes. Raises DataError where it has others."""
     dataset = load_dataset(data, class_name=class_name)
     contract = candidate.contract
-    return Annotated(dataset.with_classes(contract.classes), task_of(contract).metric(contract))
+    return Annotated(dataset.for_model(contract.task, contract.classes), task_of(contract).metric(contract))
 
 
 def report_for(reference: Model, candidate: Model, unseen: Unseen | None = None) -> Report:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from pycocotools import mask as coco_mask
 
 from maskrt.runtime.errors import ImageError
+from maskrt.training.data.label_maps import IGNORE_ID, LabelFile
 from maskrt.training.data.masks import tight_box
 from maskrt.training.data.problems import Problem
 from maskrt.training.data.sample import Sample
@@ -29,10 +30,12 @@ WORDS = {
     "duplicate_image": "images are the same as another, pixel by pixel",
     "duplicate_object": "objects lie on another of their class (mask IoU 0.9 or more)",
     "box_unlike_mask": "boxes lie over 2 px from their masks",
+    "stray_value": "values in the label maps mean no class, and are ignored",
     "tiny_object": "objects are narrower than 4 px",
-    "unused_class": "classes have no object",
-    "rare_class": "classes have few objects",
+    "unused_class": "classes have no object, or no pixel",
+    "rare_class": "classes have few objects, or are in few images",
     "image_without_objects": "images have no object: background, if that is meant",
+    "unlabelled_image": "images have no labelled pixel",
 }
 
 
@@ -60,6 +63,7 @@ class Faults:
         self.places: dict[str, list[str]] = defaultdict(list)
         self.places["malformed"] = [str(problem) for problem in malformed]
         self.names_by_pixels: dict[str, str] = {}
+        self.stray_pixels, self.stray_images = Counter[int](), Counter[int]()  # by value
 
     def add(self, sample: Sample) -> None:
         """Examine one image. Decodes it, to compare its pixels with the others'."""
@@ -72,6 +76,9 @@ class Faults:
         first = self.names_by_pixels.setdefault(digest, sample.source)
         if first != sample.source:
             self.places["duplicate_image"].append(f"{sample.source}, as {first}")
+        if sample.label_map is not None:
+            self._add_labels(sample)
+            return
         objects = [i for i in sample.instances if not i.is_crowd]
         if not sample.instances:
             self.places["image_without_objects"].append(sample.source)
@@ -86,6 +93,17 @@ class Faults:
                 mask = " ".join(f"{side:g}" for side in around)
                 self.places["box_unlike_mask"].append(f"{where}: box {sides}, around its mask {mask}")
         self._note_duplicates(sample)
+
+    def _add_labels(self, sample: Sample) -> None:
+        try:
+            if (sample.labels() == IGNORE_ID).all():
+                self.places["unlabelled_image"].append(sample.source)
+            strays = sample.label_map.strays() if isinstance(sample.label_map, LabelFile) else {}
+        except ImageError as error:
+            self.places["unreadable_image"].append(str(error))
+            return
+        self.stray_pixels.update(strays)
+        self.stray_images.update(strays.keys())
 
     def _note_duplicates(self, sample: Sample) -> None:
         objects = [i for i in sample.instances if not i.is_crowd]
@@ -104,6 +122,10 @@ class Faults:
         """List all findings, worst first. training: faults of the training data, where these samples validate
         it."""
         places = dict(self.places)
+        places["stray_value"] = [
+            f"{value}: {pixels} pixels of {self.stray_images[value]} images"
+            for value, pixels in sorted(self.stray_pixels.items())
+        ]
         if training:
             known = {c.name for c in training[0].classes}
             places["foreign_class"] = [c.name for c in survey.classes if c.name not in known]
@@ -114,7 +136,8 @@ class Faults:
                 if digest in theirs
             ]
         else:
-            counts = {c.name: survey.instances[label] for label, c in enumerate(survey.classes)}
+            of_class = survey.instances if survey.pixels is None else survey.pixels.images
+            counts = {c.name: int(of_class[label]) for label, c in enumerate(survey.classes)}
             places["unused_class"] = [name for name, count in counts.items() if count == 0]
             places["rare_class"] = [
                 f"{name}: {count}, expected {min_instances}"

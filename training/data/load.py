@@ -12,6 +12,7 @@ from maskrt.runtime.errors import DataError
 from maskrt.training.data.files import read_json
 from maskrt.training.data.formats.coco import coco_dataset, is_coco
 from maskrt.training.data.formats.instance_masks import is_instance_masks, read_instance_masks
+from maskrt.training.data.formats.label_png import is_label_png, read_label_png
 from maskrt.training.data.formats.labelme import is_labelme, read_labelme
 from maskrt.training.data.formats.mask_png import is_mask_png, read_mask_png
 from maskrt.training.data.formats.via import is_via, via_dataset
@@ -20,7 +21,7 @@ from maskrt.training.data.formats.yolo import find_yolo, read_yolo
 from maskrt.training.data.sample import Dataset
 from maskrt.training.data.synthetic import SyntheticDataset
 
-FORMATS = ("auto", "coco", "via", "labelme", "yolo", "mask-png", "instance-masks", "synthetic")
+FORMATS = ("auto", "coco", "via", "labelme", "yolo", "mask-png", "instance-masks", "label-png", "synthetic")
 VIA_DEFAULT_NAME = "via_region_data.json"
 MOST_SYNTHETIC, MOST_SEED = 10**6, 2**32 - 1
 SYNTHETIC_DEFAULTS = (160, 0)  # count, seed
@@ -39,7 +40,8 @@ def load_dataset(
 
     spec: a COCO, VIA or LabelMe JSON file; a YOLO data set's YAML file, or its NAME:SPLIT; a folder with one
     of these (via_region_data.json, or the only one in it or in its annotations/), of LabelMe files or of
-    masks (`mask_png`, `instance_masks`); or "synthetic[:COUNT[:SEED]]". format: "auto" goes by what is
+    masks (`mask_png`, `instance_masks`) or of label maps (`label_png`, of which NAME:SPLIT is a part); or
+    "synthetic[:COUNT[:SEED]]". format: "auto" goes by what is
     there. images_dir: where the images are, if not in a usual place. skip_bad: drop bad annotations and
     images and count them in `Dataset.dropped`, instead of raising DataError. class_name: where the format
     has no classes; class_attribute: for VIA, see `via_dataset`.
@@ -60,7 +62,7 @@ def load_dataset(
     else:
         document = read_json(path)
         found = _format_of(document) or "" if format == "auto" else format
-    if split and found != "yolo":
+    if split and found not in ("yolo", "label-png"):
         raise DataError(
             f"{spec}: ':{split}' names a split of a YOLO data set, and {path} is none. Leave it out."
         )
@@ -71,6 +73,7 @@ def load_dataset(
         "yolo": lambda: read_yolo(path, split, images_dir, skip_bad),
         "mask-png": lambda: read_mask_png(path, images_dir, skip_bad, class_name),
         "instance-masks": lambda: read_instance_masks(path, skip_bad, class_name),
+        "label-png": lambda: read_label_png(path, split, images_dir, skip_bad),
     }
     if found in readers:
         return readers[found]()
@@ -102,7 +105,7 @@ def _path_and_split(spec: str) -> tuple[Path, str | None]:
                 return path, part
     raise DataError(
         f"{spec}: no such file or folder, expected annotations in JSON, a YOLO data set in YAML, a folder "
-        "with one of these or of masks, or synthetic[:COUNT[:SEED]]. To try without data: "
+        "with one of these, of masks or of label maps, or synthetic[:COUNT[:SEED]]. To try without data: "
         "maskrt train --data synthetic"
     )
 
@@ -119,6 +122,7 @@ def _only_annotations_in(folder: Path, format: str) -> tuple[str, Path, Any]:
     found += [("yolo", path, None) for path in find_yolo(folder)]
     found += [("mask-png", folder, None)] if is_mask_png(folder) else []
     found += [("instance-masks", folder, None)] if is_instance_masks(folder) else []
+    found += [("label-png", folder, None)] if is_label_png(folder) else []
     json_files = sorted([*folder.glob("*.json"), *(folder / "annotations").glob("*.json")])
     for path in json_files:
         document = read_json(path)

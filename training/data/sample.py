@@ -13,6 +13,10 @@ from pycocotools import mask as coco_mask
 
 from maskrt.runtime.contract import Category, Keypoints
 from maskrt.runtime.errors import DataError, ImageError
+from maskrt.training.data.label_maps import LabelMap, PaintedLabels
+
+INSTANCES, SEMANTIC = "instances", "semantic"
+BACKGROUND = "background"  # the class of pixels that no object covers
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Sample:
     """Image with its annotations; pixels are read on request.
 
     source: the image file's name as the annotation file has it. read: reads the pixels, for `image`.
+    label_map: where `labels` are from, None of data without.
     """
 
     image_id: int
@@ -47,6 +52,7 @@ class Sample:
     width_px: int
     instances: tuple[Instance, ...]
     read: Callable[[], NDArray[np.uint8]]
+    label_map: LabelMap | None = None
 
     def image(self) -> NDArray[np.uint8]:
         """(H, W, 3) uint8, RGB. Raises ImageError where the file cannot be decoded."""
@@ -73,9 +79,39 @@ class Sample:
             mask[:] = cv2.transpose(full.T) if size is None else full[rows, columns]
         return masks
 
+    def labels(self, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """(h, w) uint8: the class of each pixel, 255 where none is annotated, at full size or resampled as
+        masks are. Raises DataError of data without label maps, ImageError where a file cannot be used."""
+        if self.label_map is None:
+            raise DataError(
+                f"{self.source}: has no label map, and none can be painted from its objects, since the "
+                "model's classes have no 'background'. Use data with label maps: images/ and labels/"
+            )
+        labels = self.label_map.classes()
+        if labels.shape != (self.height_px, self.width_px):
+            raise ImageError(
+                f"{self.source}: its label map is {labels.shape[1]} x {labels.shape[0]} px, expected the "
+                f"image's {self.width_px} x {self.height_px}. Make it again at the image's size."
+            )
+        if size is None:
+            return labels
+        return labels[_nearest(self.height_px, size[0])[:, None], _nearest(self.width_px, size[1])]
+
 
 def _nearest(source: int, target: int) -> NDArray[np.intp]:
     return (2 * np.arange(target) + 1) * source // (2 * target)
+
+
+def _renumbered(sample: Sample, new: list[int]) -> Sample:
+    instances = tuple(replace(i, label=new[i.label]) for i in sample.instances)
+    return replace(
+        sample, instances=instances, label_map=sample.label_map and sample.label_map.renumbered(new)
+    )
+
+
+def _painted(sample: Sample, background: int) -> Sample:
+    size = sample.height_px, sample.width_px
+    return replace(sample, label_map=PaintedLabels(sample.instances, size, background))
 
 
 def _coco_keypoints(instance: Instance) -> dict[str, Any]:
@@ -114,7 +150,7 @@ class Dataset:
     @property
     def task(self) -> str:
         """The task that its annotations are of, by its name in TASKS (maskrt.runtime.tasks)."""
-        return "instances"
+        return SEMANTIC if self.has_labels else INSTANCES
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -125,11 +161,36 @@ class Dataset:
     def __iter__(self) -> Iterator[Sample]:
         return iter(self._samples)
 
+    @property
+    def has_labels(self) -> bool:
+        """True if its samples have label maps."""
+        return len(self) > 0 and self[0].label_map is not None
+
+    def for_task(self, task: str) -> Dataset:
+        """The same data as a network for `task` learns it: of objects, label maps are painted on a class
+        'background' before the others. Raises DataError where the data says nothing of the task."""
+        if task == self.task:
+            return self
+        if task != SEMANTIC:
+            raise DataError(
+                f"{self.name}: label maps, which do not tell objects apart, and the network finds {task}. "
+                "Train one that gives a class map: --preset fcn8s; or give data of objects."
+            )
+        unused = min(set(range(len(self.classes) + 1)) - {category.id for category in self.classes})
+        return self.with_classes((Category(unused, BACKGROUND), *self.classes))
+
+    def for_model(self, task: str, classes: tuple[Category, ...]) -> Dataset:
+        """The same data as a model of these classes is measured on it. Raises DataError as `for_task` and
+        `with_classes` do."""
+        fitting = self.with_classes(classes)
+        return fitting if task == fitting.task else fitting.for_task(task)
+
     def with_classes(self, classes: tuple[Category, ...]) -> Dataset:
         """Relabel the same samples in the classes of a model, by name.
 
-        A part of a data set may lack a class and then numbers its classes differently. Raises DataError for a
-        class that is not among `classes`.
+        A part of a data set may lack a class and then numbers its classes differently. Data of objects gets
+        label maps where the classes have a background that the data has not. Raises DataError for a class
+        that is not among `classes`.
         """
         labels = {category.name: label for label, category in enumerate(classes)}
         if foreign := [c.name for c in self.classes if c.name not in labels]:
@@ -140,10 +201,9 @@ class Dataset:
         if classes == self.classes:
             return self
         renumber = [labels[c.name] for c in self.classes]
-        samples = [
-            replace(s, instances=tuple(replace(i, label=renumber[i.label]) for i in s.instances))
-            for s in self
-        ]
+        samples = [_renumbered(sample, renumber) for sample in self]
+        if BACKGROUND in labels and BACKGROUND not in (c.name for c in self.classes) and not self.has_labels:
+            samples = [_painted(sample, labels[BACKGROUND]) for sample in samples]
         return Dataset(self.name, classes, samples, self.dropped, self.keypoints)
 
     def to_coco(self) -> dict[str, Any]:

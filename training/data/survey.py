@@ -1,13 +1,17 @@
-"""Statistics of a data set: classes, image sizes, and the sizes of its objects."""
+"""Statistics of a data set: classes, image sizes, and the sizes of its objects or its pixels by class."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from maskrt.runtime.errors import ImageError
+from maskrt.training.data.label_maps import IGNORE_ID
 from maskrt.training.data.sample import Dataset, Sample
 
 SMALL_PX2, MEDIUM_PX2 = 32**2, 96**2  # COCO's limits of area, which its AP by size goes by
@@ -23,6 +27,7 @@ class Survey:
         self.per_image: list[int] = []
         self.areas_px2: list[float] = []
         self.box_sides_px: list[float] = []  # of the square of the box's area
+        self.pixels = Pixels(len(dataset.classes)) if dataset.has_labels else None
 
     def add(self, sample: Sample) -> None:
         """Count one image and its objects."""
@@ -36,6 +41,9 @@ class Survey:
             x1, y1, x2, y2 = instance.box
             self.areas_px2.append(instance.area_px)
             self.box_sides_px.append(math.sqrt((x2 - x1) * (y2 - y1)))
+        if self.pixels is not None:
+            with suppress(ImageError):  # among the faults
+                self.pixels.add(sample.labels())
 
     def to_dict(self) -> dict[str, Any]:
         """Convert all counts to plain values for JSON."""
@@ -68,6 +76,50 @@ class Survey:
                 "medium": int(((areas >= SMALL_PX2) & (areas < MEDIUM_PX2)).sum()),
                 "large": int((areas >= MEDIUM_PX2).sum()),
             },
+            "pixels": self.pixels and self.pixels.to_dict(),
+        }
+
+    @property
+    def summary(self) -> str:
+        """The data in one line, without its name: what there is of the first ten classes."""
+        names = [category.name for category in self.classes[:10]]
+        if self.pixels is None:
+            counts = ", ".join(f"{name} {self.instances[k]}" for k, name in enumerate(names))
+            return f"{len(self.per_image)} images, {sum(self.per_image)} objects: {counts}"
+        shares = ", ".join(f"{name} {self.pixels.shares[k]:.1%}" for k, name in enumerate(names))
+        return f"{len(self.per_image)} images, {self.pixels.labelled:.1%} of the pixels labelled: {shares}"
+
+
+class Pixels:
+    """Counts of label maps' pixels by class. images: how many have any of each."""
+
+    def __init__(self, classes: int) -> None:
+        self.counts, self.images = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+        self.all = 0
+
+    def add(self, labels: NDArray[np.uint8]) -> None:
+        """Count a label map."""
+        counts = np.bincount(labels.ravel(), minlength=IGNORE_ID + 1)[: len(self.counts)]
+        self.counts += counts
+        self.images += counts > 0
+        self.all += labels.size
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Of the labelled pixels, those of each class."""
+        return self.counts / max(int(self.counts.sum()), 1)
+
+    @property
+    def labelled(self) -> float:
+        """The share of pixels that have a class."""
+        return float(self.counts.sum()) / max(self.all, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to plain values for JSON."""
+        by_class = zip(self.counts.tolist(), self.shares.tolist(), self.images.tolist(), strict=True)
+        return {
+            "labelled_share": self.labelled,
+            "classes": [{"pixels": n, "share": share, "images": images} for n, share, images in by_class],
         }
 
 

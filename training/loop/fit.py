@@ -175,7 +175,7 @@ def first_batches(dataset: data.Dataset, canvas: Canvas, config: TrainConfig) ->
 
 
 def _loader(dataset: data.Dataset, canvas: Canvas, config: TrainConfig, draws: Draws) -> Any:
-    images = TrainingImages(dataset, canvas, config.augment, config.seed)
+    images = TrainingImages(dataset, canvas, config.augment, config.seed, config.crop_px, config.crop_scales)
     return training_loader(images, draws, workers=config.workers)
 
 

@@ -41,6 +41,7 @@ def automatic_batch(
         raise MaskrtError(
             "--batch auto: several processes take batches of one size. Find it with one: --devices 1"
         )
+    dataset = dataset.for_task(model_config.finds)
     keypoints = check_keypoints(dataset, None) if model_config.keypoints_found else None
     model_config = find_family(model_config.family).for_data(
         model_config, len(dataset.classes), len(keypoints.names) if keypoints else 0
@@ -116,7 +117,8 @@ class Step:
             self._optimizer: torch.optim.Optimizer = torch.optim.AdamW(parameters, lr=0.0)
         else:
             self._optimizer = torch.optim.SGD(parameters, lr=0.0, momentum=0.9)
-        image, target = TrainingImages(dataset, canvas, "none", config.seed)[_heaviest(dataset, canvas)]
+        images = TrainingImages(dataset, canvas, "none", config.seed, config.crop_px)
+        image, target = images[_heaviest(dataset, canvas)]
         self._image = image.to(device)
         self._target = {k: v.to(device) for k, v in target.items() if isinstance(v, torch.Tensor)}
 

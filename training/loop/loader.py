@@ -20,6 +20,7 @@ from maskrt.training.keypoint_targets import MARKS, POINTS, finished, keypoint_t
 from maskrt.training.loop.augment import augmentation
 from maskrt.training.loop.draws import Draws
 
+SEMANTIC = "semantic"  # the target of networks that give a class map
 MIN_OBJECT_PX = 1  # an object that shrank below a pixel has no box to learn
 
 
@@ -30,23 +31,49 @@ class TrainingImages(Dataset):
     that resolution reaches the network. Crowd regions are left out: their box and mask are no one object's.
     """
 
-    def __init__(self, dataset: data.Dataset, canvas: Canvas, augment: str, seed: int) -> None:
+    def __init__(
+        self,
+        dataset: data.Dataset,
+        canvas: Canvas,
+        augment: str,
+        seed: int,
+        crop_px: int = 0,
+        crop_scales: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        """augment, crop_px, crop_scales: as `augmentation` takes them."""
         self.dataset, self.seed = dataset, seed
         self.canvas = replace(canvas, dtype="uint8")  # what the augmentation works on
-        self.augment = augmentation(augment)
+        self.augment = augmentation(augment, crop_px, crop_scales)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, draw: int) -> tuple[Tensor, dict[str, Any]]:
-        """(3, h, w) float32 in 0–1; boxes (G, 4), labels (G,) from 1, masks (G, h, w) uint8; the draw itself;
-        and where the data has any, keypoints (G, K, 3): x, y, 1 if labelled.
+        """(3, h, w) float32 in 0–1, and what is to be found there, with the draw itself.
+
+        Of data with label maps: `semantic` (h, w) uint8, 255 where nothing is to be learned. Else: boxes
+        (G, 4), labels (G,) from 1, masks (G, h, w) uint8 and, where the data has any, keypoints (G, K, 3):
+        x, y, 1 if labelled.
 
         draw: as `Draws` numbers them; the augmentation follows from it and the seed alone.
         """
         sample = self.dataset[draw % len(self)]
-        height, width = size = resized_size(sample.height_px, sample.width_px, self.canvas)
-        image = resize(sample.image(), size, self.canvas)
+        size = resized_size(sample.height_px, sample.width_px, self.canvas)
+        image = tv_tensors.Image(torch.from_numpy(resize(sample.image(), size, self.canvas)).permute(2, 0, 1))
+        target = self._label_map(sample, size) if self.dataset.has_labels else self._objects(sample, size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed + draw)
+            pixels, target = self.augment(image, target)
+        plain = {k: v.as_subclass(Tensor) for k, v in target.items()}
+        if (layout := self.dataset.keypoints) is not None and POINTS in plain:
+            plain[POINTS] = finished(plain[POINTS], plain.pop(MARKS), layout)
+        return pixels.as_subclass(Tensor), plain | {"draw": draw}
+
+    def _label_map(self, sample: data.Sample, size: tuple[int, int]) -> dict[str, Any]:
+        return {SEMANTIC: tv_tensors.Mask(torch.from_numpy(sample.labels(size)))}
+
+    def _objects(self, sample: data.Sample, size: tuple[int, int]) -> dict[str, Any]:
+        height, width = size
         scale = np.array([width / sample.width_px, height / sample.height_px] * 2, np.float32)
         boxes = np.array([i.box for i in sample.instances], np.float32).reshape(-1, 4) * scale
         masks = sample.masks(size)
@@ -60,17 +87,10 @@ class TrainingImages(Dataset):
             "masks": tv_tensors.Mask(torch.from_numpy(masks[keep].astype(np.uint8))),
             "labels": torch.from_numpy(labels[keep]),
         }
-        layout = self.dataset.keypoints
-        if layout is not None:
+        if (layout := self.dataset.keypoints) is not None:
             kept = [one for one, stays in zip(sample.instances, keep, strict=True) if stays]
             target |= keypoint_targets(kept, layout, sample, size)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed + draw)
-            pixels, target = self.augment(tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)), target)
-        plain = {k: v.as_subclass(Tensor) for k, v in target.items()}
-        if layout is not None:
-            plain[POINTS] = finished(plain[POINTS], plain.pop(MARKS), layout)
-        return pixels.as_subclass(Tensor), plain | {"draw": draw}
+        return target
 
 
 def training_loader(images: TrainingImages, draws: Draws, *, workers: int) -> DataLoader[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,8 @@ def _difference(recorded: dict[str, Any], expected: dict[str, Any]) -> str:
         if _plain(recorded[key]) != _plain(expected[key]):
             return words
     was, now = recorded["run"], expected["run"]
-    changed = [name for name in now if name not in FREE and was.get(name) != now[name]]
+    was = _plain(dataclasses.asdict(TrainConfig())) | was  # of an earlier version's run, what it had not
+    changed = [name for name in now if name not in FREE and _plain(was[name]) != _plain(now[name])]
     return f"settings ({', '.join(f'{name} was {was.get(name)}' for name in changed)})" if changed else ""
 
 
