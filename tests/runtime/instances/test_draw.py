@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import OptionError
-from maskrt.runtime.tasks.instances.drawing.colours import class_colour, instance_colours
+from maskrt.runtime.tasks.colours import class_colour, instance_colours
 from maskrt.runtime.tasks.instances.drawing.draw import POINT_SCORE, draw
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.result import Result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maskrt.runtime.tasks.instances.drawing.labels import Lettering
+from maskrt.runtime.tasks.lettering import Lettering
 
 BLACK, WHITE = 0, 255
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from maskrt.runtime.inputs.frames import Frame
-from maskrt.runtime.tasks.instances.drawing.colours import class_colour
+from maskrt.runtime.tasks.colours import class_colour
 from maskrt.runtime.tasks.instances.drawing.overlay import WAITED_FOR, Overlay
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.style import Style

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskrt.runtime.tasks.instances.drawing.colours import PALETTE, Colour, class_colour, instance_colours
+from maskrt.runtime.tasks.colours import PALETTE, Colour, class_colour, instance_colours
 from maskrt.runtime.tasks.instances.drawing.labels import draw_labels
 from maskrt.runtime.tasks.instances.instances import Instances
 from maskrt.runtime.tasks.style import Style

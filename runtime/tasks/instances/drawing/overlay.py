@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.inputs.frames import Frame
-from maskrt.runtime.tasks.instances.drawing.colours import PALETTE, instance_colours
+from maskrt.runtime.tasks.colours import PALETTE, instance_colours
 from maskrt.runtime.tasks.instances.drawing.draw import by_instance, draw, splash
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.style import Style
