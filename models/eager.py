@@ -118,12 +118,13 @@ class Reference(Session, Generic[Network]):
         return canvas, sizes
 
     def _packed(self, found: list[Found], sides: tuple[int, int]) -> Outputs:
-        """As the contract has them, zeros past the counts. sides: (height, width) of the canvas.
+        """As the contract has them, zeros past the counts, and what parity asks beside (`Options.beside`).
 
-        Raises ModelError for an output that is missing, or of another shape.
+        sides: (height, width) of the canvas. Raises ModelError for what is missing, or of another shape.
         """
         axes = dict(zip((BATCH, HEIGHT, WIDTH), (len(found), *sides), strict=True))
-        outputs = self.contract.outputs
+        contract = self.contract
+        outputs = *contract.outputs, *contract.options.beside(contract.batch, contract.canvas)
         arrays = Outputs({one.name: np.zeros(one.shape(axes), one.dtype) for one in outputs})
         given = [one for one in outputs if one.name not in {other.counted_by for other in outputs}]
         for row, one in enumerate(found):

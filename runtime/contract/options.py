@@ -17,10 +17,16 @@ class Options(ABC):
 
     #: The task, by its name in `maskrt.runtime.tasks.TASKS`.
     TASK: ClassVar[str]
+    #: Fields that say how a file computes, and not what: parity takes no other value for a difference.
+    CHOSEN_AT_EXPORT: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def tensors(self, batch: int | None, canvas: Canvas, classes: int) -> tuple[Tensor, ...]:
         """What a model gives, in order. batch None: any; classes: how many it tells apart."""
+
+    def beside(self, batch: int | None, canvas: Canvas) -> tuple[Tensor, ...]:
+        """What a PyTorch reference gives beside the outputs, for parity: no file holds it."""
+        return ()
 
     @property
     def detections(self) -> str:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:  # the last for users of `maskrt.load`: what they are given
 __all__ = ["TASKS", "Result", "options_of", "task_named", "task_of"]
 
 #: By the contract's `task`: its package, whose module `task` holds TASK and `options` OPTIONS.
-TASKS = {"instances": "maskrt.runtime.tasks.instances"}
+TASKS = {
+    "instances": "maskrt.runtime.tasks.instances",
+    "semantic": "maskrt.runtime.tasks.semantic",
+}
 
 
 def task_of(contract: Contract) -> Task:

@@ -35,6 +35,7 @@ class InstancesOptions(Options):
 
     FORMAT: ClassVar[Format] = Format(1)
     TASK: ClassVar[str] = "instances"
+    CHOSEN_AT_EXPORT: ClassVar[tuple[str, ...]] = ("rows",)
     score_threshold: Share  # detections at or below it were dropped inside the graph
     nms_threshold: Share  # IoU
     max_detections: Annotated[int, whole(1, MOST_ROWS)]  # D, rows of every output

@@ -103,5 +103,5 @@ def test_an_engine_of_another_task_is_refused(tmp_path: Path, contract_with: Run
     path = tmp_path / "model.engine"
     write_engine(path, make_header(contract=contract_with(task="panoptic")), b"plan")
 
-    said = "field 'task' is 'panoptic', but this maskrt runs models for instances"
+    said = "field 'task' is 'panoptic', but this maskrt runs models for instances, semantic alone"
     assert said in without({"tensorrt"}, path, code=CATCH).out

@@ -1,0 +1,1 @@
+"""The task of giving every pixel a class."""
