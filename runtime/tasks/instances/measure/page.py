@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maskrt.runtime.reports.html_page import html_page
+from maskrt.runtime.reports.matrix import label, matrix_picture, png_url
 from maskrt.runtime.tasks.instances.measure.class_metrics import CURVES_AT, mean_curve
 
 TEMPLATE = Path(__file__).with_name("evaluation.html")
 CLASSES_DRAWN = 12  # curves in one picture that eyes can tell apart, the largest classes
 MATRIX_CLASSES = 30  # of a confusion matrix that is drawn, the largest; all are in the JSON
-NUMBERS_UP_TO = 15  # classes, with the counts written into the matrix
-DPI = 110
 
 
 def page(facts: dict[str, Any]) -> str:
@@ -45,49 +42,21 @@ def _curves(classes: list[dict[str, Any]], curves: dict[str, Any]) -> str:
         for row in largest:
             values = curves[name].get(str(row["id"]))
             if values:
-                axes.plot(curves["recall"], values, linewidth=1, label=_short(names[str(row["id"])]))
+                axes.plot(curves["recall"], values, linewidth=1, label=label(names[str(row["id"])]))
         if mean := mean_curve(curves[name]):
             axes.plot(curves["recall"], mean, color="black", linewidth=2, label="mean of all classes")
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title=f"IoU {iou:g}")
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize=7, loc="lower left")
-    return _png(figure)
+    return png_url(figure)
 
 
 def _matrix(matrix: dict[str, Any]) -> str:
-    from matplotlib.figure import Figure
-
     counts = np.array(matrix["counts"], float)
     objects = counts[:-1].sum(1) + counts[:, :-1].sum(0)
     kept = np.sort(np.argsort(-objects, kind="stable")[:MATRIX_CLASSES])
     order = [*kept.tolist(), len(counts) - 1]
     counts = counts[np.ix_(order, order)]
-    names = [_short(matrix["classes"][k]) for k in kept]
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    side = 3 + 0.28 * len(order)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.subplots()
-    picture = axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
-    axes.set_xticks(range(len(order)), [*names, "missed"], rotation=90, fontsize=8)
-    axes.set_yticks(range(len(order)), [*names, "no object"], fontsize=8)
-    axes.set(xlabel="found as", ylabel="is")
-    if len(names) <= NUMBERS_UP_TO:
-        for (i, j), count in np.ndenumerate(counts):
-            if count:
-                colour = "white" if share[i, j] > 0.5 else "black"
-                axes.text(j, i, f"{count:.0f}", ha="center", va="center", fontsize=8, color=colour)
-    figure.colorbar(picture, label="share of the row", shrink=0.7)
-    return _png(figure)
-
-
-def _short(name: str) -> str:
-    """A class's name as a label; a dollar sign would begin a formula."""
-    name = name.replace("$", r"\$")
-    return name if len(name) <= 24 else f"{name[:23]}…"
-
-
-def _png(figure: Any) -> str:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    names = [label(matrix["classes"][k]) for k in kept]
+    return matrix_picture(counts, [*names, "no object"], [*names, "missed"], ("found as", "is"), "{:.0f}")

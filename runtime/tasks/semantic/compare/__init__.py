@@ -1,0 +1,1 @@
+"""Two models' class maps of the same images: how they are compared, judged and shown."""

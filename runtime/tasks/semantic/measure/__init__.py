@@ -1,0 +1,1 @@
+"""How good class maps are: figures of one confusion matrix over all images, and their page."""
