@@ -77,7 +77,7 @@ def _between(ours: Labels, theirs: Labels) -> Iterator[str]:
     between = (theirs > near.min(axis=0)) & (theirs < near.max(axis=0))
     strange = between & ~(near == theirs).any(axis=0)
     if strange.sum() > BETWEEN * (ours != theirs).sum():
-        yield "between two classes lie labels of neither: the map was interpolated, not taken from the nearest"
+        yield "between two classes lie labels of neither: the map was interpolated, not by nearest pixel"
 
 
 def _around(values: Labels, down: int, across: int) -> Labels:
