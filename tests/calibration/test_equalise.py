@@ -17,7 +17,7 @@ from tests.calibration.graphs import parse, quantised, run
 
 ONE = "<kernel_shape = [1, 1]>"
 SHAPES = {"weight": (4, 4, 1, 1), "bias": (4,)}
-LOUDER = 100.0  # a channel; every other then has one of the 127 steps
+LARGER = 100.0  # a channel; every other then has one of the 127 steps
 
 
 def chain(between: str = "r = Relu (c)", more: str = "", attributes: str = ONE) -> ModelProto:
@@ -38,12 +38,12 @@ def scale(model: ModelProto, name: str, index: object, factor: float) -> None:
     tensor.CopyFrom(numpy_helper.from_array(values, name))
 
 
-def loud_chain() -> ModelProto:
+def uneven_chain() -> ModelProto:
     model = chain()
     for name, index, factor in (
-        ("a.weight", 1, LOUDER),
-        ("a.bias", 1, LOUDER),
-        ("b.weight", (slice(None), 1), 1 / LOUDER),
+        ("a.weight", 1, LARGER),
+        ("a.bias", 1, LARGER),
+        ("b.weight", (slice(None), 1), 1 / LARGER),
     ):
         scale(model, name, index, factor)
     return model
@@ -72,22 +72,22 @@ def test_each_channel_gets_the_root_of_the_ratio_of_its_weights_as_a_power_of_tw
 
 
 def test_in_float_the_model_is_the_same_to_the_last_bit() -> None:
-    model = loud_chain()
+    model = uneven_chain()
     expected, before = run(model), weight(model, "a.weight").copy()
     EqualiseLayers()(model)
     assert not np.array_equal(weight(model, "a.weight"), before)
     np.testing.assert_array_equal(run(model), expected)
 
 
-def test_a_loud_channel_no_longer_costs_the_others_their_steps() -> None:
+def test_a_large_channel_no_longer_costs_the_others_their_steps() -> None:
     def error(model: ModelProto) -> float:
         expected = run(model)
         return float(np.linalg.norm(run(quantised(model, TENSORRT)) - expected) / np.linalg.norm(expected))
 
-    loud, evened = loud_chain(), loud_chain()
+    uneven, evened = uneven_chain(), uneven_chain()
     EqualiseLayers()(evened)
     with pytest.raises(AssertionError, match="relative error"):  # tests/calibration/graphs.py: below 5%
-        error(loud)
+        error(uneven)
     assert error(evened) < 0.02
 
 

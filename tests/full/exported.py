@@ -14,7 +14,7 @@ from maskrt.models.checkpoint import read_checkpoint
 from maskrt.runtime.backends.ort_session import OrtSession
 from tests.full.conftest import run
 
-LOUDER, CHANNELS = 100.0, 4  # times these few, to make quantisation hard
+LARGER, CHANNELS = 100.0, 4  # times these few, to make quantisation hard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,21 +76,21 @@ def loss_of(output: Path) -> dict[str, float]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Loudness:
-    """Batch norms of the backbone that make the first channels loud, and the convolutions that take them so."""
+class Uneven:
+    """Batch norms of the backbone whose first channels are made larger, and the convolutions that read them."""
 
     norms: tuple[str, ...]
     readers: tuple[str, ...]
 
 
-def louder(checkpoint: Path, where: Loudness, output: Path) -> Path:
-    """The same function in float, with loud channels."""
+def made_uneven(checkpoint: Path, where: Uneven, output: Path) -> Path:
+    """The same function in float, with the first channels larger than the rest."""
     original = read_checkpoint(checkpoint)
     weights = {name: value.clone() for name, value in original.state_dict.items()}
     for norm in where.norms:
         for kind in ("weight", "bias"):
-            weights[f"backbone.{norm}.{kind}"][:CHANNELS] *= LOUDER
+            weights[f"backbone.{norm}.{kind}"][:CHANNELS] *= LARGER
     for reader in where.readers:
-        weights[f"backbone.{reader}.weight"][:, :CHANNELS] /= LOUDER
+        weights[f"backbone.{reader}.weight"][:, :CHANNELS] /= LARGER
     dataclasses.replace(original, state_dict=weights).save(output)
     return output

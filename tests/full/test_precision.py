@@ -15,18 +15,18 @@ import pytest
 from maskrt.calibration.decide.plan import Plan
 from maskrt.runtime.inputs.images import find_images, read_image
 from tests.full.conftest import run
-from tests.full.exported import Exported, Loudness, export, loss_of, louder
+from tests.full.exported import Exported, Uneven, export, loss_of, made_uneven
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 # Issue of calibration, "What it must show", 1: points of mask AP.
 FP16_DROP, INT8_DROP = 0.1, 0.2
 INT8_SHARE = 0.95  # of the multiply-adds
-LEFT = 0.75  # of the multiply-adds in INT8 nevertheless, where a few channels are loud
+LEFT = 0.75  # of the multiply-adds in INT8 nevertheless, where a few channels are larger
 SMALLER = 0.3  # of the float32 file's size
 CALIBRATED_ON, SCANNED = 16, 8  # training images
 COMPARED = 8  # validation images
-INSIDE_BLOCKS = Loudness(
+INSIDE_BLOCKS = Uneven(
     ("body.layer1.0.bn1", "body.layer2.1.bn1"), ("body.layer1.0.conv2", "body.layer2.1.conv2")
 )
 
@@ -62,9 +62,9 @@ def half(droplets: Exported) -> Path:
 
 @pytest.fixture(scope="module")
 def hard(droplets_checkpoint: Path, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The same function in float; four channels within two blocks a hundred times as loud as the rest."""
+    """The same function in float; four channels within two blocks a hundred times as large as the rest."""
     folder = tmp_path_factory.mktemp("hard")
-    checkpoint = louder(droplets_checkpoint, INSIDE_BLOCKS, folder / "hard.pt")
+    checkpoint = made_uneven(droplets_checkpoint, INSIDE_BLOCKS, folder / "hard.pt")
     return exported(checkpoint, folder, data_dir / "droplets")
 
 

@@ -45,7 +45,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def loud(checkpoint: Checkpoint) -> Checkpoint:
+def past_half(checkpoint: Checkpoint) -> Checkpoint:
     """The same function with a tensor in layer2.0 that passes float16: times 2^20 there, back after it."""
     weights = {name: value.clone() for name, value in checkpoint.state_dict.items()}
     for name in ("weight", "bias"):
@@ -97,7 +97,7 @@ def test_layers_are_half_and_scores_and_boxes_are_not(
         assert 0 < relative(torch.from_numpy(level).float(), expected) < FEATURE_ERROR
 
 
-def test_a_quiet_model_is_half_throughout(checkpoint: Checkpoint, pictures: str) -> None:
+def test_a_model_within_the_range_of_half_is_half_throughout(checkpoint: Checkpoint, pictures: str) -> None:
     found = scan(checkpoint, checkpoint.contract(), [pictures])
     assert (found.images, found.peaks, found.float32_units) == (1, {}, ())
 
@@ -105,18 +105,18 @@ def test_a_quiet_model_is_half_throughout(checkpoint: Checkpoint, pictures: str)
 def test_a_tensor_past_the_range_of_half_keeps_its_unit_in_float32(
     checkpoint: Checkpoint, pictures: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    contract = half_contract(loud(checkpoint), checkpoint.contract(), [pictures])
+    contract = half_contract(past_half(checkpoint), checkpoint.contract(), [pictures])
     assert contract.precision.details == {
         "scanned_images": 1,
         "float32_units": ["backbone.body.layer2.0"],
     }
     assert "backbone.body.layer2.0.relu input" in capsys.readouterr().err
-    found = scan(loud(checkpoint), contract, [pictures])
+    found = scan(past_half(checkpoint), contract, [pictures])
     assert max(found.peaks.values()) > HALF_MAX > LIMIT
     expected = pyramid(checkpoint, None)
-    for level, other in zip(pyramid(loud(checkpoint), found.float32_units), expected, strict=True):
+    for level, other in zip(pyramid(past_half(checkpoint), found.float32_units), expected, strict=True):
         assert relative(level, other) < FEATURE_ERROR
-    unprotected = pyramid(loud(checkpoint), ())
+    unprotected = pyramid(past_half(checkpoint), ())
     assert not all(torch.isfinite(level).all() for level in unprotected), "what the scan is there against"
 
 
