@@ -35,9 +35,10 @@ from maskrt.runtime.contract import (
     image_inputs,
     read_keypoints,
 )
-from maskrt.runtime.errors import CheckpointError, ExportError, first_line
+from maskrt.runtime.errors import CheckpointError, ContractError, ExportError, first_line
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import CHECKPOINT
+from maskrt.runtime.structs import FieldError
 
 FORMAT_VERSION = 1
 FAULTS_SHOWN, FAULT_CHARACTERS = 4, 400  # of weights that do not fit: another model's are hundreds
@@ -136,7 +137,8 @@ class Checkpoint:
     ) -> Contract:
         """What a file exported from this checkpoint promises. A size of None means any.
 
-        Raises ExportError for a canvas that is no multiple of the stride.
+        Raises ExportError for a canvas that is no multiple of the stride, ContractError for a configuration
+        or classes that no contract may hold.
         """
         stride = self.config.stride
         if any(side is not None and (side <= 0 or side % stride) for side in (height_px, width_px)):
@@ -157,22 +159,33 @@ class Checkpoint:
             placement=config.placement,
         )
         options = config.options(detections, self.keypoints)
-        return Contract(
-            task=options.TASK,
-            family=config.family,
-            config=config.to_dict(),
-            classes=self.classes,
-            canvas=canvas,
-            normalise=Normalise(config.mean, config.std),
-            inputs=image_inputs(canvas, batch),
-            outputs=options.tensors(batch, canvas, len(self.classes)),
-            options=options,
-            inside=config.inside,
-            layers=config.layers,
-            precision=Precision(details={k: v for k, v in self.provenance.items() if k == LEARNED_SCALES}),
-            origin=Origin(__version__, self.sha256),
-            chosen_settings=self.chosen_settings,
-        )
+        source = f"the {config.title} of the checkpoint"
+        again = f"Correct its classes, or {type(config).__name__} (docs/architecture.md, The contract)."
+        try:
+            contract = Contract(
+                task=options.TASK,
+                family=config.family,
+                config=config.to_dict(),
+                classes=self.classes,
+                canvas=canvas,
+                normalise=Normalise(config.mean, config.std),
+                inputs=image_inputs(canvas, batch),
+                outputs=options.tensors(batch, canvas, len(self.classes)),
+                options=options,
+                inside=config.inside,
+                layers=config.layers,
+                precision=Precision(
+                    details={k: v for k, v in self.provenance.items() if k == LEARNED_SCALES}
+                ),
+                origin=Origin(__version__, self.sha256),
+                chosen_settings=self.chosen_settings,
+            )
+        except FieldError as error:
+            raise ContractError(
+                f"{source}: the contract's field '{error.path}' {error.problem}. {again}"
+            ) from error
+        Contract.from_json(contract.to_json(), source, again)  # or the file's readers would refuse it
+        return contract
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the checkpoint atomically."""
