@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,8 @@ from maskrt.runtime.bench import interleave, print_timings
 from maskrt.runtime.commands.cli import say
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import OWN_NAME
-from maskrt.runtime.tasks.instances.decode import paste_mask
+from maskrt.runtime.tasks.instances.options import PASTES
+from maskrt.runtime.tasks.instances.paste import paste_mask
 from maskrt.runtime.tasks.instances.rle import encode_crop
 
 HEIGHT_PX, WIDTH_PX, INSTANCES, MASK_SIZE, THRESHOLD = 1080, 1920, 100, 28, 0.5
@@ -41,9 +43,10 @@ def instances(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return (1 / (1 + np.exp(-logits))).astype(np.float32), boxes
 
 
-def ours(masks: np.ndarray, boxes: np.ndarray) -> list[dict]:
-    """Paste and encode as `maskrt infer` does."""
-    crops = [paste_mask(m, b, HEIGHT_PX, WIDTH_PX, THRESHOLD) for m, b in zip(masks, boxes, strict=True)]
+def ours(masks: np.ndarray, boxes: np.ndarray, rule: str) -> list[dict]:
+    """Paste and encode as `maskrt infer` does, by a contract's rule."""
+    size = HEIGHT_PX, WIDTH_PX
+    crops = [paste_mask(m, b, *size, THRESHOLD, rule) for m, b in zip(masks, boxes, strict=True)]
     return [encode_crop(c.bits, c.top, c.left, HEIGHT_PX, WIDTH_PX) for c in crops]
 
 
@@ -65,7 +68,7 @@ def main() -> None:
     timings = interleave(
         [
             ("torchvision, pycocotools", lambda: torchvision_and_pycocotools(*tensors)),
-            ("maskrt", lambda: ours(masks, boxes)),
+            *((f"maskrt, {rule}", partial(ours, masks, boxes, rule)) for rule in PASTES),
         ],
         rounds,
     )

@@ -157,6 +157,7 @@ class Checkpoint:
             width_px=width_px,
             dtype=dtype,
             placement=config.placement,
+            **config.resizing,
         )
         options = config.options(detections, self.keypoints)
         source = f"the {config.title} of the checkpoint"

@@ -53,6 +53,11 @@ class ModelConfig(ABC):
         """Where pictures lie on the canvas: one of PLACEMENTS (`Canvas` in runtime/contract/sections.py)."""
         return "corner"
 
+    @property
+    def resizing(self) -> dict[str, Any]:
+        """How pictures are resized for it: `resize`, `resize_dtype` and `rounding` of `Canvas`."""
+        return {}
+
     @abstractmethod
     def options(self, rows: str, keypoints: Keypoints | None) -> Options:
         """The options of the task that the network is for (`runtime/tasks/<task>/options.py`).

@@ -17,9 +17,9 @@ from maskrt.models.rcnn.branches import BRANCHES
 from maskrt.models.rcnn.layout import inside_of, layers_of
 from maskrt.models.rcnn.mask_branch import MASK_ACTIVATIONS, MASK_HEADS
 from maskrt.models.rcnn.ranges import check_ranges
-from maskrt.runtime.contract import Inside, Keypoints, Layers
+from maskrt.runtime.contract import RESIZES, ROUNDINGS, Inside, Keypoints, Layers
 from maskrt.runtime.errors import CheckpointError
-from maskrt.runtime.tasks.instances.options import BoxGrid, InstancesOptions
+from maskrt.runtime.tasks.instances.options import PASTES, BoxGrid, InstancesOptions
 
 NECKS = ("fpn", "c4")
 MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
@@ -44,6 +44,9 @@ class MaskRcnnConfig(ModelConfig):
     # Image
     min_size_px: int = 800
     max_size_px: int = 1333
+    resize: str = "torch"  # whose filter: one of RESIZES (`Canvas` in runtime/contract/sections.py)
+    resize_dtype: str = "auto"  # pixels that it works on: "uint8", "float32", or as the filter has it
+    size_rounding: str = "down"  # of the resized sides: one of ROUNDINGS
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     # Region proposal network (arXiv:1506.01497)
@@ -81,6 +84,7 @@ class MaskRcnnConfig(ModelConfig):
     mask_convs: tuple[int, ...] = (256, 256, 256, 256)
     mask_norm: bool = False  # batch norm in the mask head, as in torchvision's _v2
     mask_roi_size: int = 14
+    mask_paste: str = "torchvision"  # to the pixels: one of PASTES (runtime/tasks/instances/paste.py)
     # Keypoint branch (models/rcnn/keypoint_branch.py)
     num_keypoints: int = 17
     keypoint_convs: tuple[int, ...] = (512,) * 8
@@ -100,6 +104,10 @@ class MaskRcnnConfig(ModelConfig):
             ("mask_head", self.mask_head, MASK_HEADS),
             ("mask_activation", self.mask_activation, MASK_ACTIVATIONS),
             ("roi_pool", self.roi_pool, ROI_POOLS),
+            ("resize", self.resize, tuple(RESIZES)),
+            ("resize_dtype", self.resize_dtype, ("auto", *RESIZES.get(self.resize, ()))),
+            ("size_rounding", self.size_rounding, ROUNDINGS),
+            ("mask_paste", self.mask_paste, PASTES),
         ):
             if got not in allowed:
                 raise CheckpointError(f"model configuration: {name} is {got!r}, expected one of {allowed}.")
@@ -144,6 +152,12 @@ class MaskRcnnConfig(ModelConfig):
         return self.num_keypoints if self.task == "keypoint" else 0
 
     @property
+    def resizing(self) -> dict[str, Any]:
+        """As its settings say."""
+        works_on = None if self.resize_dtype == "auto" else self.resize_dtype
+        return {"resize": self.resize, "resize_dtype": works_on, "rounding": self.size_rounding}
+
+    @property
     def stride(self) -> int:
         """That of C5: the FPN's up-sampled maps fit their neighbours on multiples of it."""
         return 32
@@ -162,7 +176,8 @@ class MaskRcnnConfig(ModelConfig):
 
     def options(self, rows: str, keypoints: Keypoints | None) -> InstancesOptions:
         """As every family's."""
-        masks = BoxGrid(self.mask_size, MASK_THRESHOLD) if self.task == "instance" else None
+        grid = BoxGrid(self.mask_size, MASK_THRESHOLD, self.mask_paste)
+        masks = grid if self.task == "instance" else None
         return InstancesOptions(self.score_threshold, self.nms, self.max_detections, rows, masks, keypoints)
 
     @property

@@ -97,7 +97,11 @@ def make_contract(**changes: Any) -> Contract:
     canvas = given(
         Canvas, min_size_px=64, max_size_px=96, stride=32, height_px=None, width_px=None, dtype="uint8"
     )
-    grid = BoxGrid(changes.pop("mask_size", MASK_SIZE), changes.pop("mask_threshold", 0.5))
+    grid = BoxGrid(
+        changes.pop("mask_size", MASK_SIZE),
+        changes.pop("mask_threshold", 0.5),
+        changes.pop("paste", "torchvision"),
+    )
     instances = given(
         InstancesOptions,
         score_threshold=0.05,

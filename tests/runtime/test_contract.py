@@ -153,6 +153,10 @@ WRONG = [  # field, what is written there, the field that the message names, wha
     ("canvas.max_size_px", 63, "canvas.max_size_px", "at least canvas.min_size_px, 64"),
     ("canvas.dtype", "float16", "canvas.dtype", "'uint8' or 'float32'"),
     ("canvas.placement", [], "canvas.placement", "'corner' or 'square' or 'native' or 'stretch'"),
+    ("canvas.resize", "jax", "canvas.resize", "'torch' or 'pil' or 'opencv' or 'skimage'"),
+    ("canvas.resize_dtype", "float16", "canvas.resize_dtype", "'uint8' or 'float32'"),
+    ("canvas.rounding", "up", "canvas.rounding", "'down' or 'nearest' or 'nearest_by_side'"),
+    ("instances.masks.paste", "by hand", "instances.masks.paste", "'torchvision' or 'pixel_middles'"),
     ("config", None, "config", "an object"),
     ("classes[1].id", "9", "classes[1].id", "a whole number"),
     ("classes[1].id", 17, "classes[1].id", "an id that no other class has"),
@@ -279,3 +283,25 @@ def test_json_that_is_nested_without_end_is_no_contract() -> None:
 def test_a_family_s_tap_of_an_unknown_kind_is_named_with_those_there_are(contract_with: Make) -> None:
     with pytest.raises(FieldError, match=r"inside.taps\[0\].kind is 'mask', expected 'map' or 'counts'"):
         contract_with(inside=Inside(taps=(Tap("canvas", "mask"),)))
+
+
+def test_a_file_from_before_the_rules_of_pixels_means_torchvision_s(contract_with: Make) -> None:
+    def without(fields: dict) -> None:
+        for name in ("resize", "resize_dtype", "rounding"):
+            del fields["canvas"][name]
+        del fields["instances"]["masks"]["paste"]
+
+    contract = contract_with()
+
+    assert Contract.from_json(changed(contract, without), "old.onnx") == contract
+    assert (contract.canvas.resize, contract.canvas.rounding) == ("torch", "down")
+    assert contract.options.masks.paste == "torchvision"
+
+
+def test_a_filter_that_works_on_uint8_alone_is_given_nothing_else(contract_with: Make) -> None:
+    said = message(
+        changed(contract_with(), lambda fields: fields["canvas"].update(resize="pil", resize_dtype="float32"))
+    )
+
+    assert "'canvas.resize_dtype'" in said
+    assert "what canvas.resize 'pil' works on, uint8" in said

@@ -20,6 +20,8 @@ class MatterportConfig(MaskRcnnConfig):
     frozen_bn_epsilon: float = 1e-3
     min_size_px: int = 800
     max_size_px: int = 1024
+    resize: str = "skimage"
+    size_rounding: str = "nearest"
     mean: tuple[float, float, float] = (123.7 / 255, 116.8 / 255, 103.9 / 255)
     std: tuple[float, float, float] = (1 / 255, 1 / 255, 1 / 255)
     anchor_ratios: tuple[float, ...] = (2.0, 1.0, 0.5)
@@ -27,6 +29,7 @@ class MatterportConfig(MaskRcnnConfig):
     rpn_pre_nms_test: int = 6000
     roi_pool: str = "crop_avg"
     nms: float = 0.3
+    mask_paste: str = "matterport"
 
     def __post_init__(self) -> None:
         if self.neck != "fpn" or not str(self.backbone).startswith("res"):

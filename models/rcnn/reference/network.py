@@ -1,6 +1,7 @@
 """The PyTorch reference of R-CNNs: torchvision's own eager model.
 
-torchvision's transform is bypassed, since the canvas is made already; its masks are pasted by its own code.
+torchvision's transform is bypassed, since the canvas is made already; its masks are pasted as by the project
+that the model is from (models/rcnn/reference/paste.py).
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from maskrt.models.eager import Found, Reference
 from maskrt.models.rcnn.keypoint_branch import keypoints_of
 from maskrt.models.rcnn.reference.hooks import StageHooks
+from maskrt.models.rcnn.reference.paste import pasted
 from maskrt.models.rcnn.reference.ranking import ranking_in_double
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Stages
-from maskrt.runtime.tasks.instances.instances import MaskCrop, crop_mask
 from maskrt.runtime.tasks.instances.result import Result
 
 
@@ -31,12 +31,12 @@ class EagerSession(Reference[FasterRCNN]):
     """A model in eval mode, at any canvas size and batch."""
 
     def repaste(self, results: list[Result], outputs: Outputs) -> list[Result]:
-        """The results with the masks that torchvision pastes."""
+        """The results with the masks that the model's own project would paste."""
         grid = self.contract.options.masks
         if grid is None:
             return results
         return [
-            dataclasses.replace(one, crops=_paste(one, masks[: len(one)], grid.threshold))
+            dataclasses.replace(one, crops=pasted(one, masks[: len(one)], grid))
             for one, masks in zip(results, outputs["masks"], strict=True)
         ]
 
@@ -80,12 +80,3 @@ def _outputs_of(module: nn.Module | None) -> Iterator[list[Tensor]]:
         yield given
     finally:
         handle.remove()
-
-
-def _paste(found: Result, masks: NDArray[np.float32], threshold: float) -> tuple[MaskCrop, ...]:
-    size = (found.height_px, found.width_px)
-    pasted = (
-        paste_masks_in_image(torch.from_numpy(mask)[None, None], torch.from_numpy(box)[None], size)
-        for mask, box in zip(masks, found.boxes, strict=True)
-    )
-    return tuple(crop_mask(one[0, 0].numpy() > threshold) for one in pasted)

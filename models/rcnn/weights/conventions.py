@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "exact_anchors": True,
     "sampling_ratio": 0,
     "roi_aligned": True,
+    "mask_paste": "pixel_middles",
 }
 
 

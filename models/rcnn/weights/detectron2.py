@@ -187,6 +187,9 @@ def _common(weights: dict[str, Any], body: str, source: str) -> dict[str, Any]:
         "task": "instance" if MASK_LAYER in weights else "detection",
         "num_classes": weights[CLASS_LAYER].shape[0],
         "backbone": backbone,
+        # data/transforms: ResizeTransform, and ResizeShortestEdge.get_output_shape.
+        "resize": "pil",
+        "size_rounding": "nearest_by_side",
         # Weights of MSRA's ResNets have the stride there (config/defaults.py: RESNETS.STRIDE_IN_1X1).
         "stride_in_1x1": bottlenecks and not resnext,
         "mean": rgb_fractions(mean, bgr=True),

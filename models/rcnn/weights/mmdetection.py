@@ -56,13 +56,16 @@ class Colours:
     """What a configuration says of the network's input and of its first convolutions.
 
     mean, std: of pixels from 0 to 255, in the order that the network takes them, R G B where `rgb`, else
-    B G R. caffe: blocks have their stride in the first 1×1.
+    B G R. caffe: blocks have their stride in the first 1×1. resize, resize_dtype: the filter (mmcv's
+    `imresize`), and the pixels that it works on.
     """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     rgb: bool
     caffe: bool
+    resize: str = "opencv"
+    resize_dtype: str = "uint8"
 
 
 def is_mmdetection(content: dict[str, Any]) -> bool:
@@ -118,7 +121,16 @@ def read_colours(config: str, source: str) -> Colours:
             raise CheckpointError(
                 f"{source}: trained with the anchors {other}, but only {ANCHORS} can be read."
             )
-    return Colours(mean=tuple(norm["mean"]), std=tuple(norm["std"]), rgb=rgb, caffe=style == "caffe")
+    pillow = any(d.get("backend") == "pillow" for d in dicts)
+    in_float = any(d.get("to_float32") for d in dicts) and not pillow
+    return Colours(
+        mean=tuple(norm["mean"]),
+        std=tuple(norm["std"]),
+        rgb=rgb,
+        caffe=style == "caffe",
+        resize="pil" if pillow else "opencv",
+        resize_dtype="float32" if in_float else "uint8",
+    )
 
 
 def _literals(call: ast.Call) -> dict[str, Any]:
@@ -153,6 +165,9 @@ def _config(weights: dict[str, Tensor], colours: Colours, source: str) -> MaskRc
         mean=rgb_fractions(colours.mean, bgr=not colours.rgb),
         std=rgb_fractions(colours.std, bgr=not colours.rgb),
         rpn_post_nms_train=1000,
+        resize=colours.resize,
+        resize_dtype=colours.resize_dtype,
+        size_rounding="nearest",
         **SETTINGS,
         **mask_convs(weights, r"roi_head\.mask_head\.convs\.\d\.conv\.weight"),
     )

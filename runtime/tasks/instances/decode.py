@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +11,8 @@ from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.detections import Detections
 from maskrt.runtime.tasks.instances.instances import MaskCrop
-from maskrt.runtime.tasks.instances.options import BoxGrid
+from maskrt.runtime.tasks.instances.options import TORCHVISION, BoxGrid
+from maskrt.runtime.tasks.instances.paste import boxes_to_image, paste_mask
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.keep import EVERYTHING, Keep
 
@@ -28,9 +28,8 @@ def postprocess(
         count = _checked_count(found, row, batch.image_sizes[row])
         _check_labels(found.labels[row, :count], contract)
         kept = keep.rows(found.scores[row, :count], found.labels[row, :count], contract.classes)
-        # torchvision's resize_boxes: a ratio a side, in float32
-        ratio = np.array([height, width], np.float32) / batch.image_sizes[row]
-        boxes = found.boxes[row, kept] * ratio[[1, 0, 1, 0]]
+        size, rule = batch.image_sizes[row], options.masks.paste if options.masks else TORCHVISION
+        boxes = boxes_to_image(found.boxes[row, kept], size, (height, width), rule)
         results.append(
             Result(
                 height_px=height,
@@ -41,7 +40,7 @@ def postprocess(
                 classes=contract.classes,
                 crops=_paste_all(found.masks, row, kept, boxes, (height, width), options.masks),
                 skeleton=options.keypoints.skeleton if options.keypoints else (),
-                keypoints=_scaled(found.keypoints, row, kept, ratio),
+                keypoints=_scaled(found.keypoints, row, kept, np.array([height, width], np.float32) / size),
             )
         )
     return results
@@ -85,7 +84,7 @@ def _paste_all(
     if masks is None or grid is None:
         return None
     pairs = zip(masks[row, kept], boxes, strict=True)
-    return tuple(paste_mask(mask, box, *size, grid.threshold) for mask, box in pairs)
+    return tuple(paste_mask(mask, box, *size, grid.threshold, grid.paste) for mask, box in pairs)
 
 
 def _scaled(
@@ -95,27 +94,3 @@ def _scaled(
     if keypoints is None:
         return None
     return keypoints[row, kept] * np.array([ratio[1], ratio[0], 1], np.float32)
-
-
-def paste_mask(
-    mask: NDArray[np.float32], box: NDArray[np.float32], height: int, width: int, threshold: float
-) -> MaskCrop:
-    """Resample a mask (M, M) from its box to pixels, as torchvision's `paste_masks_in_image` does.
-
-    The mask gets a border of one zero cell and the box grows alike, so that the object may reach the edge
-    of its box; the grown box is truncated to whole pixels, both ends included; resampling is bilinear with
-    half-pixel centres. box: x1 y1 x2 y2 in pixels of the (height, width) image. Returns the part inside.
-    """
-    side = mask.shape[0]
-    grow = np.float32(side + 2) / np.float32(side)
-    centre = (box[2:] + box[:2]) * np.float32(0.5)
-    half = (box[2:] - box[:2]) * np.float32(0.5) * grow
-    x1, y1 = (int(v) for v in centre - half)  # towards zero, as a cast to integer does
-    x2, y2 = (int(v) for v in centre + half)
-    size = (max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1))
-    # Transposed: the crop then lies in memory column by column, the order of its run-length encoding.
-    columns = cv2.resize(cv2.copyMakeBorder(mask.T, 1, 1, 1, 1, cv2.BORDER_CONSTANT), size[::-1])
-    left, top = max(x1, 0), max(y1, 0)
-    right, bottom = min(x2 + 1, width), min(y2 + 1, height)
-    bits = columns[left - x1 : max(right - x1, 0), top - y1 : max(bottom - y1, 0)] > threshold
-    return MaskCrop(top=top, left=left, bits=bits.T)

@@ -17,16 +17,18 @@ MASKS, KEYPOINTS = "masks", "keypoints"
 #: The outputs of every model.
 DETECTED = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
 MOST_ROWS, MOST_MASK_SIDE = 1 << 16, 1 << 10
+TORCHVISION, PIXEL_MIDDLES, MATTERPORT = PASTES = ("torchvision", "pixel_middles", "matterport")
 Share = Annotated[float, number(0, 1)]
 
 
 @dataclass(frozen=True)
 class BoxGrid:
     """Masks as `size` × `size` probabilities over each object's box. A pixel belongs to the object above
-    `threshold`."""
+    `threshold`. paste: by whose rule they come to the image's pixels (paste.py)."""
 
     size: Annotated[int, whole(1, MOST_MASK_SIDE)]
     threshold: Share
+    paste: Annotated[str, one_of(PASTES)] = TORCHVISION
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,15 @@ import torch
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 
 from benchmarks.originals.files import detectron2_weights, mmdetection_weights
+from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.matterport.config import MatterportConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.weights.detectron2 import from_detectron2
 from maskrt.models.rcnn.weights.mmdetection import from_mmdetection
 from maskrt.models.rcnn.weights.torchvision import from_torchvision
+from maskrt.runtime.contract import Category
+from maskrt.runtime.errors import CheckpointError
 
 NAMES: dict[str, Any] = {"class_names": ["a", "b"], "sha256": ""}
 COLOURS = """
@@ -91,3 +94,58 @@ def test_matterport_resizes_to_800_and_1024_px_and_takes_a_mean_alone() -> None:
     assert [round(255 * value, 3) for value in config.std] == [1, 1, 1]
     assert (config.nms, config.rpn_pre_nms_test) == (0.3, 6000)
     assert config.anchor_ratios == (2.0, 1.0, 0.5)
+
+
+def pixels_of(config: MaskRcnnConfig) -> tuple[str, str | None, str, str]:
+    """Of the contract: filter, what it works on, rounding of sizes, paste."""
+    classes = tuple(Category(label, f"class {label}") for label in range(1, config.num_classes))
+    contract = Checkpoint(config, classes, {}).contract()
+    canvas = contract.canvas
+    return canvas.resize, canvas.resize_dtype, canvas.rounding, contract.options.masks.paste
+
+
+def test_each_project_s_own_pixels_are_in_the_contract(weights: dict[str, Any]) -> None:
+    """detectron2/data/transforms and layers/mask_ops.py; mmcv/image and mmdet's fcn_mask_head.py; mrcnn/utils.py."""
+    theirs = {"state_dict": mmdetection_weights(weights), "meta": {"cfg": COLOURS}}
+    read = {
+        "torchvision": from_torchvision(weights, source="x.pth", **NAMES),
+        "Detectron2": from_detectron2(detectron2_weights(weights), source="model.pkl", **NAMES),
+        "MMDetection": from_mmdetection(theirs, source="epoch_12.pth", **NAMES),
+    }
+    assert {name: pixels_of(checkpoint.config) for name, checkpoint in read.items()} == {
+        "torchvision": ("torch", None, "down", "torchvision"),
+        "Detectron2": ("pil", None, "nearest_by_side", "pixel_middles"),
+        "MMDetection": ("opencv", "uint8", "nearest", "pixel_middles"),
+    }
+    matterport = MatterportConfig(backbone="resnet50", num_classes=3)
+    assert pixels_of(matterport) == ("skimage", None, "nearest", "matterport")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("load = dict(type='LoadImageFromFile', to_float32=True)", ("opencv", "float32")),
+        ("load = dict(type='LoadImageFromFile', to_float32=False)", ("opencv", "uint8")),
+        ("resize = dict(type='Resize', keep_ratio=True, backend='pillow')", ("pil", "uint8")),
+    ],
+)
+def test_mmdetection_s_configuration_tells_the_filter(
+    said: str, expected: tuple[str, str], weights: dict[str, Any]
+) -> None:
+    content = {"state_dict": mmdetection_weights(weights), "meta": {"cfg": COLOURS + said}}
+
+    config = from_mmdetection(content, source="epoch_12.pth", **NAMES).config
+
+    assert (config.resize, config.resize_dtype) == expected
+
+
+def test_a_rule_that_is_set_is_in_the_contract_as_chosen(weights: dict[str, Any]) -> None:
+    read = from_detectron2(detectron2_weights(weights), source="model.pkl", **NAMES)
+    chosen = read.with_settings(["resize=opencv", "resize_dtype=float32", "mask_paste=torchvision"], "--set")
+
+    assert pixels_of(chosen.config) == ("opencv", "float32", "nearest_by_side", "torchvision")
+    assert chosen.chosen_settings.keys() == {"resize", "resize_dtype", "mask_paste"}
+    with pytest.raises(
+        CheckpointError, match=r"resize_dtype is 'float32', expected one of \('auto', 'uint8'\)"
+    ):
+        read.with_settings(["resize_dtype=float32"], "--set")

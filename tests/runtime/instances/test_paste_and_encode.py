@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from maskrt.runtime.tasks.instances.decode import paste_mask
+from maskrt.runtime.tasks.instances.paste import paste_mask
 from maskrt.runtime.tasks.instances.rle import encode_crop
 from tests.runtime.instances.test_paste_mask import PROBABILITY_ERROR, probabilities
 

@@ -14,8 +14,9 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from maskrt.runtime.backends.open import Outputs
 from maskrt.runtime.contract import Contract, Keypoints
 from maskrt.runtime.preprocess import Batch
-from maskrt.runtime.tasks.instances.decode import paste_mask, postprocess
+from maskrt.runtime.tasks.instances.decode import postprocess
 from maskrt.runtime.tasks.instances.instances import MaskCrop
+from maskrt.runtime.tasks.instances.paste import paste_mask
 from maskrt.runtime.tasks.keep import Keep
 
 HEIGHT, WIDTH, SIDE = 60, 80, 28

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -115,8 +116,8 @@ def test_masks_pasted_a_pixel_off_are_named(
     """In the runtime, which pastes for every model file; the reference's masks are torchvision's."""
     right = postprocess.paste_mask
 
-    def off(mask: np.ndarray, box: np.ndarray, height: int, width: int, threshold: float) -> MaskCrop:
-        crop = right(mask, box, height, width, threshold)
+    def off(mask: np.ndarray, box: np.ndarray, *how: Any) -> MaskCrop:
+        crop = right(mask, box, *how)
         return MaskCrop(top=crop.top, left=crop.left + 1, bits=crop.bits)
 
     monkeypatch.setattr(postprocess, "paste_mask", off)

@@ -30,6 +30,9 @@ BROKEN = [
     ({"score_threshold": 0.3}, "instances.score_threshold 0.3, the reference's 0.05"),
     ({"nms_threshold": 0.7}, "instances.nms_threshold 0.7, the reference's 0.5"),
     ({"mask_threshold": 0.3}, "instances.masks.threshold 0.3, the reference's 0.5"),
+    ({"paste": "pixel_middles"}, "instances.masks.paste pixel_middles, the reference's torchvision"),
+    ({"resize": "pil"}, "canvas.resize pil, the reference's torch"),
+    ({"rounding": "nearest"}, "canvas.rounding nearest, the reference's down"),
     (
         {"config": {"backbone": "none", "anchor_ratios": [1.0]}},
         "config.anchor_ratios [1.0], the reference's [0.5, 1.0, 2.0]",

@@ -54,7 +54,7 @@ class InstancesComparison(Comparison):
         masks = tuple(side["masks"][0] if "masks" in side else None for side in (expected.outputs, outputs))
         if masks[0] is not None and masks[1] is not None and grid is not None:
             ties = {"within_px": limit.rounding_px, "margin": limit.tied_probability}
-            theirs = resolve_ties(ours, theirs, (masks[0], masks[1]), grid.threshold, **ties)
+            theirs = resolve_ties(ours, theirs, (masks[0], masks[1]), grid.threshold, rule=grid.paste, **ties)
         matching = match(ours, theirs)
         if shared_only:
             same = tuple(pair for pair in matching.pairs if pair.box_difference_px <= limit.box_px)

@@ -1,6 +1,6 @@
 """The masks of two models, pasted so that rounding is not taken for a difference of the masks.
 
-Pasting truncates the corners of a box to whole pixels, as torchvision does. A corner at 300.0000 on one side
+Pasting by torchvision's rule truncates the corners of a box to whole pixels. A corner at 300.0000 on one side
 and 299.9999 on the other moves the whole mask by a pixel, and the IoU of a thin object falls to a half. And a
 pixel half-way between a cell that is surely object and one that is surely not has a probability of 0.5 but
 for the last bit: torchvision's resampling and OpenCV's then decide by their rounding.
@@ -17,9 +17,11 @@ from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.compare.boundary import on_one_plane
-from maskrt.runtime.tasks.instances.decode import paste_mask, postprocess
+from maskrt.runtime.tasks.instances.decode import postprocess
 from maskrt.runtime.tasks.instances.detections import Detections
 from maskrt.runtime.tasks.instances.instances import MaskCrop
+from maskrt.runtime.tasks.instances.options import TORCHVISION
+from maskrt.runtime.tasks.instances.paste import paste_mask
 from maskrt.runtime.tasks.instances.result import Result
 
 
@@ -52,6 +54,7 @@ def resolve_ties(
     *,
     within_px: float,
     margin: float,
+    rule: str = TORCHVISION,
 ) -> Result:
     """The candidate with its undecided pixels as the reference has them.
 
@@ -69,7 +72,8 @@ def resolve_ties(
             continue
         theirs = crops[found]
         undecided = [
-            _undecided(mask, box, size, threshold, margin) for mask in (masks[0][expected], masks[1][found])
+            _undecided(mask, box, size, threshold, margin, rule)
+            for mask in (masks[0][expected], masks[1][found])
         ]
         if theirs.bits.shape != undecided[1].shape:  # not pasted by this runtime's rule
             continue
@@ -84,9 +88,10 @@ def _undecided(
     size: tuple[int, int],
     threshold: float,
     margin: float,
+    rule: str,
 ) -> NDArray[np.bool_]:
     """The pixels of a pasted mask that are as near to the threshold."""
-    at_most, at_least = (paste_mask(mask, box, *size, threshold + side) for side in (-margin, margin))
+    at_most, at_least = (paste_mask(mask, box, *size, threshold + side, rule) for side in (-margin, margin))
     return at_most.bits != at_least.bits
 
 
