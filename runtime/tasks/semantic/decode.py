@@ -47,8 +47,7 @@ def to_image(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
     if labels.shape == size:
         return labels.copy()
     rows, columns = (
-        np.minimum(((np.arange(new) + 0.5) * (old / new)).astype(np.intp), old - 1)
-        for new, old in zip(size, labels.shape, strict=True)
+        (2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size, labels.shape, strict=True)
     )
     return labels[rows[:, None], columns]
 
