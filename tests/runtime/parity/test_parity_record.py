@@ -11,7 +11,7 @@ from maskrt.runtime.errors import ParityError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.recorded.bundle import BundleWriter, open_bundle
 from maskrt.runtime.parity.recorded.record import record
-from tests.runtime.played import CANVAS_PX, SCORES, PlayedSession, keep, reference
+from tests.runtime.played import CANVAS_PX, ROWS, SCORES, PlayedSession, keep, reference
 
 
 def recorded(names: list[str], tmp_path: Path) -> tuple[int, list[str]]:
@@ -52,7 +52,19 @@ def test_an_image_with_nothing_in_it_is_recorded_too(folder: Path) -> None:
     bundle.close()
 
     ((_, _, expected),) = open_bundle(folder / "bundle.npz")
-    assert (len(expected.result), expected.outputs.num_detections.tolist()) == (0, [0])
+    assert (len(expected.result), expected.outputs["num_detections"].tolist()) == (0, [0])
+
+
+def test_an_image_with_as_many_as_there_may_be_is_recorded_too(folder: Path) -> None:
+    full = reference()
+    keep(full, [0] * ROWS)
+    session = PlayedSession(full)
+    bundle = BundleWriter(folder / "bundle.npz", "best.pt", session.contract)
+    assert record(session, [folder / "a.png"], session.contract.canvas, bundle) == 1
+    bundle.close()
+
+    ((_, _, expected),) = open_bundle(folder / "bundle.npz")
+    assert len(expected.result) == ROWS == session.contract.options.max_detections
 
 
 def test_a_bundle_without_an_image_is_an_error(folder: Path) -> None:
