@@ -82,7 +82,7 @@ class Judging:
     val_images: ValImageFolder = None
     class_name: ClassName = "object"
     max_ap_drop: Annotated[
-        float, typer.Option(help="Points of AP that may be lost, of masks where there are any")
+        float, typer.Option(help="Points that may be lost of mask AP, or by what the model is judged")
     ] = 0.3
     min_mask_iou: Annotated[float, typer.Option(help="Mean mask IoU with the float model")] = 0.97
 

@@ -71,7 +71,7 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout")] = False,
 ) -> None:
-    """Measure COCO AP: of boxes, and of what else the model finds; of each class too, with --html or -o.
+    """Measure COCO AP, of boxes and of what else the model finds, or a class map's mean IoU; by class too.
 
     Example: maskrt evaluate model.onnx --data annotations/instances_val2017.json --images val2017
     """
