@@ -41,6 +41,11 @@ HEAVY = (
     "onnxscript",
     "onnxruntime",
     "scipy.optimize",
+    "lightning.pytorch",
+    "networkx",
+    "openvino",
+    "supervision",
+    "torch._inductor.decomposition",
 )
 PACKAGES = ("runtime", "calibration", "export", "models")
 
