@@ -120,8 +120,9 @@ def test_parity_names_the_first_tap_behind_a_wrong_weight(made: Made, tmp_path: 
 
 
 def test_a_recorded_reference_serves_without_it(made: Made, tmp_path: Path) -> None:
-    bundle = tmp_path / "recorded.npz"
-    assert ended(parity, "record", made.checkpoint, made.picture, "-o", bundle) == 0
+    bundle, canvas = tmp_path / "recorded.npz", open_session(made.model).contract.canvas
+    sides = ["--height", canvas.height_px, "--width", canvas.width_px]
+    assert ended(parity, "record", made.checkpoint, made.picture, "-o", bundle, *sides) == 0
     assert ended(parity, "check", bundle, made.model) == 0
 
 

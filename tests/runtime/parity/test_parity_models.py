@@ -17,7 +17,8 @@ from maskrt.models.parts.layout import FPN
 from maskrt.models.rcnn.layout import MASK_FEATURES, MASK_LOGITS, PER_PROPOSAL, PROPOSALS
 from maskrt.runtime.contract import METADATA_KEY, Contract
 from maskrt.runtime.parity.command import main
-from maskrt.runtime.parity.inside.stages import DETECTIONS, MASKS
+from maskrt.runtime.tasks.instances.compare.seen import DETECTIONS
+from maskrt.runtime.tasks.instances.options import MASKS
 
 Browser = Callable[[str], tuple[str, str]]
 MAX_BYTES = 5_000_000  # of a report
