@@ -90,6 +90,17 @@ def on_a_square(checkpoint: Checkpoint, side_px: int) -> tuple[Checkpoint, Contr
     return small, small.contract(height_px=side_px, width_px=side_px, batch=1, detections="dynamic")
 
 
+def confident_file(backbone: str) -> Path:
+    """Matterport's file of random weights that find many objects."""
+    torch.manual_seed(0)
+    sides = {"min_size_px": 256, "max_size_px": 384}
+    confident = confident_checkpoint(backbone, 5, kind=MatterportConfig, **sides, num_classes=81)
+    for kind in ("weight", "bias"):
+        confident.state_dict[f"roi_heads.box_predictor.cls_score.{kind}"] *= CLASS_SCALE
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    return write_h5(FOLDER / f"matterport-{backbone}.h5", matterport_layers(confident.state_dict))
+
+
 def main() -> None:
     """Compare one backbone, print a line for the table of docs/checkpoints.md per backend."""
     parser = argparse.ArgumentParser(
@@ -99,13 +110,7 @@ def main() -> None:
     parser.add_argument("--backbone", choices=("resnet50", "resnet101"), default="resnet101")
     parser.add_argument("--side", type=int, default=512, help="of the canvas, in px")
     arguments = parser.parse_args()
-    torch.manual_seed(0)
-    sides = {"min_size_px": 256, "max_size_px": 384}
-    confident = confident_checkpoint(arguments.backbone, 5, kind=MatterportConfig, **sides, num_classes=81)
-    for kind in ("weight", "bias"):
-        confident.state_dict[f"roi_heads.box_predictor.cls_score.{kind}"] *= CLASS_SCALE
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = write_h5(FOLDER / f"matterport-{arguments.backbone}.h5", matterport_layers(confident.state_dict))
+    path = confident_file(arguments.backbone)
     checkpoint, contract = on_a_square(load_checkpoint(path), arguments.side)
     batches = [preprocess([scene(index)], contract.canvas) for index in (1, 2, 3)]
     found = run_original(arguments.python, path, batches)

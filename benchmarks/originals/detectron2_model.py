@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.originals.original import Original, outputs_of
+from benchmarks.originals.original import Original, outputs_of, result_of
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.backends.open import Outputs
+from maskrt.runtime.contract import Category
+from maskrt.runtime.tasks.instances.result import Result
 
 
 class Detectron2(Original):
@@ -25,7 +29,7 @@ class Detectron2(Original):
         settings = get_cfg()
         settings.merge_from_file(get_config_file(config))
         settings.MODEL.DEVICE = "cpu"
-        self.model = build_model(settings).eval()
+        self.model, self._settings = build_model(settings).eval(), settings
 
     def file(self, weights: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:
         """As the zoo's pickles."""
@@ -47,3 +51,16 @@ class Detectron2(Original):
         (found,), _ = model.roi_heads(images, features, proposals)
         masks = found.pred_masks[:, 0] if found.has("pred_masks") else None
         return outputs_of(found.pred_boxes.tensor, found.scores, found.pred_classes, masks, detections)
+
+    def photograph(self, path: Path, short_px: int, long_px: int, classes: tuple[Category, ...]) -> Result:
+        """As `Original.photograph`, by its DefaultPredictor, which takes what OpenCV reads."""
+        from detectron2.engine import DefaultPredictor
+
+        settings = self._settings.clone()
+        settings.INPUT.MIN_SIZE_TEST, settings.INPUT.MAX_SIZE_TEST = short_px, long_px
+        settings.MODEL.WEIGHTS = ""
+        predictor = DefaultPredictor(settings)
+        predictor.model = self.model
+        found = predictor(cv2.imread(str(path)))["instances"]
+        boxes, masks = found.pred_boxes.tensor.numpy(), found.pred_masks.numpy()
+        return result_of(boxes, found.scores.numpy(), found.pred_classes.numpy(), masks, classes)

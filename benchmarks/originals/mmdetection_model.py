@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.originals.original import Original, outputs_of
+from benchmarks.originals.original import Original, outputs_of, result_of
 from maskrt.runtime.backends.open import Outputs
+from maskrt.runtime.contract import Category
+from maskrt.runtime.tasks.instances.result import Result
 
 
 class MMDetection(Original):
@@ -53,3 +56,14 @@ class MMDetection(Original):
             hook.remove()
             masks = logits[0][torch.arange(len(found)), found.labels].sigmoid()
         return outputs_of(found.bboxes, found.scores, found.labels, masks, detections)
+
+    def photograph(self, path: Path, short_px: int, long_px: int, classes: tuple[Category, ...]) -> Result:
+        """As `Original.photograph`, by its inference_detector."""
+        from mmdet.apis import inference_detector
+
+        for step in self._config.test_dataloader.dataset.pipeline:
+            if step.type == "Resize":
+                step.scale = (long_px, short_px)
+        self.model.cfg = self._config
+        found = inference_detector(self.model, str(path)).pred_instances.numpy()
+        return result_of(found.bboxes, found.scores, found.labels, found.masks, classes)

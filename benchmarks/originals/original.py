@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from maskrt.runtime.backends.open import Outputs
+from maskrt.runtime.contract import Category
+from maskrt.runtime.tasks.instances.instances import crop_mask
+from maskrt.runtime.tasks.instances.result import Result
 
 
 class Original(ABC):
@@ -28,6 +32,10 @@ class Original(ABC):
         detections: rows of the outputs.
         """
 
+    @abstractmethod
+    def photograph(self, path: Path, short_px: int, long_px: int, classes: tuple[Category, ...]) -> Result:
+        """What its own inference API gives for a file, resized by it to these sides."""
+
 
 def outputs_of(boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor | None, rows: int) -> Outputs:
     """boxes (K, 4), scores (K,), labels (K,) and masks (K, M, M), if there are any, in a batch of one."""
@@ -43,3 +51,18 @@ def outputs_of(boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor | No
         labels=padded(labels).astype(np.int32),
     )
     return found if masks is None else Outputs(found | {"masks": padded(masks)})
+
+
+def result_of(
+    boxes: NDArray, scores: NDArray, labels: NDArray, masks: NDArray, classes: tuple[Category, ...]
+) -> Result:
+    """boxes (K, 4), scores (K,), labels (K,) and masks (K, H, W) bool of an image, as maskrt has results."""
+    return Result(
+        height_px=masks.shape[1],
+        width_px=masks.shape[2],
+        boxes=boxes.astype(np.float32),
+        scores=scores.astype(np.float32),
+        labels=labels.astype(np.int32),
+        classes=classes,
+        crops=tuple(crop_mask(mask) for mask in masks),
+    )

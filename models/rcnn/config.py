@@ -22,6 +22,7 @@ from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.tasks.instances.options import PASTES, BoxGrid, InstancesOptions
 
 NECKS = ("fpn", "c4")
+STRIDE = 32  # of C5
 MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
 
 
@@ -46,6 +47,7 @@ class MaskRcnnConfig(ModelConfig):
     max_size_px: int = 1333
     resize: str = "torch"  # whose filter: one of RESIZES (`Canvas` in runtime/contract/sections.py)
     resize_dtype: str = "auto"  # pixels that it works on: "uint8", "float32", or as the filter has it
+    canvas_stride: int = STRIDE  # sides of a canvas are multiples of it
     size_rounding: str = "down"  # of the resized sides: one of ROUNDINGS
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -117,6 +119,11 @@ class MaskRcnnConfig(ModelConfig):
                 "model configuration: mask_activation is 'softmax' with mask_class_agnostic, expected "
                 "'sigmoid': one mask for whatever class leaves no classes to compete."
             )
+        if self.neck == "fpn" and self.canvas_stride % STRIDE:
+            raise CheckpointError(
+                f"model configuration: canvas_stride is {self.canvas_stride}, expected a multiple of "
+                f"{STRIDE} with neck 'fpn': its up-sampled maps fit their neighbours on nothing else."
+            )
         least = 1 if self.roi_pool in ("align_max", "warp_max") else 0
         if self.sampling_ratio < least:
             raise CheckpointError(
@@ -159,8 +166,8 @@ class MaskRcnnConfig(ModelConfig):
 
     @property
     def stride(self) -> int:
-        """That of C5: the FPN's up-sampled maps fit their neighbours on multiples of it."""
-        return 32
+        """As it is set."""
+        return self.canvas_stride
 
     @property
     def title(self) -> str:

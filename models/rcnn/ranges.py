@@ -22,7 +22,7 @@ def _are_numbers(values: Any) -> bool:
 #: By the settings' names: what a value must fulfil, and that in words.
 _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
-        "fpn_channels min_size_px max_size_px rpn_convs rpn_pre_nms_train rpn_pre_nms_test "
+        "canvas_stride fpn_channels min_size_px max_size_px rpn_convs rpn_pre_nms_train rpn_pre_nms_test "
         "rpn_post_nms_train rpn_post_nms_test rpn_samples box_roi_size box_samples max_detections "
         "mask_roi_size num_keypoints keypoint_roi_size",
         lambda value: type(value) is int and 1 <= value <= MOST,

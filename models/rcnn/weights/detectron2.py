@@ -150,7 +150,10 @@ def _c4_config(weights: dict[str, Any], source: str) -> MaskRcnnConfig:
         )
     # The mask branch begins with the deconvolution, (in, out, 2, 2).
     width = weights[MASK_LAYER].shape[1] if MASK_LAYER in weights else C4.mask_convs[-1]
-    return dataclasses.replace(C4, mask_convs=(width,), **_common(weights, "backbone", source))
+    # The ResNet's size_divisibility is 0: nothing is padded.
+    return dataclasses.replace(
+        C4, mask_convs=(width,), canvas_stride=1, **_common(weights, "backbone", source)
+    )
 
 
 def _as_trained(config: MaskRcnnConfig, path: Path) -> tuple[MaskRcnnConfig, bool]:

@@ -22,8 +22,10 @@ from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.weights.detectron2 import CLASS_LAYER, RPN_LAYER, from_detectron2
 from maskrt.runtime.errors import CheckpointError
+from maskrt.runtime.preprocess import preprocess
 
 ZOO: dict[str, Any] = {"num_classes": 81, "exact_anchors": True, "sampling_ratio": 0, "roi_aligned": True}
+PIXELS: dict[str, Any] = {"resize": "pil", "size_rounding": "nearest_by_side", "mask_paste": "pixel_middles"}
 # Of pixels from 0 to 1, R G B: detectron2/config/defaults.py has 103.53, 116.28, 123.675 for B G R, and 1.
 COLOURS: dict[str, Any] = {"mean": (123.675 / 255, 116.28 / 255, 103.53 / 255), "std": (1 / 255,) * 3}
 
@@ -36,7 +38,7 @@ def zoo_pickle(weights: Weights, path: Path) -> Path:
 
 
 def zoo_config(backbone: str, **settings: Any) -> MaskRcnnConfig:
-    return MaskRcnnConfig(backbone=backbone, rpn_post_nms_train=1000, **(ZOO | COLOURS | settings))
+    return MaskRcnnConfig(backbone=backbone, rpn_post_nms_train=1000, **(ZOO | COLOURS | PIXELS | settings))
 
 
 SMALL = zoo_config("resnet18", fpn_channels=32, mask_convs=(32,) * 4)
@@ -115,7 +117,8 @@ def test_the_keys_are_those_of_detectron2s_own_model() -> None:
 
 
 def c4_config(**settings: Any) -> MaskRcnnConfig:
-    return dataclasses.replace(C4, stride_in_1x1=True, mask_convs=(256,), **(ZOO | COLOURS | settings))
+    known = ZOO | COLOURS | PIXELS | {"canvas_stride": 1} | settings
+    return dataclasses.replace(C4, stride_in_1x1=True, mask_convs=(256,), **known)
 
 
 def test_a_model_without_a_pyramid_is_read() -> None:
@@ -131,6 +134,10 @@ def test_a_model_without_a_pyramid_is_read() -> None:
         "roi_heads.box_head.res5.0.bn1.weight",
     ):
         assert torch.equal(read.state_dict[key], own[key]), key
+    canvas = read.contract().canvas
+    assert preprocess([np.zeros((230, 287, 3), np.uint8)], canvas).images.shape == (1, 800, 998, 3), (
+        "not padded"
+    )
 
 
 @pytest.mark.full
@@ -139,7 +146,8 @@ def test_a_model_without_a_pyramid_finds_what_detectron2_found(tmp_path: Path) -
     config = c4_config(min_size_px=size.min_size_px, max_size_px=size.max_size_px)
     confident = confident_checkpoint(**{k: getattr(config, k) for k in config.to_dict()})
     path = zoo_pickle(detectron2_c4_weights(confident.state_dict), tmp_path / "model_final.pkl")
-    read, record = load_checkpoint(path), records.read("detectron2-r50-c4")
+    read = load_checkpoint(path).with_settings({"canvas_stride": 32}, "the record's")
+    record = records.read("detectron2-r50-c4")
     assert_finds(read, record)
     shuffled = read.state_dict | {
         key: read.state_dict[key].roll(1, 0)
