@@ -11,7 +11,7 @@ from maskrt.calibration.measure.scales import Scales
 from maskrt.export.plugins import abi
 from maskrt.models import checkpoint
 from maskrt.models.operators import schema
-from maskrt.models.parts import tensorrt_limits
+from maskrt.models.parts import half, tensorrt_limits
 from maskrt.models.rcnn.graph import detections
 from maskrt.runtime import errors
 from maskrt.runtime.backends.trt import engine_file
@@ -29,6 +29,8 @@ from maskrt.runtime.parity.recorded.bundle import About
         pytest.param(abi.MAX_IMAGE_BYTES, 4 * 1024**3, id="32 bits address 4 GiB"),
         pytest.param(checkpoint.FORMAT_VERSION, 1, id="checkpoints of users are of format 1"),
         pytest.param(engine_file.FORMAT_VERSION, 1, id="engine files are of format 1"),
+        pytest.param(half.HALF_MAX, 65504.0, id="half precision ends at 65504 (IEEE 754)"),
+        pytest.param(half.LIMIT, 32752.0, id="what is above half of that on scanned images stays in float32"),
         pytest.param(Contract.FORMAT.number, 2, id="exported files hold contracts of format 2"),
         pytest.param(
             About.FORMAT.number, 1, id="parity bundles, recorded on other machines, are of format 1"

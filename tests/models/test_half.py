@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from maskrt.export.overflow import half_contract, scan
 from maskrt.export.stages import read_with_stages
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.load import load_checkpoint
-from maskrt.models.parts.half import HALF_MAX, LIMIT, to_half
+from maskrt.models.parts.half import HALF_MAX, LIMIT, to_half, too_large
 from maskrt.models.parts.layout import FPN
 from maskrt.models.rcnn.config import C4, MOBILENET, MaskRcnnConfig
 from maskrt.models.rcnn.graph.network import MaskRcnnGraph
@@ -100,6 +101,12 @@ def test_layers_are_half_and_scores_and_boxes_are_not(
 def test_a_model_within_the_range_of_half_is_half_throughout(checkpoint: Checkpoint, pictures: str) -> None:
     found = scan(checkpoint, checkpoint.contract(), [pictures])
     assert (found.images, found.peaks, found.float32_units) == (1, {}, ())
+
+
+def test_a_peak_is_too_large_from_the_limit_on() -> None:
+    """NaN too."""
+    peaks = {"a": LIMIT, "b": LIMIT * 0.999, "c": math.nan, "d": math.inf, "e": 0.0}
+    assert list(too_large(peaks)) == ["a", "c", "d"]
 
 
 def test_a_tensor_past_the_range_of_half_keeps_its_unit_in_float32(

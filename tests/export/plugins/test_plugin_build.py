@@ -111,16 +111,16 @@ def test_what_is_no_arch_is_refused(text):
 
 
 class Driver:
-    """libcuda with one GPU of compute capability 8.7, or failing at a call."""
+    """libcuda with one GPU of compute capability 8.7, or failing at a call. It takes no flags (CUDA Driver API)."""
 
     def __init__(self, failing: str = "") -> None:
         self.failing = failing
 
     def cuInit(self, flags: int) -> int:
-        return 100 if self.failing == "cuInit" else 0
+        return 100 if self.failing == "cuInit" else int(flags != 0)
 
     def cuDeviceGet(self, device: object, index: int) -> int:
-        return 101 if self.failing == "cuDeviceGet" else 0
+        return 101 if self.failing == "cuDeviceGet" or index else 0
 
     def cuDeviceGetAttribute(self, value: object, attribute: int, device: object) -> int:
         value._obj.value = {75: 8, 76: 7}[attribute]
