@@ -21,6 +21,8 @@ FAMILIES: dict[str, str] = {
     "faster_rcnn": "maskrt.models.rcnn",
     "keypoint_rcnn": "maskrt.models.rcnn",
     "matterport_rcnn": "maskrt.models.rcnn.matterport",
+    "fcn": "maskrt.models.fcn",
+    "dilated": "maskrt.models.fcn.dilated",
 }
 
 

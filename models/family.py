@@ -142,6 +142,11 @@ class Family(ABC, Generic[Config, Network]):
     def check_untrained(self, config: Config) -> None:
         """Raise MaskrtError where a network of random weights would learn nothing."""
 
+    def continued(self, config: Config, preset: ModelConfig) -> Config:
+        """The configuration of a run `--from` a checkpoint of `config`: its own, unless `preset`, which was
+        asked for, is of a network that begins from this one."""
+        return config
+
     def head_layers(self, config: Config) -> HeadLayers:
         """What `maskrt train --from` leaves out where classes, keypoints or branches are others."""
         return HeadLayers()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mutants import selection
 from benchmarks.mutants import trial as trials
 from benchmarks.mutants.__main__ import EQUIVALENT, PACKAGES, REPOSITORY, equivalents, every_mutant, table
 from benchmarks.mutants.mutations import mutants_of
@@ -132,33 +131,6 @@ def test_tests_are_found_by_what_they_import(repository: Path) -> None:
     }
     assert imports.tests_of("maskrt.runtime.found.by_name") == {Path("tests/test_table.py"): 1}
     assert imports.tests_of("maskrt.runtime.report") == {Path("tests/test_report.py"): 0}
-
-
-def test_a_test_that_names_a_module_makes_no_other_forget_what_it_finds_by_name(repository: Path) -> None:
-    (repository / "tests/test_other.py").write_text("ALONE = 'maskrt.runtime.found.by_name'")
-
-    found = Imports(repository).tests_of("maskrt.runtime.found.by_name")
-
-    assert found == {Path("tests/test_other.py"): 0, Path("tests/test_table.py"): 1}
-
-
-def test_tests_further_off_are_found_where_few_are_near(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of the same folder first."""
-    (repository / "runtime/found/beside.py").write_text("def beside(): ...")
-    (repository / "runtime/middle.py").write_text("import maskrt.runtime.table")
-    for name, module in {"far": "middle", "near": "middle, maskrt.runtime.found.beside"}.items():
-        (repository / f"tests/test_{name}.py").write_text(f"import maskrt.runtime.{module}")
-    by_name = "maskrt.runtime.found.by_name"
-    every = {"test_table": 1, "test_near": 1, "test_far": 2}
-
-    assert Imports(repository).tests_of(by_name) == {Path(f"tests/{n}.py"): at for n, at in every.items()}
-    monkeypatch.setattr(selection, "ENOUGH", 1)
-    assert Imports(repository).tests_of(by_name) == {
-        Path("tests/test_table.py"): 1,
-        Path("tests/test_near.py"): 1,
-    }
 
 
 def test_a_mutant_is_noticed_by_the_test_that_fails_and_the_work_tree_stays(

@@ -25,6 +25,7 @@ class TrainConfig:
     """Settings of a run, except the model's own."""
 
     epochs: int = 12
+    passes: int = 1  # over the data in an epoch, after which it is validated and saved
     batch: int = 2  # images a process takes at a time
     accumulate: int = 1  # batches whose gradients make one step
     devices: int = 1  # processes a machine, one a GPU
@@ -61,7 +62,7 @@ class TrainConfig:
             if got not in allowed:
                 raise MaskrtError(f"training configuration: {name} is {got!r}, expected one of {allowed}.")
         for least, names in (
-            (1, ("epochs", "batch", "accumulate", "devices", "nodes")),
+            (1, ("epochs", "passes", "batch", "accumulate", "devices", "nodes")),
             (0, ("lr", "scale_lr", "lr_images", "weight_decay", "warmup_iterations", "clip", "ema_decay")),
             (0, ("save_every_iterations", "seed", "workers", "crop_px")),
         ):

@@ -42,7 +42,8 @@ def configurations(
     """
     model_config, config = preset(preset_name)
     if checkpoint:
-        model_config, config = checkpoint.config, QAT if qat else config
+        model_config = checkpoint.family.continued(checkpoint.config, model_config)
+        config = QAT if qat else config
     if run_config:
         model_config, config = from_file(read_run(run_config), model_config, config, str(run_config))
     config = dataclasses.replace(config, **chosen.of_the_run())

@@ -84,7 +84,7 @@ def train(
     template = template_for(dataset, validation, model_config, facts)
     family = template.family
     position = Position()
-    run_record = record(template, config, len(dataset), qat)
+    run_record = record(template, config, len(dataset) * config.passes, qat)
     if resume:
         position = find_position(output, run_record, config)
     else:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDERS = ("maskrt", "tests", "benchmarks", "examples")
-ENOUGH = 8  # test files that may notice a mutant
 PACKAGES = ("runtime", "models", "calibration", "export", "training")
 
 
@@ -19,36 +18,29 @@ class Imports:
         self.files = dict(_modules(repository))
         self.trees = {name: ast.parse((repository / file).read_bytes()) for name, file in self.files.items()}
         self.edges = {name: set(self._imports_of(name)) - {name} for name in self.files}
-        tests = {name for name, file in self.files.items() if file.parts[0] == "tests"}
-        imported = set().union(*(names for name, names in self.edges.items() if name not in tests))
+        imported = set().union(*self.edges.values())
         for name, tree in self.trees.items():  # what is found by the name of its package, as families are
             for place in set(_named_in(tree)):
                 below = (module for module in self.files if f"{module}.".startswith(f"{place}."))
                 self.edges[name] |= set(below) - imported
         #: But for tests/full, which takes hours.
-        self.tests = {
-            name
-            for name in tests
-            if self.files[name].name.startswith("test_") and "full" not in self.files[name].parts
-        }
+        tests = {name for name, file in self.files.items() if file.name.startswith("test_")}
+        self.tests = {name for name in tests if "full" not in self.files[name].parts}
 
     def tests_of(self, module: str) -> dict[Path, int]:
         """Test files → steps from them to the module: 0 for those that import it, 1 for one module between.
 
-        Those of more steps are named where fewer than `ENOUGH` are so near. A test file that imports a module
-        of the same folder counts as 1.
+        The nearest of further steps where none is so near.
         """
-        steps, known, reached = dict[str, int](), {module}, {module}
+        steps, known, reached = {}, {module}, {module}
         for step in range(len(self.files)):
             reached = {name for name, names in self.edges.items() if names & reached} - known
             known |= reached
-            steps |= dict.fromkeys(reached & self.tests, step)
+            steps |= {self.files[name]: step for name in reached & self.tests}
+            if not reached or (step and steps):
+                break
             reached -= self.tests
-        furthest = max(1, *sorted(steps.values())[:ENOUGH])
-        folder = module.rpartition(".")[0]
-        beside = {test for test in steps if any(n.rpartition(".")[0] == folder for n in self.edges[test])}
-        steps |= {test: min(steps[test], 1) for test in beside}
-        return {self.files[test]: step for test, step in steps.items() if step <= furthest}
+        return steps
 
     def _imports_of(self, name: str) -> Iterator[str]:
         for node in ast.walk(self.trees[name]):

@@ -76,7 +76,7 @@ class Trial:
     def judge(self, mutant: Mutant) -> Verdict:
         """Run the tests that name the mutant's module, cheapest first, until one fails."""
         steps = {str(file): step for file, step in self.imports.tests_of(mutant.module).items()}
-        files = sorted(steps, key=lambda file: (self._cost_s(file) * COST_OF_A_STEP ** steps[file], file))
+        files = sorted(steps, key=lambda file: self._cost_s(file) * COST_OF_A_STEP ** steps[file])
         source, left_s = (self.scratch / mutant.path).read_bytes(), float(self.limit_s)
         exports = self.scratch / "trial.exports"
         shutil.rmtree(exports, ignore_errors=True)

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from maskrt.models.parts.voc import VOC
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import CheckpointError
-
-#: Pascal VOC's labels by the value that its files have (http://host.robots.ox.ac.uk/pascal/VOC/voc2012).
-VOC = (
-    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
-    "tvmonitor",
-)
 
 
 def name_labels(count: int, names: Sequence[str] | None, source: str) -> tuple[Category, ...]:

@@ -17,15 +17,18 @@ from google.protobuf import json_format, text_format
 from maskrt.calibration import calibrate
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
-from maskrt.calibration.flavours import CPU
+from maskrt.calibration.flavours import CPU, TENSORRT
+from maskrt.calibration.measure.learned import tensor_at
+from maskrt.calibration.rewrite.placement import place
 from maskrt.export import to_onnx
 from maskrt.export.engine.prepare import prepare
 from maskrt.export.engine.supported import refusals
 from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.half import to_half
+from maskrt.models.parts.quantisers import learned_scales
 from maskrt.runtime import bench, evaluate, infer, serve_triton
 from maskrt.runtime.backends.open import open_session
-from maskrt.runtime.errors import EXIT_FAILED_CHECK
+from maskrt.runtime.errors import EXIT_FAILED_CHECK, MaskrtError
 from maskrt.runtime.inputs.images import read_image
 from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
@@ -38,6 +41,8 @@ MIN_SCORE = 0.1
 LEAST_FOUND = {"instances": 3, "semantic": 2}
 THINGS = {"instances": "detections", "semantic": "classes"}
 COUNTED = {"instances": "instances", "semantic": "pixels"}
+#: Families whose example `maskrt train --qat` takes.
+LEARN_IN_EIGHT_BITS = ("mask_rcnn", "faster_rcnn", "keypoint_rcnn", "fcn")
 
 
 def test_it_is_trained_and_stays_of_its_family(
@@ -177,6 +182,22 @@ def test_its_contract_names_the_units_of_its_graph(made: Made) -> None:
 
     assert units
     assert {unit: made.contract.layers.unit_of(f"{unit}.weight") for unit in units} == {u: u for u in units}
+
+
+def test_in_eight_bits_it_learns_at_every_pair_of_its_file_and_nowhere_else(made: Made) -> None:
+    network = made.loaded.build()
+    if made.name not in LEARN_IN_EIGHT_BITS:
+        with pytest.raises(MaskrtError, match="maskrt calibrate"):
+            made.family.fake_quantise(network)
+        return
+    made.family.fake_quantise(network)
+    graph = Graph.of(onnx.load(made.model))
+    placement = place(graph, Plan.default(graph, TENSORRT, "minmax").int8_layers, TENSORRT)
+    points = learned_scales(network)
+    groups = [placement.scale_groups.get(tensor_at(graph, point) or "") for point in points]
+    assert dict(zip(points, groups, strict=True)) == {p: g for p, g in zip(points, groups, strict=True) if g}
+    assert len(set(groups)) == len(groups), "one scale a pair"
+    assert set().union(*(group or () for group in groups)) >= set(placement.scale_groups)
 
 
 def test_in_half_precision_every_supported_tensorrt_takes_it(made: Made, tmp_path: Path) -> None:

@@ -208,3 +208,28 @@ def test_quantiles_and_octaves() -> None:
         {"from_px": 4, "to_px": 8, "count": 2},
     ]
     assert octaves([]) == []
+
+
+def test_label_maps_are_counted_by_pixels_and_values_without_a_class_are_named(
+    inspect: Callable[..., Any], tmp_path: Path
+) -> None:
+    labels = np.zeros((30, 40), np.uint8)
+    labels[:15], labels[25:], labels[20:25] = 1, 7, 255
+    for name, kind in (("a", "images"), ("a", "labels")):
+        (tmp_path / "city" / kind).mkdir(parents=True)
+        picture = labels if kind == "labels" else np.zeros((30, 40, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / "city" / kind / f"{name}.png"), picture)
+    (tmp_path / "city" / "classes.txt").write_text("road\nsky\ncar\n")
+
+    report, said, page = inspect(tmp_path / "city")
+
+    (of_set,) = report["data"]
+    assert of_set["pixels"]["labelled_share"] == pytest.approx(20 / 30)
+    assert [one["share"] for one in of_set["pixels"]["classes"]] == pytest.approx([0.25, 0.75, 0])
+    assert {finding["kind"]: finding["places"] for finding in report["findings"]} == {
+        "stray_value": ["7: 200 pixels of 1 images"],
+        "unused_class": ["car"],
+        "rare_class": ["road: 1, expected 10", "sky: 1, expected 10"],
+    }
+    assert "66.7% of the pixels labelled: road 25.0%, sky 75.0%, car 0.0%" in " ".join(said.split())
+    assert "stray_value" in page

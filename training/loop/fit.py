@@ -51,7 +51,7 @@ class DetectorModule(lightning.LightningModule):
     def train_dataloader(self) -> Any:
         """Loader of this process's share of the images."""
         draws = Draws(
-            len(self.dataset),
+            len(self.dataset) * self.config.passes,
             self.config.seed,
             batch=self.config.batch,
             rank=self.trainer.global_rank,
@@ -171,7 +171,9 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
 
 def first_batches(dataset: data.Dataset, canvas: Canvas, config: TrainConfig) -> Any:
     """First batches of a new run, the same for any number of processes."""
-    return _loader(dataset, canvas, config, Draws(len(dataset), config.seed, batch=config.batch))
+    return _loader(
+        dataset, canvas, config, Draws(len(dataset) * config.passes, config.seed, batch=config.batch)
+    )
 
 
 def _loader(dataset: data.Dataset, canvas: Canvas, config: TrainConfig, draws: Draws) -> Any:

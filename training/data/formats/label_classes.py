@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from maskrt.models.fcn.class_names import VOC
+from maskrt.models.parts.voc import VOC
 from maskrt.runtime.contract import Category
 from maskrt.runtime.errors import DataError
 from maskrt.training.data import checks
