@@ -11,6 +11,7 @@ from maskrt.calibration.options import Asked, Images, Judging, RangeFiles
 from maskrt.runtime.commands.program import Program
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import ONNX, PARTIAL_RANGES, PLOT, PRECISION_PLAN, SCALES, SENSITIVITY
+from maskrt.runtime.parity.judgement import end_with
 
 BESIDE = {".plan.json": PRECISION_PLAN, ".scales.json": SCALES, ".scales.partial.npz": PARTIAL_RANGES}
 
@@ -34,7 +35,8 @@ def command(
     """Quantise a model to INT8, and let nothing pass that loses too much.
 
     Writes OUTPUT, its plan (.plan.json) and the ranges (.scales.json). Where the model loses more than
-    allowed, groups of layers go back to float, the most sensitive first. Exit code 1 if that is not enough.
+    allowed, layers go back to float, the most harmed first. Exit code 1 if that is not enough, 4 where a
+    figure is beyond its limit by what may be chance: these images cannot tell, and OUTPUT is written.
 
     Example: maskrt calibrate model.onnx --data train/ --val val/ -o model.int8.onnx
     """
@@ -62,8 +64,10 @@ def command(
     search = quantise.open_search(floats, known, plan, judging, chosen)
     if sensitivity:
         quantise.write_losses(search, sensitivity)
-    final, verdict = quantise.find_plan(floats, search, fixed=asked.plan is not None)
+    final, verdict = quantise.find_plan(floats, search, judging, fixed=asked.plan is not None)
     quantise.write_model(floats, asked, known, search, final, verdict, output)
+    if not judging.anyway:
+        end_with(verdict.report)
 
 
 main = Program("maskrt calibrate", command)

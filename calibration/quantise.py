@@ -10,10 +10,10 @@ import onnx
 from onnx import ModelProto
 
 from maskrt.calibration.decide.candidate import build, read_model, share_in_int8, sign
-from maskrt.calibration.decide.gate import Limits, Verdict, open_judge
+from maskrt.calibration.decide.gate import Verdict, open_judge
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
-from maskrt.calibration.decide.report import print_verdict, write_sensitivity
+from maskrt.calibration.decide.report import write_sensitivity
 from maskrt.calibration.decide.search import Search
 from maskrt.calibration.decide.sensitivity import analyse
 from maskrt.calibration.flavours import METHOD, TENSORRT
@@ -28,6 +28,8 @@ from maskrt.runtime.contract import LEARNED_SCALES, Contract
 from maskrt.runtime.errors import AccuracyError, CalibrationError
 from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import ONNX
+from maskrt.runtime.parity.judgement import show
+from maskrt.runtime.parity.sides import judged_by_score_alone
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,12 @@ def open_search(
     """
     make = partial(build, floats.base, ranges=known.ranges)
     make(plan)
-    # Weights that were trained for eight bits compute something else in float: compare AP only.
-    by_ap_alone = bool(floats.learned and judging.val)
     judge = open_judge(
         floats.path,
         images,
-        Limits(judging.max_ap_drop, judging.min_mask_iou, by_ap_alone),
+        judging,
         judging.val,
+        by_score_alone=bool(judging.val) and judged_by_score_alone(floats.contract),
         images_dir=judging.val_images,
         class_name=judging.class_name,
     )
@@ -147,11 +148,11 @@ def write_losses(search: Search, path: Path) -> None:
     write_sensitivity(path, rows)
 
 
-def find_plan(floats: Floats, search: Search, *, fixed: bool) -> tuple[Plan, Verdict]:
+def find_plan(floats: Floats, search: Search, judging: Judging, *, fixed: bool) -> tuple[Plan, Verdict]:
     """Find a plan that passes, and what it loses; `fixed`: the one asked for, or AccuracyError."""
     if not floats.learned:  # training may have found that the largest values are best clipped
-        search.check_scales()
-    return search.passing_plan(fixed=fixed)
+        search.check_scales(judging.max_distortion)
+    return search.passing_plan(fixed=fixed, anyway=judging.anyway)
 
 
 def write_model(
@@ -164,7 +165,7 @@ def write_model(
     output: Path,
 ) -> None:
     """Write the INT8 model, its history in its contract, and its plan beside it."""
-    print_verdict(verdict, f"{output.name}, {asked.flavour}: {len(search.judge.images)} images")
+    show(verdict.report, f"{output.name}, {asked.flavour}: {len(search.judge.images)} images")
     int8 = search.build(plan)
     reached = {"flavour": asked.flavour, EQUALISED: asked.equalise, "float_layers": plan.float_layers}
     sign(int8, floats.base_contract, {**known.details, **reached, "loss": verdict.to_dict()})

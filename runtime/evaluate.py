@@ -17,6 +17,10 @@ from maskrt.runtime.commands.program import Program
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import METRICS, PAGE
+from maskrt.runtime.parity.judgement import end_with, judge_on, show
+from maskrt.runtime.parity.judgement import facts as facts_of
+from maskrt.runtime.parity.options import Allowed
+from maskrt.runtime.parity.sides import open_reference
 from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.reports.html_page import check_matplotlib
 from maskrt.runtime.siblings import load_dataset
@@ -63,6 +67,10 @@ def command(
         float, typer.Option(callback=between(0, 1), help="Of the confusion matrix; AP takes every score")
     ] = 0.5,
     compute: Compute,
+    against: Annotated[
+        Path | None, typer.Option(help="The model that this one was made from: judge what this one loses")
+    ] = None,
+    allowed: Allowed,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the metrics (JSON)"), Writes(METRICS)
     ] = None,
@@ -73,6 +81,9 @@ def command(
 ) -> None:
     """Measure COCO AP, of boxes and of what else the model finds, or a class map's mean IoU; by class too.
 
+    With --against: whether it loses too much, as maskrt calibrate and maskrt parity judge it. Exit code 1 if
+    so, 4 where these images cannot tell.
+
     Example: maskrt evaluate model.onnx --data annotations/instances_val2017.json --images val2017
     """
     if html:
@@ -81,7 +92,14 @@ def command(
     start = time.perf_counter()
     session = open_session(model, **vars(compute))
     metric = task_of(session.contract).metric(session.contract)
-    metrics = examine(Predictor(session), dataset, min_score)
+    report = None
+    if against:
+        reference = open_reference(against, compute.device, session.contract)
+        report, parts = judge_on(reference, session, dataset, allowed)
+        metrics = metric.examine(dataset.with_classes(session.contract.classes), parts, min_score)
+        metrics["against"] = {"model": str(against), **facts_of(report)}
+    else:
+        metrics = examine(Predictor(session), dataset, min_score)
     facts = {"model": str(model), "data": data, "images": len(dataset), **metrics}
     text = json.dumps(facts)
     if output:
@@ -90,12 +108,14 @@ def command(
         write_text(html, metric.page(facts), PAGE)
     if as_json:
         print(text)
-        return
-    took_s = time.perf_counter() - start
-    title = f"{model} on {len(dataset)} images of {data} ({took_s:.0f} s)"
-    console = terminal.console()
-    for table in metric.tables(facts, title):
-        console.print(table)
+    else:
+        took_s = time.perf_counter() - start
+        title = f"{model} on {len(dataset)} images of {data} ({took_s:.0f} s)"
+        for table in metric.tables(facts, title):
+            terminal.console().print(table)
+    if report:
+        show(report, f"{model} against {against}")
+        end_with(report)
 
 
 main = Program("maskrt evaluate", command)

@@ -24,7 +24,7 @@ def fall_back(
     while failed + 1 < most:
         trial = plan.without(ranked[:count])
         verdict = judge(trial)
-        if verdict.failures:
+        if not verdict.settled:
             failed = count
         else:
             best, most = (trial, verdict, ranked[:count]), count
@@ -51,7 +51,7 @@ def give_back(
         count = (passed + failed) // 2
         trial = plan.with_int8(layers[:count])
         verdict = judge(trial)
-        if verdict.failures:
+        if not verdict.settled:
             failed = count
         else:
             best, passed = (trial, verdict), count

@@ -12,61 +12,40 @@ import onnx
 from onnx import ModelProto
 
 from maskrt.calibration.measure.images import CalibrationImage
-from maskrt.runtime.backends.open import Outputs, Session
+from maskrt.runtime.backends.open import Session
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.commands.cli import say, track
-from maskrt.runtime.parity.judge import Expected, expect, on_canvas, outputs_of
+from maskrt.runtime.parity.annotated import Annotated, Side
+from maskrt.runtime.parity.judge import Expected, expect, on_canvas, outputs_of, result_of
+from maskrt.runtime.parity.options import Allowed
 from maskrt.runtime.parity.report import Report, averages
 from maskrt.runtime.preprocess import Batch, preprocess
 from maskrt.runtime.siblings import load_dataset
 from maskrt.runtime.tasks import task_of
 
 GATE_IMAGES = 16  # of the calibration images, where no --val is given
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a quantised model may lose. max_ap_drop: in points of AP (hundredths).
-
-    by_ap_alone: judge by AP only, and allow differences from the float model instance by instance.
-    """
-
-    max_ap_drop: float
-    min_mask_iou: float
-    by_ap_alone: bool = False
+KEPT_BYTES = 1 << 30  # of canvases, so that images are decoded once; the rest is decoded for every verdict
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one candidate loses. The APs are None without annotations; in 0–1, and of `figure`, by which
-    a model is judged (`Metric.main`)."""
+    """What one candidate loses, in the words of `maskrt parity` (runtime/parity/report.py).
+
+    figure: what the score is called in JSON (`Metric.main`), empty without annotations.
+    """
 
     report: Report
-    ap: float | None
-    reference_ap: float | None
-    limits: Limits
-    figure: str = "mask_ap"
-    named: str = "mask AP"  # the figure, for people
-
-    @property
-    def ap_drop(self) -> float | None:
-        """AP lost, in points; negative if the candidate is better."""
-        if self.ap is None or self.reference_ap is None:
-            return None
-        return 100 * (self.reference_ap - self.ap)
+    figure: str = ""
 
     @property
     def failures(self) -> list[str]:
-        """Why the candidate does not pass; empty if it does."""
-        found = (
-            [] if self.limits.by_ap_alone else [*self.report.failures, *filter(None, [self.report.undecided])]
-        )
-        if self.ap_drop is not None and not self.ap_drop <= self.limits.max_ap_drop:
-            found.append(
-                f"{self.named} falls by {self.ap_drop:.2f} points, allowed {self.limits.max_ap_drop:g} "
-                "(--max-ap-drop)"
-            )
-        return found
+        """Why the candidate loses too much; empty where it does not, or where the images cannot tell."""
+        return self.report.failures
+
+    @property
+    def settled(self) -> bool:
+        """True if every figure is within its limit, as a plan that was searched for must be."""
+        return not self.failures and not self.report.undecided
 
     @property
     def loss(self) -> float:
@@ -75,45 +54,62 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it: None in place of NaN, where no instance was matched."""
-        results = self.report.results
-        numbers = {
+        report, results = self.report, self.report.results
+        numbers: dict[str, Any] = {
             "matched": results.matched,
             **{f"mean_{row.key}": row.mean for row in averages(results.rows) if row.listed},
-            self.figure: self.ap,
-            "ap_drop": self.ap_drop,
         }
+        for score in list((report.scores or {}).values())[:1]:
+            numbers |= {self.figure: score["candidate"], "ap_drop": -100 * score["difference"]}
         known = {key: None if value is None or np.isnan(value) else value for key, value in numbers.items()}
-        return {**known, "failures": self.failures}
+        return {
+            **known,
+            "images": len(results.images),
+            "failures": self.failures,
+            "doubts": report.doubts,
+            "findings": [found.to_dict() for found in report.findings],
+        }
 
 
 @dataclass
 class Judge:
     """Runs candidates over images and compares them with the float model, which runs once.
 
-    dataset: annotations of the images (maskrt.training.data.Dataset), for AP; None without.
+    dataset: annotations of the images (maskrt.training.data.Dataset), for AP; None without. by_score_alone:
+    what such weights compute in float is not what was trained.
     """
 
     reference: Session
     images: list[CalibrationImage]
-    limits: Limits
+    allowed: Allowed = field(default_factory=Allowed)
     dataset: Any = None
+    by_score_alone: bool = False
     verdicts: int = field(default=0, init=False)
     _expected: list[Expected] = field(default_factory=list, init=False)
-    _reference_ap: float | None = field(default=None, init=False)
+    _canvases: list[Batch] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         contract = self.reference.contract
         self._task = task_of(contract)
-        self._metric = self._task.metric(contract)
-        for image in track(self.images, "Float model"):
-            self._expected.append(expect(self.reference, self._laid(image), look=False))
-        if self.dataset is not None:
-            self._reference_ap = self._ap([expected.outputs for expected in self._expected])
+        self.allowed.comparison(self._task, "int8")  # a limit that there is not is refused before the work
+        metric = self._task.metric(contract)
+        self._scored = None if self.dataset is None else (metric, Side(self.dataset, metric))
+        kept_bytes = 0
+        for place, image in enumerate(track(self.images, "Float model")):
+            batch = preprocess([image.read()], contract.canvas)
+            if (kept_bytes := kept_bytes + batch.images.nbytes) <= KEPT_BYTES:
+                self._canvases.append(batch)
+            self._expected.append(expect(self.reference, batch, look=False))
+            if self._scored:
+                result = result_of(self.reference, self._expected[-1].outputs, batch)
+                self._scored[1].add(place, result)
 
     def judge(self, model: ModelProto, count: int | None = None) -> Verdict:
         """Judge a candidate on the images, or on the first `count` of them without AP."""
-        self.verdicts += 1
-        results, found = self._task.compare("int8", {"mask_iou": self.limits.min_mask_iou}), []
+        self.verdicts += count is None
+        report = Report(self.allowed.comparison(self._task, "int8"), max_drop=self.allowed.max_ap_drop)
+        report.by_score_alone = self.by_score_alone
+        annotated = Annotated(self.dataset, *self._scored) if self._scored and count is None else None
         with tempfile.TemporaryDirectory() as folder:  # ONNX Runtime's limit of 2 GB is of models in memory
             path = Path(folder) / "candidate.onnx"
             onnx.save_model(model, path)
@@ -121,29 +117,31 @@ class Judge:
             pairs = list(zip(self.images[:count], self._expected[:count], strict=True))
             # A ranking runs few images, and has a progress bar of its own.
             shown = track(pairs, f"Evaluation {self.verdicts}") if count is None else pairs
-            for image, expected in shown:
-                batch = self._laid(image)
-                found.append(outputs_of(session, batch))
-                seen = results.look(expected, found[-1], on_canvas(batch), self.reference.contract)
-                results.add(image.name, seen)
-        with_ap = self.dataset is not None and count is None
-        ap = self._ap(found) if with_ap else None
-        main = self._metric.main
-        return Verdict(Report(results), ap, self._reference_ap, self.limits, main, self._metric.named(main))
+            for place, (image, expected) in enumerate(shown):
+                batch = self._laid(place)
+                found = outputs_of(session, batch)
+                seen = report.results.look(expected, found, on_canvas(batch), self.reference.contract)
+                report.results.add(image.name, seen)
+                if annotated is not None:
+                    annotated.candidate.add(place, result_of(session, found, batch))
+        if annotated is not None:
+            report.score(annotated)
+        return Verdict(report, self._scored[0].main if self._scored else "")
 
-    def _laid(self, image: CalibrationImage) -> Batch:
-        return preprocess([image.read()], self.reference.contract.canvas)
-
-    def _ap(self, outputs: list[Outputs]) -> float:
-        parts = [
-            self._metric.part(sample, self._task.decode(found, self._laid(image), self.reference.contract)[0])
-            for sample, image, found in zip(self.dataset, self.images, outputs, strict=True)
-        ]
-        return self._metric.figures(self.dataset, parts)[self._metric.main]
+    def _laid(self, place: int) -> Batch:
+        if place < len(self._canvases):
+            return self._canvases[place]
+        return preprocess([self.images[place].read()], self.reference.contract.canvas)
 
 
 def open_judge(
-    model: Path, images: list[CalibrationImage], limits: Limits, val: str | None, **options: Any
+    model: Path,
+    images: list[CalibrationImage],
+    allowed: Allowed,
+    val: str | None,
+    *,
+    by_score_alone: bool = False,
+    **options: Any,
 ) -> Judge:
     """Open a judge over the annotated images of `val`, or over some of `images` without AP.
 
@@ -152,8 +150,8 @@ def open_judge(
     session = OrtSession(model)
     if val is None:
         say(f"no --val: judged by agreement with the float model on {min(GATE_IMAGES, len(images))} images.")
-        return Judge(session, images[:: max(1, len(images) // GATE_IMAGES)][:GATE_IMAGES], limits)
+        return Judge(session, images[:: max(1, len(images) // GATE_IMAGES)][:GATE_IMAGES], allowed)
     contract = session.contract
     dataset: Any = load_dataset(val, **options).for_model(contract.task, contract.classes)
     judged = [CalibrationImage(sample.source, sample.image) for sample in dataset]
-    return Judge(session, judged, limits, dataset)
+    return Judge(session, judged, allowed, dataset, by_score_alone)

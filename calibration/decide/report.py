@@ -1,42 +1,16 @@
-"""Prints the gate's verdict and the sensitivity table, and writes the sensitivity files."""
+"""Prints the sensitivity table, and writes the sensitivity files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from maskrt.calibration.decide.gate import Verdict
 from maskrt.calibration.decide.sensitivity import Row, plot
 from maskrt.runtime.commands import terminal
 from maskrt.runtime.files.atomic import write_text
 from maskrt.runtime.files.kinds import SENSITIVITY
 from maskrt.runtime.parity.report import averages
 from maskrt.runtime.tasks.rows import Row as Measure
-
-
-def print_verdict(verdict: Verdict, title: str) -> None:
-    """Print what a candidate loses beside its limits."""
-    from rich.table import Table
-
-    report, limits = verdict.report, verdict.limits
-
-    def allowed(limit: str) -> str:
-        return "–" if limits.by_ap_alone else limit
-
-    table = Table(title=title)
-    for heading in ("against the float model", "is", "allowed"):
-        table.add_column(heading, justify="left" if heading.startswith("against") else "right")
-    for row in averages(report.results.rows):
-        if row.there:
-            name, mean, limit = row.averaged
-            table.add_row(name, mean, allowed(limit))
-    if verdict.ap_drop is not None:
-        table.add_row(
-            f"{verdict.named} lost, of {100 * (verdict.reference_ap or 0):.2f} (points)",
-            f"{verdict.ap_drop:.2f}",
-            f"{limits.max_ap_drop:g}",
-        )
-    terminal.console(stderr=True).print(table)
 
 
 def print_sensitivity(rows: list[Row]) -> None:
@@ -64,7 +38,7 @@ def print_sensitivity(rows: list[Row]) -> None:
 
 def _first(row: Row) -> Measure:
     """Of what the group alone loses, the first difference that is measured."""
-    return next(one for one in averages(row.alone.report.results.rows) if not one.at_least)
+    return next(one for one in averages(row.alone.report.results.rows) if not one.at_least and one.listed)
 
 
 def write_sensitivity(path: Path, rows: list[Row]) -> None:

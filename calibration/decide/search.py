@@ -11,18 +11,15 @@ from maskrt.calibration.decide.fallback import fall_back, give_back, most_evalua
 from maskrt.calibration.decide.gate import Judge, Verdict
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import INT8, Plan
-from maskrt.calibration.decide.report import print_verdict
 from maskrt.calibration.decide.sensitivity import Build, Distortion, distortions, rank
 from maskrt.calibration.rewrite.placement import place
 from maskrt.calibration.rewrite.qdq import Ranges
 from maskrt.runtime.commands.cli import say
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import AccuracyError
+from maskrt.runtime.parity.judgement import show
 
 WORST_NAMED = 3  # tensors in the message of a failed gate
-# Of a tensor's norm, lost in eight bits. On trained weights the worst tensor lost 3%, and 4% where four of
-# its channels are a hundred times larger; a scale of another tensor or of other images loses most of it.
-MAX_DISTORTION = 0.3
 
 
 @dataclass(frozen=True)
@@ -39,31 +36,37 @@ class Search:
     build: Build
     plan: Plan
 
-    def check_scales(self) -> None:
-        """Raise AccuracyError, naming the tensors, if scales cannot come from images like those judged by."""
-        if wrong := [d for d in self._distortions if not d.error <= MAX_DISTORTION]:
+    def check_scales(self, limit: float) -> None:
+        """Raise AccuracyError, naming the tensors, if scales cannot come from images like those judged by.
+
+        limit: of the share of a tensor's signal that is lost.
+        """
+        if wrong := [d for d in self._distortions if not d.error <= limit]:
             named = "".join(f"\n  {distortion}" for distortion in wrong[:WORST_NAMED])
             raise AccuracyError(
                 f"{len(wrong)} scales do not fit the images that the model is judged by:{named}\n"
-                "Calibrate on images like these. If scales.json was changed, delete it to measure again."
+                "Calibrate on images like these. If scales.json was changed, delete it to measure again. To "
+                "allow more: --max-distortion"
             )
 
-    def passing_plan(self, *, fixed: bool) -> tuple[Plan, Verdict]:
+    def passing_plan(self, *, fixed: bool, anyway: bool = False) -> tuple[Plan, Verdict]:
         """Find a plan that passes: the one asked for, or unless `fixed` one with layers back in float.
 
-        Groups go back, the most sensitive first; then those of their layers return to eight bits that are
-        not needed. Raises AccuracyError, naming the worst tensors, where no plan passes.
+        Where the images cannot tell what the plan loses it is taken: no layer goes back by chance. Groups go
+        back, the most sensitive first; then those of their layers return to eight bits that are not needed.
+        anyway: take the plan asked for, whatever it loses. Raises AccuracyError, naming the worst tensors,
+        where no plan passes.
         """
         verdict = self._verdict(self.plan)
-        if not verdict.failures:
+        if anyway or not verdict.failures:
             return self.plan, verdict
-        print_verdict(verdict, f"the plan that was asked for: {self.plan.summary}")
+        show(verdict.report, f"the plan that was asked for: {self.plan.summary}")
         named = "".join(f"\n  {line}" for line in self._suspects())
         reasons = "; ".join(verdict.failures)
         if fixed:
             raise AccuracyError(
                 f"the plan does not pass: {reasons}. Worst:{named}\n"
-                "Let maskrt look for a plan: leave --plan out."
+                "Let maskrt look for a plan: leave --plan out. Or write the file all the same: --anyway"
             )
         short, layers = len(self.plan.int8_groups), len(self.plan.int8_layers)
         say(
@@ -75,7 +78,8 @@ class Search:
         if found is None:
             raise AccuracyError(
                 f"no plan with a layer in INT8 passes: {reasons}. Worst:{named}\n"
-                "Look at the calibration images, try --method mse, or allow more with --max-ap-drop."
+                "Look at the calibration images, try --method mse, allow more with --max-ap-drop and "
+                "--limit, or write the file all the same: --anyway"
             )
         passing, verdict, groups = found
         say(f"passes with {', '.join(groups)} in float. Looking for layers of these that need not be.")

@@ -1,42 +1,86 @@
 """Scores of both models on the same annotated images, with a confidence interval of their difference.
 
-On few images a change of a tenth of a point is no regression but chance. The interval is the percentile
-bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13) over images, paired: each
-replicate draws the same images for both models.
+On few images a change of a tenth of a point is no regression but chance. The interval is the bootstrap over
+images (resample.py), paired: each replicate draws the same images for both models.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskrt.runtime.errors import ParityError
-from maskrt.runtime.tasks.metric import Metric, Score
+from maskrt.runtime.parity.resample import draws, interval
+from maskrt.runtime.tasks.metric import Metric
 
-REPLICATES = 200  # the ends of a 95% interval are then its fifth values from either side
-CONFIDENCE = 0.95
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model scores on the images, and on each draw of them."""
+
+    value: float
+    drawn: NDArray[np.float64]
+
+
+class Side:
+    """One model's results over annotated images: `add` each image, then ask for the `scores`."""
+
+    def __init__(self, dataset: Any, metric: Metric) -> None:
+        """dataset: maskrt.training.data.Dataset, of the model's classes; metric: its own."""
+        self._dataset, self._metric = dataset, metric
+        self._places: list[int] = []
+        self._parts: list[Any] = []
+        self._scores: dict[str, Scored] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def parts(self) -> list[Any]:
+        """The metric's part of each image."""
+        return self._parts
+
+    def add(self, place: int, result: Any) -> None:
+        """One image's result, in pixels of the image itself. place: in the data set."""
+        self._places.append(place)
+        self._parts.append(self._metric.part(self._dataset[place], result))
+        self._scores = {}
+
+    @property
+    def scores(self) -> dict[str, Scored]:
+        """For each thing measured, such as "mask" and "box"; the first is what a model is judged by."""
+        if not self._scores:
+            images = np.arange(len(self))
+            found = self._metric.scores(self._dataset, self._places, [self._parts])
+            for kind, (score,) in found.items():
+                replicates = np.array([score(drawn) for drawn in draws(len(self))])
+                self._scores[kind] = Scored(score(images), replicates)
+        return self._scores
 
 
 class Annotated:
-    """Results of both models over annotated images; `add` each image, then ask for the `difference`."""
+    """Both models over annotated images; `add` each image, then ask for the `difference`."""
 
-    def __init__(self, dataset: Any, metric: Metric) -> None:
-        """dataset: maskrt.training.data.Dataset, of the models' classes; metric: theirs."""
+    def __init__(self, dataset: Any, metric: Metric, reference: Side | None = None) -> None:
+        """dataset: of the models' classes; metric: theirs. reference: a side that has its images already."""
         self._dataset, self.metric = dataset, metric
-        self._places = {sample.source.rsplit("/", 1)[-1]: place for place, sample in enumerate(dataset)}
-        self._seen: list[int] = []
-        self._parts: tuple[list[Any], list[Any]] = ([], [])
+        names = {sample.source: place for place, sample in enumerate(dataset)}
+        self._places = {name.rsplit("/", 1)[-1]: place for name, place in names.items()} | names
+        self.reference = reference or Side(dataset, metric)
+        self.candidate = Side(dataset, metric)
 
     def place(self, file_name: str) -> int | None:
-        """Where an image is in the data set, None where it is not annotated."""
-        return self._places.get(file_name)
+        """Where an image is in the data set, by its whole name or by its file's; None where it is not."""
+        return self._places.get(file_name, self._places.get(file_name.rsplit("/", 1)[-1]))
 
     def add(self, place: int, reference: Any, candidate: Any) -> None:
         """One image's results, in pixels of the image itself."""
-        self._seen.append(place)
-        for parts, result in zip(self._parts, (reference, candidate), strict=True):
-            parts.append(self.metric.part(self._dataset[place], result))
+        self.reference.add(place, reference)
+        self.candidate.add(place, candidate)
 
     def difference(self) -> dict[str, dict[str, float]]:
         """For each thing measured, such as "mask" and "box": the scores of the reference and the candidate,
@@ -44,25 +88,26 @@ class Annotated:
 
         Raises ParityError where no image is annotated.
         """
-        if not self._seen:
+        if not len(self.candidate):
             raise ParityError(
                 "none of the images is in the annotations (they are matched by file name), so no AP was "
                 "measured. Give the images that the annotations name."
             )
-        scores = self.metric.scores(self._dataset, self._seen, self._parts)
-        return {kind: self._of(*sides) for kind, sides in scores.items()}
+        return _differences(self.reference.scores, self.candidate.scores, len(self.candidate))
 
-    def _of(self, ours: Score, theirs: Score) -> dict[str, float]:
-        images = np.arange(len(self._seen))
-        reference, candidate = ours(images), theirs(images)
-        random = np.random.default_rng(0)  # so that a report can be made again
-        draws = (random.choice(images, len(images)) for _ in range(REPLICATES))
-        differences = [theirs(drawn) - ours(drawn) for drawn in draws]
-        low, high = np.quantile(differences, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        return {
-            "reference": reference,
-            "candidate": candidate,
-            "difference": candidate - reference,
-            "low": float(low),
-            "high": float(high),
+
+def _differences(
+    reference: Mapping[str, Scored], candidate: Mapping[str, Scored], images: int
+) -> dict[str, dict[str, float]]:
+    found = {}
+    for kind, theirs in candidate.items():
+        ours = reference[kind]
+        low, high = interval(theirs.drawn - ours.drawn, images)
+        found[kind] = {
+            "reference": ours.value,
+            "candidate": theirs.value,
+            "difference": theirs.value - ours.value,
+            "low": low,
+            "high": high,
         }
+    return found

@@ -17,9 +17,15 @@ from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.conclude import conclude
 from maskrt.runtime.parity.inside.forced import ForcedParts
 from maskrt.runtime.parity.inside.unseen import look_without_images
-from maskrt.runtime.parity.options import ReportFiles
+from maskrt.runtime.parity.options import Allowed, ReportFiles
 from maskrt.runtime.parity.recorded import check, record
-from maskrt.runtime.parity.sides import load_annotated, open_looking, open_reference, report_for
+from maskrt.runtime.parity.sides import (
+    judged_by_score_alone,
+    load_annotated,
+    open_looking,
+    open_reference,
+    report_for,
+)
 from maskrt.runtime.siblings import bisect_command
 
 
@@ -34,11 +40,13 @@ def command(
     ] = False,
     class_name: ClassName = "object",
     device: Device = "cpu",
+    allowed: Allowed,
     files: ReportFiles,
 ) -> None:
     """Prove that a model file finds what its checkpoint finds.
 
-    Both see the same canvas. Exit code 0 within tolerances, 1 outside, 3 if an image was skipped.
+    Both see the same canvas. Exit code 0 within tolerances, 1 outside, 3 if an image was skipped, 4 where
+    the images cannot tell.
     Where there is no PyTorch: maskrt parity record --help, maskrt parity check --help. Which layers are to
     blame in FP16 and INT8: maskrt parity bisect --help.
 
@@ -48,7 +56,7 @@ def command(
     candidate_session = open_looking(candidate, device)
     reference_session = open_reference(reference, device, candidate_session.contract)
     unseen = look_without_images(reference_session, candidate, candidate_session, device=device)
-    report = report_for(reference_session, candidate_session, unseen)
+    report = report_for(reference_session, candidate_session, unseen, allowed)
     annotated = load_annotated(data, class_name, candidate_session) if data else None
     parts = _parts(candidate, candidate_session, reference_session, device) if forced else None
     skipped = 0
@@ -63,7 +71,8 @@ def command(
     if not report.results.images:
         raise ParityError("no image could be read, so nothing was compared.")
     if annotated is not None:
-        report.scores = annotated.difference()
+        report.score(annotated)
+        report.by_score_alone = judged_by_score_alone(candidate_session.contract)
     conclude(report, reference_session, candidate_session, **vars(files))
     if skipped:
         raise typer.Exit(EXIT_PARTIAL)

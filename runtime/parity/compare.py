@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +36,6 @@ def compare(
             report.parts.add(forced.run(batch, expected, report.results))
     report.laid += laid_otherwise(reference, candidate, name, image, report.results)
     outputs = judge(name, batch, expected, candidate, report)
-    if annotated is not None and (place := annotated.place(Path(name).name)) is not None:
+    if annotated is not None and (place := annotated.place(name)) is not None:
         ours = result_of(reference, expected.outputs, batch)
         annotated.add(place, ours, result_of(candidate, outputs, batch))

@@ -22,6 +22,7 @@ from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.metric import Metric
 
 FAILURES_SHOWN = 10
+HEADINGS = {"each": "worst", "mean": "mean", "quantiles": "one in ten"}  # of the column beside the median
 
 
 class Model(Protocol):
@@ -137,10 +138,13 @@ def _print(report: Report, candidate: Model, facts: dict[str, Any], scored: Metr
         console.print(f"[yellow]undecided[/]: {report.undecided}", highlight=False)
     else:
         console.print(f"[green]passed[/]: {verdict(report, candidate)}", highlight=False)
+    for doubt in report.doubts:
+        if doubt != report.undecided:
+            console.print(f"  {doubt}", highlight=False)
     for line in evidence(report):
         console.print(f"  {line}", highlight=False)
     first = report.stages.first
-    for culprit in first.culprits[1:] if first else ():
+    for culprit in first.culprits[1:] if first and failures else ():
         console.print(f"  also: {culprit}", highlight=False)
     console.print(_table(report))
     for kind, score in (report.scores or {}).items():
@@ -162,7 +166,7 @@ def _table(report: Report) -> Any:
     results = report.results
     rows = spreads(results.rows)
     table = Table(title=f"{results.title} in {len(results.images)} images")
-    judged = "mean" if any(row.judged == "mean" for row in rows) else "worst"
+    judged = HEADINGS[max((row.judged for row in rows), default="each", key=list(HEADINGS).index)]
     for heading in ("", "median", judged, "allowed"):
         table.add_column(heading, justify="right" if heading else "left")
     for row in shown(rows):

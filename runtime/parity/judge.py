@@ -135,7 +135,13 @@ def _add(
         measured=report.unseen.causes,
     )
     report.stages.order = order_of(contract)
-    report.stages.add(name, errors, lambda error: culprits(error, evidence), inside=bool(aligned))
+    report.stages.add(
+        name,
+        errors,
+        lambda error: culprits(error, evidence),
+        inside=bool(aligned),
+        judged=lambda stage: report.inside(stage, contract.precision.name).judged,
+    )
 
 
 def output_errors(seen: Seen) -> list[StageError]:

@@ -43,11 +43,10 @@ def _row(row: Row) -> dict[str, Any]:
     """Its name, the median and the bad end of its values, and what is allowed."""
     spread = row.spread or {}
     tail = ("p10", "p1", "min") if row.at_least else ("p90", "p99", "max")
-    allowed = "–" if row.limit is None else f"≥ {row.limit}" if row.at_least else row.limit
     return {
         "label": row.label,
         "figures": [spread.get(name) for name in ("median", *tail)],
-        "allowed": allowed,
+        "allowed": row.allowed,
     }
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from maskrt.runtime.parity.annotated import Annotated
 from maskrt.runtime.parity.coverage import Coverage
+from maskrt.runtime.parity.findings import FEWEST_IMAGES, MAX_DROP, Finding, of_rows, of_score
 from maskrt.runtime.parity.inside.stage_report import PartReport, StageReport
 from maskrt.runtime.parity.inside.unseen import Unseen, finer
 from maskrt.runtime.parity.tolerances import STAGES_BY_PRECISION, StageTolerance
@@ -17,7 +19,11 @@ from maskrt.runtime.tasks.rows import Count, Row
 
 @dataclass
 class Report:
-    """Differences over a set of images. Fill its parts image by image, then read `failures`."""
+    """Differences over a set of images, and the one judgement of them, which calibration, parity and
+    evaluation share. Fill its parts image by image, then read `failures`, `undecided` and `doubts`.
+
+    max_drop: points that the score may fall by. by_score_alone: what instances differ by counts for nothing.
+    """
 
     results: Comparison
     promises: list[str] = field(default_factory=list)  # broken_promises of the candidate
@@ -28,28 +34,66 @@ class Report:
     parts: PartReport = field(default_factory=PartReport)
     time: Stopwatch = field(default_factory=Stopwatch)
     scores: dict[str, dict[str, float]] | None = None  # Annotated.difference, where there are annotations
+    score_name: str = ""  # of the first of them, by which a model is judged: "mask AP"
+    max_drop: float = MAX_DROP
+    by_score_alone: bool = False
+    _found: tuple[int, list[Finding]] | None = field(default=None, init=False, repr=False)
+
+    def score(self, annotated: Annotated) -> None:
+        """Take over what both models score on annotated images."""
+        self.scores = annotated.difference()
+        self.score_name = annotated.metric.named(next(iter(self.scores)))
+        self._found = None
 
     def inside(self, stage: str, claimed: str) -> StageTolerance:
         """Tolerance of a stage: of the precision that the file claims, or of a finer one that it shows."""
         return STAGES_BY_PRECISION[finer(claimed, self.unseen.precisions.get(stage, claimed))]
 
     @property
+    def findings(self) -> list[Finding]:
+        """Everything that is held to a limit over all images, the score last."""
+        images = len(self.results.images)
+        if self._found is None or self._found[0] != images:
+            found = [] if self.by_score_alone else of_rows(self.results.rows)
+            if self.scores:
+                score = next(iter(self.scores.values()))
+                found.append(of_score(self.score_name, score, self.max_drop, images))
+            self._found = images, found
+        return self._found[1]
+
+    @property
     def failures(self) -> list[str]:
         """Why the candidate is not the reference; empty if it is."""
         first = self.stages.first
-        return [
-            *self.promises,
-            *self.laid,
-            *([] if first is None else [str(first)]),
+        lost = [found.fault for found in self.findings if found.answer == "loses"]
+        if not self.by_score_alone:
+            lost += faults(self.results.rows, self.results.images)
+        broken = [
             *(fault.beside_the_first() for fault in self.stages.unseen if fault is not first),
             *self.parts.failures,
-            *faults(self.results.rows, self.results.images),
+            *lost,
         ]
+        named = first is not None and (first.judged or bool(broken))
+        return [*self.promises, *self.laid, *([str(first)] if named else []), *broken]
 
     @property
     def undecided(self) -> str:
-        """Why there is no answer, where nothing failed; empty if there is one."""
-        return "" if self.failures else self.results.undecided
+        """Why there is no answer, where nothing failed; empty if there is one, or the limits seem to hold."""
+        if self.failures:
+            return ""
+        beyond = [found.doubt for found in self.findings if found.answer == "open" and found.beyond]
+        nothing = "" if self.by_score_alone else self.results.undecided
+        return nothing or (beyond or [""])[0]
+
+    @property
+    def doubts(self) -> list[str]:
+        """What these images are too few to tell, and what that takes; a verdict stands under them."""
+        open_ones = [found.doubt for found in self.findings if found.answer == "open"]
+        count = len(self.results.images)
+        if self.scores and count < FEWEST_IMAGES:
+            few = f"judged on {count} annotated images, {FEWEST_IMAGES} are advised: the interval is rough"
+            return [*open_ones, few]
+        return open_ones
 
     def row(self, name: str) -> Row:
         """The row of this name, such as "mask IoU". Raises KeyError if there is none."""
@@ -62,6 +106,8 @@ class Report:
             "passed": not failures and not self.undecided,
             "undecided": self.undecided,
             "failures": failures,
+            "findings": [found.to_dict() for found in self.findings],
+            "doubts": self.doubts,
             "tolerance": self.results.limits,
             "summary": {
                 "images": len(self.results.images),
@@ -79,9 +125,8 @@ class Report:
 
 
 def faults(rows: list[Row], images: list[str]) -> list[str]:
-    """Sentences on means out of tolerance, then on each image, which is named."""
-    average = [row.fault for row in rows if row.fault]
-    return average + [
+    """Sentences on single values out of tolerance, with the image's name."""
+    return [
         f"{image}: {fault}"
         for number, image in enumerate(images)
         for row in rows
@@ -106,6 +151,5 @@ def shown(rows: list[Row]) -> list[Row]:
 
 
 def averages(rows: list[Row]) -> list[Row]:
-    """The rows whose means have a limit; what must be large comes first."""
-    judged = [row for row in rows if row.judged == "mean" and row.limit is not None]
-    return sorted(judged, key=lambda row: not row.at_least)
+    """The rows that have a limit over all images; what must be large comes first."""
+    return sorted((row for row in rows if row.held), key=lambda row: not row.at_least)

@@ -21,7 +21,7 @@ class Seen(ABC):
     @property
     @abstractmethod
     def errors(self) -> list[OutputError]:
-        """The outputs, in the order of the computation; none where only their means are judged."""
+        """The outputs, in the order of the computation; none where they are judged over all images alone."""
 
     @abstractmethod
     def same_rows(self, within_px: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -62,7 +62,8 @@ class Metric(ABC):
     def scores(
         self, dataset: Any, images: Sequence[int], parts: Sequence[Sequence[Any]]
     ) -> dict[str, list[Score]]:
-        """Make a score for each thing measured and each model, over any draw of the images.
+        """Make a score for each thing measured and each model, over any draw of the images. A model is judged
+        by the first thing, which is `main`.
 
         images: places in the data set. parts: for each model those of the images, in their order.
         """

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-Judged = Literal["each", "mean"]
+Judged = Literal["each", "mean", "quantiles"]
 QUANTILES = {"min": 0.0, "p1": 0.01, "p10": 0.1, "median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+MIDDLE, MOST = 0.5, 0.9  # of all things, the better half; nine of ten
+
+
+@dataclass(frozen=True)
+class Held:
+    """A statistic of a row that is held to a limit. name: "median mask IoU".
+
+    of: from values and their weights, both (V,), to the statistic. says: the failure, of a value.
+    """
+
+    name: str
+    limit: float
+    at_least: bool
+    of: Callable[[NDArray[np.float64], NDArray[np.float64]], float]
+    says: Callable[[float], str]
 
 
 @dataclass(frozen=True)
@@ -16,9 +33,10 @@ class Row:
     """One measure over all images of a comparison.
 
     name: "box difference"; unit: "px", empty where there is none. values: by image, one for each thing that
-    was compared there, None where the models give no such thing (those of a mean may be in one tuple). limit:
-    the largest that is allowed or, with `at_least`, the smallest; None: shown, and not judged. judged: each
-    value by itself, or their mean. says: how a failure begins: "box differs", "mask IoU". listed: whether
+    was compared there, None where the models give no such thing (those of a mean may be in one tuple, which
+    then counts as one image). limit: the largest that is allowed or, with `at_least`, the smallest; None:
+    shown, and not judged. judged: each value by itself, their mean, or their quantiles: the median is held to
+    `limit`, and nine of ten to `tail`. says: how a failure begins: "box differs", "mask IoU". listed: whether
     tables and summaries show it.
     """
 
@@ -30,6 +48,7 @@ class Row:
     at_least: bool = False
     says: str = ""
     listed: bool = True
+    tail: float | None = None
 
     @property
     def key(self) -> str:
@@ -67,46 +86,78 @@ class Row:
 
     @property
     def shown(self) -> tuple[str, str, str]:
-        """Cells of a table: the median, the worst value or the mean, and the limit."""
-        worst = "mean" if self.judged == "mean" else "min" if self.at_least else "max"
+        """Cells of a table: the median, the worst value (or the mean, or one in ten), and the limit."""
+        tail = "p10" if self.at_least else "p90"
+        other = {"mean": "mean", "quantiles": tail, "each": "min" if self.at_least else "max"}[self.judged]
         spread = self.spread or {}
-        median, other = ("–" if (v := spread.get(k)) is None else f"{v:.3g}" for k in ("median", worst))
-        allowed = "–" if self.limit is None else f"{'≥ ' if self.at_least else ''}{self.limit:g}"
-        return median, other, allowed
+        median, second = ("–" if (v := spread.get(k)) is None else f"{v:.3g}" for k in ("median", other))
+        return median, second, self.allowed
 
     @property
-    def averaged(self) -> tuple[str, str, str]:
-        """Cells of a table of means: name, mean and limit."""
-        allowed = f"{'≥ ' if self.at_least else ''}{self.limit:g}"
-        return f"mean {self.label}", f"{self.mean:.{2 if self.unit else 4}f}", allowed
+    def allowed(self) -> str:
+        """The limits, for people: "≥ 0.97; 0.88"."""
+        limits = [limit for limit in (self.limit, self.tail) if limit is not None]
+        least = "≥ " if self.at_least else ""
+        return least + "; ".join(f"{limit:g}" for limit in limits) if limits else "–"
+
+    @property
+    def held(self) -> list[Held]:
+        """The statistics over all values that have a limit; none where each value is judged by itself."""
+        if self.limit is None or self.judged == "each":
+            return []
+        if self.judged == "mean":
+            return [self._held(f"mean {self.label}", self.limit, _mean, "mean {}", " on average")]
+        held = [
+            self._held(f"median {self.label}", self.limit, self._quantile(MIDDLE), "median {}", " (median)")
+        ]
+        if self.tail is not None:
+            name = f"{self.label} of nine in ten"
+            held.append(
+                self._held(name, self.tail, self._quantile(MOST), "{} of one in ten below", " in one of ten")
+            )
+        return held
+
+    def _held(self, name: str, limit: float, of: Any, least: str, most: str) -> Held:
+        def says(value: float) -> str:
+            if self.at_least:
+                return f"{least.format(self.says)} {value:.4f}, at least {limit:g} expected"
+            unit = f" {self.unit}" if self.unit else ""
+            return f"{self.says} by {value:.2g}{unit}{most}, allowed {limit:g}{unit}"
+
+        return Held(name, limit, self.at_least, of, says)
+
+    def _quantile(self, share: float) -> Callable[[NDArray[np.float64], NDArray[np.float64]], float]:
+        """The worst value that the better `share` of all things has."""
+
+        def quantile(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+            order = np.argsort(-values if self.at_least else values, kind="stable")
+            reached = np.cumsum(weights[order])
+            place = np.searchsorted(reached, share * reached[-1] * (1 - 1e-12))
+            return float(values[order[place]])
+
+        return quantile
 
     def fault_in(self, image: int) -> str:
         """What is wrong in an image, by its number, where each value is judged; empty where nothing is."""
-        if self.judged == "mean":  # and may not have values image by image
+        if self.judged != "each" or self.limit is None:  # and may not have values image by image
             return ""
         values = [value for value in self.values[image] if value is not None]
         if not values:
             return ""
         # numpy's extremes are NaN where any value is; Python's keep or drop it depending on its place.
-        return self._fault(float(np.min(values) if self.at_least else np.max(values)))
-
-    @property
-    def fault(self) -> str:
-        """Sentence on the mean, if that is judged and out of tolerance; else empty."""
-        return self._fault(self.mean) if self.judged == "mean" and self.there else ""
-
-    def _fault(self, value: float) -> str:
-        limit = self.limit
-        if limit is None or (value >= limit if self.at_least else value <= limit):
-            return ""
-        return self._sentence(value, limit)
+        value = float(np.min(values) if self.at_least else np.max(values))
+        within = value >= self.limit if self.at_least else value <= self.limit
+        return "" if within else self._sentence(value, self.limit)
 
     def _sentence(self, value: float, limit: float) -> str:
         if self.at_least:
-            mean = "mean " if self.judged == "mean" else ""
-            return f"{mean}{self.says} {value:.4f}, at least {limit:g} expected"
-        unit, average = f" {self.unit}" if self.unit else "", " on average" if self.judged == "mean" else ""
-        return f"{self.says} by {value:.2g}{unit}{average}, allowed {limit:g}{unit}"
+            return f"{self.says} {value:.4f}, at least {limit:g} expected"
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.says} by {value:.2g}{unit}, allowed {limit:g}{unit}"
+
+
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    return float(np.average(values, weights=weights))
 
 
 @dataclass(frozen=True)
@@ -137,18 +188,32 @@ class Count(Row):
 
 @dataclass(frozen=True)
 class Share(Row):
-    """A share of things for which something holds: values of 1 and 0. says: of what ("of the instances
-    matched"); detail: what is said of it besides."""
+    """A share of things for which something holds: values of 1 and 0, their mean is judged. says: of what
+    ("of the instances matched"); detail: what is said of it besides."""
 
     detail: str = ""
 
     @property
-    def averaged(self) -> tuple[str, str, str]:
-        """The same in percent."""
-        return self.name, f"{self.mean:.1%}", f"≥ {self.limit:.0%}"
+    def allowed(self) -> str:
+        """In percent."""
+        return "–" if self.limit is None else f"{'≥' if self.at_least else '≤'} {self.limit:.0%}"
 
-    def _sentence(self, value: float, limit: float) -> str:
-        return f"{value:.1%} {self.says}{self.detail}, at least {limit:.1%} expected"
+    @property
+    def held(self) -> list[Held]:
+        """The share itself."""
+        limit = self.limit
+        if limit is None:
+            return []
+        wanted = f"at least {limit:.1%} expected" if self.at_least else f"at most {limit:.1%} allowed"
+        return [
+            Held(
+                self.name,
+                limit,
+                self.at_least,
+                _mean,
+                lambda value: f"{value:.1%} {self.says}{self.detail}, {wanted}",
+            )
+        ]
 
 
 def jsonable(value: Any) -> Any:

@@ -13,13 +13,15 @@ from maskrt.runtime.parity.inside.stages import StageError
 
 @dataclass(frozen=True)
 class Fault:
-    """A stage out of tolerance on an image, and why. inside: what comes before it was compared too."""
+    """A stage out of tolerance on an image, and why. inside: what comes before it was compared too. judged:
+    it is a failure by itself; otherwise it says where a failure of the results begins."""
 
     stage: str
     image: str
     reason: str
     culprits: tuple[str, ...]
     inside: bool = True
+    judged: bool = True
 
     def __str__(self) -> str:
         what = f"{self.stage} is the first stage that differs" if self.inside else f"{self.stage} differ"
@@ -49,17 +51,20 @@ class StageReport:
         explain: Callable[[StageError], list[str]],
         *,
         inside: bool = True,
+        judged: Callable[[str], bool] = lambda stage: True,
     ) -> None:
         """Record one image's stages; `explain` is asked for the culprits of the first that is out.
 
-        inside: whether stages inside are among them, or outputs alone.
+        inside: whether stages inside are among them, or outputs alone. judged: whether a stage out of
+        tolerance is a failure by itself.
         """
         for error in errors:
             self.errors.setdefault(error.stage, []).append(error)
         faulty = [error for error in errors if error.reason]
         if faulty:
             first = min(faulty, key=lambda error: self._place(error.stage))
-            self.faults.append(Fault(first.stage, image, first.reason, tuple(explain(first)), inside))
+            culprits = tuple(explain(first))
+            self.faults.append(Fault(first.stage, image, first.reason, culprits, inside, judged(first.stage)))
 
     def _place(self, stage: str) -> int:
         return self.order.index(stage) if stage in self.order else len(self.order)

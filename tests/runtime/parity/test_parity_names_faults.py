@@ -87,12 +87,12 @@ EACH = {
 }  # fmt: skip
 ON_AVERAGE = {
     "lost": ["75.0% of the instances matched (1 missed, 0 extra), at least 99.0% expected"],
-    "scores": ["score differs by 0.02 on average, allowed 0.005"],
+    "scores": ["score differs by 0.02 (median), allowed 0.005"],
     "boxes": [
-        "box differs by 2 px on average, allowed 0.5 px",
-        "mean mask IoU 0.7921, at least 0.98 expected",
+        "box differs by 2 px (median), allowed 0.5 px",
+        "median mask IoU 0.7921, at least 0.98 expected",
     ],
-    "masks": ["mean mask IoU 0.5039, at least 0.98 expected"],
+    "masks": ["median mask IoU 0.5039, at least 0.98 expected"],
 }
 OF_THE_TASK = {
     "lost": {"lower box AP", "lower mask AP"},

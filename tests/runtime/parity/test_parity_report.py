@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from maskrt.runtime.parity.findings import of_rows
 from maskrt.runtime.parity.inside.stage_report import Fault
 from maskrt.runtime.parity.inside.stages import StageError
 from maskrt.runtime.parity.report import Report, faults
@@ -198,7 +199,7 @@ def test_a_part_that_is_wrong_in_any_image_is_wrong() -> None:
 
 
 def test_fp32_is_held_to_the_issue_s_limits() -> None:
-    every_instance = {"above_score": 0.0, "matched": 1.0, "on_average": False}
+    every_instance = {"above_score": 0.0, "matched": 1.0, "by_quantiles": False, "tail": 4.0, "flipped": 1.0}
     rounding = {"flip_score": 3e-5, "flip_iou": 1e-4, "tied_probability": 5e-4}
     assert dataclasses.asdict(BY_PRECISION["fp32"]) == {
         "score": 1e-4,
@@ -229,6 +230,9 @@ def test_what_is_judged_on_average_need_not_have_values_image_by_image() -> None
         "matched", "", ((1.0, 0.0, 0.0),), 0.5, "mean", at_least=True, says="of the instances matched"
     )
 
-    assert faults([share], ["0.png", "1.png"]) == [
-        "mean of the instances matched 0.3333, at least 0.5 expected"
-    ]
+    assert faults([share], ["0.png", "1.png"]) == []
+    (finding,) = of_rows([share])
+    assert (finding.answer, finding.fault) == (
+        "loses",
+        "mean of the instances matched 0.3333, at least 0.5 expected",
+    )

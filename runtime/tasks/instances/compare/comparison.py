@@ -113,6 +113,7 @@ class InstancesComparison(Comparison):
             "extra": extra,
             "missed_at_threshold": sum(image.missed_at_threshold for image in self._images),
             "extra_at_threshold": sum(image.extra_at_threshold for image in self._images),
+            "swapped": sum(image.swapped for image in self._images),
         }
 
     @property

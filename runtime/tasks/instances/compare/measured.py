@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskrt.runtime.tasks.instances.compare.flips import Flips
 from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
 from maskrt.runtime.tasks.instances.compare.tolerances import Tolerance
-from maskrt.runtime.tasks.rows import Count, Row, Share, jsonable
+from maskrt.runtime.tasks.rows import Count, Judged, Row, Share, jsonable
 
 NO_FLIPS = Flips()
 
@@ -22,7 +22,8 @@ class Measured:
     """One image, without what both sides score below the tolerance's above_score.
 
     missed_scores, extra_scores: of the reference's instances that the candidate lacks, and the other way
-    round; missed_at_threshold, extra_at_threshold: how many of them are flips.
+    round; missed_at_threshold, extra_at_threshold: how many of them are flips. swapped: how many pairs are
+    of two nearly equal proposals.
     """
 
     image: str
@@ -32,11 +33,22 @@ class Measured:
     missed_at_threshold: int
     extra_at_threshold: int
     same_order: bool
+    swapped: int = 0
 
     @property
     def instances(self) -> int:
         """The reference's."""
         return len(self.pairs) + len(self.missed_scores)
+
+    @property
+    def missed(self) -> int:
+        """Without flips."""
+        return len(self.missed_scores) - self.missed_at_threshold
+
+    @property
+    def extra(self) -> int:
+        """Without flips."""
+        return len(self.extra_scores) - self.extra_at_threshold
 
 
 def measured(
@@ -49,13 +61,14 @@ def measured(
 ) -> Measured:
     """Make the record of an image from its matching."""
     least = limit.above_score
+    pairs = tuple(
+        p
+        for p in matching.pairs
+        if max(reference_scores[p.reference], candidate_scores[p.candidate]) >= least
+    )
     return Measured(
         image,
-        pairs=tuple(
-            p
-            for p in matching.pairs
-            if max(reference_scores[p.reference], candidate_scores[p.candidate]) >= least
-        ),
+        pairs,
         missed_scores=tuple(
             float(reference_scores[i]) for i in matching.missed if reference_scores[i] >= least
         ),
@@ -65,6 +78,9 @@ def measured(
         missed_at_threshold=sum(bool(reference_scores[i] >= least) for i in flips.missed),
         extra_at_threshold=sum(bool(candidate_scores[i] >= least) for i in flips.extra),
         same_order=matching.same_order(reference_scores, limit.score),
+        swapped=sum(
+            p.box_difference_px > limit.swap_px and p.score_difference <= limit.flip_score for p in pairs
+        ),
     )
 
 
@@ -90,7 +106,9 @@ def differences(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
         name: str, unit: str, of: Callable[[Pair], float | None], allowed: float | None, **more: Any
     ) -> Row:
         values = tuple(tuple(of(pair) for pair in image.pairs) for image in images)
-        return Row(name, unit, values, allowed, "mean" if limit.on_average else "each", **more)
+        tail = None if allowed is None else limit.of_nine_in_ten(allowed, at_least="at_least" in more)
+        judged: Judged = "quantiles" if limit.by_quantiles else "each"
+        return Row(name, unit, values, allowed, judged, tail=tail, **more)
 
     return [
         row("score difference", "", lambda p: p.score_difference, limit.score, says="score differs"),
@@ -102,23 +120,11 @@ def differences(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
 
 
 def counterparts(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
-    """Make rows of what one side alone has, and of the order. A flip is no failure of an image; where the
-    mean is judged, all count alike."""
-    pairs, missed, extra = totals(images)
-    share = Share(
-        f"instances above {limit.above_score:g} matched",
-        "",
-        ((1.0,) * pairs + (0.0,) * max(missed, extra),),
-        limit.matched,
-        "mean",
-        at_least=True,
-        says="of the instances matched",
-        listed=False,
-        detail=f" ({missed} missed, {extra} extra)",
-    )
+    """Make rows of what one side alone has, of swaps, and of the order. A flip is no failure of an image;
+    where quantiles are judged, shares of the instances are."""
 
     def count(name: str, values: list[int], says: str, **more: Any) -> Count:
-        none = None if limit.on_average else 0
+        none = None if limit.by_quantiles else 0
         few = "0" if limit.matched == 1 else f"{1 - limit.matched:.0%}"
         by_image = tuple((float(value),) for value in values)
         return Count(
@@ -126,16 +132,16 @@ def counterparts(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
         )
 
     return [
-        *([share] if limit.on_average else []),
+        *(_shares(images, limit) if limit.by_quantiles else []),
         count(
             "missed",
-            [len(image.missed_scores) - image.missed_at_threshold for image in images],
+            [image.missed for image in images],
             "{:g} instances of the reference missed",
             excused=sum(image.missed_at_threshold for image in images),
         ),
         count(
             "extra",
-            [len(image.extra_scores) - image.extra_at_threshold for image in images],
+            [image.extra for image in images],
             "{:g} instances the reference has not",
             excused=sum(image.extra_at_threshold for image in images),
         ),
@@ -143,6 +149,46 @@ def counterparts(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
             "in another order",
             [not image.same_order for image in images],
             "the same instances in another order",
+            listed=False,
+        ),
+        *([_swaps(images)] if limit.by_quantiles else []),
+    ]
+
+
+def _swaps(images: Sequence[Measured]) -> Count:
+    """Pairs of two nearly equal proposals: no loss, and no failure. They are among the pairs whose quantiles
+    are judged, so that boxes which all are elsewhere are no swaps."""
+    values = tuple((float(image.swapped),) for image in images)
+    return Count("swapped for a near-equal", "", values, None, "each", allowed="–")
+
+
+def _shares(images: Sequence[Measured], limit: Tolerance) -> list[Row]:
+    """The share of instances that have a counterpart, on the side where fewer have one, without flips; and
+    the share of flips."""
+    missed, extra = (sum(getattr(image, side) for image in images) for side in ("missed", "extra"))
+    side = "missed" if missed >= extra else "extra"
+    return [
+        Share(
+            f"instances above {limit.above_score:g} matched",
+            "",
+            tuple((1.0,) * len(image.pairs) + (0.0,) * getattr(image, side) for image in images),
+            limit.matched,
+            "mean",
+            at_least=True,
+            says="of the instances matched",
+            listed=False,
+            detail=f" ({missed} missed, {extra} extra)",
+        ),
+        Share(
+            f"instances above {limit.above_score:g} at a threshold",
+            "",
+            tuple(
+                (0.0,) * len(image.pairs) + (1.0,) * (image.missed_at_threshold + image.extra_at_threshold)
+                for image in images
+            ),
+            limit.flipped,
+            "mean",
+            says="of the instances come or go at a threshold",
             listed=False,
         ),
     ]
@@ -159,6 +205,7 @@ def per_image(images: Sequence[Measured], rows: Sequence[Row]) -> list[dict[str,
                 "extra_scores": image.extra_scores,
                 "missed_at_threshold": image.missed_at_threshold,
                 "extra_at_threshold": image.extra_at_threshold,
+                "swapped": image.swapped,
                 "same_order": image.same_order,
                 **{row.keys: row.values[number] for row in rows},
                 "scores": [p.score for p in image.pairs],

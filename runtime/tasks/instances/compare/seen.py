@@ -44,9 +44,9 @@ class SeenInstances(Seen):
 
     @property
     def errors(self) -> list[OutputError]:
-        """The detections and what they bear; none where they are judged by their means."""
+        """The detections and what they bear; none where they are judged over all images."""
         limit, pairs = self.limit, self.matching.pairs
-        if limit.on_average:
+        if limit.by_quantiles:
             return []
         box_px = max((p.box_difference_px for p in pairs), default=0.0)
         rows = len(pairs) + max(len(self.matching.missed), len(self.matching.extra))

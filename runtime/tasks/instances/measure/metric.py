@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.tasks.instances.measure import coco, page
 from maskrt.runtime.tasks.instances.measure.class_metrics import class_metrics, curves
 from maskrt.runtime.tasks.instances.measure.confusion import confusion
+from maskrt.runtime.tasks.instances.measure.resampled import score_over_draws
 from maskrt.runtime.tasks.instances.measure.tables import ap_table, class_table
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.metric import Metric, Score
@@ -90,31 +88,8 @@ class InstancesMetric(Metric):
                 "annotations": [one for one in truth["annotations"] if one["image_id"] in seen],
             }
         )
-        return {kind: [_score(known, _joined(side), kind) for side in parts] for kind in self.kinds}
+        return {kind: [score_over_draws(known, _joined(side), kind) for side in parts] for kind in self.kinds}
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:
     return [row for rows in parts for row in rows]
-
-
-def _score(truth: Any, rows: Rows, kind: str) -> Score:
-    """AP over objects of all sizes, from matches that are made once: per category, per image."""
-    evaluation = coco.coco_evaluation(truth, rows, kind)
-    evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-    evaluation.params.maxDets = [100]
-    with coco.silence():
-        evaluation.evaluate()
-    matches = list(evaluation.evalImgs)
-
-    def average_precision(images: NDArray[np.intp]) -> float:
-        """AP over IoU 0.50:0.95 of the images at these positions, each as often as it is named."""
-        count = len(evaluation.params.imgIds)
-        evaluation.evalImgs = [
-            matches[start + image] for start in range(0, len(matches), count) for image in images
-        ]
-        with coco.silence():
-            evaluation.accumulate()
-        precision = evaluation.eval["precision"]
-        return float(precision[precision > -1].mean()) if (precision > -1).any() else -1.0
-
-    return average_precision

@@ -1,0 +1,116 @@
+"""What is held to a limit over a set of images: the figure, how sure it is, and the answer that follows.
+
+Images are drawn at random from all that a user has, so a figure measured on some of them is known to an
+interval alone. Where that lies within the limit, the limit holds; where it lies beyond, the model loses too
+much; where the limit lies in it, these images cannot tell. How many would is estimated: an interval shrinks
+with √n.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from maskrt.runtime.parity.resample import draws, interval
+from maskrt.runtime.tasks.rows import Held, Row, jsonable
+
+Answer = Literal["holds", "loses", "open"]
+MAX_DROP = 0.3  # points, of the figure that a model is judged by
+FEWEST_IMAGES = (
+    30  # below, an interval itself is known roughly: its coverage is measured in docs/precision.md
+)
+MOST_IMAGES = 1_000_000  # no more are asked for
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure and its limit. low, high: the ends of its 95% interval over `images` images.
+
+    fault: the sentence on the value, where it is beyond the limit or may be.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    limit: float
+    at_least: bool
+    images: int
+    fault: str
+
+    @property
+    def beyond(self) -> bool:
+        """True if the value itself is beyond the limit; what is no number is within none."""
+        return not (self.value >= self.limit if self.at_least else self.value <= self.limit)
+
+    @property
+    def answer(self) -> Answer:
+        """Whether the limit holds, so far as these images tell."""
+        if math.isnan(self.value):
+            return "loses"
+        if self.at_least:
+            return "holds" if self.low >= self.limit else "loses" if self.high < self.limit else "open"
+        return "holds" if self.high <= self.limit else "loses" if self.low > self.limit else "open"
+
+    @property
+    def images_wanted(self) -> int | None:
+        """About how many images would tell; None where no number would, the figure being its limit."""
+        end = self.low if self.beyond != self.at_least else self.high
+        apart = abs(self.value - self.limit)
+        if not apart:
+            return None
+        wanted = self.images * (abs(end - self.value) / apart) ** 2
+        return _rounded(max(wanted, self.images + 1)) if wanted < MOST_IMAGES else None
+
+    @property
+    def doubt(self) -> str:
+        """The sentence of an open answer."""
+        wanted = self.images_wanted
+        would = f"about {wanted} would" if wanted else "no number of images would: it is at its limit"
+        return (
+            f"these {self.images} images cannot tell: {self.fault} (95% interval {self.low:.3g} to "
+            f"{self.high:.3g}); {would}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        fields = ("name", "value", "low", "high", "limit", "at_least", "images", "answer")
+        found = {name: getattr(self, name) for name in fields}
+        return dict(
+            jsonable(found | {"images_wanted": self.images_wanted if self.answer == "open" else None})
+        )
+
+
+def of_rows(rows: list[Row]) -> list[Finding]:
+    """Every statistic of the rows that has a limit, and values."""
+    return [_of_row(row, held) for row in rows if row.there for held in row.held]
+
+
+def of_score(name: str, score: Mapping[str, float], max_drop: float, images: int) -> Finding:
+    """The points that a score falls by (`Annotated.difference`). name: "mask AP"; max_drop: in points."""
+    lost, low, high = (-100 * score[key] for key in ("difference", "high", "low"))
+    fault = f"{name} falls by {lost:.2f} points, allowed {max_drop:g} (--max-ap-drop)"
+    return Finding(f"{name} lost (points)", lost, low, high, max_drop, False, images, fault)
+
+
+def _of_row(row: Row, held: Held) -> Finding:
+    pairs = [(v, i) for i, image in enumerate(row.values) for v in image if v is not None]
+    values, places = np.array([v for v, _ in pairs], float), np.array([i for _, i in pairs], int)
+    count = len(row.values)
+    value = float("nan") if np.isnan(values).any() else held.of(values, np.ones(len(values)))
+    replicates = []
+    for drawn in draws(count):
+        weights = np.bincount(drawn, minlength=count)[places].astype(float)
+        replicates.append(held.of(values, weights) if weights.any() else float("nan"))
+    low, high = interval(np.array(replicates), count)
+    return Finding(held.name, value, low, high, held.limit, held.at_least, count, held.says(value))
+
+
+def _rounded(number: float) -> int:
+    """Two digits: no estimate is better."""
+    digits = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return int(math.ceil(number / digits) * digits)
