@@ -29,6 +29,7 @@ from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import ONNX, PARITY_REPORT, PRECISION_PLAN
 from maskrt.runtime.parity.inside.samples import Sample
 from maskrt.runtime.parity.judge import Expected, expect, judge
+from maskrt.runtime.parity.options import Limits
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.sides import comparison_for, open_looking
 from maskrt.runtime.preprocess import Batch, preprocess
@@ -70,7 +71,9 @@ class Trial:
 class Trials:
     """Compares a candidate, some of its units in float32, with the reference, which runs once."""
 
-    def __init__(self, reference: Path, candidate: Path, images: list[CalibrationImage]) -> None:
+    def __init__(
+        self, reference: Path, candidate: Path, images: list[CalibrationImage], limits: Limits
+    ) -> None:
         """Raises ModelError where a file is none of maskrt's, or of another precision than expected."""
         self.source, contract = read_model(reference, "fp32")
         if candidate.suffix != ".onnx":
@@ -90,7 +93,7 @@ class Trials:
         self.done: list[Trial] = []
         self._images: list[tuple[str, Batch, Expected]] = []
         session, as_it_is = open_looking(reference, "cpu"), open_looking(candidate, "cpu")
-        self._sides = session, as_it_is
+        self._sides, self._limits = (session, as_it_is), limits
         look = session.has_stages and as_it_is.has_stages
         for image in track(images, "Float32 model"):
             batch = preprocess([image.read()], self.contract.canvas)
@@ -103,7 +106,7 @@ class Trials:
     def passes(self, units: list[str]) -> bool:
         """True if the candidate with `units` in float32 passes parity. The trial is appended to `done`."""
         title = f"Trial {len(self.done) + 1}: {len(units)} of {len(self.units)} in float32"
-        report = Report(comparison_for(*self._sides))
+        report = Report(comparison_for(*self._sides, limits=self._limits))
         broken: list[str] = []
         with tempfile.TemporaryDirectory() as folder:  # ONNX Runtime's limit of 2 GB is of models in memory
             path = Path(folder) / "trial.onnx"
@@ -173,6 +176,8 @@ def command(
     max_images: Annotated[
         int, typer.Option(metavar="N", help="How many of them to take, evenly spread")
     ] = WANTED,
+    *,
+    limits: Limits,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the findings (JSON)"), Writes(PARITY_REPORT)
     ] = None,
@@ -193,7 +198,7 @@ def command(
 
     Example: maskrt parity bisect model.onnx model.int8.onnx val/ --mended mended.onnx --plan mended.plan.json
     """
-    trials = Trials(reference, candidate, find(inputs, max_images))
+    trials = Trials(reference, candidate, find(inputs, max_images), limits)
     precision = trials.contract.precision.name
     if plan and precision != "int8":
         raise ParityError(

@@ -2,57 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+import numpy as np
 
 from maskrt.calibration.decide.gate import Verdict
 from maskrt.calibration.decide.plan import Plan
 
+MOST_EVALUATIONS = 7  # of the search; with that of the plan it begins with eight
+BY_HARM = 3  # of these, the first ones halve the harm that is left, the others the number of layers
+
 
 def fall_back(
-    plan: Plan, ranked: list[str], judge: Callable[[Plan], Verdict]
-) -> tuple[Plan, Verdict, list[str]] | None:
-    """Find a plan that passes with few of the most sensitive groups in float.
+    plan: Plan, harm: Mapping[str, float], judge: Callable[[Plan], Verdict]
+) -> tuple[Plan, Verdict] | None:
+    """Find a plan that passes with few of the most harmed layers in float.
 
-    One, two, four, … groups are tried, then those between the most that failed and the fewest that passed, by
-    bisection.
-
-    ranked: groups of the plan, the most sensitive first. Assumes that a plan which passes still does with
-    one more group in float. Returns (plan, verdict, groups in float), or None where nothing but float passes.
+    harm: of each layer in eight bits, from 0 on. Where a few layers have nearly all of it, halving it finds
+    them at once; after that the number of layers is halved. Assumes that a plan which passes still does with
+    the next layer in float. Returns (plan, verdict), or None where nothing but float passes.
     """
-    failed, count, most = 0, 1, len(ranked)  # groups in float; all of them is the float model
-    best: tuple[Plan, Verdict, list[str]] | None = None
-    while failed + 1 < most:
-        trial = plan.without(ranked[:count])
+    ranked = sorted(harm, key=lambda name: -harm[name])
+    before = np.cumsum([0.0, *(harm[name] for name in ranked)])  # harm of as many layers in float
+    failed, passed = 0, len(ranked)  # layers in float; all of them is the float model
+    best: tuple[Plan, Verdict] | None = None
+    for number in range(MOST_EVALUATIONS):
+        if passed - failed < 2:
+            break
+        count = (failed + passed) // 2
+        if number < BY_HARM:
+            half = (before[failed] + before[passed]) / 2
+            count = int(np.clip(np.searchsorted(before, half), failed + 1, passed - 1))
+        trial = plan.with_float(ranked[:count])
         verdict = judge(trial)
-        if not verdict.settled:
-            failed = count
-        else:
-            best, most = (trial, verdict, ranked[:count]), count
-        count = min(2 * count, most - 1) if best is None else (failed + most) // 2
-    return best
-
-
-def most_evaluations(groups: int, layers: int) -> int:
-    """An upper bound of the evaluations that `fall_back` and then `give_back` need."""
-    return 2 * groups.bit_length() + layers.bit_length()
-
-
-def give_back(
-    plan: Plan, verdict: Verdict, layers: list[str], judge: Callable[[Plan], Verdict]
-) -> tuple[Plan, Verdict]:
-    """Find a plan that passes with more of the layers in eight bits again, by bisection.
-
-    plan: one that passes, and its verdict. layers: in float there, the least harmed by eight bits first.
-    Assumes that a plan which fails still does with one more layer in eight bits. Returns (plan, verdict).
-    """
-    passed, failed = 0, len(layers) + 1  # layers given back
-    best = plan, verdict
-    while passed + 1 < failed:
-        count = (passed + failed) // 2
-        trial = plan.with_int8(layers[:count])
-        verdict = judge(trial)
-        if not verdict.settled:
-            failed = count
-        else:
+        if verdict.settled:
             best, passed = (trial, verdict), count
+        else:
+            failed = count
     return best

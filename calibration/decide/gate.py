@@ -31,11 +31,11 @@ KEPT_BYTES = 1 << 30  # of canvases, so that images are decoded once; the rest i
 class Verdict:
     """What one candidate loses, in the words of `maskrt parity` (runtime/parity/report.py).
 
-    figure: what the score is called in JSON (`Metric.main`), empty without annotations.
+    figure: what the score is called in JSON (`Metric.main`).
     """
 
     report: Report
-    figure: str = ""
+    figure: str
 
     @property
     def failures(self) -> list[str]:
@@ -92,24 +92,26 @@ class Judge:
         contract = self.reference.contract
         self._task = task_of(contract)
         self.allowed.comparison(self._task, "int8")  # a limit that there is not is refused before the work
-        metric = self._task.metric(contract)
-        self._scored = None if self.dataset is None else (metric, Side(self.dataset, metric))
+        self._metric = self._task.metric(contract)
+        self._scored = None if self.dataset is None else Side(self.dataset, self._metric)
         kept_bytes = 0
         for place, image in enumerate(track(self.images, "Float model")):
             batch = preprocess([image.read()], contract.canvas)
             if (kept_bytes := kept_bytes + batch.images.nbytes) <= KEPT_BYTES:
                 self._canvases.append(batch)
             self._expected.append(expect(self.reference, batch, look=False))
-            if self._scored:
+            if self._scored is not None:
                 result = result_of(self.reference, self._expected[-1].outputs, batch)
-                self._scored[1].add(place, result)
+                self._scored.add(place, result)
 
     def judge(self, model: ModelProto, count: int | None = None) -> Verdict:
         """Judge a candidate on the images, or on the first `count` of them without AP."""
         self.verdicts += count is None
         report = Report(self.allowed.comparison(self._task, "int8"), max_drop=self.allowed.max_ap_drop)
         report.by_score_alone = self.by_score_alone
-        annotated = Annotated(self.dataset, *self._scored) if self._scored and count is None else None
+        annotated = None
+        if self._scored is not None and count is None:
+            annotated = Annotated(self.dataset, self._metric, self._scored)
         with tempfile.TemporaryDirectory() as folder:  # ONNX Runtime's limit of 2 GB is of models in memory
             path = Path(folder) / "candidate.onnx"
             onnx.save_model(model, path)
@@ -126,7 +128,7 @@ class Judge:
                     annotated.candidate.add(place, result_of(session, found, batch))
         if annotated is not None:
             report.score(annotated)
-        return Verdict(report, self._scored[0].main if self._scored else "")
+        return Verdict(report, self._metric.main)
 
     def _laid(self, place: int) -> Batch:
         if place < len(self._canvases):

@@ -84,13 +84,13 @@ class Plan:
             },
         )
 
-    def with_int8(self, layers: list[str]) -> Plan:
-        """The plan with these layers in eight bits too."""
+    def with_float(self, layers: list[str]) -> Plan:
+        """The plan with these layers back in float."""
         return Plan(
             self.flavour,
             self.method,
             {
-                group: {name: INT8 if name in layers else kind for name, kind in names.items()}
+                group: {name: FLOAT if name in layers else kind for name, kind in names.items()}
                 for group, names in self.layers.items()
             },
         )

@@ -7,11 +7,11 @@ from functools import cached_property
 
 from onnx import ModelProto
 
-from maskrt.calibration.decide.fallback import fall_back, give_back, most_evaluations
+from maskrt.calibration.decide.fallback import MOST_EVALUATIONS, fall_back
 from maskrt.calibration.decide.gate import Judge, Verdict
 from maskrt.calibration.decide.layers import Graph
-from maskrt.calibration.decide.plan import INT8, Plan
-from maskrt.calibration.decide.sensitivity import Build, Distortion, distortions, rank
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.decide.sensitivity import Build, Distortion, distortions
 from maskrt.calibration.rewrite.placement import place
 from maskrt.calibration.rewrite.qdq import Ranges
 from maskrt.runtime.commands.cli import say
@@ -52,10 +52,9 @@ class Search:
     def passing_plan(self, *, fixed: bool, anyway: bool = False) -> tuple[Plan, Verdict]:
         """Find a plan that passes: the one asked for, or unless `fixed` one with layers back in float.
 
-        Where the images cannot tell what the plan loses it is taken: no layer goes back by chance. Groups go
-        back, the most sensitive first; then those of their layers return to eight bits that are not needed.
-        anyway: take the plan asked for, whatever it loses. Raises AccuracyError, naming the worst tensors,
-        where no plan passes.
+        Where the images cannot tell what the plan loses it is taken: no layer goes back by chance. Layers go
+        back in the order of their harm, which is known before any evaluation. anyway: take the plan asked
+        for, whatever it loses. Raises AccuracyError, naming the worst tensors, where no plan passes.
         """
         verdict = self._verdict(self.plan)
         if anyway or not verdict.failures:
@@ -68,36 +67,34 @@ class Search:
                 f"the plan does not pass: {reasons}. Worst:{named}\n"
                 "Let maskrt look for a plan: leave --plan out. Or write the file all the same: --anyway"
             )
-        short, layers = len(self.plan.int8_groups), len(self.plan.int8_layers)
         say(
             f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float, in "
-            f"at most {short} short evaluations and {most_evaluations(short, layers)} long ones."
+            f"at most {MOST_EVALUATIONS} evaluations."
         )
-        ranked = rank(self.plan, self.build, self.judge)
-        found = fall_back(self.plan, ranked, self._verdict)
+        found = fall_back(self.plan, self._harm(), self._verdict)
         if found is None:
             raise AccuracyError(
                 f"no plan with a layer in INT8 passes: {reasons}. Worst:{named}\n"
                 "Look at the calibration images, try --method mse, allow more with --max-ap-drop and "
                 "--limit, or write the file all the same: --anyway"
             )
-        passing, verdict, groups = found
-        say(f"passes with {', '.join(groups)} in float. Looking for layers of these that need not be.")
-        least_harmed = self._least_harmed(groups)
-        passing, verdict = give_back(passing, verdict, least_harmed, self._verdict)
-        left, judged = set(least_harmed) & set(passing.float_layers), self.judge.verdicts
-        say(f"{len(left)} of their {len(least_harmed)} layers stay in float, after {judged} evaluations.")
-        return passing, verdict
+        back = [name for name in self.plan.int8_layers if name in found[0].float_layers]
+        say(
+            f"passes after {self.judge.verdicts} evaluations with {len(back)} layers back in float: "
+            f"{', '.join(back)}"
+        )
+        return found
 
     def _verdict(self, plan: Plan) -> Verdict:
         return self.judge.judge(self.build(plan))
 
-    def _least_harmed(self, groups: list[str]) -> list[str]:
-        """The INT8 layers of the groups, sorted by the worst tensor that each reads or makes."""
-        graph, lost = Graph(self.source.graph), {d.tensor: d.error for d in self._distortions}
-        int8 = [name for group in groups for name, kind in self.plan.layers[group].items() if kind == INT8]
-        harm = {name: max((lost.get(t, 0.0) for t in graph.around(name)), default=0.0) for name in int8}
-        return sorted(int8, key=lambda name: harm[name])
+    def _harm(self) -> dict[str, float]:
+        """How much eight bits harm each INT8 layer: the worst tensor that it reads or makes."""
+        graph, lost = Graph(self.source.graph), {d.tensor: d.harm for d in self._distortions}
+        return {
+            name: max((lost.get(t, 0.0) for t in graph.around(name)), default=0.0)
+            for name in self.plan.int8_layers
+        }
 
     def _suspects(self) -> list[str]:
         """Likely causes of a failed gate, as text: last layers in INT8, then the worst tensors."""

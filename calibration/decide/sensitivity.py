@@ -66,25 +66,19 @@ def analyse(plan: Plan, base: ModelProto, build: Build, judge: Judge, contract: 
     return sorted(rows, key=lambda row: -row.alone.loss)
 
 
-def rank(plan: Plan, build: Build, judge: Judge) -> list[str]:
-    """Rank the groups of the plan for the search, on a few images. Returns the most sensitive first."""
-    losses = {
-        group: judge.judge(build(plan.only(group)), RANKING_IMAGES).loss
-        for group in track(plan.int8_groups, "Ranking")
-    }
-    return sorted(losses, key=lambda group: -losses[group])
-
-
 @dataclass(frozen=True)
 class Distortion:
     """How well a tensor's 8-bit scale fits images: relative rounding error, and the share of values clipped.
 
-    layer: that the tensor comes from.
+    layer: that the tensor comes from. harm: the share of a channel's power that is lost, the mean over its
+    channels. Where a few channels are far larger than the rest, the scale is theirs: of all values next to
+    nothing is lost, and of most channels nearly everything.
     """
 
     tensor: str
     layer: str
     error: float
+    harm: float
     clipped: float
     scale_range: tuple[float, float]
     seen_range: tuple[float, float]
@@ -119,6 +113,7 @@ def distortions(
                     tensor,
                     graph.layer_before(tensor),
                     _relative(rounded, value),
+                    _harm(rounded, value),
                     float(np.mean((steps < floor) | (steps > top))),
                     (floor * scale, top * scale),
                     (float(value.min()), float(value.max())),
@@ -140,6 +135,13 @@ def _run(
 
 def _relative(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(actual - expected) / max(float(np.linalg.norm(expected)), 1e-12))
+
+
+def _harm(actual: np.ndarray, expected: np.ndarray) -> float:
+    """The mean over channels (axis 1) of the share of power that is lost, at most all of it."""
+    others = tuple(axis for axis in range(expected.ndim) if axis != 1)
+    power, lost = np.square(expected).sum(axis=others), np.square(actual - expected).sum(axis=others)
+    return float(np.mean(np.minimum(1.0, lost / np.maximum(power, 1e-12))))
 
 
 def plot(rows: list[Row], output: Path) -> None:

@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.errors import ParityError
-from maskrt.runtime.parity.resample import draws, interval
+from maskrt.runtime.parity.resample import draws, interval, left_out
 from maskrt.runtime.tasks.metric import Metric
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What a model scores on the images, and on each draw of them."""
+    """What a model scores on the images, on each draw of them, and with some left out (`left_out`)."""
 
     value: float
     drawn: NDArray[np.float64]
+    without: NDArray[np.float64]
 
 
 class Side:
@@ -57,8 +58,11 @@ class Side:
             images = np.arange(len(self))
             found = self._metric.scores(self._dataset, self._places, [self._parts])
             for kind, (score,) in found.items():
-                replicates = np.array([score(drawn) for drawn in draws(len(self))])
-                self._scores[kind] = Scored(score(images), replicates)
+                drawn, without = (
+                    np.array([score(some) for some in sets])
+                    for sets in (draws(len(self)), left_out(len(self)))
+                )
+                self._scores[kind] = Scored(score(images), drawn, without)
         return self._scores
 
 
@@ -102,11 +106,12 @@ def _differences(
     found = {}
     for kind, theirs in candidate.items():
         ours = reference[kind]
-        low, high = interval(theirs.drawn - ours.drawn, images)
+        apart = theirs.value - ours.value
+        low, high = interval(theirs.drawn - ours.drawn, images, apart, theirs.without - ours.without)
         found[kind] = {
             "reference": ours.value,
             "candidate": theirs.value,
-            "difference": theirs.value - ours.value,
+            "difference": apart,
             "low": low,
             "high": high,
         }

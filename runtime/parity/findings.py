@@ -64,7 +64,7 @@ class Finding:
         if not apart:
             return None
         wanted = self.images * (abs(end - self.value) / apart) ** 2
-        return _rounded(max(wanted, self.images + 1)) if wanted < MOST_IMAGES else None
+        return _rounded(max(wanted, self.images + 1, FEWEST_IMAGES)) if wanted < MOST_IMAGES else None
 
     @property
     def doubt(self) -> str:
@@ -102,6 +102,8 @@ def _of_row(row: Row, held: Held) -> Finding:
     values, places = np.array([v for v, _ in pairs], float), np.array([i for _, i in pairs], int)
     count = len(row.values)
     value = float("nan") if np.isnan(values).any() else held.of(values, np.ones(len(values)))
+    if count < 2:
+        return Finding(held.name, value, value, value, held.limit, held.at_least, count, held.says(value))
     replicates = []
     for drawn in draws(count):
         weights = np.bincount(drawn, minlength=count)[places].astype(float)

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from benchmarks.samples import scene
-from maskrt.calibration.decide.gate import Judge, Limits
+from maskrt.calibration.decide.gate import Judge
 from maskrt.calibration.measure.images import CalibrationImage
 from maskrt.models.rcnn.layout import MASK_LOGITS
 from maskrt.runtime import evaluate, infer
@@ -114,7 +114,7 @@ def test_evaluate_measures_box_ap_alone(faster_rcnn: Models, tmp_path: Path) -> 
 def test_the_gate_of_int8_judges_it_by_its_boxes(faster_rcnn: Models) -> None:
     dataset = load_dataset("synthetic:2:0")
     images = [CalibrationImage(sample.source, sample.image) for sample in dataset]
-    judge = Judge(OrtSession(faster_rcnn[1]), images, Limits(max_ap_drop=0.3, min_mask_iou=0.97), dataset)
+    judge = Judge(OrtSession(faster_rcnn[1]), images, dataset=dataset)
     model = onnx.load(faster_rcnn[1])
     exact = judge.judge(model)
     assert (exact.figure, exact.failures, exact.loss) == ("box_ap", [], 0.0)

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from benchmarks.samples import POINTS, scene
-from maskrt.calibration.decide.gate import Judge, Limits
+from maskrt.calibration.decide.gate import Judge
 from maskrt.calibration.measure.images import CalibrationImage
 from maskrt.models.rcnn.layout import KEYPOINT_LOGITS, MASK_LOGITS
 from maskrt.runtime import evaluate, infer
@@ -103,7 +103,7 @@ def test_parity_names_what_is_wrong_with_the_points(
 
 def test_the_gate_of_int8_judges_it_by_its_points_too(keypoint_rcnn: Models) -> None:
     images = [CalibrationImage("scene", lambda: scene(1))]
-    judge = Judge(OrtSession(keypoint_rcnn[1]), images, Limits(max_ap_drop=0.3, min_mask_iou=0.97))
+    judge = Judge(OrtSession(keypoint_rcnn[1]), images)
     model = onnx.load(keypoint_rcnn[1])
     exact = judge.judge(model)
     assert (exact.figure, exact.failures, exact.loss) == ("keypoint_ap", [], 0.0)

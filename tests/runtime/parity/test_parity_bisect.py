@@ -188,7 +188,7 @@ def test_an_equalised_file_gets_the_equalised_weights_back(
     assert json.loads(ended.out)["float32"] == [LAYERS[2]]
 
 
-def test_its_plan_is_one_that_calibrate_takes(
+def test_its_plan_goes_through_calibrate_and_back(
     files: Callable[..., list[Path]], command: Run, tmp_path: Path
 ) -> None:
     model = network()
@@ -213,6 +213,11 @@ def test_its_plan_is_one_that_calibrate_takes(
 
     assert ended.code == 0, ended.err
     assert reduced_units(onnx.load(again)) == [layer for layer in LAYERS if layer != LAYERS[2]]
+    assert Plan.read(again.with_suffix(".plan.json")) == Plan.read(plan)
+    back = tmp_path / "back.plan.json"
+    ended = command(main, "bisect", arguments[0], again, arguments[2], "--plan", back)
+    assert "passes as it is; nothing has to go back" in ended.out, ended.err
+    assert Plan.read(back) == Plan.read(plan)
 
 
 @pytest.mark.parametrize("blocks", [[1], [0, 2]], ids=str)

@@ -1,0 +1,283 @@
+"""What a model loses is judged over images: three answers, and no one of them by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from maskrt.runtime.errors import OptionError
+from maskrt.runtime.parity.findings import Finding, of_rows
+from maskrt.runtime.parity.inside.stages import StageError
+from maskrt.runtime.parity.options import Allowed, Limits
+from maskrt.runtime.parity.report import Report
+from maskrt.runtime.parity.resample import REPLICATES, draws, interval, left_out
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
+from maskrt.runtime.tasks.instances.compare.flips import Flips
+from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
+from maskrt.runtime.tasks.instances.compare.tolerances import INT8
+from maskrt.runtime.tasks.instances.measure import coco
+from maskrt.runtime.tasks.instances.measure.resampled import score_over_draws
+from maskrt.runtime.tasks.instances.task import TASK
+from maskrt.runtime.tasks.rows import Row
+
+INSTANCES, IMAGES = 20, 10
+NO_FLIPS = Flips()
+SCORES = np.full(INSTANCES, 0.9, np.float32)
+ALIKE = {"score_difference": 2e-4, "box_difference_px": 0.2, "mask_iou": 0.99, "boundary_px": 0.0}
+SWAPPED = {"score_difference": 0.005, "box_difference_px": 40.0, "mask_iou": 0.6, "boundary_px": 9.0}
+DRIFTED = SWAPPED | {"score_difference": 0.3}
+
+
+def pair(row: int, values: dict[str, float]) -> Pair:
+    return Pair(row, row, **values, label=0, score=0.9)
+
+
+def report(*images: Matching, flips: Flips = NO_FLIPS) -> Report:
+    found = Report(InstancesComparison(INT8))
+    for number, matching in enumerate(images):
+        found.results.add_matching(f"{number}.png", matching, SCORES, SCORES, flips)
+    return found
+
+
+def matching(swapped: int = 0, missed: int = 0, values: dict[str, float] = SWAPPED) -> Matching:
+    pairs = [pair(i, values if i < swapped else ALIKE) for i in range(INSTANCES - missed)]
+    return Matching(tuple(pairs), tuple(range(INSTANCES - missed, INSTANCES)), ())
+
+
+def scored(report: Report, lost: float, low: float, high: float) -> Report:
+    """With a score that falls by so many points."""
+    told = {"reference": 0.8, "candidate": 0.8 - lost / 100, "difference": -lost / 100}
+    report.scores, report.score_name = {"mask": {**told, "low": -high / 100, "high": -low / 100}}, "mask AP"
+    return report
+
+
+def finding(value: float, low: float, high: float, *, at_least: bool = False) -> Finding:
+    return Finding("figure", value, low, high, 0.3, at_least, 14, "it is beyond")
+
+
+@pytest.mark.parametrize(
+    ("values", "at_least", "answer", "beyond"),
+    [
+        ((0.1, 0.0, 0.3), False, "holds", False),
+        ((0.1, 0.0, 0.31), False, "open", False),
+        ((0.4, 0.3, 0.5), False, "open", True),
+        ((0.4, 0.31, 0.5), False, "loses", True),
+        ((0.4, 0.3, 0.5), True, "holds", False),
+        ((0.4, 0.29, 0.5), True, "open", False),
+        ((0.2, 0.1, 0.3), True, "open", True),
+        ((0.2, 0.1, 0.29), True, "loses", True),
+        ((float("nan"),) * 3, False, "loses", True),
+    ],
+)
+def test_the_answer_lies_in_the_interval_s_ends(
+    values: tuple[float, float, float], at_least: bool, answer: str, beyond: bool
+) -> None:
+    found = finding(*values, at_least=at_least)
+
+    assert (found.answer, found.beyond) == (answer, beyond)
+
+
+def test_how_many_images_would_tell_follows_from_the_square_root() -> None:
+    assert finding(0.2, -0.2, 0.6).images_wanted == 230, "four times too wide: sixteen times the 14"
+    assert finding(0.5, -0.3, 0.9).images_wanted == 230, "the end that is nearest the limit counts"
+    assert finding(0.3, 0.1, 0.5).images_wanted is None, "a figure at its limit is never told from it"
+    assert "these 14 images cannot tell: it is beyond" in finding(0.5, -0.3, 0.9).doubt
+    assert finding(0.5, -0.3, 0.9).doubt.endswith("(95% interval -0.3 to 0.9); about 230 would")
+
+
+def test_an_interval_of_one_image_is_its_figure_and_of_few_ones_is_wider() -> None:
+    values = np.linspace(0, 1, REPLICATES)
+
+    assert interval(values[:1], 1) == (0, 0)
+    widths = [np.diff(interval(values, images))[0] for images in (3, 14, 1000)]
+    assert widths[0] > widths[1] > widths[2] == pytest.approx(0.98, abs=1e-3)
+
+
+def test_a_few_swapped_pairs_decide_nothing_and_are_counted_apart() -> None:
+    found = report(*[matching(swapped=1)] * IMAGES)
+
+    assert (found.failures, found.undecided, found.doubts) == ([], "", [])
+    assert found.row("score difference").mean < INT8.score
+    assert found.row("mask IoU").mean < INT8.mask_iou + 0.001, "which by their mean would have been near"
+    assert found.results.counts["swapped"] == IMAGES
+
+
+def test_pairs_that_are_elsewhere_in_many_images_are_no_swaps() -> None:
+    found = report(*[matching(swapped=4)] * IMAGES)
+
+    assert any("box differs by 40 px in one of ten, allowed 6 px" in failure for failure in found.failures)
+
+
+def test_what_drifts_is_no_swap() -> None:
+    assert report(matching(swapped=1, values=DRIFTED)).results.counts["swapped"] == 0
+
+
+def test_what_flips_at_a_threshold_is_no_loss_but_may_not_be_the_rule() -> None:
+    lost = matching(missed=1)
+    flipped = Flips(missed=(INSTANCES - 1,))
+
+    assert any("95.0% of the instances matched" in one for one in report(*[lost] * IMAGES).failures)
+    assert report(*[lost] * IMAGES, flips=flipped).failures == []
+    two = Flips(missed=(INSTANCES - 2, INSTANCES - 1))
+    (failure,) = report(*[matching(missed=2)] * IMAGES, flips=two).failures
+    assert failure == "10.0% of the instances come or go at a threshold, at most 5.0% allowed"
+
+
+def test_losses_in_a_few_images_are_open_and_in_all_of_them_are_not() -> None:
+    few = report(*[matching(missed=5)], *[matching()] * (IMAGES - 1))
+
+    assert few.failures == []
+    assert few.undecided.startswith(f"these {IMAGES} images cannot tell: 97.5% of the instances matched")
+    assert few.to_dict()["passed"] is False
+    assert report(*[matching(missed=1)] * IMAGES).failures
+
+
+@pytest.mark.parametrize(
+    ("lost", "low", "high", "failing", "undecided", "doubted"),
+    [
+        (0.1, 0.0, 0.2, False, False, False),
+        (0.1, -0.5, 0.7, False, False, True),
+        (0.5, -0.5, 1.5, False, True, True),
+        (0.5, 0.4, 0.6, True, False, False),
+    ],
+)
+def test_a_score_has_three_answers(
+    lost: float, low: float, high: float, failing: bool, undecided: bool, doubted: bool
+) -> None:
+    found = scored(report(*[matching()] * 30), lost, low, high)
+
+    assert (bool(found.failures), bool(found.undecided), bool(found.doubts)) == (failing, undecided, doubted)
+
+
+def test_few_annotated_images_are_warned_of() -> None:
+    assert scored(report(*[matching()] * 29), 0, 0, 0).doubts == [
+        "judged on 29 annotated images, 30 are advised: the interval is rough"
+    ]
+
+
+def test_a_stage_in_int8_explains_a_loss_and_is_none_itself() -> None:
+    for lost in (False, True):
+        found = report(matching(missed=10 * lost))
+        found.stages.order = ("C3",)
+        error = StageError("C3", snr_db=3, reason="SNR 3 dB")
+        found.stages.add("0.png", [error], lambda error: ["why"], judged=lambda stage: False)
+        assert bool(found.failures) == lost
+        assert any("C3 is the first stage that differs" in failure for failure in found.failures) == lost
+
+
+def test_any_limit_can_be_chosen_by_its_name() -> None:
+    comparison = Allowed(limit=["matched=0.5", "box_px=3"]).comparison(TASK, "int8")
+
+    assert (comparison.limits["matched"], comparison.limits["box_px"]) == (0.5, 3)
+    assert comparison.limits["mask_iou"] == INT8.mask_iou
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("matchd=1", "there is no such limit, expected one of score, box_px"),
+        ("by_quantiles=0", "there is no such limit"),
+        ("matched", "expected NAME=VALUE"),
+        ("matched=many", "expected NAME=VALUE"),
+        ("matched=nan", "expected NAME=VALUE"),
+        ("=1", "expected NAME=VALUE"),
+    ],
+)
+def test_what_is_no_limit_is_refused(text: str, said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        Limits(limit=[text]).comparison(TASK, "int8")
+
+
+def test_a_mean_has_an_interval_over_images_too() -> None:
+    values = tuple((float(i % 2),) for i in range(40))
+    (found,) = of_rows([Row("share", "", values, 0.9, "mean", at_least=True, says="share")])
+
+    assert (found.value, found.answer) == (0.5, "loses")
+    assert 0.28 < found.low < 0.4 < 0.6 < found.high < 0.72, "±2.33·√(0.25/40)"
+
+
+def annotations(images: int) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+    """COCO's truth of drawn objects, and two models' results; images are not equally hard."""
+    random = np.random.default_rng(5)
+    truth: list[dict[str, Any]] = []
+    ours: list[dict[str, Any]] = []
+    theirs: list[dict[str, Any]] = []
+    for image in range(images):
+        hard = random.gamma(2, 1.5)
+        for _ in range(random.integers(1, 6)):
+            box = np.array([*random.uniform(0, 300, 2), *random.uniform(20, 90, 2)])
+            label, score = int(random.integers(1, 3)), float(random.beta(6, 1.5))
+            about = {"image_id": image, "category_id": label}
+            area = float(box[2] * box[3])
+            truth.append({**about, "id": len(truth) + 1, "bbox": list(box), "area": area, "iscrowd": 0})
+            for side, apart_px in (
+                (ours, 1.2 * hard),
+                (theirs, 0.5 * hard),
+            ):  # theirs is further off than ours
+                box = box + random.normal(0, apart_px, 4)
+                side.append({**about, "bbox": list(np.maximum(box, 1)), "score": score})
+    pictures = [{"id": i, "file_name": f"{i}.jpg", "height": 400, "width": 400} for i in range(images)]
+    names = [{"id": label, "name": str(label)} for label in (1, 2)]
+    return {"images": pictures, "annotations": truth, "categories": names}, ours, theirs
+
+
+def test_a_draw_scores_what_coco_scores_of_its_images_repeated() -> None:
+    truth, rows, _ = annotations(12)
+    score = score_over_draws(coco.coco_truth(truth), rows, "box")
+    drawn = np.array([3, 3, 3, 7, 1, 0, 11, 7])
+
+    repeated: list[list[dict[str, Any]]] = [[], [], []]
+    for place, image in enumerate(drawn):
+        repeated[0].append({**truth["images"][image], "id": place})
+        for kept, known in ((repeated[1], truth["annotations"]), (repeated[2], rows)):
+            kept += [{**one, "image_id": place} for one in known if one["image_id"] == image]
+    objects = [{**one, "id": number + 1} for number, one in enumerate(repeated[1])]
+    expected = coco.coco_metrics(
+        {**truth, "images": repeated[0], "annotations": objects}, repeated[2], ["box"]
+    )
+
+    assert score(drawn) == pytest.approx(expected["box_ap"], abs=1e-9)
+
+
+def wrong_answers(score: Callable[[NDArray[np.intp]], float], images: int, split: int) -> tuple[int, int]:
+    """Of a hundred splits: how often the interval lies below, and above, what all images say. Those are wrong
+    verdicts where the limit is just beside it, on the other side, which is where it is hardest."""
+    truth, below, above = score(np.arange(images)), 0, 0
+    for seed in range(100):
+        chosen = np.random.default_rng(seed).choice(images, split, replace=False)
+        drawn, without = (
+            np.array([score(chosen[places]) for places in sets]) for sets in (draws(split), left_out(split))
+        )
+        low, high = interval(drawn, split, score(chosen), without)
+        below, above = below + (high < truth), above + (low > truth)
+    return below, above
+
+
+@pytest.mark.parametrize("split", [40, 100])
+def test_of_a_hundred_splits_the_verdict_is_wrong_in_at_most_five(split: int) -> None:
+    """A score as that of label maps: what both sides agree on, over what either says, summed over the images."""
+    random = np.random.default_rng(1)
+    sizes = random.gamma(2, 100, 2000)
+    ours = sizes * random.beta(8, 2, 2000)
+    theirs = ours * (1 - random.beta(1, 12, 2000))
+
+    below, above = wrong_answers(
+        lambda images: float((ours - theirs)[images].sum() / sizes[images].sum()), 2000, split
+    )
+    assert below <= 5
+    assert above <= 5
+
+
+@pytest.mark.full
+def test_so_is_that_of_average_precision() -> None:
+    truth, *rows = annotations(400)
+    ours, theirs = (score_over_draws(coco.coco_truth(truth), side, "box") for side in rows)
+    assert ours(np.arange(400)) - theirs(np.arange(400)) > 0.02
+
+    below, above = wrong_answers(lambda images: ours(images) - theirs(images), 400, 20)
+    assert below <= 5
+    assert above <= 5
