@@ -96,7 +96,8 @@ def command(
     if against:
         reference = open_reference(against, compute.device, session.contract)
         report, parts = judge_on(reference, session, dataset, allowed)
-        metrics = metric.examine(dataset.with_classes(session.contract.classes), parts, min_score)
+        fitting = dataset.for_model(session.contract.task, session.contract.classes)
+        metrics = metric.examine(fitting, parts, min_score)
         metrics["against"] = {"model": str(against), **facts_of(report)}
     else:
         metrics = examine(Predictor(session), dataset, min_score)
