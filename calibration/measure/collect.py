@@ -18,6 +18,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from maskrt.calibration.decide.candidate import observed_tensors
 from maskrt.calibration.decide.layers import Graph, multiply_adds
+from maskrt.calibration.measure.convergence import Convergence
 from maskrt.calibration.measure.images import CalibrationImage, batches
 from maskrt.calibration.measure.observers import BINS, Observer
 from maskrt.calibration.measure.scales import Key, Scales, TensorScale
@@ -108,6 +109,7 @@ def measure(
         images=len(images),
         tensors={name: TensorScale.of(seen) for name, seen in progress.observers.items()},
         multiply_adds={name: work / len(images) for name, work in progress.work.items()},
+        convergence=tuple(progress.convergence.steps),
     )
 
 
@@ -118,6 +120,7 @@ class Progress:
     done: int
     observers: dict[str, Observer]
     work: dict[str, float]
+    convergence: Convergence = dataclasses.field(default_factory=Convergence)
 
     def observe(self, session: Any, batch: Batch, graph: Graph) -> None:
         """Observe one batch. Its tensors, up to gigabytes, are freed before the next one runs."""
@@ -133,6 +136,8 @@ class Progress:
             )
             self.work[name] = self.work.get(name, 0) + work / len(batch.images)
         self.done += 1
+        if step := self.convergence.look(self.done, self.observers):
+            say(str(step))
 
     @classmethod
     def resume(cls, path: Path, key: Key, tensors: list[str]) -> Progress:
@@ -154,7 +159,8 @@ class Progress:
                 name: Observer(**fields, counts=counts)
                 for (name, fields), counts in zip(state["observers"].items(), histograms, strict=True)
             }
-            return cls(state["done"], observers, state["work"])
+            convergence = Convergence.of_dict(state["convergence"])
+            return cls(state["done"], observers, state["work"], convergence)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             say(f"{path}: not the ranges of an interrupted run ({error}); measuring begins anew.")
             return fresh
@@ -166,6 +172,7 @@ class Progress:
             "key": dataclasses.asdict(key),
             "done": self.done,
             "work": self.work,
+            "convergence": self.convergence.to_dict(),
             "observers": {
                 name: {field: getattr(seen, field) for field in fields}
                 for name, seen in self.observers.items()

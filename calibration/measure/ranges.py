@@ -11,7 +11,8 @@ from onnx import ModelProto
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.measure.cache import read_cache
 from maskrt.calibration.measure.collect import measure
-from maskrt.calibration.measure.images import WANTED, CalibrationImage
+from maskrt.calibration.measure.convergence import doubt
+from maskrt.calibration.measure.images import CalibrationImage
 from maskrt.calibration.measure.learned import learned_ranges
 from maskrt.calibration.measure.scales import Key, Scales
 from maskrt.calibration.rewrite.qdq import Ranges
@@ -37,15 +38,15 @@ class KnownRanges:
 
     @classmethod
     def of_images(cls, found: Scales, method: str) -> KnownRanges:
-        """Read the measured ranges by one method; warn if there were few images."""
+        """Read the measured ranges by one method; warn if there were too few images for them to settle."""
         details: dict[str, object] = {
             "images": found.images,
             "images_sha256": found.key.images,
             "method": method,
         }
-        if found.images < WANTED:
-            details["warning"] = f"calibrated on {found.images} images, {WANTED} are advised"
-            say(f"warning: {details['warning']}. The warning stays in the model's contract.")
+        if warning := doubt(found.images, found.convergence):
+            details["warning"] = warning
+            say(f"warning: {warning}. The warning stays in the model's contract.")
         return cls(found.ranges(method), details, found.multiply_adds)
 
     def with_learned(self, model: ModelProto, scales: dict[str, float]) -> KnownRanges:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from maskrt.calibration.measure.convergence import Step
 from maskrt.calibration.measure.observers import METHODS, Observer
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.errors import CalibrationError
@@ -67,13 +68,15 @@ class TensorScale:
 
 @dataclass(frozen=True)
 class Scales:
-    """The content of a scales.json. multiply_adds: by layer, the mean over the images."""
+    """The content of a scales.json. multiply_adds: by layer, the mean over the images. convergence: how far
+    the ranges moved each time the number of images doubled."""
 
     FORMAT: ClassVar[Format] = Format(2)
     key: Key
     images: int
     tensors: dict[str, TensorScale]
     multiply_adds: dict[str, float]
+    convergence: tuple[Step, ...] = ()
 
     def ranges(self, method: str) -> dict[str, tuple[float, float]]:
         """The ranges of all tensors by one of `METHODS`. Raises CalibrationError for another."""

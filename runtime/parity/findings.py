@@ -23,6 +23,7 @@ MAX_DROP = 0.3  # points, of the figure that a model is judged by
 FEWEST_IMAGES = (
     30  # below, an interval itself is known roughly: its coverage is measured in docs/precision.md
 )
+AT_ONCE = 50  # draws whose weights are in memory at a time
 MOST_IMAGES = 1_000_000  # no more are asked for
 
 
@@ -101,14 +102,14 @@ def _of_row(row: Row, held: Held) -> Finding:
     pairs = [(v, i) for i, image in enumerate(row.values) for v in image if v is not None]
     values, places = np.array([v for v, _ in pairs], float), np.array([i for _, i in pairs], int)
     count = len(row.values)
-    value = float("nan") if np.isnan(values).any() else held.of(values, np.ones(len(values)))
-    if count < 2:
-        return Finding(held.name, value, value, value, held.limit, held.at_least, count, held.says(value))
-    replicates = []
-    for drawn in draws(count):
-        weights = np.bincount(drawn, minlength=count)[places].astype(float)
-        replicates.append(held.of(values, weights) if weights.any() else float("nan"))
-    low, high = interval(np.array(replicates), count)
+    once = np.ones((1, len(values)))
+    value = float("nan") if np.isnan(values).any() else float(held.of(values, once)[0])
+    low = high = value
+    if count > 1 and not math.isnan(value):
+        times = [np.bincount(drawn, minlength=count)[places].astype(float) for drawn in draws(count)]
+        there = [weights for weights in times if weights.any()]
+        parts = [there[start : start + AT_ONCE] for start in range(0, len(there), AT_ONCE)]
+        low, high = interval(np.concatenate([held.of(values, np.stack(part)) for part in parts]), count)
     return Finding(held.name, value, low, high, held.limit, held.at_least, count, held.says(value))
 
 

@@ -14,17 +14,21 @@ QUANTILES = {"min": 0.0, "p1": 0.01, "p10": 0.1, "median": 0.5, "p90": 0.9, "p99
 MIDDLE, MOST = 0.5, 0.9  # of all things, the better half; nine of ten
 
 
+Statistic = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+
+
 @dataclass(frozen=True)
 class Held:
     """A statistic of a row that is held to a limit. name: "median mask IoU".
 
-    of: from values and their weights, both (V,), to the statistic. says: the failure, of a value.
+    of: from values (V,) and draws of their weights (R, V) to the statistic of each draw (R,). says: the
+    failure, of a value.
     """
 
     name: str
     limit: float
     at_least: bool
-    of: Callable[[NDArray[np.float64], NDArray[np.float64]], float]
+    of: Statistic
     says: Callable[[float], str]
 
 
@@ -117,7 +121,7 @@ class Row:
             )
         return held
 
-    def _held(self, name: str, limit: float, of: Any, least: str, most: str) -> Held:
+    def _held(self, name: str, limit: float, of: Statistic, least: str, most: str) -> Held:
         def says(value: float) -> str:
             if self.at_least:
                 return f"{least.format(self.says)} {value:.4f}, at least {limit:g} expected"
@@ -126,14 +130,14 @@ class Row:
 
         return Held(name, limit, self.at_least, of, says)
 
-    def _quantile(self, share: float) -> Callable[[NDArray[np.float64], NDArray[np.float64]], float]:
+    def _quantile(self, share: float) -> Statistic:
         """The worst value that the better `share` of all things has."""
 
-        def quantile(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+        def quantile(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
             order = np.argsort(-values if self.at_least else values, kind="stable")
-            reached = np.cumsum(weights[order])
-            place = np.searchsorted(reached, share * reached[-1] * (1 - 1e-12))
-            return float(values[order[place]])
+            reached = np.cumsum(weights[:, order], axis=1)
+            enough = reached >= share * reached[:, -1:] * (1 - 1e-12)
+            return values[order[np.argmax(enough, axis=1)]]
 
         return quantile
 
@@ -156,8 +160,8 @@ class Row:
         return f"{self.says} by {value:.2g}{unit}, allowed {limit:g}{unit}"
 
 
-def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    return float(np.average(values, weights=weights))
+def _mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(weights @ values / weights.sum(axis=1))
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,13 @@ ON_AVERAGE = {
     "scores": ["score differs by 0.02 (median), allowed 0.005"],
     "boxes": [
         "box differs by 2 px (median), allowed 0.5 px",
-        "median mask IoU 0.7921, at least 0.98 expected",
+        "median mask IoU 0.7947, at least 0.98 expected",
+        "mask IoU of one in ten below 0.7760, at least 0.92 expected",
     ],
-    "masks": ["median mask IoU 0.5039, at least 0.98 expected"],
+    "masks": [
+        "median mask IoU 0.5041, at least 0.98 expected",
+        "mask IoU of one in ten below 0.5015, at least 0.92 expected",
+    ],
 }
 OF_THE_TASK = {
     "lost": {"lower box AP", "lower mask AP"},
