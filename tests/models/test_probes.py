@@ -91,6 +91,45 @@ def zeroed(name: str, rows: int | slice) -> Fault:
     return change
 
 
+def taken_for(by: int) -> Fault:
+    """Each class has the mask of the class so many further."""
+
+    def change(model: Any) -> None:
+        last = model.roi_heads.mask_predictor.mask_fcn_logits
+        for values in (last.weight, last.bias):
+            values[1:] = values[1:].roll(-by, 0)
+
+    return change
+
+
+def relabelled(order: list[int]) -> Fault:
+    """Class i (1 to 5) of what is found is called order[i − 1]."""
+
+    def change(model: Any) -> None:
+        found = model.roi_heads.postprocess_detections
+
+        def renamed(*given: Any) -> Any:
+            boxes, scores, labels = found(*given)
+            return boxes, scores, [torch.tensor([0, *order])[one] for one in labels]
+
+        model.roi_heads.postprocess_detections = renamed
+
+    return change
+
+
+def scores_times(factor: float) -> Fault:
+    def change(model: Any) -> None:
+        found = model.roi_heads.postprocess_detections
+
+        def scaled(*given: Any) -> Any:
+            boxes, scores, labels = found(*given)
+            return boxes, [one * factor for one in scores], labels
+
+        model.roi_heads.postprocess_detections = scaled
+
+    return change
+
+
 def anchors(level: int, kind: int | slice, times: float = 1.0, moved: float = 0.0) -> Fault:
     def change(model: Any) -> None:
         cells = model.rpn.anchor_generator.cell_anchors
@@ -174,6 +213,12 @@ def test_of_the_same_model_everything_is_looked_at_and_nothing_is_wrong(
          "class_logits differ for background, class 1, class 2 and 3 more"),
         ("mask_head", zeroed("roi_heads.mask_predictor.mask_fcn_logits.weight", 2), "mask_logits",
          "mask_logits differ for class 2"),
+        *(("mask_head", taken_for(by), "mask_logits", f"mask_logits differ for class 1, class 2, class 3 and 2 more: "
+           f"the mask of the class {by:+d} is taken") for by in (-2, -1, 1, 2)),
+        ("detections", relabelled([2, 3, 4, 5, 6]), "each of 5 classes", "labels off by +1: class index"),
+        ("detections", relabelled([1, 3, 2, 4, 5]), "each of 5 classes",
+         "2 of 5 classes are taken for others or lost: class 1 is called 2"),
+        ("detections", scores_times(0.5), "scores", "of equal logits a score of 0."),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )  # fmt: skip
@@ -181,7 +226,7 @@ def test_what_is_set_otherwise_is_measured(
     part: str, fault: Fault, about: str, cause: str, probed: Callable[..., dict[str, str]]
 ) -> None:
     found = probed(part, fault)
-    assert found[about].startswith(cause) if cause.endswith(" ") else found[about] == cause
+    assert found[about].startswith(cause) if cause.endswith((" ", " 0.")) else found[about] == cause
 
 
 def test_a_wrong_anchor_hides_what_it_would_be_measured_with(probed: Callable[..., dict[str, str]]) -> None:
