@@ -179,14 +179,23 @@ def test_a_stream_whose_frames_do_change_their_size(
     assert "1 frames are of another size than the first, and scaled to it" in capfd.readouterr().err
 
 
-def test_a_video_of_odd_sides(command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path) -> None:
-    frame = cv2.imencode(".jpg", cv2.imread(str(picture_file))[:47, :63])[1].tobytes()
+@pytest.mark.parametrize("size", [(47, 63), (48, 63), (47, 64)])
+def test_a_video_of_odd_sides(
+    size: tuple[int, int], command: Run, tiny_onnx: Path, picture_file: Path, tmp_path: Path
+) -> None:
+    frame = cv2.imencode(".jpg", cv2.imread(str(picture_file))[: size[0], : size[1]])[1].tobytes()
     (tmp_path / "odd.mjpeg").write_bytes(frame * 3)
 
     ended = command(main, tiny_onnx, tmp_path / "odd.mjpeg", "-o", tmp_path / "out.mp4")
 
     assert ended.code == 0
     assert "a video's sides are even, so the last row or column of px is left out" in ended.err
+
+
+def test_of_even_sides_nothing_is_left_out(
+    command: Run, tiny_onnx: Path, video: Path, tmp_path: Path
+) -> None:
+    assert "left out" not in command(main, tiny_onnx, video, "-o", tmp_path / "out.mp4").err
 
 
 def test_images_do_not_become_a_video(
