@@ -6,12 +6,14 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
 
+from benchmarks.parity_trial import class_maps
 from benchmarks.parity_trial.controls import all_controls
 from benchmarks.parity_trial.faults import CLASSES, Planted, all_faults
 from maskrt.export.onnx_model import export_onnx
@@ -70,6 +72,27 @@ def said_of(checkpoint: Path, file: Path, picture: np.ndarray) -> list[str]:
     return [*report.failures, *(first.culprits if first else ()), *filter(None, [report.undecided])]
 
 
+def planted(
+    faults: Iterable[Planted], checkpoint: Path, model: onnx.ModelProto, picture: np.ndarray, file: Path
+) -> list[list[str]]:
+    """A row a fault: name, whether it was caught, the stage and the cause were right, and the first line.
+
+    file: where the faulty models are written, one after the other.
+    """
+    rows = []
+    for number, fault in enumerate(faults):
+        faulty = onnx.ModelProto()
+        faulty.CopyFrom(model)
+        fault.plant(faulty)
+        onnx.save_model(faulty, file)
+        said = said_of(checkpoint, file, picture)
+        first, everything = (said or [""])[0], "\n".join(said)
+        marks = (bool(said), fault.right_stage(first), fault.right_cause(everything))
+        rows.append([fault.name, *("yes" if mark else "no" for mark in marks), first])
+        print(number + 1, *rows[-1], sep=" | ", flush=True)
+    return rows
+
+
 def trial(faults: list[Planted], *, controls: bool) -> dict[str, list[list[str]]]:
     """Rows of the table: name, caught, stage, cause, and the first line."""
     picture = load_dataset("synthetic:16:7")[1].image()
@@ -81,16 +104,7 @@ def trial(faults: list[Planted], *, controls: bool) -> dict[str, list[list[str]]
         model = export_onnx(
             checkpoint, checkpoint.contract(height_px=256, width_px=320, detections="dynamic")
         )
-        for number, fault in enumerate(faults):
-            faulty, file = onnx.ModelProto(), folder / "faulty.onnx"
-            faulty.CopyFrom(model)
-            fault.plant(faulty)
-            onnx.save_model(faulty, file)
-            said = said_of(path, file, picture)
-            first, everything = (said or [""])[0], "\n".join(said)
-            marks = (bool(said), fault.right_stage(first), fault.right_cause(everything))
-            rows["faults"].append([fault.name, *("yes" if mark else "no" for mark in marks), first])
-            print(f"{number + 1}/{len(faults)}", *rows["faults"][-1], sep=" | ", flush=True)
+        rows["faults"] = planted(faults, path, model, picture, folder / "faulty.onnx")
         for kind, save in all_controls(checkpoint, model) if controls else ():
             file = folder / f"{kind.replace(' ', '-')}.onnx"
             save(file)
@@ -109,6 +123,21 @@ def trial(faults: list[Planted], *, controls: bool) -> dict[str, list[list[str]]
     return rows
 
 
+def class_map_trial(only: str, geometry: str) -> list[list[str]]:
+    """The rows of an FCN-8s: the file as it is first, then its faults."""
+    picture = load_dataset("synthetic:16:7")[1].image()
+    with tempfile.TemporaryDirectory() as name:
+        path = class_maps.small_checkpoint(geometry, Path(name), picture)
+        checkpoint, (height, width) = load_checkpoint(path), class_maps.SIZES[geometry]
+        model = export_onnx(checkpoint, checkpoint.contract(height_px=height, width_px=width, batch=1))
+        file = Path(name) / "model.onnx"
+        onnx.save_model(model, file)
+        if said := said_of(path, file, picture):
+            raise AssertionError(f"the file as exported does not pass: {said[0]}")
+        faults = [fault for fault in class_maps.all_faults(geometry) if only in fault.name]
+        return planted(faults, path, model, picture, file)
+
+
 def main() -> None:
     """Print what was caught; exit code 1 for a fault that passed or a false alarm."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -116,9 +145,14 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, metavar="N", help="begin with the Nth fault")
     parser.add_argument("--no-controls", action="store_true")
     parser.add_argument("-o", "--output", type=Path, help="rows as JSON")
+    parser.add_argument("--class-maps", action="store_true", help="in FCN-8s of both geometries")
     options = parser.parse_args()
     faults = [fault for fault in all_faults() if options.only in fault.name][options.first - 1 :]
-    rows = trial(faults, controls=not options.no_controls)
+    if options.class_maps:
+        maps = [class_map_trial(options.only, geometry) for geometry in class_maps.SIZES]
+        rows = {"faults": [row for of_one in maps for row in of_one], "controls": []}
+    else:
+        rows = trial(faults, controls=not options.no_controls)
     if options.output:
         options.output.write_text(json.dumps(rows, indent=1))
     counts = [sum(row[column] == "yes" for row in rows["faults"]) for column in (1, 2, 3)]

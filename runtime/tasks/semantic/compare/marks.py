@@ -25,18 +25,18 @@ def culprits(ours: Labels, theirs: Labels) -> Iterator[str]:
 
 def _renumbered(ours: Labels, theirs: Labels, left: float) -> Iterator[str]:
     """Every pixel of one class is of another: classes numbered otherwise, such as without the background."""
-    offsets = np.bincount((theirs.astype(np.int64) - ours).ravel() + 255)
-    by = int(offsets.argmax()) - 255
-    if by and ours.size - offsets.max() < left:
-        yield f"labels are {abs(by)} {'higher' if by > 0 else 'lower'}: a background counted or not"
-        return
     table = np.arange(256, dtype=np.uint8)
     there = np.unique(ours).tolist()
     for label in there:
         table[label] = np.bincount(theirs[ours == label]).argmax()
-    if int((table[ours] != theirs).sum()) < left:
-        swaps = ", ".join(f"{table[label]} for {label}" for label in there if table[label] != label)
-        yield f"classes are numbered otherwise ({swaps}): the order of the last layer's channels"
+    if int((table[ours] != theirs).sum()) >= left:
+        return
+    steps = {int(table[label]) - label for label in there[:-1]}  # the highest may begin again at 0
+    if len(steps) == 1 and (by := steps.pop()):
+        yield f"labels are {abs(by)} {'higher' if by > 0 else 'lower'}: a background counted or not"
+        return
+    swaps = ", ".join(f"{table[label]} for {label}" for label in there if table[label] != label)
+    yield f"classes are numbered otherwise ({swaps}): the order of the last layer's channels"
 
 
 def _moved(ours: Labels, theirs: Labels, left: float) -> Iterator[str]:
@@ -45,7 +45,9 @@ def _moved(ours: Labels, theirs: Labels, left: float) -> Iterator[str]:
     apart = {(down, across): _apart(ours, theirs, down, across) for down in steps for across in steps}
     down, across = at = min(apart, key=lambda step: apart[step])
     if at != (0, 0) and apart[at] < left:
-        yield f"the map lies {down} px lower and {across} px further right: a crop, or padding, is off"
+        lower, right = "lower" if down >= 0 else "higher", "right" if across >= 0 else "left"
+        place = f"{abs(down)} px {lower} and {abs(across)} px further {right}"
+        yield f"the map lies {place}: a crop, or padding, is off"
 
 
 def _apart(ours: Labels, theirs: Labels, down: int, across: int) -> int:
