@@ -13,6 +13,9 @@ from maskrt.models.fcn.segmenter import Segmenter
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.tasks.semantic.options import MARGINS, SCORES, SEMANTIC
 
+#: The margin of a class without another; infinity would pass for broken weights.
+ALONE = 1e6
+
 
 class SemanticReference(Reference[Segmenter]):
     """The class of the highest score at each pixel, and the scores."""
@@ -35,6 +38,6 @@ class SemanticReference(Reference[Segmenter]):
 
 
 def margins(logits: Tensor) -> Tensor:
-    """(C, H, W) → (H, W): by how much the best class' logit is above the second's; infinite of one class."""
+    """(C, H, W) → (H, W): by how much the best class' logit is above the second's; of one class `ALONE`."""
     best = logits.topk(min(2, len(logits)), dim=0).values
-    return best[0] - best[1] if len(best) > 1 else torch.full_like(best[0], torch.inf)
+    return best[0] - best[1] if len(best) > 1 else torch.full_like(best[0], ALONE)
