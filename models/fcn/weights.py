@@ -65,6 +65,8 @@ def from_published(
         width=weights[FIRST].shape[0] / VGG_BLOCKS[0][0],
         fc_channels=weights[SCORE].shape[1],
         skip_scales=AT_ONCE if "atonce" in told else (1.0, 1.0),
+        min_size_px=512,
+        max_size_px=512,  # VOC's pictures are of 500 px at most
         mean=(MEAN_BGR[2] / 255, MEAN_BGR[1] / 255, MEAN_BGR[0] / 255),
         std=(1 / 255,) * 3,
     )
