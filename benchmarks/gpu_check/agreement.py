@@ -53,7 +53,7 @@ class Agreement:
             return True
         if not self.sure or (self.keypoint_px or 0) > limit.keypoint_px:
             return False
-        if limit.on_average:
+        if limit.by_quantiles:
             mask_iou, found = self.mean_mask_iou, self.sure_matched >= limit.matched * self.sure
         else:
             mask_iou, found = self.least_mask_iou, self.missed == self.extra == 0

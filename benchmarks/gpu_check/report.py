@@ -125,7 +125,7 @@ def _verdict(result: EngineResult | OperatorResult) -> str:
 
 def _rule(precision: str) -> str:
     limit = BY_PRECISION[precision]
-    if not limit.on_average:
+    if not limit.by_quantiles:
         return f"{precision.upper()}: the same instances, each mask IoU at least {limit.mask_iou:g}."
     return (
         f"{precision.upper()}: at least {limit.matched:.0%} of the instances above {limit.above_score:g} "

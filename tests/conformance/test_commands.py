@@ -28,7 +28,7 @@ from maskrt.models.parts.half import to_half
 from maskrt.models.parts.quantisers import learned_scales
 from maskrt.runtime import bench, evaluate, infer, serve_triton
 from maskrt.runtime.backends.open import open_session
-from maskrt.runtime.errors import EXIT_FAILED_CHECK, MaskrtError
+from maskrt.runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED, MaskrtError
 from maskrt.runtime.inputs.images import read_image
 from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
@@ -134,15 +134,16 @@ def test_a_recorded_reference_serves_without_it(made: Made, tmp_path: Path) -> N
 def test_it_is_calibrated_or_the_gate_says_what_it_loses(
     made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Random weights may lose more in eight bits than is allowed: then there is no file."""
+    """Random weights may lose more in eight bits than is allowed: then there is no file. A few pictures may not
+    tell: then there is one."""
     out, plan = tmp_path / "model.int8.onnx", tmp_path / "plan.json"
     Plan.default(Graph.of(onnx.load(made.model)), CPU, "minmax").write(plan)
     status = ended(calibrate.main, made.model, "--data", made.pictures, "--plan", plan, "-o", out)
-    if status:
-        assert status == EXIT_FAILED_CHECK
+    if status == EXIT_FAILED_CHECK:
         assert "the plan does not pass" in " ".join(capsys.readouterr().err.split())
         assert not out.exists()
         return
+    assert status in (0, EXIT_UNDECIDED)
     assert any(node.op_type == "QuantizeLinear" for node in onnx.load(out).graph.node)
     assert open_session(out).contract.precision.name == "int8"
     found = load(out)(read_image(made.picture), min_score=MIN_SCORE)[0]

@@ -138,7 +138,7 @@ def test_nothing_on_either_side_is_compared_whole() -> None:
 
 
 def test_what_is_judged_by_its_mean_is_not_judged_by_image() -> None:
-    assert errors(wider(9), on_average=True) == []
+    assert errors(wider(9), by_quantiles=True) == []
 
 
 @pytest.mark.parametrize(
