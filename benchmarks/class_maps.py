@@ -105,7 +105,7 @@ def fast() -> None:
         ("OpenVINO INT8", int8, "openvino"),
     ):
         if file.exists():
-            session = open_session(file, backend=backend)
+            session = open_session(file, backend=backend, threads=torch.get_num_threads())
             sides[label] = lambda session=session: session.infer(picture, sizes)
     seconds: dict[str, list[float]] = {label: [] for label in sides}
     for turn in range(ROUNDS + 1):
