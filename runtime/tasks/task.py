@@ -85,7 +85,7 @@ class Task(ABC):
     @abstractmethod
     def compare(self, precision: str, limits: Mapping[str, Any] | None = None) -> Comparison:
         """An empty comparison, by the tolerance of a precision. limits: others in place of its own, by
-        name; those that the task has no tolerance of count for nothing."""
+        their names in `Comparison.limits`."""
 
     @abstractmethod
     def card(self, contract: Contract) -> tuple[str, dict[str, str]]:

@@ -79,9 +79,7 @@ class SemanticTask(Task):
 
     def compare(self, precision: str, limits: Mapping[str, Any] | None = None) -> SemanticComparison:
         """By the Tolerance of the precision."""
-        limit = BY_PRECISION[precision]
-        known = {name: value for name, value in (limits or {}).items() if name in vars(limit)}
-        return SemanticComparison(dataclasses.replace(limit, **known))
+        return SemanticComparison(dataclasses.replace(BY_PRECISION[precision], **(limits or {})))
 
     def card(self, contract: Contract) -> tuple[str, dict[str, str]]:
         """What the values of the map mean."""

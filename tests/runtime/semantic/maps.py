@@ -55,12 +55,16 @@ def make_contract(**changes: Any) -> Contract:
 
 
 def write_model(path: Path, contract: Contract) -> Path:
-    """The model as a file."""
+    """The model as a file. It reads the sizes, or OpenVINO would have no such input."""
     model = onnx.parser.parse_model(
         """
         <ir_version: 9, opset_import: ["": 18]>
-        brightest (uint8[N, H, W, 3] images, float[N, 2] image_sizes) => (uint8[N, H, W] semantic) {
-            floats = Cast <to = 1> (images)
+        brightest (uint8[N, H, W, 3] images, float[N, 2] image_sizes) => (uint8[N, H, W] semantic)
+        <float nought = {0}, int64[2] axes = {0, 1}> {
+            sizes = ReduceSum <keepdims = 0> (image_sizes, axes)
+            nothing = Mul (sizes, nought)
+            colours = Cast <to = 1> (images)
+            floats = Add (colours, nothing)
             best = ArgMax <axis = 3, keepdims = 0> (floats)
             semantic = Cast <to = 2> (best)
         }"""

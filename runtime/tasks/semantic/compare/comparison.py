@@ -110,7 +110,7 @@ class SemanticComparison(Comparison):
         return [
             row("surely differing share", sure, limit.sure, says=surely),
             row("differing share", every, limit.differing, says=said),
-            row("boundary F-score", fits, limit.boundary, at_least=True, says="boundary F-score"),
+            row("boundary F", fits, limit.boundary, at_least=True, says="boundary F-score"),
         ]
 
     @property
