@@ -8,20 +8,24 @@ from pathlib import Path
 import onnx
 import pytest
 
+from benchmarks.samples import scene
 from maskrt.calibration import calibrate
 from maskrt.calibration.decide.gate import Judge
 from maskrt.calibration.measure.images import CalibrationImage
 from maskrt.runtime import evaluate
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
+from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.judgement import judge_on
 from maskrt.runtime.parity.options import Allowed
 from maskrt.runtime.parity.sides import annotated_by, report_for
 from maskrt.training.data import load_dataset
+from tests.runtime.bisected import network
+from tests.runtime.conftest import BOXES, CLASSES, LABELS
 
-VAL = "synthetic:3:7"
-# On random weights eight bits lose much: nothing of it may be lost, or all of it.
+PICTURES = 3
+# Nothing of what eight bits move may be lost, or all of it.
 NOTHING = ["--max-ap-drop", "0", "--limit", "score=0", "--limit", "matched=1"]
 ALL = [
     *("--max-ap-drop", "100", "--limit", "score=1", "--limit", "box_px=999", "--limit", "mask_iou=0"),
@@ -36,17 +40,43 @@ def run(program: object, *arguments: object) -> int:
 
 
 @pytest.fixture(scope="module")
-def int8(random_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def val(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures with the objects that the tiny model always finds, as COCO's annotations."""
+    folder = tmp_path_factory.mktemp("val")
+    images, objects = [], []
+    for number in range(PICTURES):
+        write_png(folder / f"{number}.png", picture := scene(number))
+        height, width = picture.shape[:2]
+        images.append({"id": number, "file_name": f"{number}.png", "height": height, "width": width})
+        for (left, top, right, bottom), label in zip(BOXES, LABELS, strict=True):
+            x1, y1, x2, y2 = left * width, top * height, right * width, bottom * height
+            shape = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
+            about = {"id": len(objects) + 1, "image_id": number, "category_id": CLASSES[label].id}
+            objects.append({**about, **shape, "segmentation": [[x1, y1, x2, y1, x2, y2, x1, y2]]})
+    names = [{"id": one.id, "name": one.name} for one in CLASSES]
+    annotations = {"images": images, "annotations": objects, "categories": names}
+    (folder / "annotations.json").write_text(json.dumps(annotations))
+    return folder / "annotations.json"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    onnx.save_model(network(), path := tmp_path_factory.mktemp("float") / "model.onnx")
+    return path
+
+
+@pytest.fixture(scope="module")
+def int8(model: Path, val: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("int8") / "int8.onnx"
-    arguments = [random_onnx, "--data", VAL, "--val", VAL, "-o", path, "--anyway", *NOTHING]
+    arguments = [model, "--data", val, "--val", val, "-o", path, "--anyway", *NOTHING]
     assert run(calibrate, *arguments) == 0, "whatever it loses"
     return path
 
 
-def test_three_commands_find_the_same_figures_and_answers(random_onnx: Path, int8: Path) -> None:
-    dataset = load_dataset(VAL)
+def test_three_commands_find_the_same_figures_and_answers(model: Path, int8: Path, val: Path) -> None:
+    dataset = load_dataset(str(val)).for_model("instances", CLASSES)
     allowed = Allowed(max_ap_drop=0.5, limit=["matched=0.9"])
-    sides = OrtSession(random_onnx), OrtSession(int8)
+    sides = OrtSession(model), OrtSession(int8)
 
     images = [CalibrationImage(sample.source, sample.image) for sample in dataset]
     calibrated = Judge(sides[0], images, allowed, dataset).judge(onnx.load(int8)).report
@@ -71,10 +101,10 @@ def test_a_file_that_is_written_anyway_bears_the_verdict(int8: Path) -> None:
 
 @pytest.mark.parametrize("limits", [NOTHING, ALL], ids=("nothing", "all"))
 def test_evaluate_ends_as_the_contract_says(
-    limits: list[str], random_onnx: Path, int8: Path, tmp_path: Path
+    limits: list[str], model: Path, int8: Path, val: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "metrics.json"
-    code = run(evaluate, int8, "--data", VAL, "--against", random_onnx, "-o", out, *limits)
+    code = run(evaluate, int8, "--data", val, "--against", model, "-o", out, *limits)
 
     assert code in ((EXIT_FAILED_CHECK, EXIT_UNDECIDED) if limits is NOTHING else (0,))
     against = json.loads(out.read_text())["against"]
@@ -85,10 +115,10 @@ def test_evaluate_ends_as_the_contract_says(
 
 
 def test_a_model_loses_nothing_against_itself(
-    random_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, val: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With another number of threads, which adds in another order."""
-    arguments = [random_onnx, "--data", VAL, "--threads", "1", "--limit", "by_quantiles=0"]
-    assert run(evaluate, *arguments, "--against", random_onnx) == 2
+    arguments = [model, "--data", val, "--threads", "1", "--limit", "by_quantiles=0"]
+    assert run(evaluate, *arguments, "--against", model) == 2
     assert "there is no such limit" in capsys.readouterr().err
-    assert run(evaluate, *arguments[:-2], "--against", random_onnx) == 0
+    assert run(evaluate, *arguments[:-2], "--against", model) == 0
