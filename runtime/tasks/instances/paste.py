@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.options import MATTERPORT, TORCHVISION
 
-Window = tuple[int, int, int, int]  # left, top, right, bottom in px, the last two not included
-
 
 def boxes_to_image(
     boxes: NDArray[np.float32], canvas: NDArray[np.float32], image: tuple[int, int], rule: str
@@ -49,37 +47,30 @@ def paste_mask(
     inside."""
     if rule == TORCHVISION:
         return _truncated(mask, box, height, width, threshold)
-    if rule == MATTERPORT:
-        box = np.around(box)
-        left, top, right, bottom = (int(edge) for edge in box)
-    else:
-        left, top = (math.floor(edge) - 1 for edge in box[:2])
-        right, bottom = (math.ceil(edge) + 1 for edge in box[2:])
-    window = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
-    if window[2] <= window[0] or window[3] <= window[1] or (box[2:] <= box[:2]).any():
-        return MaskCrop(top=max(top, 0), left=max(left, 0), bits=np.zeros((0, 0), bool))
-    columns = _sampled(mask, box, window)
-    if rule == MATTERPORT:  # skimage lets nothing leave the range of what it resizes
-        columns = np.maximum(columns, mask.min())
-    return MaskCrop(top=window[1], left=window[0], bits=(columns >= threshold).T)
+    x1, y1, x2, y2 = (np.around(box) if rule == MATTERPORT else box).tolist()
+    margin = 0 if rule == MATTERPORT else 1  # px beyond the box that Detectron2 looks at
+    left, top = max(math.floor(x1) - margin, 0), max(math.floor(y1) - margin, 0)
+    right, bottom = min(math.ceil(x2) + margin, width), min(math.ceil(y2) + margin, height)
+    if right <= left or bottom <= top or x2 <= x1 or y2 <= y1:
+        return MaskCrop(top=top, left=left, bits=np.zeros((0, 0), bool))
+    across = _shares(left, right, x1, x2, mask.shape[1])
+    down = _shares(top, bottom, y1, y2, mask.shape[0])
+    columns = (mask @ across).T @ down  # columns first, as run lengths go
+    bits = columns >= threshold
+    if rule == MATTERPORT and mask.min() >= threshold:  # skimage lets nothing leave the range of the mask
+        bits[:] = True
+    return MaskCrop(top=top, left=left, bits=bits.T)
 
 
-def _sampled(mask: NDArray[np.float32], box: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
-    """(w, h): the mask in its box at the middles of the window's pixels, columns first, as run lengths go."""
-    left, top, right, bottom = window
-    across = _shares(left, right, box[0], box[2], mask.shape[1])
-    down = _shares(top, bottom, box[1], box[3], mask.shape[0])
-    return np.asarray((mask @ across.T).T @ down.T)
-
-
-def _shares(first: int, end: int, near: np.float32, far: np.float32, cells: int) -> NDArray[np.float32]:
-    """(pixels, cells): what each cell of a mask between two edges weighs in each pixel along an axis."""
-    middles = np.arange(first, end, dtype=np.float32) + np.float32(0.5)
-    place = (middles - near) * (np.float32(cells) / (far - near)) - np.float32(0.5)
-    shares = np.subtract(place, np.arange(cells, dtype=np.float32)[:, None])
+def _shares(first: int, end: int, near: float, far: float, cells: int) -> NDArray[np.float32]:
+    """(cells, pixels): what each cell of a mask between two edges weighs in each pixel along an axis."""
+    place = np.arange(first, end, dtype=np.float32)
+    place += 0.5 - near
+    place *= cells / (far - near)
+    shares = np.subtract(place, np.arange(0.5, cells, dtype=np.float32)[:, None])
     np.abs(shares, out=shares)
-    np.subtract(np.float32(1), shares, out=shares)
-    return np.maximum(shares, np.float32(0), out=shares).T
+    np.subtract(1, shares, out=shares)
+    return np.maximum(shares, 0, out=shares)
 
 
 def _truncated(
