@@ -103,7 +103,7 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--limit-s", type=int, default=300, help="CPU seconds of one mutant's tests")
+    parser.add_argument("--limit-s", type=int, default=60, help="CPU seconds of one mutant's tests")
     parser.add_argument("--afresh", action="store_true", help="judge again what the report says was noticed")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/mutants.json"))
     options = parser.parse_args()
