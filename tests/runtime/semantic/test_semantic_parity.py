@@ -52,6 +52,14 @@ def compared(
 SURE = np.full((HEIGHT, WIDTH), 5.0)
 
 
+def test_limits_of_ones_own_replace_those_of_the_precision() -> None:
+    """Those of another task are left alone: one command has them all."""
+    task = task_of(make_contract())
+    assert task.compare("int8").tolerance == INT8
+    own = task.compare("int8", {"differing": 0.25, "box_px": 3.0}).tolerance
+    assert own == dataclasses.replace(INT8, differing=0.25)
+
+
 def test_the_same_map_is_the_same() -> None:
     report = compared(scene(), scene(), SURE)
 

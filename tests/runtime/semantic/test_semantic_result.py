@@ -140,6 +140,10 @@ def test_labels_are_saved_with_a_palette(tmp_path: Path) -> None:
     result().save(tmp_path / "a.labels.png")
 
     saved = Image.open(tmp_path / "a.labels.png")
+    eight_bits, indexed = 8, 3  # then the only ones there are: deflate, adaptive filters; and no interlace
+    assert (tmp_path / "a.labels.png").read_bytes()[24:29] == bytes((eight_bits, indexed, 0, 0, 0)), (
+        "ISO/IEC 15948"
+    )
     assert saved.mode == "P"
     assert np.array_equal(np.asarray(saved), LABELS)
     assert np.array_equal(np.asarray(saved.convert("RGB"))[0, 5], class_colour(2))
