@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrt.models.rcnn.weights.translate import Edit
+from maskrt.models.parts.translate import Edit
 
 #: Of MaskRcnnConfig.
 SETTINGS: dict[str, Any] = {

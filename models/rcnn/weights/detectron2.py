@@ -16,11 +16,11 @@ from torch import Tensor
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
 from maskrt.models.parts.class_names import name_classes
+from maskrt.models.parts.translate import Edit, translate
 from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.weights.conventions import BGR_EDITS, HEAD_EDITS, SETTINGS, mask_convs, rgb_fractions
 from maskrt.models.rcnn.weights.detectron2_config import FILE, read_config
-from maskrt.models.rcnn.weights.translate import Edit, translate
 from maskrt.runtime.errors import CheckpointError
 
 CLASS_LAYER = "roi_heads.box_predictor.cls_score.weight"

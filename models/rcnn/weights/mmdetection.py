@@ -15,9 +15,9 @@ from torch import Tensor
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
 from maskrt.models.parts.class_names import name_classes
+from maskrt.models.parts.translate import translate
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.weights.conventions import BGR_EDITS, HEAD_EDITS, SETTINGS, mask_convs, rgb_fractions
-from maskrt.models.rcnn.weights.translate import translate
 from maskrt.runtime.errors import CheckpointError
 
 CLASS_LAYER = "roi_head.bbox_head.fc_cls.weight"
