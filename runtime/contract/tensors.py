@@ -19,8 +19,8 @@ MOST_IMAGES = 1 << 12
 @dataclass(frozen=True)
 class Tensor:
     """An input or an output. An axis is a number, or the name of what it varies with: "batch", or "height"
-    and "width" of the canvas, "height/8" an eighth of it, rounded up. counted_by: the output that says how
-    many rows of each image are filled; the rest is zero."""
+    and "width" of the canvas, "height/8" an eighth of it, rounded up, "height/8*2" twice that. counted_by:
+    the output that says how many rows of each image are filled; the rest is zero."""
 
     name: str
     dtype: str
@@ -35,14 +35,16 @@ class Tensor:
 
 
 def _length(axis: str, sides: Mapping[str, int]) -> int:
-    name, _, divisor = axis.partition("/")
-    return -(-sides[name] // int(divisor or 1))
+    part, _, times = axis.partition("*")
+    name, _, divisor = part.partition("/")
+    return -(-sides[name] // int(divisor or 1)) * int(times or 1)
 
 
-def map_axes(canvas: Canvas, stride_px: int) -> tuple[int | str, int | str]:
-    """Axes of a map with a cell for every `stride_px` pixels of a canvas, the last of which may be fewer."""
-    over = f"/{stride_px}" if stride_px > 1 else ""
-    height, width = (side and -(-side // stride_px) for side in (canvas.height_px, canvas.width_px))
+def map_axes(canvas: Canvas, stride_px: int, times: int = 1) -> tuple[int | str, int | str]:
+    """Axes of a map with a cell for every `stride_px` pixels of a canvas, the last of which may be fewer; or
+    of one that was enlarged, with `times` as many."""
+    over = (f"/{stride_px}" if stride_px > 1 else "") + (f"*{times}" if times > 1 else "")
+    height, width = (side and -(-side // stride_px) * times for side in (canvas.height_px, canvas.width_px))
     return height or HEIGHT + over, width or WIDTH + over
 
 

@@ -11,6 +11,7 @@ from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.instances.detections import Detections
 from maskrt.runtime.tasks.instances.instances import MaskCrop
+from maskrt.runtime.tasks.instances.masks import CanvasMasks
 from maskrt.runtime.tasks.instances.options import TORCHVISION, BoxGrid
 from maskrt.runtime.tasks.instances.paste import boxes_to_image, paste_mask
 from maskrt.runtime.tasks.instances.result import Result
@@ -28,7 +29,8 @@ def postprocess(
         count = _checked_count(found, row, batch.image_sizes[row])
         _check_labels(found.labels[row, :count], contract)
         kept = keep.rows(found.scores[row, :count], found.labels[row, :count], contract.classes)
-        size, rule = batch.image_sizes[row], options.masks.paste if options.masks else TORCHVISION
+        size = batch.image_sizes[row]
+        rule = options.masks.paste if isinstance(options.masks, BoxGrid) else TORCHVISION
         boxes = boxes_to_image(found.boxes[row, kept], size, (height, width), rule)
         results.append(
             Result(
@@ -38,7 +40,7 @@ def postprocess(
                 scores=found.scores[row, kept],
                 labels=found.labels[row, kept],
                 classes=contract.classes,
-                crops=_paste_all(found.masks, row, kept, boxes, (height, width), options.masks),
+                crops=_paste_all(found, row, kept, boxes, batch, contract),
                 skeleton=options.keypoints.skeleton if options.keypoints else (),
                 keypoints=_scaled(found.keypoints, row, kept, np.array([height, width], np.float32) / size),
             )
@@ -74,16 +76,20 @@ def _check_labels(labels: NDArray[np.int32], contract: Contract) -> None:
 
 
 def _paste_all(
-    masks: NDArray[np.float32] | None,
+    found: Detections,
     row: int,
     kept: NDArray[np.intp],
     boxes: NDArray[np.float32],
-    size: tuple[int, int],
-    grid: BoxGrid | None,
+    batch: Batch,
+    contract: Contract,
 ) -> tuple[MaskCrop, ...] | None:
-    if masks is None or grid is None:
+    grid, size = contract.options.masks, batch.original_sizes[row]
+    if grid is None or (found.masks is None and found.prototypes is None):
         return None
-    pairs = zip(masks[row, kept], boxes, strict=True)
+    if not isinstance(grid, BoxGrid):
+        return CanvasMasks(found, row, contract, batch.image_sizes[row], size).pasted(kept, boxes)
+    assert found.masks is not None
+    pairs = zip(found.masks[row, kept], boxes, strict=True)
     return tuple(paste_mask(mask, box, *size, grid.threshold, grid.paste) for mask, box in pairs)
 
 

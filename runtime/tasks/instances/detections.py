@@ -14,7 +14,8 @@ class Detections:
 
     num_detections (N,) int32; boxes (N, D, 4) float32, x1 y1 x2 y2 in canvas pixels; scores (N, D) float32,
     descending; labels (N, D) int32, index into the contract's classes. And of a model that has them: masks
-    (N, D, M, M) float32; keypoints (N, D, K, 3) float32, x y in canvas pixels and the logit of the heat map.
+    (N, D, M, M) float32, or (N, D, h, w) over the whole canvas; keypoints (N, D, K, 3) float32, x y in canvas
+    pixels and the logit of the heat map; coefficients (N, D, P) and prototypes (N, P, h, w) float32.
     """
 
     num_detections: NDArray[np.int32]
@@ -23,3 +24,5 @@ class Detections:
     labels: NDArray[np.int32]
     masks: NDArray[np.float32] | None = None
     keypoints: NDArray[np.float32] | None = None
+    coefficients: NDArray[np.float32] | None = None
+    prototypes: NDArray[np.float32] | None = None

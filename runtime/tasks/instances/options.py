@@ -8,15 +8,16 @@ from typing import Annotated, ClassVar
 from maskrt.runtime.contract.keypoints import Keypoints
 from maskrt.runtime.contract.options import ROWS, Options
 from maskrt.runtime.contract.sections import Canvas
-from maskrt.runtime.contract.tensors import BATCH, Tensor
+from maskrt.runtime.contract.tensors import BATCH, Tensor, map_axes
 from maskrt.runtime.rules import number, one_of, whole
 from maskrt.runtime.structs import Format, wrong
 
 NUM_DETECTIONS, BOXES, SCORES, LABELS = "num_detections", "boxes", "scores", "labels"
 MASKS, KEYPOINTS = "masks", "keypoints"
+COEFFICIENTS, PROTOTYPES = "coefficients", "prototypes"
 #: The outputs of every model.
 DETECTED = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
-MOST_ROWS, MOST_MASK_SIDE = 1 << 16, 1 << 10
+MOST_ROWS, MOST_MASK_SIDE, MOST_PROTOTYPES = 1 << 16, 1 << 10, 1 << 12
 TORCHVISION, PIXEL_MIDDLES, MATTERPORT = PASTES = ("torchvision", "pixel_middles", "matterport")
 Share = Annotated[float, number(0, 1)]
 
@@ -30,6 +31,40 @@ class BoxGrid:
     threshold: Share
     paste: Annotated[str, one_of(PASTES)] = TORCHVISION
 
+    @property
+    def described(self) -> str:
+        """For a model card."""
+        return f"{self.size} × {self.size} a box"
+
+
+@dataclass(frozen=True)
+class CanvasGrid:
+    """Masks as probabilities over the whole canvas, 0 outside of each object's box: `times` cells along a
+    side for `map_px` pixels of the canvas or a part of them. A pixel belongs to the object above
+    `threshold`."""
+
+    map_px: Annotated[int, whole(1, MOST_MASK_SIDE)]
+    times: Annotated[int, whole(1, MOST_MASK_SIDE)]
+    threshold: Share
+
+    @property
+    def described(self) -> str:
+        """For a model card."""
+        return f"over the whole canvas, {self.map_px / self.times:g} px a cell"
+
+
+@dataclass(frozen=True)
+class Prototypes(CanvasGrid):
+    """Masks that the host puts together, of `count` maps that an image's objects share and of what each
+    takes of them (runtime/tasks/instances/assemble.py). The maps' cells are those of a CanvasGrid."""
+
+    count: Annotated[int, whole(1, MOST_PROTOTYPES)]
+
+    @property
+    def described(self) -> str:
+        """For a model card."""
+        return f"of {self.count} prototypes, {super().described}"
+
 
 @dataclass(frozen=True)
 class InstancesOptions(Options):
@@ -42,7 +77,7 @@ class InstancesOptions(Options):
     nms_threshold: Share  # IoU
     max_detections: Annotated[int, whole(1, MOST_ROWS)]  # D, rows of every output
     rows: Annotated[str, one_of(ROWS)]  # of what follows the boxes: all D, or only those detected
-    masks: BoxGrid | None = None
+    masks: BoxGrid | CanvasGrid | Prototypes | None = None
     keypoints: Keypoints | None = None
 
     @property
@@ -59,18 +94,27 @@ class InstancesOptions(Options):
                 raise wrong(at, list(pair), "two places in the list of names")
 
     def tensors(self, batch: int | None, canvas: Canvas, classes: int) -> tuple[Tensor, ...]:
-        """The number of objects of each image, then `max_detections` rows of all that is said of each."""
-        images, rows = batch or BATCH, self.max_detections
-        shapes: dict[str, tuple[int, ...]] = {BOXES: (4,), SCORES: (), LABELS: ()}
-        if masks := self.masks:
+        """The number of objects of each image, then `max_detections` rows of all that is said of each; last
+        what an image's objects share."""
+        images, rows, masks = batch or BATCH, self.max_detections, self.masks
+        shapes: dict[str, tuple[int | str, ...]] = {BOXES: (4,), SCORES: (), LABELS: ()}
+        if isinstance(masks, BoxGrid):
             shapes[MASKS] = (masks.size, masks.size)
+        elif isinstance(masks, Prototypes):
+            shapes[COEFFICIENTS] = (masks.count,)
+        elif masks:
+            shapes[MASKS] = map_axes(canvas, masks.map_px, masks.times)
         if points := self.keypoints:
             shapes[KEYPOINTS] = (len(points.names), 3)
         count = Tensor(NUM_DETECTIONS, "int32", (images,))
-        return count, *(
+        counted = (
             Tensor(name, "int32" if name == LABELS else "float32", (images, rows, *shape), NUM_DETECTIONS)
             for name, shape in shapes.items()
         )
+        if not isinstance(masks, Prototypes):
+            return count, *counted
+        cells = map_axes(canvas, masks.map_px, masks.times)
+        return count, *counted, Tensor(PROTOTYPES, "float32", (images, masks.count, *cells))
 
 
 OPTIONS = InstancesOptions

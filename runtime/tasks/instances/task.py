@@ -96,7 +96,7 @@ class InstancesTask(Task):
             "NMS": f"IoU {options.nms_threshold:g}, each class by itself",
         }
         if masks := options.masks:
-            rows["masks"] = f"{masks.size} × {masks.size} a box, cut at {masks.threshold:g}"
+            rows["masks"] = f"{masks.described}, cut at {masks.threshold:g}"
         if options.keypoints:
             rows["keypoints"] = ", ".join(options.keypoints.names)
         return f"Finds objects, each with {', '.join(told[:-1])} and {told[-1]}.", rows

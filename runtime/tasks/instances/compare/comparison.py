@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
@@ -16,12 +17,17 @@ from maskrt.runtime.tasks.instances.compare import measured
 from maskrt.runtime.tasks.instances.compare.flips import flips
 from maskrt.runtime.tasks.instances.compare.match import Matching, match
 from maskrt.runtime.tasks.instances.compare.measured import Measured
-from maskrt.runtime.tasks.instances.compare.paste import paste_alike, resolve_ties
+from maskrt.runtime.tasks.instances.compare.paste import Paste, paste_alike, resolve_ties
 from maskrt.runtime.tasks.instances.compare.seen import SeenInstances
 from maskrt.runtime.tasks.instances.compare.tolerances import Tolerance
 from maskrt.runtime.tasks.instances.compare.worst import WorstCases
+from maskrt.runtime.tasks.instances.detections import Detections
+from maskrt.runtime.tasks.instances.masks import CanvasMasks
+from maskrt.runtime.tasks.instances.options import TORCHVISION, BoxGrid
 from maskrt.runtime.tasks.instances.result import Result
 from maskrt.runtime.tasks.rows import Row
+
+Masks = tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]
 
 
 class InstancesComparison(Comparison):
@@ -51,18 +57,24 @@ class InstancesComparison(Comparison):
         """Match the instances of an image; masks are pasted alike where their boxes differ by rounding."""
         limit, ours, grid = self.tolerance, expected.result, contract.options.masks
         _, (theirs,) = paste_alike(expected.outputs, outputs, batch, contract, within_px=limit.rounding_px)
-        masks = tuple(side["masks"][0] if "masks" in side else None for side in (expected.outputs, outputs))
+        masks, paste = _compared(expected.outputs, outputs, batch, contract)
         if masks[0] is not None and masks[1] is not None and grid is not None:
-            ties = {"within_px": limit.rounding_px, "margin": limit.tied_probability}
-            theirs = resolve_ties(ours, theirs, (masks[0], masks[1]), grid.threshold, rule=grid.paste, **ties)
+            theirs = resolve_ties(
+                ours,
+                theirs,
+                (masks[0], masks[1]),
+                grid.threshold,
+                within_px=limit.rounding_px,
+                margin=limit.tied_probability,
+                rule=grid.paste if isinstance(grid, BoxGrid) else TORCHVISION,
+                paste=paste,
+            )
         matching = match(ours, theirs)
         if shared_only:
             same = tuple(pair for pair in matching.pairs if pair.box_difference_px <= limit.box_px)
             matching = Matching(same, missed=(), extra=())
         flipped = flips(ours, theirs, matching, contract, limit)
-        return SeenInstances(
-            ours, theirs, matching, flipped, limit, expected.contract, masks=(masks[0], masks[1])
-        )
+        return SeenInstances(ours, theirs, matching, flipped, limit, expected.contract, masks=masks)
 
     def add(self, image: str, seen: SeenInstances) -> None:
         """Count an image's instances."""
@@ -180,3 +192,23 @@ class InstancesComparison(Comparison):
             f"boxes differ by up to {moved_px:.3g} px, {len(matching.missed)} of {len(ours)} instances "
             f"missed, {len(matching.extra)} extra"
         )
+
+
+def _compared(
+    reference: Outputs, candidate: Outputs, batch: Batch, contract: Contract
+) -> tuple[Masks, Paste | None]:
+    """The masks of both sides' one image, whose canvas it is, as arrays of probabilities; and how one is
+    pasted where it is not one of a box."""
+    if isinstance(contract.options.masks, BoxGrid) or contract.options.masks is None:
+        first, second = (side["masks"][0] if "masks" in side else None for side in (reference, candidate))
+        return (first, second), None
+    both = [Detections(**side) for side in (reference, candidate)]
+    if any(one.masks is None and one.prototypes is None for one in both):
+        return (None, None), None
+    sizes = batch.image_sizes[0], batch.original_sizes[0]
+    first, second = (CanvasMasks(one, 0, contract, *sizes) for one in both)
+    arrays = tuple(
+        masks.probabilities(one.boxes[0, : int(one.num_detections[0])])
+        for masks, one in zip((first, second), both, strict=True)
+    )
+    return (arrays[0], arrays[1]), first.paste

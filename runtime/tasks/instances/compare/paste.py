@@ -9,6 +9,7 @@ for the last bit: torchvision's resampling and OpenCV's then decide by their rou
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from maskrt.runtime.tasks.instances.instances import MaskCrop
 from maskrt.runtime.tasks.instances.options import TORCHVISION
 from maskrt.runtime.tasks.instances.paste import paste_mask
 from maskrt.runtime.tasks.instances.result import Result
+
+Paste = Callable[[NDArray[np.float32], NDArray[np.float32], float], MaskCrop]
 
 
 def paste_alike(
@@ -55,16 +58,22 @@ def resolve_ties(
     within_px: float,
     margin: float,
     rule: str = TORCHVISION,
+    paste: Paste | None = None,
 ) -> Result:
     """The candidate with its undecided pixels as the reference has them.
 
-    masks: of the reference and of the candidate, (D, M, M). Undecided are pixels whose probability is no
-    further than `margin` from the threshold on both sides, in boxes that both have within `within_px`: a
-    candidate that is unsure where the reference is sure has another mask.
+    masks: of the reference and of the candidate, (D, M, M), or as `paste` takes them: a mask, its box in px
+    of the results, and the threshold. Undecided are pixels whose probability is no further than `margin`
+    from the threshold on both sides, in boxes that both have within `within_px`: a candidate that is unsure
+    where the reference is sure has another mask.
     """
     if not margin or candidate.crops is None or reference.crops is None:
         return candidate
     crops, size = list(candidate.crops), (candidate.height_px, candidate.width_px)
+
+    def in_box(mask: NDArray[np.float32], box: NDArray[np.float32], least: float) -> MaskCrop:
+        return paste_mask(mask, box, *size, least, rule)
+
     alike = _alike(reference.boxes, reference.labels, candidate.boxes, candidate.labels, within_px)
     for expected, found in zip(*alike, strict=True):
         ours, box = reference.crops[expected], reference.boxes[expected]
@@ -72,7 +81,7 @@ def resolve_ties(
             continue
         theirs = crops[found]
         undecided = [
-            _undecided(mask, box, size, threshold, margin, rule)
+            _undecided(mask, box, threshold, margin, paste or in_box)
             for mask in (masks[0][expected], masks[1][found])
         ]
         if theirs.bits.shape != undecided[1].shape:  # not pasted by this runtime's rule
@@ -83,15 +92,10 @@ def resolve_ties(
 
 
 def _undecided(
-    mask: NDArray[np.float32],
-    box: NDArray[np.float32],
-    size: tuple[int, int],
-    threshold: float,
-    margin: float,
-    rule: str,
+    mask: NDArray[np.float32], box: NDArray[np.float32], threshold: float, margin: float, paste: Paste
 ) -> NDArray[np.bool_]:
     """The pixels of a pasted mask that are as near to the threshold."""
-    at_most, at_least = (paste_mask(mask, box, *size, threshold + side, rule) for side in (-margin, margin))
+    at_most, at_least = (paste(mask, box, threshold + side) for side in (-margin, margin))
     return at_most.bits != at_least.bits
 
 

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.session import Outputs
-from maskrt.runtime.contract import Contract
+from maskrt.runtime.contract import Contract, Tensor
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks.answers import Answer
 from maskrt.runtime.tasks.arrays import Rule, check_array
 from maskrt.runtime.tasks.instances.decode import postprocess
 from maskrt.runtime.tasks.instances.instances import MaskCrop
+from maskrt.runtime.tasks.instances.options import COEFFICIENTS, MASKS, PROTOTYPES
+
+MADE_OF = (MASKS, COEFFICIENTS, PROTOTYPES)  # masks, which a bundle holds pasted
 
 
 def pack(answer: Answer) -> dict[str, NDArray]:
@@ -27,8 +30,9 @@ def pack(answer: Answer) -> dict[str, NDArray]:
         arrays["crop_frames"] = np.array(frames, np.int32).reshape(-1, 4)
         arrays["crop_bits"] = np.packbits(bits)
     count = int(answer.outputs["num_detections"][0])
+    counted = {tensor.name for tensor in answer.contract.outputs if tensor.counted_by}
     for key, value in answer.outputs.items():
-        arrays[key] = value if key == "num_detections" else value[:, :count]
+        arrays[key] = value[:, :count] if key in counted else value
     return arrays
 
 
@@ -36,7 +40,7 @@ def unpack(arrays: Mapping[str, NDArray], batch: Batch, contract: Contract) -> A
     """Make an answer of the arrays of `pack`. Raises ValueError as `check_arrays` does."""
     check_arrays(arrays, contract)
     outputs = Outputs({key: arrays[key] for key in contract.output_names})
-    without = Outputs({key: values for key, values in outputs.items() if key != "masks"})
+    without = Outputs({key: values for key, values in outputs.items() if key not in MADE_OF})
     (found,) = postprocess(without, batch, contract)
     return Answer(contract, outputs, dataclasses.replace(found, crops=_crops(arrays)))
 
@@ -58,17 +62,9 @@ def check_arrays(arrays: Mapping[str, NDArray], contract: Contract) -> None:
     count = int(arrays["num_detections"][0])
     if not 0 <= count <= contract.options.max_detections:
         raise ValueError(f"num_detections is {count}, expected 0 to {contract.options.max_detections}")
-    grid, points = contract.options.masks, contract.options.keypoints
-    side = grid.size if grid else None
-    rules: dict[str, Rule] = {
-        "boxes": ((1, count, 4), "f"),
-        "scores": ((1, count), "f"),
-        "labels": ((1, count), "iu"),
-        "masks": ((1, count, side, side), "f"),
-        "keypoints": ((1, count, len(points.names) if points else None, 3), "f"),
-    }
-    for name in contract.output_names[1:]:
-        check_array(name, arrays, rules[name])
+    rules: dict[str, Rule] = {tensor.name: _rule(tensor, count) for tensor in contract.outputs[1:]}
+    for name, rule in rules.items():
+        check_array(name, arrays, rule)
     labels = arrays["labels"]
     if ((labels < 0) | (labels >= len(contract.classes))).any():
         raise ValueError(f"labels go to {labels.max()}, of {len(contract.classes)} classes")
@@ -83,3 +79,10 @@ def check_arrays(arrays: Mapping[str, NDArray], contract: Contract) -> None:
             or -(-bits // 8) != len(arrays["crop_bits"])
         ):
             raise ValueError(f"crop_bits holds {8 * len(arrays['crop_bits'])} pixels, its frames {bits}")
+
+
+def _rule(tensor: Tensor, count: int) -> Rule:
+    """What an output of one image must be, with as many rows as were found."""
+    axes = [1, count, *tensor.axes[2:]] if tensor.counted_by else [1, *tensor.axes[1:]]
+    shape = tuple(axis if isinstance(axis, int) else None for axis in axes)
+    return shape, "f" if tensor.dtype.startswith("float") else "iu"
