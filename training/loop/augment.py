@@ -10,6 +10,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
+from maskrt.training.loop.ssd import SsdAugmentation
+
 AUGMENTATIONS = {
     "none": [],
     "flip": [v2.RandomHorizontalFlip()],  # the paper's
@@ -24,6 +26,7 @@ AUGMENTATIONS = {
         v2.RandomHorizontalFlip(),
         v2.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3),
     ],
+    "ssd": [SsdAugmentation()],
 }
 
 
