@@ -23,6 +23,7 @@ FAMILIES: dict[str, str] = {
     "matterport_rcnn": "maskrt.models.rcnn.matterport",
     "fcn": "maskrt.models.fcn",
     "dilated": "maskrt.models.fcn.dilated",
+    "yolact": "maskrt.models.yolact",
 }
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from maskrt.models import find_family
-from maskrt.models.rcnn.config import MaskRcnnConfig
+from maskrt.models.config import ModelConfig
 from maskrt.runtime.errors import CheckpointError
 
 Edit = Callable[[Tensor], Tensor]
@@ -20,7 +20,7 @@ SHOWN = 8  # keys that a message lists; a wrong model would give hundreds
 
 def translate(
     weights: Mapping[str, Any],
-    config: MaskRcnnConfig,
+    config: ModelConfig,
     *,
     names: Iterable[tuple[str, Name]],
     edits: Mapping[str, Edit],
@@ -51,14 +51,14 @@ def translate(
     faults = {"missing": lacking, "left over": sorted(set(weights) - used), "of another shape": misshapen}
     if any(faults.values()):
         raise CheckpointError(
-            f"{source}: not the weights of a {config.family} on {config.backbone}: "
+            f"{source}: not the weights of a {config.title}: "
             + "; ".join(f"{len(keys)} {what}: {_list(keys)}" for what, keys in faults.items() if keys)
             + ". What is read is listed in docs/checkpoints.md."
         )
     return translated
 
 
-def _shapes(config: MaskRcnnConfig) -> dict[str, torch.Size]:
+def _shapes(config: ModelConfig) -> dict[str, torch.Size]:
     with torch.device("meta"):
         model = find_family(config.family).build(config)
     return {key: tensor.shape for key, tensor in model.state_dict().items() if tensor.is_floating_point()}

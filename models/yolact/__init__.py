@@ -1,0 +1,1 @@
+"""YOLACT (arXiv:1904.02689): instances as sums of prototypes that the whole picture shares."""
