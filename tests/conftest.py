@@ -21,6 +21,8 @@ import pytest
 from tests.exports import Exports, shared_folder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+#: The files that take longest, which are begun first: an xdist worker takes a file as a whole.
+LONG = ("test_readme.py", "test_commands.py", "test_train.py", "test_run_file.py", "test_train_ways.py")
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +60,8 @@ def random_onnx(random_checkpoint: Path, exports: Exports) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The README's commands first: nothing takes longer, and at the end one worker would be alone with them."""
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    """Long files first: at the end one worker would be alone with them."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 def pytest_collection_finish() -> None:

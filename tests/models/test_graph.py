@@ -36,11 +36,13 @@ EXACT = Tolerance(score=1e-7, box_px=3.1e-5, mask_iou=1.0)
 # Colours that float32 holds exactly, as it holds those of the graph.
 EXACT_COLOURS: dict[str, Any] = {"mean": (0.5, 0.4375, 0.375), "std": (0.25, 0.25, 0.25)}
 QUICK: dict[str, Any] = {"rpn_post_nms_test": 100, "max_detections": 30}  # float64 is slow
+# What most of the time goes into; the numbers of channels change no operation.
+NARROW: dict[str, Any] = {"fpn_channels": 64, "mask_convs": (64,) * 4}
 
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    return confident_checkpoint("resnet18", **QUICK, **EXACT_COLOURS)
+    return confident_checkpoint("resnet18", **QUICK, **NARROW, **EXACT_COLOURS)
 
 
 def assert_alike(
@@ -95,7 +97,7 @@ def test_an_image_that_fills_a_quarter_of_its_canvas(checkpoint: Checkpoint) -> 
 
 def test_graph_of_the_second_version_finds_what_torchvision_finds() -> None:
     config = {f.name: getattr(V2, f.name) for f in dataclasses.fields(V2) if f.name != "backbone"}
-    config |= QUICK | EXACT_COLOURS
+    config |= QUICK | NARROW | EXACT_COLOURS
     assert_alike(confident_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
 
 
@@ -108,7 +110,7 @@ def test_a_graph_of_the_papers_ablations_finds_what_its_model_finds() -> None:
 
 def test_graph_with_exact_anchors_finds_what_torchvision_finds_with_them() -> None:
     """On a canvas of 160 px P6 is three positions wide, and neither 160 / 64 nor a whole stride apart."""
-    checkpoint = confident_checkpoint("resnet18", exact_anchors=True, **QUICK, **EXACT_COLOURS)
+    checkpoint = confident_checkpoint("resnet18", exact_anchors=True, **QUICK, **NARROW, **EXACT_COLOURS)
     canvas = checkpoint.contract(height_px=160, width_px=224).canvas
     assert_alike(checkpoint, [scene(1)], "fixed", least=20, canvas=canvas)
 
@@ -146,13 +148,14 @@ def test_more_rows_than_tensorrts_topk_takes_are_the_largest_still() -> None:
 
 
 def test_a_model_that_keeps_fewer_proposals_than_detections_pads_its_rows() -> None:
-    checkpoint = confident_checkpoint("resnet18", num_classes=2, rpn_post_nms_test=20, **EXACT_COLOURS)
+    few = {"num_classes": 2, "rpn_post_nms_test": 20}
+    checkpoint = confident_checkpoint("resnet18", **few, **NARROW, **EXACT_COLOURS)
     assert_alike(checkpoint, [scene(1)], "fixed", least=1)
 
 
 @pytest.mark.parametrize("norm", ["bn", "frozen_bn"])
 def test_folding_batch_norm_changes_no_feature(norm: str) -> None:
-    model = confident_checkpoint("resnet18", norm=norm, fpn_norm=True).build()
+    model = confident_checkpoint("resnet18", norm=norm, fpn_norm=True, **NARROW).build()
     folded = fold_batch_norm(model)
     norms = [m for m in folded.backbone.modules() if "BatchNorm" in type(m).__name__]
     assert not norms, f"left unfolded: {norms}"
@@ -166,7 +169,7 @@ def test_folding_batch_norm_changes_no_feature(norm: str) -> None:
 
 
 def test_folding_leaves_group_norm_and_the_original_alone() -> None:
-    model = build_mask_rcnn(confident_checkpoint("resnet18", norm="gn").config)
+    model = build_mask_rcnn(confident_checkpoint("resnet18", norm="gn", **NARROW).config)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     folded = fold_batch_norm(model)
     assert any(isinstance(m, nn.GroupNorm) for m in folded.modules())

@@ -15,7 +15,6 @@ from maskrt.calibration.decide.plan import FLOAT, INT8, Plan
 from maskrt.calibration.flavours import CPU, FLAVOURS, TENSORRT
 from maskrt.calibration.measure.learned import learned_ranges
 from maskrt.calibration.rewrite.placement import place
-from maskrt.export.onnx_model import export_onnx, save_onnx
 from maskrt.export.overflow import half_contract
 from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.quantisers import learned_scales
@@ -23,6 +22,8 @@ from maskrt.models.rcnn.qat import fake_quantise
 from maskrt.runtime.backends.open import Outputs, open_session
 from maskrt.runtime.preprocess import preprocess
 from maskrt.runtime.tasks.instances.compare.tolerances import FP32
+from tests.exports import Exports
+from tests.tasks.conftest import CANVAS
 
 Models = tuple[Path, Path]
 MIN_SCORE = 0.2
@@ -32,13 +33,11 @@ MOST_MOVED_PX, MOST = 2.0, 0.7
 
 
 @pytest.fixture(scope="module")
-def half(keypoint_rcnn: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keypoint R-CNN in half precision with fixed rows, as TensorRT takes it."""
+def half(keypoint_rcnn: Models, exports: Exports) -> Path:
+    """Keypoint R-CNN in half precision with fixed rows, as TensorRT takes it, for one canvas."""
     checkpoint = load_checkpoint(keypoint_rcnn[0])
-    contract = half_contract(checkpoint, checkpoint.contract(detections="fixed"), [])
-    path = tmp_path_factory.mktemp("half") / "points.onnx"
-    save_onnx(export_onnx(checkpoint, contract), path)
-    return path
+    contract = checkpoint.contract(**CANVAS, detections="fixed")
+    return exports.onnx(keypoint_rcnn[0], half_contract(checkpoint, contract, []))
 
 
 def seen(path: Path, **options: Any) -> Outputs:
