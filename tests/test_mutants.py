@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from benchmarks.mutants import trial as trials
 from benchmarks.mutants.__main__ import EQUIVALENT, PACKAGES, REPOSITORY, equivalents, every_mutant, table
 from benchmarks.mutants.mutations import mutants_of
 from benchmarks.mutants.selection import Imports
-from benchmarks.mutants.trial import Trial, Verdict
+from benchmarks.mutants.trial import Trial
 
 AREA = '''"""Areas."""
 
@@ -175,37 +173,6 @@ def test_no_smaller_example_is_looked_for_where_one_fails(repository: Path, tmp_
 
     assert trial.judge(divided).by == "tests/test_area.py::test_a"
     assert len((tmp_path / "scratch/failed.txt").read_text().splitlines()) < 10
-
-
-FIRST, SECOND = (
-    f"""
-import maskrt.runtime.area
-from tests.exports import shared_folder
-
-def test_a():
-    path = shared_folder(None) / "model.onnx"
-    path.parent.mkdir(exist_ok=True)
-    assert path.exists() is {there}
-    path.touch()
-"""
-    for there in (False, True)
-)
-
-
-def test_the_runs_of_a_mutant_share_models_and_another_mutant_has_none_of_them(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, text in {"area": FIRST, "report": SECOND}.items():
-        (repository / f"tests/test_{name}.py").write_text(text)
-    shutil.copy(REPOSITORY / "tests/exports.py", repository / "tests/exports.py")
-    monkeypatch.setattr(trials, "AT_ONCE", 1)
-    monkeypatch.setattr(Trial, "_cost_s", lambda *_: 1.0)  # so that they run in the order of their names
-    trial = Trial(repository, tmp_path / "scratch", limit_s=60, costs=tmp_path / "costs.json")
-    mutants = [one for one in mutants_of("runtime/area.py", AREA.encode()) if "<" in one.operation]
-
-    assert len(mutants) == 2
-    assert [trial.judge(one) for one in mutants] == [Verdict(None, True, pytest.approx(0, abs=60))] * 2
-    assert sorted(trial.costs) == ["tests/test_area.py", "tests/test_report.py"]
 
 
 def test_a_module_that_no_longer_imports_is_noticed(repository: Path, tmp_path: Path) -> None:
