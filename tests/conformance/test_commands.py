@@ -87,7 +87,8 @@ def test_what_it_infers_is_written(made: Made, tmp_path: Path) -> None:
     assert len(rows) >= LEAST_FOUND[made.contract.task]
     assert {row["category_id"] for row in rows} <= {category.id for category in made.contract.classes}
     outputs = made.contract.output_names
-    assert all(("segmentation" in row) == ("masks" in outputs) for row in rows)
+    masks = bool({"masks", "prototypes"} & set(outputs))
+    assert all(("segmentation" in row) == masks for row in rows)
     assert (tmp_path / ("labels" if "semantic" in outputs else "predictions.json")).exists()
 
 
