@@ -37,7 +37,7 @@ class SsdAugmentation(nn.Module):
         image, target = v2.Resize(size, antialias=False)(*self.steps(image, target))
         boxes, masks = target["boxes"], target["masks"]
         sides = boxes[:, 2:] - boxes[:, :2]
-        left = (sides.amin(dim=1) >= LEAST_SIDE_PX) & masks.flatten(1).any(dim=1)
+        left = (sides.amin(dim=1) >= LEAST_SIDE_PX) & (masks > 0).flatten(1).any(dim=1)
         return image, target | {name: _rows(target[name], left) for name in OF_OBJECTS if name in target}
 
 
