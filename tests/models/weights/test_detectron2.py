@@ -226,9 +226,7 @@ def test_weights_that_do_not_fit_are_listed(
 ) -> None:
     weights = dict(small)
     fault(weights)
-    with pytest.raises(
-        CheckpointError, match=rf"x\.pkl: not the weights of a mask_rcnn on resnet18: {message}"
-    ):
+    with pytest.raises(CheckpointError, match=rf"x\.pkl: not the weights of a resnet18 mask_rcnn: {message}"):
         load_checkpoint(zoo_pickle(weights, tmp_path / "x.pkl"))
 
 
