@@ -34,9 +34,9 @@ def command(
 ) -> None:
     """Quantise a model to INT8, and let nothing pass that loses too much.
 
-    Writes OUTPUT, its plan (.plan.json) and the ranges (.scales.json). Where the model loses more than
-    allowed, layers go back to float, the most harmed first. Exit code 1 if that is not enough, 4 where a
-    figure is beyond its limit by what may be chance: these images cannot tell, and OUTPUT is written.
+    Writes OUTPUT, its plan (.plan.json) and ranges (.scales.json). Where the model loses too much,
+    layers go back to float, the most harmed first. Exit code 1 if that is not enough; 4 where a
+    figure is beyond its limit by what may be chance, and OUTPUT is written.
 
     Example: maskrt calibrate model.onnx --data train/ --val val/ -o model.int8.onnx
     """

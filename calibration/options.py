@@ -46,7 +46,7 @@ class Asked:
     ] = False
     plan: Annotated[Path | None, typer.Option(help="Precision plan to follow; it is not changed")] = None
     equalise: Annotated[
-        bool, typer.Option("--equalise", help="First rescale channels across layers so that ranges match")
+        bool, typer.Option("--equalise", help="First rescale channels so that their ranges match")
     ] = False
     from_cache: Annotated[Path | None, typer.Option(help="Take the ranges from TensorRT's cache")] = None
 
@@ -84,7 +84,7 @@ class Judging(Allowed):
     class_name: ClassName = "object"
     min_mask_iou: Annotated[
         float | None,
-        typer.Option(help="Median mask IoU with the float model; as --limit mask_iou=", show_default="0.97"),
+        typer.Option(help="Median mask IoU; as --limit mask_iou=", show_default="0.97"),
     ] = None
     # On trained weights the worst tensor lost 3%, and 4% where four of its channels are a hundred times
     # larger; a scale of another tensor or of other images loses most of it.
@@ -93,7 +93,7 @@ class Judging(Allowed):
         typer.Option(help="Share of a tensor's signal its scale may lose", callback=between(0)),
     ] = 0.3
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Write the model whatever it loses; its contract says what")
+        bool, typer.Option("--anyway", help="Write it whatever it loses; its contract says what")
     ] = False
 
     def __post_init__(self) -> None:

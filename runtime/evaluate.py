@@ -67,9 +67,7 @@ def command(
         float, typer.Option(callback=between(0, 1), help="Of the confusion matrix; AP takes every score")
     ] = 0.5,
     compute: Compute,
-    against: Annotated[
-        Path | None, typer.Option(help="The model that this one was made from: judge what this one loses")
-    ] = None,
+    against: Annotated[Path | None, typer.Option(help="Judge what it loses against this model")] = None,
     allowed: Allowed,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write the metrics (JSON)"), Writes(METRICS)
@@ -79,10 +77,10 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout")] = False,
 ) -> None:
-    """Measure COCO AP, of boxes and of what else the model finds, or a class map's mean IoU; by class too.
+    """Measure COCO AP, or a class map's mean IoU, by class too.
 
-    With --against: whether it loses too much, as maskrt calibrate and maskrt parity judge it. Exit code 1 if
-    so, 4 where these images cannot tell.
+    With --against: does it lose too much, as maskrt calibrate and maskrt parity judge it? Exit
+    code 1 if so, 4 where these images cannot tell.
 
     Example: maskrt evaluate model.onnx --data annotations/instances_val2017.json --images val2017
     """

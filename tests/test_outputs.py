@@ -28,7 +28,7 @@ CALLS: list[Call] = [
 ]
 #: Parameters that name a path to read; a new one is to be put here, or marked with maskrt.runtime.files.guard.Writes.
 READ = {"model", "models", "image", "images", "val_images", "reference", "candidate", "bundle", "engine"}
-READ |= {"checkpoint", "start", "qat", "onto", "plan", "from_cache", "tensorrt_root", "run_config"}
+READ |= {"against", "checkpoint", "start", "qat", "onto", "plan", "from_cache", "tensorrt_root", "run_config"}
 
 
 def program(call: Call) -> Program:

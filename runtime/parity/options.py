@@ -53,9 +53,7 @@ class Limits:
 class Allowed(Limits):
     """What a model may lose where there are annotations too. Raises OptionError for what is no limit."""
 
-    max_ap_drop: Annotated[
-        float, typer.Option(help="Points that may be lost of AP, or what else it is measured by")
-    ] = MAX_DROP
+    max_ap_drop: Annotated[float, typer.Option(help="Points of AP or mIoU that may be lost")] = MAX_DROP
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -165,7 +165,7 @@ def test_an_infinity_that_is_a_constant_is_none_of_the_weights(tiny_onnx: Path, 
 def test_refuses_a_model_for_another_task(write_model: Write, contract_with: Make) -> None:
     path = write_model(contract=contract_with(task="juggling"))
 
-    said = message(path, ModelError)
+    said = message(path, ContractError)
 
     assert "juggling" in said
     assert "instance" in said

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from maskrt.runtime.backends.session import Outputs
+from maskrt.runtime.errors import OptionError
+from maskrt.runtime.parity.options import Limits
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.preprocess import Batch
 from maskrt.runtime.tasks import task_of
@@ -53,11 +55,15 @@ SURE = np.full((HEIGHT, WIDTH), 5.0)
 
 
 def test_limits_of_ones_own_replace_those_of_the_precision() -> None:
-    """Those of another task are left alone: one command has them all."""
+    """Those of another task are refused, since they would judge nothing."""
     task = task_of(make_contract())
     assert task.compare("int8").tolerance == INT8
-    own = task.compare("int8", {"differing": 0.25, "box_px": 3.0}).tolerance
-    assert own == dataclasses.replace(INT8, differing=0.25)
+    own = Limits(["differing=0.25"]).comparison(task, "int8")
+    assert own.tolerance == dataclasses.replace(INT8, differing=0.25)
+    with pytest.raises(
+        OptionError, match="--limit box_px=3: there is no such limit, expected one of differing,"
+    ):
+        Limits(["box_px=3"]).comparison(task, "int8")
 
 
 def test_the_same_map_is_the_same() -> None:
