@@ -115,7 +115,7 @@ def of_originals(
     original, path = prepare(CASE[arguments.project])
 
     def predicted(number: int, photograph: Path, classes: tuple[Category, ...]) -> Result:
-        return original.photograph(photograph, *arguments.sizes, classes)
+        return original.photograph(photograph, *arguments.sizes, arguments.fixed, classes)
 
     return CASE[arguments.project], path, predicted
 
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("photographs", nargs="+", type=Path)
     parser.add_argument("--sizes", nargs=2, type=int, default=[480, 800], help="of the resize rule, in px")
     parser.add_argument("--set", nargs="*", default=[], help="settings that the reader would not have set")
+    parser.add_argument("--fixed", action="store_true", help="on a square of the long side, the original too")
     parser.add_argument("--no-export", action="store_true", help="compare PyTorch alone")
     parser.add_argument("--python", type=Path, help="of an environment with Matterport's package")
     arguments = parser.parse_args()
@@ -136,10 +137,11 @@ def main() -> None:
     case, path, original = of_originals(arguments)
     sizes = dict(zip(("min_size_px", "max_size_px"), arguments.sizes, strict=True))
     checkpoint = load_checkpoint(path).with_settings(sizes, "--sizes").with_settings(arguments.set, "--set")
-    contract = checkpoint.contract(detections="dynamic")
+    side = arguments.sizes[1] if arguments.fixed or arguments.project == "matterport" else None
+    contract = checkpoint.contract(height_px=side, width_px=side, detections="dynamic")
     sessions: dict[str, Session] = {"PyTorch": EagerSession(checkpoint.build(), contract, name=str(path))}
     if not arguments.no_export:
-        model = FOLDER / f"{case}-photographs.onnx"
+        model = FOLDER / f"{case}-photographs{'-fixed' if arguments.fixed else ''}.onnx"
         save_onnx(export_onnx(checkpoint, contract), model)
         sessions["ONNX Runtime"] = open_session(model)
     agreements = {name: Agreement() for name in sessions}

@@ -52,7 +52,9 @@ class Detectron2(Original):
         masks = found.pred_masks[:, 0] if found.has("pred_masks") else None
         return outputs_of(found.pred_boxes.tensor, found.scores, found.pred_classes, masks, detections)
 
-    def photograph(self, path: Path, short_px: int, long_px: int, classes: tuple[Category, ...]) -> Result:
+    def photograph(
+        self, path: Path, short_px: int, long_px: int, square: bool, classes: tuple[Category, ...]
+    ) -> Result:
         """As `Original.photograph`, by its DefaultPredictor, which takes what OpenCV reads."""
         from detectron2.engine import DefaultPredictor
 
@@ -61,6 +63,7 @@ class Detectron2(Original):
         settings.MODEL.WEIGHTS = ""
         predictor = DefaultPredictor(settings)
         predictor.model = self.model
+        self.model.backbone._square_pad = long_px if square else 0  # MODEL.FPN's square_pad
         found = predictor(cv2.imread(str(path)))["instances"]
         boxes, masks = found.pred_boxes.tensor.numpy(), found.pred_masks.numpy()
         return result_of(boxes, found.scores.numpy(), found.pred_classes.numpy(), masks, classes)

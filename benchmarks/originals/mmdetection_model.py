@@ -57,7 +57,9 @@ class MMDetection(Original):
             masks = logits[0][torch.arange(len(found)), found.labels].sigmoid()
         return outputs_of(found.bboxes, found.scores, found.labels, masks, detections)
 
-    def photograph(self, path: Path, short_px: int, long_px: int, classes: tuple[Category, ...]) -> Result:
+    def photograph(
+        self, path: Path, short_px: int, long_px: int, square: bool, classes: tuple[Category, ...]
+    ) -> Result:
         """As `Original.photograph`, by its inference_detector."""
         from mmdet.apis import inference_detector
 
@@ -65,5 +67,6 @@ class MMDetection(Original):
             if step.type == "Resize":
                 step.scale = (long_px, short_px)
         self.model.cfg = self._config
+        self.model.data_preprocessor.pad_size_divisor = long_px if square else 32
         found = inference_detector(self.model, str(path)).pred_instances.numpy()
         return result_of(found.bboxes, found.scores, found.labels, found.masks, classes)

@@ -33,8 +33,13 @@ class Original(ABC):
         """
 
     @abstractmethod
-    def photograph(self, path: Path, short_px: int, long_px: int, classes: tuple[Category, ...]) -> Result:
-        """What its own inference API gives for a file, resized by it to these sides."""
+    def photograph(
+        self, path: Path, short_px: int, long_px: int, square: bool, classes: tuple[Category, ...]
+    ) -> Result:
+        """What its own inference API gives for a file, resized by it to these sides.
+
+        square: every picture is padded to a square of long_px, by the project's own setting for that.
+        """
 
 
 def outputs_of(boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor | None, rows: int) -> Outputs:

@@ -19,9 +19,8 @@ from maskrt.runtime.preprocess import (
 )
 from maskrt.runtime.resize import resize
 
-# Of torch's source coordinates the multiplication and the subtraction are fused where the processor can, as
-# here; sums of four products differ in their last bits, of 255.
-FLOAT_GREY_LEVELS = 1e-4
+# torch rounds as fused multiply-add does where the processor has it; elsewhere the last bits of 255 differ.
+FLOAT_GREY_LEVELS = 0.0 if torch.backends.cpu.get_cpu_capability().startswith("AVX") else 0.01
 # OpenCV's uint8 resize rounds its weights to 11 bits and the result to the nearest level, where the exact
 # value may lie just on the other side.
 UINT8_GREY_LEVELS = 1.0
@@ -38,7 +37,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def torch_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float().contiguous()
     out = torch.nn.functional.interpolate(pixels, size, mode="bilinear", align_corners=False)
     return out[0].permute(1, 2, 0).numpy()
 
@@ -86,6 +85,7 @@ def test_an_image_fits_a_fixed_canvas(height: int, width: int, canvas_height: in
 
 
 @given(height=sides, width=sides, new_height=sides, new_width=sides)
+@example(height=37, width=300, new_height=211, new_width=299)
 @settings(deadline=None, max_examples=60)
 def test_float32_resize_is_torch_s(height: int, width: int, new_height: int, new_width: int) -> None:
     image = noise(height, width)
