@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from maskrt.models.fcn.semantic_config import SemanticConfig, inside_of
+from maskrt.models.parts.settings import check_choices
 from maskrt.runtime.contract import CANVAS, Inside, Layers, Part
 from maskrt.runtime.errors import CheckpointError
 
@@ -37,7 +38,9 @@ class FcnConfig(SemanticConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_choices(network=tuple(NETWORKS), backbone=(VGG, *RESNETS), geometry=GEOMETRIES, norm=NORMS)
+        check_choices(
+            self, network=tuple(NETWORKS), backbone=(VGG, *RESNETS), geometry=GEOMETRIES, norm=NORMS
+        )
         is_vgg = self.backbone == VGG
         if not is_vgg and (self.geometry, self.width) != ("same", 1.0):
             raise CheckpointError(

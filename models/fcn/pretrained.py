@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
-from torchvision.models import get_model_weights
 
 from maskrt.models.checkpoint import read_weights_file
 from maskrt.models.fcn.config import VGG, FcnConfig
 from maskrt.models.fcn.network import FC6_SIDE, Fcn
 from maskrt.models.fcn.trunks import VGG_BLOCKS
+from maskrt.models.parts.imagenet import imagenet_weights
 from maskrt.runtime.errors import CheckpointError
 
 #: Layers of VGG16's classifier (torchvision) that are convolutions here (arXiv:1411.4038, section 4.1).
@@ -24,7 +24,9 @@ def load_backbone(model: Fcn, config: FcnConfig, source: str) -> None:
     source: "imagenet" (torchvision's, downloaded on first use) or a state dict's file. Raises
     CheckpointError where it cannot be had or does not fit.
     """
-    weights = _imagenet(config) if source == "imagenet" else read_weights_file(source)[0]
+    with_norm = config.backbone == VGG and config.norm == "bn"
+    classifier = f"{config.backbone}_bn" if with_norm else config.backbone
+    weights = imagenet_weights(classifier) if source == "imagenet" else read_weights_file(source)[0]
     given = _of_vgg(weights, config) if config.backbone == VGG else _of_resnet(weights)
     own = model.state_dict()
     wanted = [key for key in own if key.startswith("backbone.") and not key.endswith("num_batches_tracked")]
@@ -36,17 +38,6 @@ def load_backbone(model: Fcn, config: FcnConfig, source: str) -> None:
         )
     fitting = {key: value for key, value in given.items() if key in own and value.shape == own[key].shape}
     model.load_state_dict(fitting, strict=False)
-
-
-def _imagenet(config: FcnConfig) -> Mapping[str, Any]:
-    name = f"{config.backbone}_bn" if config.backbone == VGG and config.norm == "bn" else config.backbone
-    try:
-        return get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(check_hash=True)
-    except OSError as error:
-        raise CheckpointError(
-            f"--backbone imagenet: the weights of {name} could not be downloaded ({error}). "
-            "Download them elsewhere and give the file: --backbone FILE.pth"
-        ) from error
 
 
 def _of_resnet(weights: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from maskrt.models.config import ModelConfig
+from maskrt.models.parts.settings import Rule, check_choices, check_ranges, counted
 from maskrt.runtime.contract import CANVAS, Inside, Keypoints, Part, Tap
-from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.tasks.semantic.options import MOST_CLASSES, SEMANTIC, SemanticOptions
 
 PLACEMENTS = ("native", "corner")
+RULES = (
+    counted("min_size_px max_size_px"),
+    Rule(
+        "num_classes",
+        lambda value: type(value) is int and 1 <= value <= MOST_CLASSES,
+        f"1 to {MOST_CLASSES}, since a class map has eight bits",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -25,25 +34,8 @@ class SemanticConfig(ModelConfig):
     semantic_scores: bool = False  # beside the class map, the logits that it was made of
 
     def __post_init__(self) -> None:
-        self.check_choices(placement=PLACEMENTS)
-        if not 1 <= self.num_classes <= MOST_CLASSES:
-            raise CheckpointError(
-                f"model configuration: num_classes is {self.num_classes}, expected 1 to {MOST_CLASSES}, "
-                "since a class map has eight bits."
-            )
-        for name in ("min_size_px", "max_size_px"):
-            if getattr(self, name) < 1:
-                raise CheckpointError(
-                    f"model configuration: {name} is {getattr(self, name)}, expected from 1."
-                )
-
-    def check_choices(self, **choices: tuple[str, ...]) -> None:
-        """Raise CheckpointError for the first field that is none of its choices."""
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise CheckpointError(
-                    f"model configuration: {name} is {getattr(self, name)!r}, expected one of {allowed}."
-                )
+        check_choices(self, placement=PLACEMENTS)
+        check_ranges(vars(self), RULES, {})
 
     @property
     def classes_found(self) -> int:
@@ -55,10 +47,10 @@ class SemanticConfig(ModelConfig):
         return SemanticOptions(self.scores_stride_px if self.semantic_scores else None)
 
     @property
+    @abstractmethod
     def score_strides_px(self) -> dict[str, int | None]:
         """The maps of scores in the order of the computation, with their strides where cells lie on a grid
         from the canvas' corner."""
-        raise NotImplementedError
 
     @property
     def scores_stride_px(self) -> int:

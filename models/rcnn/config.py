@@ -13,10 +13,11 @@ from maskrt.models.config import ModelConfig
 from maskrt.models.parts.backbones import BACKBONES, NORMS
 from maskrt.models.parts.layout import layout_of
 from maskrt.models.parts.roi_features import ROI_POOLS
+from maskrt.models.parts.settings import check_choices, check_ranges
 from maskrt.models.rcnn.branches import BRANCHES
 from maskrt.models.rcnn.layout import inside_of, layers_of
 from maskrt.models.rcnn.mask_branch import MASK_ACTIVATIONS, MASK_HEADS
-from maskrt.models.rcnn.ranges import check_ranges
+from maskrt.models.rcnn.ranges import AT_LEAST, RULES
 from maskrt.runtime.contract import RESIZES, ROUNDINGS, Inside, Keypoints, Layers
 from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.tasks.instances.options import PASTES, BoxGrid, InstancesOptions
@@ -97,23 +98,22 @@ class MaskRcnnConfig(ModelConfig):
     roi_aligned: bool = False  # with the half pixel, as in Detectron2 and MMDetection
 
     def __post_init__(self) -> None:
-        for name, got, allowed in (
-            ("task", self.task, tuple(BRANCHES)),
-            ("backbone", self.backbone, BACKBONES),
-            ("neck", self.neck, NECKS),
-            ("norm", self.norm, NORMS),
-            ("box_head", self.box_head, ("mlp", "conv")),
-            ("mask_head", self.mask_head, MASK_HEADS),
-            ("mask_activation", self.mask_activation, MASK_ACTIVATIONS),
-            ("roi_pool", self.roi_pool, ROI_POOLS),
-            ("resize", self.resize, tuple(RESIZES)),
-            ("resize_dtype", self.resize_dtype, ("auto", *RESIZES.get(self.resize, ()))),
-            ("size_rounding", self.size_rounding, ROUNDINGS),
-            ("mask_paste", self.mask_paste, PASTES),
-        ):
-            if got not in allowed:
-                raise CheckpointError(f"model configuration: {name} is {got!r}, expected one of {allowed}.")
-        check_ranges(vars(self))
+        check_choices(
+            self,
+            task=tuple(BRANCHES),
+            backbone=BACKBONES,
+            neck=NECKS,
+            norm=NORMS,
+            box_head=("mlp", "conv"),
+            mask_head=MASK_HEADS,
+            mask_activation=MASK_ACTIVATIONS,
+            roi_pool=ROI_POOLS,
+            resize=tuple(RESIZES),
+            resize_dtype=("auto", *RESIZES.get(self.resize, ())),
+            size_rounding=ROUNDINGS,
+            mask_paste=PASTES,
+        )
+        check_ranges(vars(self), RULES, AT_LEAST)
         if self.mask_class_agnostic and self.mask_activation == "softmax":
             raise CheckpointError(
                 "model configuration: mask_activation is 'softmax' with mask_class_agnostic, expected "

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from torchvision.models import get_model_weights
 from torchvision.models.detection import FasterRCNN
 
 from maskrt.models.checkpoint import read_weights_file
+from maskrt.models.parts.imagenet import imagenet_weights
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.errors import CheckpointError
 
@@ -22,7 +19,7 @@ def load_backbone(model: FasterRCNN, config: MaskRcnnConfig, source: str) -> Non
     source: "imagenet" (torchvision's, downloaded on first use) or a state dict's file. Raises
     CheckpointError where it cannot be had or does not fit.
     """
-    weights = _imagenet(config.backbone) if source == "imagenet" else read_weights_file(source)[0]
+    weights = imagenet_weights(config.backbone) if source == "imagenet" else read_weights_file(source)[0]
     given = {_detector_key(key, config): value for key, value in weights.items() if not key.startswith(OWN)}
     try:
         result = model.load_state_dict(given, strict=False)
@@ -37,21 +34,6 @@ def load_backbone(model: FasterRCNN, config: MaskRcnnConfig, source: str) -> Non
             f"{source}: not the weights of a {config.backbone}: missing {missing[:3]}, "
             f"unexpected {unexpected[:3]}."
         )
-
-
-def _imagenet(backbone: str) -> Mapping[str, Any]:
-    try:
-        return get_model_weights(backbone)["IMAGENET1K_V1"].get_state_dict(check_hash=True)
-    except ValueError as error:
-        raise CheckpointError(
-            f"--backbone imagenet: torchvision has no weights of {backbone}. Give a file: "
-            "--backbone resnet.pth"
-        ) from error
-    except OSError as error:
-        raise CheckpointError(
-            f"--backbone imagenet: the weights of {backbone} could not be downloaded ({error}). "
-            "Download them elsewhere and give the file: --backbone resnet.pth"
-        ) from error
 
 
 def _detector_key(key: str, config: MaskRcnnConfig) -> str:

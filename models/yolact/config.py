@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maskrt.models.config import ModelConfig
+from maskrt.models.parts.settings import check_choices, check_ranges
 from maskrt.models.yolact.layout import PROTOTYPES_MAP_PX, PROTOTYPES_TIMES, inside_of, layers_of
-from maskrt.models.yolact.ranges import check_ranges
+from maskrt.models.yolact.ranges import AT_LEAST, RULES
 from maskrt.models.yolact.trunks import TRUNKS
 from maskrt.runtime.contract import Inside, Keypoints, Layers
-from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.tasks.instances.options import CanvasGrid, InstancesOptions, Prototypes
 
 NMS_KINDS = ("fast", "fast_cross_class", "greedy")
@@ -64,17 +64,16 @@ class YolactConfig(ModelConfig):
     min_box_px: float = 4.0  # smaller objects are not learned
 
     def __post_init__(self) -> None:
-        for name, got, allowed in (
-            ("backbone", self.backbone, TRUNKS),
-            ("norm", self.norm, ("bn", "frozen_bn", "gn")),
-            ("extra_levels_from", self.extra_levels_from, ("P5", "C5")),
-            ("placement", self.placement, ("corner", "stretch")),
-            ("nms_kind", self.nms_kind, NMS_KINDS),
-            ("mask_outputs", self.mask_outputs, MASK_OUTPUTS),
-        ):
-            if got not in allowed:
-                raise CheckpointError(f"model configuration: {name} is {got!r}, expected one of {allowed}.")
-        check_ranges(vars(self))
+        check_choices(
+            self,
+            backbone=TRUNKS,
+            norm=("bn", "frozen_bn", "gn"),
+            extra_levels_from=("P5", "C5"),
+            placement=("corner", "stretch"),
+            nms_kind=NMS_KINDS,
+            mask_outputs=MASK_OUTPUTS,
+        )
+        check_ranges(vars(self), RULES, AT_LEAST)
 
     @property
     def family(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from maskrt.models.fcn.semantic_config import SemanticConfig, inside_of
 from maskrt.models.parts.backbones import MOBILENET
+from maskrt.models.parts.settings import check_choices
 from maskrt.runtime.contract import Inside, Layers, Part
 from maskrt.runtime.errors import CheckpointError
 
@@ -30,8 +31,8 @@ class DilatedConfig(SemanticConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_choices(network=tuple(NETWORKS))
-        self.check_choices(backbone=NETWORKS[self.network])
+        check_choices(self, network=tuple(NETWORKS))
+        check_choices(self, backbone=NETWORKS[self.network])
         if self.auxiliary and self.network == "lraspp":
             raise CheckpointError(
                 "model configuration: auxiliary with 'lraspp', which has no such head. Leave it out."
