@@ -19,14 +19,6 @@ from maskrt.runtime.preprocess import Batch, preprocess
 from maskrt.runtime.siblings import load_dataset
 
 WANTED = 500  # images; TensorRT's documentation names as many for ImageNet networks
-#: Folders of labels that are images as well, and the folder beside them by which they are known as such.
-LABELS_BESIDE = {
-    "labels": "images",
-    "masks": "images",
-    "SegmentationClass": "JPEGImages",
-    "SegmentationObject": "JPEGImages",
-    "gtFine": "leftImg8bit",
-}
 FEWEST_GREYS = 8  # distinct values a channel; an image with fewer is blank, and shows no activation at work
 
 
@@ -40,7 +32,7 @@ class CalibrationImage:
 
 def find(spec: str, limit: int, folder: Path | None = None) -> list[CalibrationImage]:
     """Find at most `limit` images, evenly spread over those that `spec` names: files, a folder, a glob, an
-    annotation file, or synthetic[:COUNT[:SEED]]. Annotations are not used, label maps and masks left out.
+    annotation file, or synthetic[:COUNT[:SEED]]. Annotations are not used.
 
     folder: of the images that an annotation file names, if not beside it. Raises DataError for none at all,
     ImageError where no file is found.
@@ -49,11 +41,7 @@ def find(spec: str, limit: int, folder: Path | None = None) -> list[CalibrationI
         dataset = load_dataset(spec, images_dir=folder)
         images = [CalibrationImage(sample.source, sample.image) for sample in dataset]
     else:
-        images = [
-            CalibrationImage(str(path), partial(read_image, path))
-            for path in find_images([spec])
-            if not _is_of_labels(path, Path(spec))
-        ]
+        images = [CalibrationImage(str(path), partial(read_image, path)) for path in find_images([spec])]
     if not images or limit < 1:
         raise DataError(
             f"{spec}: {len(images)} images, of which {limit} are asked for; calibration needs some, and "
@@ -61,16 +49,6 @@ def find(spec: str, limit: int, folder: Path | None = None) -> list[CalibrationI
         )
     rows = np.linspace(0, len(images) - 1, min(limit, len(images))).round().astype(int)
     return [images[row] for row in rows]
-
-
-def _is_of_labels(path: Path, root: Path) -> bool:
-    """True if a file below `root` lies in a folder of labels, with one of images beside it."""
-    inside = path.relative_to(root).parents if path.is_relative_to(root) else ()
-    return any(
-        (root / folder).with_name(LABELS_BESIDE[folder.name]).is_dir()
-        for folder in inside
-        if folder.name in LABELS_BESIDE
-    )
 
 
 def readable(images: list[CalibrationImage]) -> tuple[list[CalibrationImage], str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from maskrt.runtime.errors import ImageError
 from maskrt.runtime.files.guard import note_read
 from maskrt.runtime.inputs.image_size import declared_size
+from maskrt.runtime.inputs.labels_beside import is_of_labels
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MAX_PIXELS = 1 << 30  # OpenCV's own limit
@@ -101,14 +102,17 @@ def is_image(name: str) -> bool:
 def find_images(inputs: list[str]) -> list[Path]:
     """Find the image files named by `inputs`: files (by any name), folders (recursively) and globs.
 
-    They are sorted within each input, each file once. Links to folders are not followed below a folder or a
-    `**`. Raises ImageError where an input names nothing.
+    They are sorted within each input, each file once. Below a folder, label maps and masks that lie in a
+    folder beside that of the images are left out. Links to folders are not followed below a folder or a `**`.
+    Raises ImageError where an input names nothing.
     """
     found: dict[Path, Path] = {}  # by the file itself, so that two ways to write its name are one
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if is_image(p.name) and p.is_file())
+            files = sorted(
+                p for p in path.rglob("*") if is_image(p.name) and p.is_file() and not is_of_labels(p, path)
+            )
             if not files:
                 raise ImageError(
                     f"{path}: a folder with no images (looked for {', '.join(IMAGE_SUFFIXES)}, deeply)."

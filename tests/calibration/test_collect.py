@@ -165,28 +165,6 @@ def test_images_are_spread_evenly_over_what_there_is(tmp_path: Path) -> None:
     assert len(find("synthetic:5:1", 3)) == 3
 
 
-@pytest.mark.parametrize(
-    ("pictures", "labels"),
-    [
-        ("images", "labels"),
-        ("images/a", "masks/a"),
-        ("0/images", "0/masks"),
-        ("JPEGImages", "SegmentationClass"),
-        ("leftImg8bit/train/ulm", "gtFine/train/ulm"),
-    ],
-)
-def test_labels_that_are_images_are_not_calibrated_on(pictures: str, labels: str, tmp_path: Path) -> None:
-    for folder in (pictures, labels):
-        write_png(tmp_path / folder / "a.png", scene(0))
-    assert [image.name for image in find(str(tmp_path), 9)] == [str(tmp_path / pictures / "a.png")]
-    assert len(find(str(tmp_path / labels), 9)) == 1, "by its own name"
-
-
-def test_a_folder_that_is_called_labels_may_hold_photographs(tmp_path: Path) -> None:
-    write_png(tmp_path / "labels" / "jam.png", scene(0))
-    assert len(find(str(tmp_path), 9)) == 1
-
-
 def test_no_images_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no images"):
         find(str(tmp_path), 500)

@@ -53,6 +53,34 @@ def test_hidden_files_are_left_out_but_where_they_are_named(folder: Path) -> Non
     assert names(folder / "._b.jpg") == ["._b.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("pictures", "labels"),
+    [
+        ("images", "labels"),
+        ("images/a", "masks/a"),
+        ("0/images", "0/masks"),
+        ("JPEGImages", "SegmentationClass"),
+        ("leftImg8bit/train/ulm", "gtFine/train/ulm"),
+    ],
+)
+def test_labels_that_are_images_are_left_out_but_where_they_are_named(
+    pictures: str, labels: str, tmp_path: Path
+) -> None:
+    for name in (f"{pictures}/a.png", f"{labels}/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+
+    assert names(tmp_path) == ["a.png"]
+    assert names(tmp_path / labels) == ["b.png"]
+
+
+def test_a_folder_that_is_called_labels_may_hold_photographs(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "jam.png").touch()
+
+    assert names(tmp_path) == ["jam.png"]
+
+
 def test_a_folder_called_like_an_image_is_none(folder: Path) -> None:
     (folder / "album.jpg").mkdir()
 
