@@ -137,7 +137,7 @@ def main() -> None:
     case, path, original = of_originals(arguments)
     sizes = dict(zip(("min_size_px", "max_size_px"), arguments.sizes, strict=True))
     checkpoint = load_checkpoint(path).with_settings(sizes, "--sizes").with_settings(arguments.set, "--set")
-    side = arguments.sizes[1] if arguments.fixed or arguments.project == "matterport" else None
+    side = arguments.sizes[1] if arguments.fixed else None
     contract = checkpoint.contract(height_px=side, width_px=side, detections="dynamic")
     sessions: dict[str, Session] = {"PyTorch": EagerSession(checkpoint.build(), contract, name=str(path))}
     if not arguments.no_export:
