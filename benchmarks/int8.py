@@ -1,4 +1,4 @@
-"""`make bench`: Mask R-CNN R50-FPN at 800×1088 on this CPU: PyTorch eager, each backend in FP32 and INT8.
+"""`make bench`: Mask R-CNN R50-FPN at 800×1088 on this CPU: PyTorch eager, each backend in FP32 and INT8, and bf16.
 
 The network alone on one canvas, interleaved in this process. The weights are random but confident, calibrated
 on the synthetic pictures they were made with. Only speed is measured; accuracy is measured in tests/full.
@@ -42,13 +42,22 @@ def make_int8() -> float:
     return share_in_int8(plan, scales.multiply_adds)
 
 
+def capabilities() -> list[str]:
+    """What OpenVINO finds this CPU to have; empty where it is not installed."""
+    try:
+        import openvino
+    except ImportError:
+        return []
+    return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
 def main() -> None:
     """Measure, print the table, write out/bench/int8.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     from maskrt.runtime.backends.open import open_session
-    from maskrt.runtime.backends.open_onnx import installed
+    from maskrt.runtime.backends.open_onnx import BF16, installed
     from maskrt.runtime.bench import infer_call, interleave, print_timings
     from maskrt.runtime.commands.cli import say
     from maskrt.runtime.files.atomic import write_text
@@ -60,6 +69,8 @@ def main() -> None:
     sessions = {"eager": open_session(CHECKPOINT)}
     for precision, path in (("FP32", MODEL), ("INT8", INT8_MODEL)):
         sessions |= {f"{precision}, {name}": open_session(path, backend=name) for name in backends}
+    if "BF16" in capabilities():
+        sessions["bf16, openvino"] = open_session(MODEL, backend=BF16)
     timings = interleave([(name, infer_call(s, *canvas())) for name, s in sessions.items()], rounds)
     detections = [int(s.infer(*canvas())["num_detections"][0]) for s in sessions.values()]
     print_timings(timings, f"R50-FPN, 1x{HEIGHT_PX}x{WIDTH_PX}, {rounds} rounds, {detections} detections")
@@ -68,6 +79,10 @@ def main() -> None:
     for name in backends:
         faster = median_ms[f"FP32, {name}"] / median_ms[f"INT8, {name}"]
         print(f"INT8 is {faster:.2f} times as fast as FP32 on {name}")
+    for name in [name for name in median_ms if name.startswith("bf16")]:
+        print(
+            f"bf16 is {median_ms['FP32, openvino'] / median_ms[name]:.2f} times as fast as FP32 on openvino"
+        )
     print(f"INT8's file: {size:.1%} of FP32's size; {share:.1%} of the multiply-adds in INT8")
     facts = {
         "machine": processor(),

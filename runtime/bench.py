@@ -173,7 +173,7 @@ def command(
     rounds: Annotated[int, typer.Option(min=3, max=MOST_ROUNDS, help="Counted rounds")] = 15,
     device: Device = "cpu",
     backend: Annotated[
-        str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, or all that are installed")
+        str, typer.Option(help="Of ONNX on the CPU: onnxruntime, openvino, openvino-bf16, or all but that")
     ] = "all",
     threads: Threads = None,
     batches: Annotated[

@@ -34,7 +34,8 @@ def open_session(
     """Load a model file: `.onnx` on ONNX Runtime, `.engine` on TensorRT, one of CHECKPOINTS on PyTorch.
 
     device: "cpu" or "cuda"; an engine always runs on the GPU.
-    backend: of an ONNX file on the CPU: "onnxruntime", "openvino", or "auto", the faster here (it is tried).
+    backend: of an ONNX file on the CPU: "onnxruntime", "openvino", "openvino-bf16", or "auto", the faster
+    of the first two here (it is tried).
     threads: of the CPU, for an ONNX file; default all.
     lanes: calls that an engine runs at a time, for several threads; each takes GPU memory.
     class_names: for a foreign checkpoint that has none of its own.

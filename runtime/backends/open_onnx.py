@@ -19,6 +19,7 @@ from maskrt.runtime.preprocess import largest_canvas
 
 #: Name → the packages that it needs.
 BACKENDS = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx")}
+BF16 = "openvino-bf16"  # never chosen by "auto": what it costs a model, only images tell
 TRIALS = 5  # counted ones of each, after one that warms up
 
 
@@ -27,15 +28,15 @@ def open_onnx(path: Path, *, backend: str, device: str, stages: bool, threads: i
 
     Raises ModelError for an unknown backend, and where OpenVINO is asked for a feature of ONNX Runtime alone.
     """
-    if backend not in (*BACKENDS, "auto"):
-        raise ModelError(f"{path}: backend {backend!r}, expected one of {[*BACKENDS, 'auto']}.")
+    if backend not in (*BACKENDS, BF16, "auto"):
+        raise ModelError(f"{path}: backend {backend!r}, expected one of {[*BACKENDS, BF16, 'auto']}.")
     if device != "cpu" or stages:
-        if backend == "openvino":
+        if backend in ("openvino", BF16):
             what = f"--device {device}" if device != "cpu" else "stages"
             raise ModelError(f"{path}: {what} works on ONNX Runtime alone: --backend onnxruntime")
         return OrtSession(path, device=device, stages=stages, threads=threads)
-    if backend == "openvino":
-        return OpenVinoSession(path, threads=threads)
+    if backend in ("openvino", BF16):
+        return OpenVinoSession(path, threads=threads, brain_float=backend == BF16)
     if backend == "onnxruntime" or installed() == ["onnxruntime"]:
         return OrtSession(path, threads=threads)
     if "onnxruntime" not in installed():

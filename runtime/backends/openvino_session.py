@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maskrt.runtime.backends.brain_float import set_brain_float
 from maskrt.runtime.backends.onnx_weights import check_weights
 from maskrt.runtime.backends.promises import Given, check_graph, read_promises
 from maskrt.runtime.backends.session import Outputs, Session, failed_call
@@ -22,11 +23,12 @@ from maskrt.runtime.siblings import read_inlined
 class OpenVinoSession(Session):
     """Session on OpenVINO. `infer` may be called from several threads; each has its own request."""
 
-    def __init__(self, path: str | Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: str | Path, *, threads: int | None = None, brain_float: bool = False) -> None:
         """Load `path`, to compute in float32 even where the CPU has narrower types; see docs/runtime.md.
 
-        threads: of the CPU, default all. Raises ModelError, ContractError, or MissingDependencyError, each
-        with the remedy.
+        threads: of the CPU, default all. brain_float: layers in bf16 (brain_float.py); the session's contract
+        then says so, and it is judged by the tolerances of bf16. Raises ModelError, ContractError, or
+        MissingDependencyError, each with the remedy.
         """
         self.name = str(path)
         try:
@@ -41,8 +43,13 @@ class OpenVinoSession(Session):
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         core = openvino.Core()
+        if brain_float:
+            self._check_brain_float(core)
         try:
-            self._compiled = core.compile_model(core.read_model(data), "CPU", settings)
+            model = core.read_model(data)
+            if brain_float:
+                set_brain_float(model, self.contract.layers)
+            self._compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise ModelError(
                 f"{path}: OpenVINO cannot load it ({first_line(error)}). "
@@ -52,7 +59,20 @@ class OpenVinoSession(Session):
         outputs = _given(self._compiled.outputs, self.contract.output_names)
         check_graph(self.contract, self.name, inputs, outputs)
         check_weights(path)
+        if brain_float:
+            self.contract = self.contract.in_precision("bf16", self.contract.precision.details)
         self._own = threading.local()
+
+    def _check_brain_float(self, core: Any) -> None:
+        if (precision := self.contract.precision.name) != "fp32":
+            raise ModelError(
+                f"{self.name}: a file in {precision}, and bf16 is for files in fp32: --backend openvino"
+            )
+        if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise ModelError(
+                f"{self.name}: this CPU has no instructions for bf16 (maskrt doctor). Run it in float32: "
+                "--backend openvino"
+            )
 
     def _run(self, images: NDArray, image_sizes: NDArray[np.float32]) -> Outputs:
         if not hasattr(self._own, "request"):

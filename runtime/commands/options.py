@@ -49,7 +49,9 @@ class Compute:
     """Device, backend and threads that a model runs on; the fields are parameters of `open_session`."""
 
     device: Annotated[str, typer.Option(help="cpu or cuda; an engine takes its GPU")] = "cpu"
-    backend: Annotated[str, typer.Option(help="ONNX on the CPU: onnxruntime, openvino, auto")] = "onnxruntime"
+    backend: Annotated[
+        str, typer.Option(help="ONNX on the CPU: onnxruntime, openvino, openvino-bf16, auto")
+    ] = "onnxruntime"
     threads: Threads = None
 
 

@@ -72,8 +72,11 @@ def _brain_floats(flags: set[str]) -> Finding:
     found = _named(BRAIN_FLOATS, flags)
     if not found:
         return Finding(
-            "bf16 on the CPU", False, "no instructions for it", "Nothing to do: nothing here asks for bf16"
+            "bf16 on the CPU",
+            False,
+            "no instructions for it",
+            "Nothing to do: only --backend openvino-bf16 asks for it",
         )
     return Finding(
-        "bf16 on the CPU", True, found, meaning="not used: no tolerances are known for bf16 (docs/runtime.md)"
+        "bf16 on the CPU", True, found, meaning="FP32 files may run in it: --backend openvino-bf16"
     )

@@ -152,7 +152,8 @@ def test_what_is_installed_alone_is_taken_untried(
 
 def test_names_a_backend_that_is_unknown(tiny_onnx: Path) -> None:
     with pytest.raises(
-        ModelError, match=r"backend 'tvm', expected one of \['onnxruntime', 'openvino', 'auto'\]"
+        ModelError,
+        match=r"backend 'tvm', expected one of \['onnxruntime', 'openvino', 'openvino-bf16', 'auto'\]",
     ):
         maskrt.load(tiny_onnx, backend="tvm")
 

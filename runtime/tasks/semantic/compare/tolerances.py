@@ -28,7 +28,9 @@ class Tolerance:
 FP32 = Tolerance(differing=0.01, sure=0.0, margin=1e-4, boundary=0.95)
 # Half precision rounds by 5e-4 relative, of logits of some ten by some thousandths, and layer by layer more.
 FP16 = Tolerance(differing=0.01, sure=0.001, margin=0.1, boundary=0.95, on_average=True)
+# bf16 by eight times as much as half.
+BF16 = Tolerance(differing=0.02, sure=0.005, margin=0.5, boundary=0.9, on_average=True)
 # Eight bits move borders by a pixel or two.
 INT8 = Tolerance(differing=0.05, sure=0.01, margin=1.0, boundary=0.8, on_average=True)
 
-BY_PRECISION = {"fp32": FP32, "fp16": FP16, "int8": INT8}
+BY_PRECISION = {"fp32": FP32, "fp16": FP16, "bf16": BF16, "int8": INT8}
