@@ -1,4 +1,4 @@
-"""`make bench`: Mask R-CNN R50-FPN at 800×1088 on this CPU: PyTorch eager, each backend in FP32 and INT8, and bf16.
+"""`make bench`: R50-FPN at 800×1088 on this CPU: PyTorch eager, and each backend in FP32, INT8 and bf16.
 
 The network alone on one canvas, interleaved in this process. The weights are random but confident, calibrated
 on the synthetic pictures they were made with. Only speed is measured; accuracy is measured in tests/full.
