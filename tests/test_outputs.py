@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import typing
 from pathlib import Path
@@ -145,3 +146,11 @@ def test_a_command_that_writes_what_it_does_not_declare_is_found_out(tmp_path: P
     with pytest.raises(TypeError, match="no option of the command declares it"):
         guarded(forgetful)(output=tmp_path / "a.json")
     guarded(mindful)(output=tmp_path / "a.json")
+
+
+def test_only_a_command_that_has_outputs_takes_overwrite() -> None:
+    def reads(model: Path) -> None: ...
+    def writes(output: typing.Annotated[Path, Writes(METRICS)]) -> None: ...
+
+    assert [*inspect.signature(guarded(reads)).parameters] == ["model"]
+    assert [*inspect.signature(guarded(writes)).parameters] == ["output", "overwrite"]

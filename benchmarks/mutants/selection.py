@@ -28,18 +28,15 @@ class Imports:
         self.tests = {name for name in tests if "full" not in self.files[name].parts}
 
     def tests_of(self, module: str) -> dict[Path, int]:
-        """Test files → steps from them to the module: 0 for those that import it, 1 for one module between.
-
-        The nearest of further steps where none is so near.
-        """
+        """Test files → steps from them to the module: 0 for those that import it, 1 with one module between."""
         steps, known, reached = {}, {module}, {module}
         for step in range(len(self.files)):
             reached = {name for name, names in self.edges.items() if names & reached} - known
             known |= reached
             steps |= {self.files[name]: step for name in reached & self.tests}
-            if not reached or (step and steps):
-                break
             reached -= self.tests
+            if not reached:
+                break
         return steps
 
     def _imports_of(self, name: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -117,3 +118,8 @@ def test_deltas_of_a_box_give_the_box_again() -> None:
     priors = priors_of(prior_sides(YolactConfig()), MAPS, CANVAS)
     boxes = corners(priors) + torch.tensor([3.0, -2.0, 9.0, 4.0])
     assert torch.allclose(decoded(encoded(boxes, priors), priors), boxes, atol=1e-3)
+
+
+def test_a_levels_prior_is_twice_that_of_the_level_before() -> None:
+    sizes = (sizes[0] for sizes in YolactConfig().prior_sizes_px)
+    assert [after / before for before, after in itertools.pairwise(sizes)] == [2] * 4

@@ -93,6 +93,10 @@ def test_a_line_tells_shares_under_the_data_sets_ids() -> None:
     ]
 
 
+def test_a_share_in_a_line_has_six_digits() -> None:
+    assert result(np.array([[0, 0, 1]], np.uint8)).to_line("a")["classes"][0]["share"] == 0.666667
+
+
 def test_an_overlay_has_the_classes_colours_and_leaves_the_background() -> None:
     labels = halves(200, 300)
     plotted = result(labels).plot(labels=False, alpha=1.0)
