@@ -28,7 +28,7 @@ class Imports:
         self.tests = {name for name in tests if "full" not in self.files[name].parts}
 
     def tests_of(self, module: str) -> dict[Path, int]:
-        """Test files → steps from them to the module: 0 for those that import it, 1 with one module between."""
+        """Test files → modules between them and the module, at the least, 0 for those that import it."""
         steps, known, reached = {}, {module}, {module}
         for step in range(len(self.files)):
             reached = {name for name, names in self.edges.items() if names & reached} - known
