@@ -3,6 +3,9 @@
 The default is torchvision's own: a fully convolutional head, a mask for each class, and a sigmoid a pixel,
 so that the classes do not compete. Beside it: a softmax across the classes, one mask for whatever class, and
 a fully connected head. Every predictor gives (K, classes, M, M) logits, as torchvision's does.
+
+What it learns follows the rule that its masks are pasted by. torchvision takes a pixel's number for its
+place, in the targets as in its paste; the others take its middle, half a pixel on.
 """
 
 from __future__ import annotations
@@ -90,13 +93,15 @@ def multinomial_mask_loss(logits: Tensor, labels: Tensor, masks: Tensor) -> Tens
     return -(masks * own + (1 - masks) * log_p[:, 0]).mean()
 
 
-class SoftmaxMaskHeads(RoIHeads):
-    """torchvision's RoIHeads but for the masks' loss and probabilities, which it has for the sigmoid only."""
+class MaskHeads(RoIHeads):
+    """torchvision's RoIHeads but for the masks' loss and probabilities: it has them for the sigmoid only, and
+    for its own place of a pixel."""
 
-    def __init__(self, heads: RoIHeads) -> None:
-        """Takes over the modules and settings of `heads`."""
+    def __init__(self, heads: RoIHeads, *, softmax: bool, middles: bool) -> None:
+        """Takes over the modules and settings of `heads`. middles: a pixel's place is its middle."""
         nn.Module.__init__(self)
         self.__dict__.update(vars(heads))
+        self.softmax, self.middles = softmax, middles
         self._boxes_only = False
 
     def has_mask(self) -> bool:
@@ -127,7 +132,8 @@ class SoftmaxMaskHeads(RoIHeads):
             return found, losses
         logits = self._logits(features, [each["boxes"] for each in found], image_shapes)
         labels = torch.cat([each["labels"] for each in found])
-        probabilities = functional.softmax(logits, dim=1)[torch.arange(len(labels)), labels][:, None]
+        every = functional.softmax(logits, dim=1) if self.softmax else logits.sigmoid()
+        probabilities = every[torch.arange(len(labels)), labels][:, None]
         for each, masks in zip(found, probabilities.split([len(e["labels"]) for e in found]), strict=True):
             each["masks"] = masks
         return found, losses
@@ -147,9 +153,17 @@ class SoftmaxMaskHeads(RoIHeads):
         positive = [torch.where(each > 0)[0] for each in labels]
         boxes = [each[rows] for each, rows in zip(proposals, positive, strict=True)]
         logits = self._logits(features, boxes, image_shapes)
-        masks = [
-            project_masks_on_boxes(target["masks"], each, index[rows], logits.shape[-1])
-            for target, each, index, rows in zip(targets, boxes, matched, positive, strict=True)
-        ]
-        classes = [each[rows] for each, rows in zip(labels, positive, strict=True)]
-        return multinomial_mask_loss(logits, torch.cat(classes), torch.cat(masks))
+        shift = 0.5 if self.middles else 0.0
+        masks = torch.cat(
+            [
+                project_masks_on_boxes(target["masks"], each - shift, index[rows], logits.shape[-1])
+                for target, each, index, rows in zip(targets, boxes, matched, positive, strict=True)
+            ]
+        )
+        classes = torch.cat([each[rows] for each, rows in zip(labels, positive, strict=True)])
+        if self.softmax:
+            return multinomial_mask_loss(logits, classes, masks)
+        if not len(classes):
+            return logits.sum() * 0
+        own = logits[torch.arange(len(classes), device=classes.device), classes]
+        return functional.binary_cross_entropy_with_logits(own, masks)

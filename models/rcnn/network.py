@@ -23,7 +23,8 @@ from maskrt.models.rcnn.branches import BRANCHES
 from maskrt.models.rcnn.c4 import Res5Head, SharedRes5
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.keypoint_branch import keypoint_branch
-from maskrt.models.rcnn.mask_branch import SoftmaxMaskHeads, build_mask_head, build_mask_predictor
+from maskrt.models.rcnn.mask_branch import MaskHeads, build_mask_head, build_mask_predictor
+from maskrt.runtime.tasks.instances.options import TORCHVISION
 
 BOX_WIDTH = 1024  # of a pyramid's box head (arXiv:1612.03144, section 4.2)
 
@@ -122,8 +123,9 @@ def build_mask_rcnn(
             mask_head, mask_width = build_mask_head(config), config.mask_convs[-1]
         model.roi_heads.mask_head = mask_head
         model.roi_heads.mask_predictor = build_mask_predictor(config, mask_width)
-        if config.mask_activation == "softmax":
-            model.roi_heads = SoftmaxMaskHeads(model.roi_heads)
+        softmax, middles = config.mask_activation == "softmax", config.mask_paste != TORCHVISION
+        if softmax or middles:
+            model.roi_heads = MaskHeads(model.roi_heads, softmax=softmax, middles=middles)
     return model
 
 

@@ -43,10 +43,11 @@ def constant(layer: Any, *values: float) -> None:
         layer.bias.copy_(torch.tensor(values).repeat_interleave(len(layer.bias) // len(values)))
 
 
-def roi_losses(mask: float = 1.0, **config: Any) -> dict[str, float]:
+def roi_losses(mask: float = 1.0, until_px: int = SIDE_PX, **config: Any) -> dict[str, float]:
     """Of one dog with the box 10 10 50 50, a proposal that is 10 px lower than that, and two of background.
 
-    The dog's own box joins the proposals, so two of four RoIs are positive. mask: of all pixels."""
+    The dog's own box joins the proposals, so two of four RoIs are positive. mask: of all pixels in the columns
+    before `until_px`."""
     model = build_mask_rcnn(MaskRcnnConfig(**TINY | config)).train()
     heads: Any = model.roi_heads
     constant(heads.box_predictor.cls_score, BACKGROUND, CAT, DOG)
@@ -58,6 +59,7 @@ def roi_losses(mask: float = 1.0, **config: Any) -> dict[str, float]:
         "labels": torch.tensor([2]),
         "masks": torch.full((1, SIDE_PX, SIDE_PX), int(mask), dtype=torch.uint8),
     }
+    target["masks"][:, :, until_px:] = 0
     proposals = [[10, 10, 50, 40], [100, 100, 120, 120], [60, 60, 90, 90]]
     features = model.backbone(torch.rand(1, 3, SIDE_PX, SIDE_PX))
     _, losses = heads(features, [torch.tensor(proposals).float()], [(SIDE_PX, SIDE_PX)], [target])
@@ -102,8 +104,24 @@ def test_l_mask_of_the_rois_own_class(config: dict, inside: float, outside: floa
     assert roi_losses(mask=0, **config)["loss_mask"] == pytest.approx(outside, rel=1e-6)
 
 
-def test_l_mask_of_an_image_without_objects_is_zero() -> None:
-    model = build_mask_rcnn(MaskRcnnConfig(**TINY, mask_activation="softmax")).train()
+@pytest.mark.parametrize(
+    ("paste", "covered"),
+    [
+        ("torchvision", 19.5 / 40),  # pixel 29 is at 29.0, and the edge half way to the next
+        ("pixel_middles", 20 / 40),
+        ("matterport", 20 / 40),
+    ],
+)
+def test_the_mask_that_is_learnt_lies_where_its_paste_puts_it(paste: str, covered: float) -> None:
+    """The object is the left half of its box, columns 10 to 29 of 10.0 to 50.0; all logits are alike, so that the
+    loss tells which share of the box it is. Each of the 28 cells is sampled twice."""
+    loss = roi_losses(until_px=30, mask_paste=paste)["loss_mask"]
+    assert (softplus(DOG) - loss) / DOG == pytest.approx(covered, abs=2e-3)
+
+
+@pytest.mark.parametrize("config", [{"mask_activation": "softmax"}, {"mask_paste": "pixel_middles"}])
+def test_l_mask_of_an_image_without_objects_is_zero(config: dict) -> None:
+    model = build_mask_rcnn(MaskRcnnConfig(**TINY, **config)).train()
     nothing = {
         "boxes": torch.zeros(0, 4),
         "labels": torch.zeros(0, dtype=torch.int64),

@@ -27,7 +27,7 @@ from maskrt.models.rcnn.graph.keypoints import decode_keypoints
 from maskrt.models.rcnn.graph.masks import own_class_masks
 from maskrt.models.rcnn.graph.proposals import Proposals
 from maskrt.models.rcnn.layout import KEYPOINT_FEATURES, KEYPOINT_LOGITS, MASK_FEATURES, MASK_LOGITS, TAPS
-from maskrt.models.rcnn.mask_branch import SoftmaxMaskHeads
+from maskrt.models.rcnn.mask_branch import MaskHeads
 from maskrt.runtime.contract import CANVAS
 from maskrt.runtime.errors import ExportError
 
@@ -56,7 +56,8 @@ class MaskRcnnGraph(InferenceGraph):
         self.detections = self.detection_rules(model)
         self.mask_head = model.roi_heads.mask_head
         self.mask_predictor = model.roi_heads.mask_predictor
-        self.mask_softmax = isinstance(model.roi_heads, SoftmaxMaskHeads)
+        heads = model.roi_heads
+        self.mask_softmax = isinstance(heads, MaskHeads) and heads.softmax
         self.keypoint_head = model.roi_heads.keypoint_head
         self.keypoint_predictor = model.roi_heads.keypoint_predictor
         self.box_pool, self.mask_pool = model.roi_heads.box_roi_pool, model.roi_heads.mask_roi_pool
