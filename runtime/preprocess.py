@@ -57,7 +57,10 @@ def resized_size(height: int, width: int, canvas: Canvas) -> tuple[int, int]:
 
 
 def _rounded(height: float, width: float, rounding: str) -> tuple[int, int]:
-    """At least 1 px. Up from a half, as MMDetection (mmcv's rescale_size) and Detectron2 have it."""
+    """At least 1 px. Up from a half, as MMDetection (mmcv's rescale_size) and Detectron2 have it, or to the
+    even number, as Python's round() has it."""
+    if rounding == "half_to_even":
+        return max(1, round(height)), max(1, round(width))
     half = 0.0 if rounding == "down" else 0.5
     return max(1, math.floor(height + half)), max(1, math.floor(width + half))
 

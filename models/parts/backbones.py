@@ -17,7 +17,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.ops import FrozenBatchNorm2d
 
-from maskrt.models.parts.layout import C4, FPN, MOBILENET_FPN
+from maskrt.models.parts.layout import C4, C5, FPN, MOBILENET_FPN
 from maskrt.runtime.errors import CheckpointError
 
 Norm = Callable[[int], nn.Module]
@@ -77,9 +77,12 @@ def build_body(name: str, norm: Norm, *, stride_in_1x1: bool = False) -> nn.Modu
 class FpnBackbone(BackboneWithFPN):
     """Body under a feature pyramid (arXiv:1612.03144); its last level subsamples the one before."""
 
-    def __init__(self, body: Any, channels: int, *, norm: Norm | None) -> None:
-        """channels: of every level. norm: of the pyramid's convolutions, None for none."""
-        if isinstance(body, ResNet):
+    def __init__(self, body: Any, channels: int, *, norm: Norm | None, single: bool = False) -> None:
+        """channels: of every level. norm: of the pyramid's convolutions, None for none. single: of a ResNet,
+        one level alone, of C5: its 1×1 and its 3×3 convolution."""
+        if single:
+            layout, taken, widths = C5, ["layer4"], [body.inplanes]
+        elif isinstance(body, ResNet):
             layout, taken = FPN, ["layer1", "layer2", "layer3", "layer4"]
             widths = [body.inplanes // 2**halvings for halvings in (3, 2, 1, 0)]
         else:
@@ -87,6 +90,8 @@ class FpnBackbone(BackboneWithFPN):
             widths = [body[int(name)].out_channels for name in taken]
         levels = {name: str(level) for level, name in enumerate(taken)}
         super().__init__(body, levels, widths, channels, norm_layer=norm)
+        if single:
+            self.fpn.extra_blocks = None
         self.layout = layout
 
 

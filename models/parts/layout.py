@@ -70,14 +70,18 @@ class Layout:
 FPN = Layout((STEM, "C2", "C3", "C4", "C5"), {"P2": 4, "P3": 8, "P4": 16, "P5": 32, "P6": 64}, pooled=4)
 #: A ResNet's C4 for RPN and RoIs alike (arXiv:1703.06870, section 3).
 C4 = Layout((STEM, "C2", "C3", "C4"), {"C4": 16}, pooled=1)
+#: One map for RPN and RoIs alike: C5 through a pyramid of a single level.
+C5 = Layout((STEM, "C2", "C3", "C4", "C5"), {"P5": 32}, pooled=1)
 #: torchvision's pyramid on MobileNetV3-large has two levels of stride 32 and one of 64. Its rule goes by the
 #: stride, and so every RoI is pooled from the first.
 MOBILENET_FPN = Layout((STEM, "C2", "C3", "C4", "C5a", "C5b"), {"P5a": 32, "P5b": 32, "P6": 64}, pooled=1)
-LAYOUTS = (FPN, C4, MOBILENET_FPN)
+LAYOUTS = (FPN, C4, C5, MOBILENET_FPN)
 
 
 def layout_of(config: Mapping[str, Any]) -> Layout:
     """The maps of a model, from its configuration, as in a contract."""
     if config.get("neck") == "c4":  # files from before there was a choice have no neck in them
         return C4
+    if config.get("neck") == "c5":
+        return C5
     return MOBILENET_FPN if str(config.get("backbone")).startswith("mobilenet") else FPN

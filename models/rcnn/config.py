@@ -22,7 +22,8 @@ from maskrt.runtime.contract import RESIZES, ROUNDINGS, Inside, Keypoints, Layer
 from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.tasks.instances.options import PASTES, BoxGrid, InstancesOptions
 
-NECKS = ("fpn", "c4")
+NECKS = ("fpn", "c4", "c5")
+RPN_LOSSES = ("smooth_l1", "l1")
 STRIDE = 32  # of C5
 MASK_THRESHOLD = 0.5  # Mask R-CNN, arXiv:1703.06870, section 3.1, Inference
 
@@ -37,7 +38,9 @@ class MaskRcnnConfig(ModelConfig):
     task: str = "instance"
     num_classes: int = 91  # with background, which is class 0 inside the network
     backbone: str = "resnet50"
-    neck: str = "fpn"  # or "c4": no pyramid, and the ResNet's last layer as the head; use the settings of C4
+    # Or "c4": no pyramid, and the ResNet's last layer as the head; "c5": one level, of the ResNet's last map.
+    # Use the settings of C4 or C5 below.
+    neck: str = "fpn"
     stride_in_1x1: bool = False  # of the backbone's blocks, as in Detectron's Caffe weights
     norm: str = "frozen_bn"  # of the backbone: "frozen_bn" with ImageNet weights; "bn" or "gn" from scratch
     frozen_bn_epsilon: float = 1e-5
@@ -63,6 +66,8 @@ class MaskRcnnConfig(ModelConfig):
     rpn_post_nms_test: int = 1000
     rpn_nms: float = 0.7
     rpn_score_threshold: float = 0.0  # least probability of a proposal
+    rpn_least_side_px: float = 1e-3  # of a proposal
+    rpn_loss: str = "smooth_l1"  # of the box deltas: one of RPN_LOSSES
     rpn_foreground_iou: float = 0.7
     rpn_background_iou: float = 0.3
     rpn_samples: int = 256
@@ -79,7 +84,10 @@ class MaskRcnnConfig(ModelConfig):
     box_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)  # of dx, dy, dw, dh
     score_threshold: float = 0.05
     nms: float = 0.5
+    least_side_px: float = 1e-2  # of a detection
     max_detections: int = 100
+    max_detections_per_class: int = 0  # 0: no limit of its own
+    scale_by_padded: bool = False  # a fault of the single-level model's first code: models/rcnn/padded.py
     # Mask branch (models/rcnn/mask_branch.py)
     mask_head: str = "fcn"  # "fcn": mask_convs, then a deconvolution; "mlp": two fully connected layers
     mask_activation: str = "sigmoid"  # "softmax": the classes compete for each pixel
@@ -104,6 +112,7 @@ class MaskRcnnConfig(ModelConfig):
             backbone=BACKBONES,
             neck=NECKS,
             norm=NORMS,
+            rpn_loss=RPN_LOSSES,
             box_head=("mlp", "conv"),
             mask_head=MASK_HEADS,
             mask_activation=MASK_ACTIVATIONS,
@@ -135,12 +144,16 @@ class MaskRcnnConfig(ModelConfig):
                 f"model configuration: neck is 'c4' with {self.backbone} and mask_head {self.mask_head!r}, "
                 "expected a ResNet or ResNeXt and 'fcn'."
             )
+        if self.neck == "c5" and not self.backbone.startswith("res"):
+            raise CheckpointError(
+                f"model configuration: neck is 'c5' with {self.backbone}, expected a ResNet or ResNeXt."
+            )
         levels = layout_of(vars(self)).levels
         if len(self.anchor_sizes_px) != len(levels):
             raise CheckpointError(
                 f"model configuration: anchor_sizes_px is of {len(self.anchor_sizes_px)} levels, but the "
                 f"RPN of {self.backbone} with neck {self.neck} reads {', '.join(levels)}. Start from its own "
-                "preset: maskrt train --preset c4 or mobilenet"
+                "preset: maskrt train --preset c4, c5 or mobilenet"
             )
 
     @property
@@ -198,6 +211,12 @@ class MaskRcnnConfig(ModelConfig):
         return layers_of(self)
 
     @property
+    def chooses_by_class(self) -> bool:
+        """Detections are chosen by rules that torchvision has not (models/rcnn/single_level.py)."""
+        own = self.max_detections_per_class, self.least_side_px, self.scale_by_padded
+        return own != (0, MaskRcnnConfig.least_side_px, False)
+
+    @property
     def mask_size(self) -> int:
         """Side of a mask: that of its RoI, halved by res5 on C4, doubled by the deconvolution."""
         return 2 * (-(-self.mask_roi_size // 2) if self.neck == "c4" else self.mask_roi_size)
@@ -213,6 +232,22 @@ C4 = MaskRcnnConfig(
     rpn_pre_nms_train=12000,
     rpn_pre_nms_test=6000,
     box_roi_size=14,
+)
+
+#: Mask R-CNN on C5 alone: https://github.com/Okery/PyTorch-Simple-MaskRCNN (models/rcnn/weights/c5.py).
+C5 = MaskRcnnConfig(
+    neck="c5",
+    size_rounding="half_to_even",
+    anchor_sizes_px=((128, 256, 512),),
+    exact_anchors=True,
+    rpn_least_side_px=1.0,
+    rpn_loss="l1",
+    score_threshold=0.1,
+    nms=0.6,
+    least_side_px=1.0,
+    max_detections=300,
+    max_detections_per_class=100,
+    mask_paste="truncated",
 )
 
 #: For small devices, with the anchors of torchvision's fasterrcnn_mobilenet_v3_large_fpn.

@@ -22,6 +22,7 @@ from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.presets import PRESETS, TINY
 from maskrt.models.rcnn.random_weights import randomise
 from maskrt.models.rcnn.reference.network import EagerSession
+from maskrt.models.rcnn.weights.c5 import SINGLE_LEVEL
 from maskrt.models.rcnn.weights.detectron2 import DETECTRON2
 from maskrt.models.rcnn.weights.mmdetection import MMDETECTION
 from maskrt.models.rcnn.weights.torchvision import TORCHVISION, coco_points
@@ -33,7 +34,7 @@ class Rcnn(Family[MaskRcnnConfig, FasterRCNN]):
     """The three networks, which differ in the branch beside the boxes alone."""
 
     presets: Mapping[str, Preset[MaskRcnnConfig]] = PRESETS
-    readers: tuple[Reader, ...] = (TORCHVISION, DETECTRON2, MMDETECTION)
+    readers: tuple[Reader, ...] = (TORCHVISION, DETECTRON2, MMDETECTION, SINGLE_LEVEL)
     losses = (
         *("loss_classifier", "loss_box_reg", "loss_mask", "loss_keypoint"),
         *("loss_objectness", "loss_rpn_box_reg"),

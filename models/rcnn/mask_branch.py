@@ -121,6 +121,8 @@ class MaskHeads(RoIHeads):
         targets: list[dict[str, Tensor]] | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """As torchvision's: detections, with (D, 1, M, M) masks, and in training losses."""
+        if not super().has_mask():
+            return super().forward(features, proposals, image_shapes, targets)
         self._boxes_only = True
         try:
             found, losses = super().forward(features, proposals, image_shapes, targets)

@@ -1,4 +1,4 @@
-"""Mask R-CNN (arXiv:1703.06870) on a feature pyramid or on C4, from torchvision's building blocks.
+"""Mask R-CNN (arXiv:1703.06870) on a feature pyramid, on C4 or on C5, from torchvision's building blocks.
 
 With the defaults of `MaskRcnnConfig` it is torchvision's `maskrcnn_resnet50_fpn`, whose checkpoints load
 unchanged and give bit-identical results.
@@ -24,7 +24,8 @@ from maskrt.models.rcnn.c4 import Res5Head, SharedRes5
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.keypoint_branch import keypoint_branch
 from maskrt.models.rcnn.mask_branch import MaskHeads, build_mask_head, build_mask_predictor
-from maskrt.runtime.tasks.instances.options import TORCHVISION
+from maskrt.models.rcnn.single_level import ByClassHeads, SingleLevelRpn
+from maskrt.runtime.tasks.instances.options import TORCHVISION, TRUNCATED
 
 BOX_WIDTH = 1024  # of a pyramid's box head (arXiv:1612.03144, section 4.2)
 
@@ -55,7 +56,8 @@ def build_mask_rcnn(
     if config.neck == "c4":
         backbone, box_head, box_width = C4Backbone(body), Res5Head(body.layer4), body.inplanes
     else:
-        backbone = FpnBackbone(body, config.fpn_channels, norm=nn.BatchNorm2d if config.fpn_norm else None)
+        norm = nn.BatchNorm2d if config.fpn_norm else None
+        backbone = FpnBackbone(body, config.fpn_channels, norm=norm, single=config.neck == "c5")
         box_head, box_width = _box_head(config), BOX_WIDTH
     layout = backbone.layout
     strides_px = tuple(layout.strides_px.values())
@@ -114,6 +116,9 @@ def build_mask_rcnn(
         bbox_reg_weights=config.box_weights,
         **branch,
     )
+    model.rpn.min_size = config.rpn_least_side_px
+    if config.rpn_loss == "l1" or config.scale_by_padded:
+        model.rpn = SingleLevelRpn(model.rpn, config)
     # torchvision's own predictors take 1024 and 256 channels, whatever the heads give.
     model.roi_heads.box_predictor = FastRCNNPredictor(box_width, config.num_classes)
     if config.task == "instance":
@@ -123,9 +128,12 @@ def build_mask_rcnn(
             mask_head, mask_width = build_mask_head(config), config.mask_convs[-1]
         model.roi_heads.mask_head = mask_head
         model.roi_heads.mask_predictor = build_mask_predictor(config, mask_width)
-        softmax, middles = config.mask_activation == "softmax", config.mask_paste != TORCHVISION
-        if softmax or middles:
-            model.roi_heads = MaskHeads(model.roi_heads, softmax=softmax, middles=middles)
+    softmax = config.mask_activation == "softmax"
+    middles = config.mask_paste not in (TORCHVISION, TRUNCATED)
+    if config.chooses_by_class:
+        model.roi_heads = ByClassHeads(model.roi_heads, config, softmax=softmax, middles=middles)
+    elif config.task == "instance" and (softmax or middles):
+        model.roi_heads = MaskHeads(model.roi_heads, softmax=softmax, middles=middles)
     return model
 
 

@@ -26,6 +26,12 @@ RULES = (
         "rpn_nms rpn_foreground_iou rpn_background_iou rpn_positive_fraction box_foreground_iou "
         "box_background_iou box_positive_fraction score_threshold nms frozen_bn_epsilon",
     ),
+    from_0_to(MOST, "rpn_least_side_px least_side_px"),
+    Rule(
+        "max_detections_per_class",
+        lambda value: type(value) is int and 0 <= value <= MOST,
+        f"a whole number from 0 to {MOST}",
+    ),
     Rule("rpn_score_threshold", lambda value: is_number(value) and 0 <= value < 1, "0, or more and below 1"),
     Rule("sampling_ratio", lambda value: type(value) is int and value <= MOST, "a whole number"),
     MEAN,

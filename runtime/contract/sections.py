@@ -16,7 +16,7 @@ RESIZES = {  # by rule, the types of pixels that it works on
     "opencv": ("uint8", "float32"),
     "skimage": ("uint8",),
 }
-ROUNDINGS = ("down", "nearest", "nearest_by_side")
+ROUNDINGS = ("down", "nearest", "nearest_by_side", "half_to_even")
 PRECISIONS = ("fp32", "fp16", "int8")
 MOST_SIDE_PX = 1 << 14  # of a canvas; its square is a gigabyte of pixels
 MOST_SIZE_PX = 1 << 20  # of a resize rule, where some write "no limit" as a large number
@@ -53,8 +53,8 @@ class Canvas:
     `resize` is whose bilinear filter scales it (runtime/resize): "torch", without smoothing; "pil", which
     smooths where it shrinks; "opencv"; "skimage", as Matterport calls it. `resize_dtype` is the type of
     pixels that the filter works on: null is uint8, and of "torch" the canvas's own. `rounding` is of the
-    resized sides: "down" as torchvision, "nearest" as MMDetection, or "nearest_by_side" as Detectron2, which
-    is "nearest" but for ties; "square" has Matterport's anyway.
+    resized sides: "down" as torchvision, "nearest" as MMDetection, or "nearest_by_side" as Detectron2 and
+    "half_to_even" as Python's round(), which are "nearest" but for ties; "square" has Matterport's anyway.
     """
 
     FORMAT: ClassVar[Format] = Format(1)

@@ -16,7 +16,7 @@ from maskrt.models.parts.boxes import decode
 from maskrt.models.parts.canvas import NormaliseCanvas
 from maskrt.models.parts.fold import fold_batch_norm
 from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
-from maskrt.models.rcnn.config import C4, MOBILENET, V2, MaskRcnnConfig
+from maskrt.models.rcnn.config import C4, C5, MOBILENET, V2, MaskRcnnConfig
 from maskrt.models.rcnn.graph.proposals import top_rows
 from maskrt.models.rcnn.layout import PROPOSAL_COUNTS
 from maskrt.models.rcnn.network import build_mask_rcnn
@@ -115,7 +115,15 @@ def test_graph_with_exact_anchors_finds_what_torchvision_finds_with_them() -> No
     assert_alike(checkpoint, [scene(1)], "fixed", least=20, canvas=canvas)
 
 
-@pytest.mark.parametrize("settings", [C4, MOBILENET], ids=["C4", "MobileNetV3"])
+#: Anchors as small as the scenes' objects.
+SMALL_C5 = dataclasses.replace(C5, anchor_sizes_px=((32, 64, 128),), max_detections_per_class=9)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [C4, MOBILENET, SMALL_C5, dataclasses.replace(SMALL_C5, scale_by_padded=True)],
+    ids=["C4", "MobileNetV3", "C5", "C5 by the padded size"],
+)
 def test_graph_of_another_backbone_finds_what_torchvision_finds(settings: MaskRcnnConfig) -> None:
     config = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     backbone = config.pop("backbone").replace("resnet50", "resnet18")

@@ -155,7 +155,12 @@ WRONG = [  # field, what is written there, the field that the message names, wha
     ("canvas.placement", [], "canvas.placement", "'corner' or 'square' or 'native' or 'stretch'"),
     ("canvas.resize", "jax", "canvas.resize", "'torch' or 'pil' or 'opencv' or 'skimage'"),
     ("canvas.resize_dtype", "float16", "canvas.resize_dtype", "'uint8' or 'float32'"),
-    ("canvas.rounding", "up", "canvas.rounding", "'down' or 'nearest' or 'nearest_by_side'"),
+    (
+        "canvas.rounding",
+        "up",
+        "canvas.rounding",
+        "'down' or 'nearest' or 'nearest_by_side' or 'half_to_even'",
+    ),
     ("instances.masks.paste", "by hand", "instances.masks.paste", "'torchvision' or 'pixel_middles'"),
     ("config", None, "config", "an object"),
     ("classes[1].id", "9", "classes[1].id", "a whole number"),

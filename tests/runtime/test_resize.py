@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from maskrt.runtime.contract import RESIZES, Canvas
+from maskrt.runtime.contract import RESIZES, ROUNDINGS, Canvas
 from maskrt.runtime.errors import ModelError
 from maskrt.runtime.preprocess import preprocess, resized_size
 from maskrt.runtime.resize import resize
@@ -178,14 +178,24 @@ def mmdetection_size(height: int, width: int, short: int, longest: int) -> tuple
     return int(height * float(scale) + 0.5), int(width * float(scale) + 0.5)
 
 
+def single_level_size(height: int, width: int, short: int, longest: int) -> tuple[int, int]:
+    """Transformer.resize of Okery's PyTorch-Simple-MaskRCNN, model/transform.py."""
+    scale = min(short / float(min(height, width)), longest / float(max(height, width)))
+    return round(height * scale), round(width * scale)
+
+
 @given(height=st.integers(1, 3000), width=st.integers(1, 3000))
+@example(height=640, width=642)  # 802.5 px of 800
 @example(height=192, width=195)
 @example(height=1280, width=31)  # a tie that the two decide differently
 @settings(deadline=None)
 def test_sizes_are_rounded_as_the_originals_round(height: int, width: int) -> None:
     for short, longest in ((800, 1333), (480, 640)):
         rule = {"min_size_px": short, "max_size_px": longest}
-        for rounding, theirs in (("nearest", mmdetection_size), ("nearest_by_side", detectron2_size)):
+        for rounding, theirs in (
+            *(("nearest", mmdetection_size), ("nearest_by_side", detectron2_size)),
+            ("half_to_even", single_level_size),
+        ):
             got = resized_size(height, width, canvas_of(**rule, rounding=rounding))
             assert got == tuple(max(1, side) for side in theirs(height, width, short, longest))
 
@@ -199,7 +209,7 @@ def test_the_two_ways_to_the_nearest_differ_in_ties() -> None:
     assert len(set(sizes.values())) == 2
 
 
-@pytest.mark.parametrize("rounding", ["down", "nearest", "nearest_by_side"])
+@pytest.mark.parametrize("rounding", ROUNDINGS)
 def test_on_a_fixed_canvas_a_picture_fits_however_it_is_rounded(rounding: str) -> None:
     canvas = canvas_of(min_size_px=800, max_size_px=1333, height_px=320, width_px=416, rounding=rounding)
 

@@ -11,7 +11,7 @@ from maskrt.models.parts.boxes import at_least, blank_past, clip, decode, gather
 from maskrt.models.rcnn.layout import BOX_DELTAS, BOX_FEATURES, CLASS_LOGITS
 
 INVALID = -1.0  # below any probability
-MIN_SIDE_PX = 1e-2  # torchvision's RoIHeads.postprocess_detections
+LEAST_SIDE_PX = 1e-2  # torchvision's RoIHeads.postprocess_detections
 # TensorRT's TopK takes at most 3840. A box is a candidate only above the score threshold, so at the usual
 # 0.05 an image would need hundreds of overlapping confident objects to have more.
 MAX_CANDIDATES = 3840
@@ -27,6 +27,8 @@ class Detections(nn.Module):
         self.delta_weights = heads.box_coder.weights
         self.score_threshold, self.iou_threshold = heads.score_thresh, heads.nms_thresh
         self.count = heads.detections_per_img
+        self.least_side_px = getattr(heads, "least_side_px", LEAST_SIDE_PX)
+        self.per_class = getattr(heads, "per_class", self.count)
 
     def forward(
         self,
@@ -56,7 +58,7 @@ class Detections(nn.Module):
         label = rows - roi * foreground
         delta = gather_rows(deltas.reshape(-1, per_image * classes, 4), roi * classes + label + 1)
         boxes = clip(decode(delta, gather_rows(rois, roi), self.delta_weights), image_sizes)
-        scores = torch.where(at_least(boxes, MIN_SIDE_PX), scores, INVALID)
+        scores = torch.where(at_least(boxes, self.least_side_px), scores, INVALID)
         keep, counts = self._suppressed(boxes, scores, label, foreground)
         return self._filled(
             counts, gather_rows(boxes, keep), torch.gather(scores, 1, keep), torch.gather(label, 1, keep)
@@ -77,16 +79,23 @@ class Detections(nn.Module):
         self, boxes: Tensor, scores: Tensor, label: Tensor, foreground: int
     ) -> tuple[Tensor, Tensor]:
         """The rows that the NMS of each class keeps, (N, K) int64 in the order of the scores, and counts."""
+        most = min(self.count, boxes.shape[1])
+        if foreground == 1:
+            most = min(most, self.per_class)
+        capped = most > self.per_class  # then a class may have more rows than it is to keep
         keep, counts = torch.ops.maskrt.grouped_nms(
             boxes,
             scores,
             label.to(torch.int32),
             self.iou_threshold,
             self.score_threshold,
-            min(self.count, boxes.shape[1]),
+            boxes.shape[1] if capped else most,
             foreground,
         )
-        return keep.to(torch.int64), counts
+        keep = keep.to(torch.int64)
+        if capped:
+            return _first_of_each(keep, counts, torch.gather(label, 1, keep), self.per_class, most)
+        return keep, counts
 
     def _filled(
         self, counts: Tensor, boxes: Tensor, scores: Tensor, label: Tensor
@@ -97,3 +106,18 @@ class Detections(nn.Module):
         scores = functional.pad(blank_past(scores, counts), (0, missing))
         labels = functional.pad(blank_past(label.to(torch.int32), counts), (0, missing))
         return counts, boxes, scores, labels
+
+
+def _first_of_each(
+    keep: Tensor, counts: Tensor, label: Tensor, per_class: int, most: int
+) -> tuple[Tensor, Tensor]:
+    """Of rows (N, R) in the order of their scores, of which `counts` are there, the first `per_class` of each
+    class, and of these the first `most`: rows (N, most) and counts. label: (N, R)."""
+    rank = torch.arange(keep.shape[1], device=keep.device)
+    before = (rank[:, None] < rank[None, :]) & (
+        label[:, :, None] == label[:, None, :]
+    )  # (N, row before, row)
+    left = (rank[None] < counts[:, None]) & (torch.where(before, 1.0, 0.0).sum(dim=1) < per_class)
+    order = torch.where(left, (keep.shape[1] - rank).to(torch.float32), 0.0)  # the first has the largest
+    found, rows = torch.topk(order, most)
+    return torch.gather(keep, 1, rows), (found > 0).to(torch.int32).sum(dim=1, dtype=torch.int32)

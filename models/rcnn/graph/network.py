@@ -28,6 +28,7 @@ from maskrt.models.rcnn.graph.masks import own_class_masks
 from maskrt.models.rcnn.graph.proposals import Proposals
 from maskrt.models.rcnn.layout import KEYPOINT_FEATURES, KEYPOINT_LOGITS, MASK_FEATURES, MASK_LOGITS, TAPS
 from maskrt.models.rcnn.mask_branch import MaskHeads
+from maskrt.models.rcnn.padded import as_they_leave, as_they_were, padded_sizes
 from maskrt.runtime.contract import CANVAS
 from maskrt.runtime.errors import ExportError
 
@@ -51,6 +52,7 @@ class MaskRcnnGraph(InferenceGraph):
         self.dynamic_detections = detections == "dynamic"
         mean, std = model.transform.image_mean, model.transform.image_std
         self.canvas = NormaliseCanvas(mean, std, square=self.square)
+        self.by_padded = getattr(model.roi_heads, "by_padded", False)
         self.backbone = model.backbone
         self.proposals = self.proposal_rules(model)
         self.detections = self.detection_rules(model)
@@ -71,12 +73,17 @@ class MaskRcnnGraph(InferenceGraph):
         stages: dict[str, Tensor] = {}
         canvas = self.canvas(images, image_sizes)
         features = self._features(canvas, stages)
-        rois, roi_counts = self.proposals(features, canvas, image_sizes, stages)
+        sizes = padded_sizes(image_sizes) if self.by_padded else image_sizes
+        rois, roi_counts = self.proposals(features, canvas, sizes, stages)
         numbered = image_index(rois)
         pooled = pool(self.box_pool, rois.flatten(0, 1), numbered, features)
-        counts, boxes, scores, labels = self.detections(pooled, rois, roi_counts, image_sizes, canvas, stages)
+        counts, boxes, scores, labels = self.detections(pooled, rois, roi_counts, sizes, canvas, stages)
+        if self.by_padded:
+            boxes = as_they_leave(boxes, image_sizes)
         outputs = [counts, boxes, scores, labels]
         pooled_from = self.detections.rois_of(boxes, image_sizes, canvas)
+        if self.by_padded:
+            pooled_from = as_they_were(pooled_from, image_sizes)
         for head, branch in (
             (self.mask_head, self._mask_branch),
             (self.keypoint_head, self._keypoint_branch),

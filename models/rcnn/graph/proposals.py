@@ -13,7 +13,6 @@ from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
 from maskrt.models.rcnn.layout import PROPOSAL_COUNTS, PROPOSALS
 
 INVALID_LOGIT = torch.finfo(torch.float32).min  # below any logit
-MIN_SIDE_PX = 1e-3  # torchvision's RegionProposalNetwork.min_size
 DELTA_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
 
@@ -36,6 +35,7 @@ class Proposals(nn.Module):
         self.per_level = model.rpn._pre_nms_top_n["testing"]
         self.count = model.rpn._post_nms_top_n["testing"]
         self.iou_threshold = model.rpn.nms_thresh
+        self.least_side_px = model.rpn.min_size
         threshold = model.rpn.score_thresh
         self.least_logit = math.log(threshold / (1 - threshold)) if threshold else -math.inf
 
@@ -83,7 +83,7 @@ class Proposals(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """delta, anchors: (N, k, 4). Returns boxes (N, k, 4) and which of them count, (N, k) bool."""
         boxes = clip(decode(delta, anchors, DELTA_WEIGHTS), image_sizes)
-        return boxes, at_least(boxes, MIN_SIDE_PX)
+        return boxes, at_least(boxes, self.least_side_px)
 
     def _shortlist(self, boxes: Tensor, scores: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What goes into the NMS, and its groups: here all, by level. (N, R, 4), (N, R), (N, R) int32."""

@@ -28,7 +28,9 @@ class RcnnKnowledge(Knowledge):
     has_probes = True
 
     def unprobed(self, contract: Contract) -> str:
-        """They are."""
+        """They are, but for boxes that leave by the padded picture's scale."""
+        if contract.config.get("scale_by_padded"):
+            return "made inputs are by torchvision's scale of boxes, and this model has another's"
         return ""
 
     def facts(self, reference: Session) -> Facts:

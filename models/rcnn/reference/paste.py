@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import grid_sample
-from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torch.nn.functional import grid_sample, interpolate
+from torchvision.models.detection.roi_heads import expand_boxes, expand_masks, paste_masks_in_image
 
 from maskrt.runtime.tasks.instances.instances import MaskCrop, crop_mask
 from maskrt.runtime.tasks.instances.options import BoxGrid
@@ -28,6 +28,18 @@ def pasted(found: Result, masks: NDArray[np.float32], grid: BoxGrid) -> tuple[Ma
 def _truncated(mask: Tensor, box: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
     """torchvision's own."""
     return paste_masks_in_image(mask[None, None], box[None], size)[0, 0] > threshold
+
+
+def _to_its_end(mask: Tensor, box: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
+    """The single-level model's: torchvision's, but for the last pixel, which is not one more."""
+    grown, box = expand_masks(mask[None, None], 1)[0], expand_boxes(box[None], 1 + 2 / mask.shape[-1])[0]
+    left, top, right, bottom = (int(edge) for edge in box)
+    sides = (max(bottom - top, 1), max(right - left, 1))
+    enlarged = interpolate(grown, size=sides, mode="bilinear", align_corners=False)[0, 0]
+    full = mask.new_zeros(size)
+    x1, y1, x2, y2 = max(left, 0), max(top, 0), min(right, size[1]), min(bottom, size[0])
+    full[y1:y2, x1:x2] = enlarged[y1 - top : y2 - top, x1 - left : x2 - left]
+    return full > threshold
 
 
 def _at_middles(mask: Tensor, box: Tensor, size: tuple[int, int], threshold: float) -> Tensor:
@@ -61,4 +73,9 @@ def _sampled(mask: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
     return full
 
 
-PASTED = {"torchvision": _truncated, "pixel_middles": _at_middles, "matterport": _in_whole_pixels}
+PASTED = {
+    "torchvision": _truncated,
+    "pixel_middles": _at_middles,
+    "matterport": _in_whole_pixels,
+    "truncated": _to_its_end,
+}

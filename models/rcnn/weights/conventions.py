@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from maskrt.models.parts.translate import Edit
+from maskrt.models.rcnn.config import MaskRcnnConfig
 
 #: Of MaskRcnnConfig.
 SETTINGS: dict[str, Any] = {
@@ -59,6 +60,21 @@ HEAD_EDITS: dict[str, Edit] = {
 }
 #: Of the first convolution (O, 3, H, W) for B G R, which makes it one for R G B: the same function.
 BGR_EDITS: dict[str, Edit] = {"backbone.body.conv1.weight": lambda weight: weight.flip(1)}
+
+
+def rpn_edits(config: MaskRcnnConfig) -> dict[str, Edit]:
+    """Of the RPN's outputs, rows by anchor: others have the ratios of a size next to each other, torchvision
+    the sizes of a ratio. The same where a level has one size."""
+    sizes, ratios = len(config.anchor_sizes_px[0]), len(config.anchor_ratios)
+
+    def ratios_first(rows: Tensor) -> Tensor:
+        return rows.unflatten(0, (sizes, ratios, -1)).transpose(0, 1).flatten(0, 2)
+
+    return {
+        f"rpn.head.{layer}.{part}": ratios_first
+        for part in ("weight", "bias")
+        for layer in ("cls_logits", "bbox_pred")
+    }
 
 
 def rgb_fractions(values: Iterable[float], *, bgr: bool) -> tuple[float, float, float]:

@@ -11,15 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
 from maskrt.models.parts.class_names import name_classes
-from maskrt.models.parts.translate import Edit, translate
+from maskrt.models.parts.translate import translate
 from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
-from maskrt.models.rcnn.weights.conventions import BGR_EDITS, HEAD_EDITS, SETTINGS, mask_convs, rgb_fractions
+from maskrt.models.rcnn.weights.conventions import (
+    BGR_EDITS,
+    HEAD_EDITS,
+    SETTINGS,
+    mask_convs,
+    rgb_fractions,
+    rpn_edits,
+)
 from maskrt.models.rcnn.weights.detectron2_config import FILE, read_config
 from maskrt.runtime.errors import CheckpointError
 
@@ -79,21 +85,6 @@ def _names(body: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _rpn_edits(config: MaskRcnnConfig) -> dict[str, Edit]:
-    """Of the RPN's outputs, rows by anchor: Detectron2 has the ratios of a size next to each other,
-    torchvision the sizes of a ratio. The same where a level has one size."""
-    sizes, ratios = len(config.anchor_sizes_px[0]), len(config.anchor_ratios)
-
-    def ratios_first(rows: Tensor) -> Tensor:
-        return rows.unflatten(0, (sizes, ratios, -1)).transpose(0, 1).flatten(0, 2)
-
-    return {
-        f"rpn.head.{layer}.{part}": ratios_first
-        for part in ("weight", "bias")
-        for layer in ("cls_logits", "bbox_pred")
-    }
-
-
 def is_detectron2(content: dict[str, Any]) -> bool:
     """True if these are keys of Detectron2's R-CNNs, in the `model` of a file of its own or bare."""
     weights = content.get("model", content)
@@ -124,7 +115,7 @@ def from_detectron2(
             weights,
             config,
             names=_names("backbone.bottom_up" if fpn else "backbone"),
-            edits=HEAD_EDITS | _rpn_edits(config) | (BGR_EDITS if bgr else {}),
+            edits=HEAD_EDITS | rpn_edits(config) | (BGR_EDITS if bgr else {}),
             unused=[*cells, "pixel_mean", "pixel_std"],
             source=source,
         ),

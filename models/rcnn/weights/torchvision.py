@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def from_torchvision(
     )
     return Checkpoint(
         config=config,
-        classes=_classes(num_classes, ["person"] if is_coco_person else class_names, source),
+        classes=classes_by_id(num_classes, ["person"] if is_coco_person else class_names, source),
         state_dict=state_dict,
         provenance={"source": "torchvision state dict"},
         keypoints=keypoints,
@@ -92,6 +93,14 @@ def _base(state_dict: dict[str, Tensor], source: str) -> MaskRcnnConfig:
     """The builder of torchvision's that the weights are of, with its backbone."""
     if "backbone.body.16.0.weight" in state_dict:  # MobileNetV3-large's last convolution
         return MOBILENET_320_FPN if "_320_" in Path(source).name else MOBILENET_FPN
+    second_version = "roi_heads.box_head.0.0.weight" in state_dict
+    return dataclasses.replace(
+        V2 if second_version else MaskRcnnConfig(), backbone=resnet_of(state_dict, source)
+    )
+
+
+def resnet_of(state_dict: Mapping[str, Tensor], source: str) -> str:
+    """The ResNet under these weights. Raises CheckpointError where it is none of torchvision's."""
     layer3 = {key.split(".")[3] for key in state_dict if key.startswith("backbone.body.layer3.")}
     layout = (len(layer3), "backbone.body.layer3.0.conv3.weight" in state_dict)
     if layout not in RESNETS:
@@ -99,8 +108,7 @@ def _base(state_dict: dict[str, Tensor], source: str) -> MaskRcnnConfig:
             f"{source}: a backbone with {len(layer3)} blocks in layer3 is none of torchvision's "
             f"{', '.join(RESNETS.values())} and {MOBILENET}."
         )
-    second_version = "roi_heads.box_head.0.0.weight" in state_dict
-    return dataclasses.replace(V2 if second_version else MaskRcnnConfig(), backbone=RESNETS[layout])
+    return RESNETS[layout]
 
 
 def _widths(layers: re.Pattern[str], state_dict: dict[str, Tensor]) -> tuple[int, ...]:
@@ -121,7 +129,8 @@ def _keypoints(count: int) -> Keypoints:
     return Keypoints(tuple(f"point {number}" for number in range(count)), ())
 
 
-def _classes(num_classes: int, names: list[str] | None, source: str) -> tuple[Category, ...]:
+def classes_by_id(num_classes: int, names: list[str] | None, source: str) -> tuple[Category, ...]:
+    """Categories of these names, of COCO's 90 ids without names. num_classes: with background."""
     if names is None:
         coco = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
         if num_classes != len(coco):

@@ -18,7 +18,9 @@ COEFFICIENTS, PROTOTYPES = "coefficients", "prototypes"
 #: The outputs of every model.
 DETECTED = (NUM_DETECTIONS, BOXES, SCORES, LABELS)
 MOST_ROWS, MOST_MASK_SIDE, MOST_PROTOTYPES = 1 << 16, 1 << 10, 1 << 12
-TORCHVISION, PIXEL_MIDDLES, MATTERPORT = PASTES = ("torchvision", "pixel_middles", "matterport")
+TORCHVISION, PIXEL_MIDDLES, MATTERPORT, TRUNCATED = PASTES = (
+    *("torchvision", "pixel_middles", "matterport", "truncated"),
+)
 Share = Annotated[float, number(0, 1)]
 
 

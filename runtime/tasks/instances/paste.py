@@ -3,7 +3,9 @@
 "torchvision" (`paste_masks_in_image`): the box grows by a border of zeros and is truncated to whole pixels.
 "pixel_middles" (the function of that name in Detectron2's layers/mask_ops.py, and MMDetection's
 fcn_mask_head.py): the mask is sampled at the middle of every pixel. "matterport" (`utils.unmold_mask`): the
-box is rounded to whole pixels. All are bilinear between the middles of cells, zero beyond the mask.
+box is rounded to whole pixels. "truncated" (`paste_masks_in_image` of Okery's PyTorch-Simple-MaskRCNN,
+model/transform.py): as torchvision's, but the truncated box ends at its last edge, not one pixel further. All
+are bilinear between the middles of cells, zero beyond the mask.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.tasks.instances.instances import MaskCrop
-from maskrt.runtime.tasks.instances.options import MATTERPORT, TORCHVISION
+from maskrt.runtime.tasks.instances.options import MATTERPORT, TORCHVISION, TRUNCATED
 
 
 def boxes_to_image(
@@ -46,7 +48,9 @@ def paste_mask(
     than torchvision's at it too. box: x1 y1 x2 y2 in pixels of the (height, width) image. Returns the part
     inside."""
     if rule == TORCHVISION:
-        return _truncated(mask, box, height, width, threshold)
+        return _truncated(mask, box, height, width, threshold, last=1)
+    if rule == TRUNCATED:
+        return _truncated(mask, box, height, width, threshold, last=0)
     x1, y1, x2, y2 = (np.around(box) if rule == MATTERPORT else box).tolist()
     margin = 0 if rule == MATTERPORT else 1  # px beyond the box that Detectron2 looks at
     left, top = max(math.floor(x1) - margin, 0), max(math.floor(y1) - margin, 0)
@@ -74,20 +78,20 @@ def _shares(first: int, end: int, near: float, far: float, cells: int) -> NDArra
 
 
 def _truncated(
-    mask: NDArray[np.float32], box: NDArray[np.float32], height: int, width: int, threshold: float
+    mask: NDArray[np.float32], box: NDArray[np.float32], height: int, width: int, threshold: float, last: int
 ) -> MaskCrop:
     """The mask gets a border of one zero cell and the box grows alike, so that the object may reach the edge
-    of its box; the grown box is truncated to whole pixels, both ends included."""
+    of its box; the grown box is truncated to whole pixels. last: 1 where its end is one of them, else 0."""
     side = mask.shape[0]
     grow = np.float32(side + 2) / np.float32(side)
     centre = (box[2:] + box[:2]) * np.float32(0.5)
     half = (box[2:] - box[:2]) * np.float32(0.5) * grow
     x1, y1 = (int(v) for v in centre - half)  # towards zero, as a cast to integer does
     x2, y2 = (int(v) for v in centre + half)
-    size = (max(x2 - x1 + 1, 1), max(y2 - y1 + 1, 1))
+    size = (max(x2 - x1 + last, 1), max(y2 - y1 + last, 1))
     # Transposed: the crop then lies in memory column by column, the order of its run-length encoding.
     columns = cv2.resize(cv2.copyMakeBorder(mask.T, 1, 1, 1, 1, cv2.BORDER_CONSTANT), size[::-1])
     left, top = max(x1, 0), max(y1, 0)
-    right, bottom = min(x2 + 1, width), min(y2 + 1, height)
+    right, bottom = min(x2 + last, width), min(y2 + last, height)
     bits = columns[left - x1 : max(right - x1, 0), top - y1 : max(bottom - y1, 0)] > threshold
     return MaskCrop(top=top, left=left, bits=bits.T)
