@@ -29,6 +29,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.mask_rcnn
 	$(BIN)/python -m benchmarks.int8
 	$(BIN)/python -m benchmarks.paste_encode
+	$(BIN)/python -m benchmarks.preprocess_rules
 
 # Models, inputs and PyTorch's answers for gpu-check, made anywhere: make gpu-check-record CHECKPOINTS="a.pt b.pt"
 BUNDLE ?= out/gpu-check
