@@ -14,7 +14,7 @@ from maskrt.runtime.tasks.semantic.compare import tolerances as semantic
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NUMBER = r"([\d.]+)"
-ROW = re.compile(rf"\| `(\w+)` \| {NUMBER} \| {NUMBER} \| {NUMBER} \|")
+ROW = re.compile(r"\| `(\w+)` " + rf"\| {NUMBER} " * 4 + r"\|")
 
 
 def limits(tolerance: Any) -> dict[str, float]:
@@ -27,7 +27,7 @@ def limits(tolerance: Any) -> dict[str, float]:
 )
 def test_every_limit_of_every_precision_is_documented(page: str, module: Any) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
-    table = text[text.index("| `--limit` | FP32 | FP16 | INT8 |") :].split("\n\n")[0]
+    table = text[text.index("| `--limit` | FP32 | FP16 | bf16 | INT8 |") :].split("\n\n")[0]
     documented = {name: tuple(map(float, values)) for name, *values in ROW.findall(table)}
-    judged_by = [limits(module.BY_PRECISION[name]) for name in ("fp32", "fp16", "int8")]
+    judged_by = [limits(module.BY_PRECISION[name]) for name in ("fp32", "fp16", "bf16", "int8")]
     assert documented == {name: tuple(one[name] for one in judged_by) for name in judged_by[0]}
