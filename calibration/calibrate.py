@@ -46,6 +46,7 @@ def command(
     from maskrt.calibration.measure.images import find, readable
 
     floats = quantise.read_floats(model, asked)
+    quantise.check_limits(floats, judging)
     asked.check_equalise(files.to_cache, floats.learned)
     equalised = quantise.equalise(floats) if asked.equalise else False
     plan = quantise.first_plan(floats, asked)

@@ -30,6 +30,7 @@ from maskrt.runtime.files.atomic import atomic_path
 from maskrt.runtime.files.kinds import ONNX
 from maskrt.runtime.parity.judgement import show
 from maskrt.runtime.parity.sides import judged_by_score_alone
+from maskrt.runtime.tasks import task_of
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ def read_floats(path: Path, asked: Asked) -> Floats:
     follows_training = asked.flavour == TENSORRT and not asked.from_cache
     learned = contract.precision.details.get(LEARNED_SCALES, {}) if follows_training else {}
     return Floats(path, source, contract, base, base_contract, learned)
+
+
+def check_limits(floats: Floats, judging: Judging) -> None:
+    """Raise OptionError for a limit that the models' task has not, before ranges are measured."""
+    judging.comparison(task_of(floats.contract), "int8")
 
 
 def equalise(floats: Floats) -> bool:

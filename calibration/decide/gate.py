@@ -91,7 +91,6 @@ class Judge:
     def __post_init__(self) -> None:
         contract = self.reference.contract
         self._task = task_of(contract)
-        self.allowed.comparison(self._task, "int8")  # a limit that there is not is refused before the work
         self._metric = self._task.metric(contract)
         self._scored = None if self.dataset is None else Side(self.dataset, self._metric)
         kept_bytes = 0

@@ -16,6 +16,7 @@ from maskrt.runtime import evaluate
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
 from maskrt.runtime.files.atomic import write_png
+from maskrt.runtime.parity import command as parity
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.judgement import judge_on
 from maskrt.runtime.parity.options import Allowed
@@ -112,6 +113,61 @@ def test_evaluate_ends_as_the_contract_says(
     if limits is NOTHING:
         loss = OrtSession(int8).contract.precision.details["loss"]
         assert (against["findings"], against["failures"]) == (loss["findings"], loss["failures"])
+
+
+@pytest.fixture(scope="module")
+def bundle(model: Path, val: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "bundle.npz"
+    assert run(parity, "record", model, val.parent, "-o", path) == 0
+    return path
+
+
+@pytest.mark.parametrize("limits", [NOTHING[2:], ALL[2:]], ids=("nothing", "all"))
+def test_parity_and_its_check_end_as_the_limits_say(
+    limits: list[str], model: Path, int8: Path, val: Path, bundle: Path
+) -> None:
+    expected = (EXIT_FAILED_CHECK, EXIT_UNDECIDED) if limits == NOTHING[2:] else (0,)
+
+    assert run(parity, model, int8, val.parent, *limits) in expected
+    assert run(parity, "check", bundle, int8, *limits) in expected
+
+
+def test_bisect_finds_layers_for_strict_limits_and_none_for_wide_ones(
+    model: Path, int8: Path, val: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {}
+    # In INT8 the median is 1.8e-4, with all layers back 7e-5.
+    for name, limits in (("strict", ["--limit", "score=0.00012"]), ("wide", ALL[2:])):
+        capsys.readouterr()
+        assert run(parity, "bisect", model, int8, val.parent, "--json", *limits) == 0
+        found[name] = json.loads(capsys.readouterr().out)["float32"]
+
+    assert found["strict"]
+    assert found["wide"] == []
+
+
+@pytest.mark.parametrize("verb", ["calibrate", "parity", "check", "bisect"])
+def test_every_command_refuses_what_is_no_limit(
+    verb: str,
+    model: Path,
+    int8: Path,
+    val: Path,
+    bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program, *arguments = {
+        "calibrate": [calibrate, model, "--data", val, "-o", tmp_path / "x.onnx"],
+        "parity": [parity, model, int8, val.parent],
+        "check": [parity, "check", bundle, int8],
+        "bisect": [parity, "bisect", model, int8, val.parent],
+    }[verb]
+
+    assert run(program, *arguments, "--limit", "scores=1") == 2
+    assert (
+        "--limit scores=1: there is no such limit, expected one of score, box_px," in capsys.readouterr().err
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_loses_nothing_against_itself(
