@@ -12,7 +12,10 @@ from maskrt.calibration.measure.observers import Observer, percentile
 
 FIRST = 4  # images, after which the ranges are noted for the first time
 MOST = 0.95  # of the tensors are to have settled
-SETTLED = 0.02  # of a range: as much as two of its steps in eight bits, or three
+# Of a range. One that is so much too wide has steps as much larger, which is 2 dB; one that is too narrow
+# clips what an image in many has. Calibrated on 50 droplets (4.5% from 16 images to 32), on 40 drawn scenes
+# (6.8%) and on CamVid's 123 pictures (18.9%) models lost nothing.
+SETTLED = 0.25
 
 
 @dataclass(frozen=True)

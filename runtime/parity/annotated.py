@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.errors import ParityError
-from maskrt.runtime.parity.resample import draws, interval, left_out
+from maskrt.runtime.parity.resample import carriers, draws, interval, left_out
 from maskrt.runtime.tasks.metric import Metric
 
 
@@ -88,7 +88,7 @@ class Annotated:
 
     def difference(self) -> dict[str, dict[str, float]]:
         """For each thing measured, such as "mask" and "box": the scores of the reference and the candidate,
-        their difference, and the low and high end of its 95% interval.
+        their difference, the low and high end of its 95% interval, and how many images make it (`carriers`).
 
         Raises ParityError where no image is annotated.
         """
@@ -107,12 +107,14 @@ def _differences(
     for kind, theirs in candidate.items():
         ours = reference[kind]
         apart = theirs.value - ours.value
-        low, high = interval(theirs.drawn - ours.drawn, images, apart, theirs.without - ours.without)
+        without = theirs.without - ours.without
+        low, high = interval(theirs.drawn - ours.drawn, images, apart, without)
         found[kind] = {
             "reference": ours.value,
             "candidate": theirs.value,
             "difference": apart,
             "low": low,
             "high": high,
+            "carriers": carriers(without),
         }
     return found

@@ -20,9 +20,11 @@ from maskrt.runtime.tasks.rows import Held, Row, jsonable
 
 Answer = Literal["holds", "loses", "open"]
 MAX_DROP = 0.3  # points, of the figure that a model is judged by
-FEWEST_IMAGES = (
-    30  # below, an interval itself is known roughly: its coverage is measured in docs/precision.md
-)
+# Below, an interval itself is known roughly: its coverage is measured in docs/precision.md.
+FEWEST_IMAGES = 30
+# Images that make a loss: of one or two the interval tells nothing. With this limit rare, large losses pass
+# only where no image shows any (docs/precision.md).
+FEWEST_CARRIERS = 3
 AT_ONCE = 50  # draws whose weights are in memory at a time
 MOST_IMAGES = 1_000_000  # no more are asked for
 
@@ -31,7 +33,8 @@ MOST_IMAGES = 1_000_000  # no more are asked for
 class Finding:
     """One figure and its limit. low, high: the ends of its 95% interval over `images` images.
 
-    fault: the sentence on the value, where it is beyond the limit or may be.
+    fault: the sentence on the value, where it is beyond the limit or may be. carriers: how many images make
+    the value (`resample.carriers`), where that is known.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Finding:
     at_least: bool
     images: int
     fault: str
+    carriers: float = math.inf
 
     @property
     def beyond(self) -> bool:
@@ -53,9 +57,13 @@ class Finding:
         """Whether the limit holds, so far as these images tell."""
         if math.isnan(self.value):
             return "loses"
-        if self.at_least:
-            return "holds" if self.low >= self.limit else "loses" if self.high < self.limit else "open"
-        return "holds" if self.high <= self.limit else "loses" if self.low > self.limit else "open"
+        within = self.low >= self.limit if self.at_least else self.high <= self.limit
+        outside = self.high < self.limit if self.at_least else self.low > self.limit
+        return "loses" if outside else "holds" if within and not self._of_few else "open"
+
+    @property
+    def _of_few(self) -> bool:
+        return 0 < self.carriers < FEWEST_CARRIERS
 
     @property
     def images_wanted(self) -> int | None:
@@ -65,16 +73,19 @@ class Finding:
         if not apart:
             return None
         wanted = self.images * (abs(end - self.value) / apart) ** 2
+        if self._of_few:
+            wanted = max(wanted, self.images * FEWEST_CARRIERS / self.carriers)
         return _rounded(max(wanted, self.images + 1, FEWEST_IMAGES)) if wanted < MOST_IMAGES else None
 
     @property
     def doubt(self) -> str:
         """The sentence of an open answer."""
         wanted = self.images_wanted
+        few = ", by one or two of them" if self._of_few else ""
         would = f"about {wanted} would" if wanted else "no number of images would: it is at its limit"
         return (
             f"these {self.images} images cannot tell: {self.fault} (95% interval {self.low:.3g} to "
-            f"{self.high:.3g}); {would}"
+            f"{self.high:.3g}{few}); {would}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +106,8 @@ def of_score(name: str, score: Mapping[str, float], max_drop: float, images: int
     """The points that a score falls by (`Annotated.difference`). name: "mask AP"; max_drop: in points."""
     lost, low, high = (-100 * score[key] for key in ("difference", "high", "low"))
     fault = f"{name} falls by {lost:.2f} points, allowed {max_drop:g} (--max-ap-drop)"
-    return Finding(f"{name} lost (points)", lost, low, high, max_drop, False, images, fault)
+    made_by = score.get("carriers", math.inf)
+    return Finding(f"{name} lost (points)", lost, low, high, max_drop, False, images, fault, made_by)
 
 
 def _of_row(row: Row, held: Held) -> Finding:

@@ -35,6 +35,17 @@ def left_out(images: int) -> list[NDArray[np.intp]]:
     return [np.setdiff1d(np.arange(images), group) for group in groups] if images > 1 else []
 
 
+def carriers(without: NDArray[np.float64]) -> float:
+    """About how many images make a figure: k where k count alike and others not at all, 0 where none does.
+
+    without: its values over `left_out`. (Σd²)² / Σd⁴ of the images' weights d: a third of the images where
+    these are normally distributed.
+    """
+    apart = without.mean() - without if len(without) else without
+    fourth = float(np.sum(apart**4))
+    return float(np.sum(apart**2)) ** 2 / fourth if fourth else 0.0
+
+
 def interval(
     replicates: NDArray[np.float64],
     images: int,

@@ -1,4 +1,5 @@
-"""OpenVINO on trained weights and real images: what ONNX Runtime finds, to rounding; INT8 within its tolerances."""
+"""OpenVINO on trained weights and real images: what ONNX Runtime finds, to rounding; INT8 and bf16 within their
+tolerances."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.evaluate import evaluate
 from maskrt.runtime.inputs.images import find_images, read_image
 from maskrt.runtime.parity.compare import compare
+from maskrt.runtime.parity.judgement import judge_on
+from maskrt.runtime.parity.options import Allowed
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.predictor import Predictor
 from maskrt.runtime.preprocess import preprocess
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.full
 pytest.importorskip("openvino")
 
 AP_POINTS = 0.3  # what the gate of `maskrt calibrate` allows INT8 to lose
+BOX_PX, MASK_IOU, BRAIN_FLOAT_POINTS = 0.3, 0.985, 0.1  # of bf16: differences on average, and AP lost
 
 
 def test_finds_what_onnx_runtime_finds(droplets_onnx: Path, data_dir: Path) -> None:
@@ -54,7 +58,7 @@ def test_int8_is_within_its_tolerances(droplets_onnx: Path, droplets_int8: Path,
     dataset = load_dataset(str(val), class_name="droplet")
     ap = [100 * evaluate(Predictor(session), dataset)["mask_ap"] for session in (reference, candidate)]
 
-    differences = {name: report.mean(f"{name}") for name in ("score_differences", "mask_ious")}
+    differences = {name: report.row(name).mean for name in ("score difference", "mask IoU")}
     print(
         f"mask AP {ap[0]:.2f} in FP32, {ap[1]:.2f} in INT8; {report.results.matched:.1%} matched, {differences}"
     )
@@ -63,3 +67,24 @@ def test_int8_is_within_its_tolerances(droplets_onnx: Path, droplets_int8: Path,
     control = Report(InstancesComparison(FP32))
     compare(reference, candidate, "control", read_image(find_images([str(val)])[0]), control)
     assert control.failures, "INT8 does not pass for FP32: the comparison does look"
+
+
+def test_bf16_loses_next_to_nothing(droplets_onnx: Path, data_dir: Path) -> None:
+    import openvino
+
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no instructions for bf16")
+    reference, candidate = open_session(droplets_onnx), open_session(droplets_onnx, backend="openvino-bf16")
+    dataset = load_dataset(str(data_dir / "droplets/val"), class_name="droplet")
+
+    report, _ = judge_on(reference, candidate, dataset, Allowed())
+
+    assert report.scores is not None
+    lost = {kind: -100 * score["difference"] for kind, score in report.scores.items()}
+    box_px, mask_iou = (report.row(name).mean for name in ("box difference", "mask IoU"))
+    print(f"AP lost {lost}, on average boxes differ by {box_px:.3f} px, mask IoU {mask_iou:.4f}")
+    assert report.failures == []
+    assert report.undecided == ""
+    assert max(map(abs, lost.values())) <= BRAIN_FLOAT_POINTS
+    assert box_px <= BOX_PX
+    assert mask_iou >= MASK_IOU

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from maskrt.runtime.parity.findings import Finding, of_rows
 from maskrt.runtime.parity.inside.stages import StageError
 from maskrt.runtime.parity.options import Allowed, Limits
 from maskrt.runtime.parity.report import Report
-from maskrt.runtime.parity.resample import REPLICATES, draws, interval, left_out
+from maskrt.runtime.parity.resample import REPLICATES, carriers, draws, interval, left_out
 from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.flips import Flips
 from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
@@ -87,6 +88,26 @@ def test_how_many_images_would_tell_follows_from_the_square_root() -> None:
     assert finding(0.3, 0.1, 0.5).images_wanted is None, "a figure at its limit is never told from it"
     assert "these 14 images cannot tell: it is beyond" in finding(0.5, -0.3, 0.9).doubt
     assert finding(0.5, -0.3, 0.9).doubt.endswith("(95% interval -0.3 to 0.9); about 230 would")
+
+
+def test_what_one_or_two_images_make_is_not_told_from_nothing() -> None:
+    within = finding(0.1, 0.0, 0.2)
+
+    of_two = dataclasses.replace(within, carriers=1.5)
+    assert (of_two.answer, of_two.beyond, of_two.images_wanted) == ("open", False, 30)
+    assert "(95% interval 0 to 0.2, by one or two of them); about 30 would" in of_two.doubt
+    assert [dataclasses.replace(within, carriers=n).answer for n in (0, 3)] == ["holds", "holds"]
+    assert dataclasses.replace(finding(0.4, 0.31, 0.5), carriers=1.5).answer == "loses"
+
+
+@pytest.mark.parametrize("images", [1, 2, 5])
+def test_of_images_that_count_alike_so_many_make_a_figure(images: int) -> None:
+    lost = np.zeros(1000)
+    lost[:images] = 0.4
+    without = (lost.sum() - lost) / 999
+
+    assert carriers(without) == pytest.approx(images, rel=0.1)
+    assert carriers(np.zeros(10)) == carriers(np.zeros(0)) == 0
 
 
 def test_an_interval_of_one_image_is_its_figure_and_of_few_ones_is_wider() -> None:
@@ -270,6 +291,29 @@ def test_of_a_hundred_splits_the_verdict_is_wrong_in_at_most_five(split: int) ->
     )
     assert below <= 5
     assert above <= 5
+
+
+@pytest.mark.parametrize("split", [14, 30, 100])
+def test_rare_large_losses_are_passed_where_no_image_shows_any_alone(split: int) -> None:
+    """Three images in twenty lose much, the others nothing; the limit is just below what all images say."""
+    random = np.random.default_rng(1)
+    sizes = random.gamma(2, 100, 2000)
+    lost = sizes * (random.random(2000) < 0.15) * random.beta(2, 4, 2000)
+    truth, passed, showing = lost.sum() / sizes.sum(), 0, 0
+    for seed in range(100):
+        chosen = np.random.default_rng(seed).choice(2000, split, replace=False)
+        drawn, without = (
+            np.array([lost[chosen[places]].sum() / sizes[chosen[places]].sum() for places in sets])
+            for sets in (draws(split), left_out(split))
+        )
+        value = lost[chosen].sum() / sizes[chosen].sum()
+        low, high = interval(drawn, split, value, without)
+        found = Finding("lost", value, low, high, 0.999 * truth, False, split, "", carriers(without))
+        if found.answer == "holds":
+            passed, showing = passed + 1, showing + bool(lost[chosen].any())
+
+    assert showing <= 2
+    assert passed - showing <= 100 * 0.85**split + 6, "splits without a loss: by chance"
 
 
 @pytest.mark.full
