@@ -72,6 +72,11 @@ def test_the_contract_says_how_the_precision_was_reached(calibrated: Path) -> No
     assert "detections.box_predictor.cls_score" in details["float_layers"]
 
 
+def test_the_contract_is_the_float_model_s_in_all_else(calibrated: Path, random_onnx: Path) -> None:
+    contract, before = (OrtSession(path).contract for path in (calibrated / "int8.onnx", random_onnx))
+    assert dataclasses.replace(contract, precision=before.precision) == before
+
+
 def test_the_quantised_model_runs(calibrated: Path) -> None:
     from benchmarks.samples import scene
 

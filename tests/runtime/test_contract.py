@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskrt.runtime.contract import FORMAT_VERSION, Canvas, Category, Contract, Inside, Tap
@@ -44,6 +45,7 @@ def test_comes_back_from_json_as_it_was(contract_with: Make) -> None:
 @given(
     names=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=5), threshold=st.floats(0, 1)
 )
+@settings(deadline=None)
 def test_comes_back_whatever_the_class_names(names: list[str], threshold: float, contract_with: Make) -> None:
     classes = tuple(Category(3 * i, name) for i, name in enumerate(names))
     contract = contract_with(classes=classes, score_threshold=threshold)
@@ -301,6 +303,19 @@ def test_a_file_from_before_the_rules_of_pixels_means_torchvision_s(contract_wit
     assert Contract.from_json(changed(contract, without), "old.onnx") == contract
     assert (contract.canvas.resize, contract.canvas.rounding) == ("torch", "down")
     assert contract.options.masks.paste == "torchvision"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_a_file_in_another_precision_keeps_the_rules_of_pixels(precision: str, contract_with: Make) -> None:
+    contract = contract_with(resize="pil", rounding="nearest_by_side")
+    masks = dataclasses.replace(contract.options.masks, paste="pixel_middles")
+    contract = dataclasses.replace(contract, options=dataclasses.replace(contract.options, masks=masks))
+
+    smaller = Contract.from_json(contract.in_precision(precision, {}).to_json(), SOURCE)
+
+    assert (smaller.canvas.resize, smaller.canvas.rounding) == ("pil", "nearest_by_side")
+    assert smaller.options.masks.paste == "pixel_middles"
+    assert dataclasses.replace(smaller, precision=contract.precision) == contract
 
 
 def test_a_filter_that_works_on_uint8_alone_is_given_nothing_else(contract_with: Make) -> None:
