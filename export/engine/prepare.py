@@ -11,6 +11,7 @@ import onnx
 import onnx.inliner
 from onnx import ModelProto
 
+from maskrt.export.engine.deform_conv import SINCE, NativeDeformConv, inlined
 from maskrt.export.engine.for_8_6 import CastBehindPlugins, LowerToOpset17
 from maskrt.export.engine.long_topk import GroupLongTopK
 from maskrt.export.engine.rewrite import CastBytesFirst, DropFunctions, HoldConstants
@@ -58,12 +59,22 @@ def _prepare(model: ModelProto, version: Version, operators: str, source: str) -
 
 def _written(model: ModelProto, version: Version, operators: str) -> ModelProto:
     """The model in the form of this parser, whether or not it takes it."""
+    if version >= SINCE:
+        run_passes(model := _copied(model), (NativeDeformConv(),))
+    elif operators == "plugin":
+        model = inlined(model)
     if operators == "body":
         prepared = onnx.shape_inference.infer_shapes(onnx.inliner.inline_local_functions(model))
     else:
         prepared = onnx.shape_inference.infer_shapes(model)  # bodies give the types around our operators
     run_passes(prepared, EVERY_VERSION if version >= (10, 0) else (*EVERY_VERSION, *FOR_8_6))
     return onnx.shape_inference.infer_shapes(prepared)
+
+
+def _copied(model: ModelProto) -> ModelProto:
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    return copy
 
 
 def custom_nodes(model: ModelProto) -> list[str]:

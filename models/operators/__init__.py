@@ -14,6 +14,7 @@ import torch
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper
 from onnxscript import opset18
 
+from maskrt.models.operators.deform_conv import deform_conv, deform_conv_body, deform_conv_node
 from maskrt.models.operators.grouped_nms import grouped_nms, grouped_nms_body, grouped_nms_node
 from maskrt.models.operators.pyramid_roi_align import pyramid_roi_align, pyramid_roi_align_node
 from maskrt.models.operators.pyramid_roi_align_body import pyramid_roi_align_body
@@ -27,6 +28,7 @@ __all__ = [
     "TRANSLATIONS",
     "VERSION",
     "attach_bodies",
+    "deform_conv",
     "grouped_nms",
     "pyramid_roi_align",
 ]
@@ -42,7 +44,15 @@ def _floor_divide_node(dividend: Any, divisor: Any) -> Any:
 TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.maskrt.pyramid_roi_align.default: pyramid_roi_align_node,
     torch.ops.maskrt.grouped_nms.default: grouped_nms_node,
+    torch.ops.maskrt.deform_conv.default: deform_conv_node,
     torch.ops.aten.floor_divide.default: _floor_divide_node,
+}
+
+
+#: Of operators whose body is the same whatever their attributes.
+BODIES: dict[str, Callable[[], FunctionProto]] = {
+    "DeformConv": deform_conv_body,
+    "GroupedNms": grouped_nms_body,
 }
 
 
@@ -64,7 +74,7 @@ def attach_bodies(model: ModelProto) -> None:
                 half=types[node.input[2]] == TensorProto.FLOAT16,
             )
         else:
-            body = grouped_nms_body()
+            body = BODIES[node.op_type]()
         if bodies.setdefault(node.op_type, body) != body:
             raise ValueError(f"two {node.op_type} nodes of one graph need different function bodies")
     model.functions.extend(bodies.values())

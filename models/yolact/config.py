@@ -14,6 +14,7 @@ from maskrt.models.yolact.layout import PROTOTYPES_MAP_PX, PROTOTYPES_TIMES, ins
 from maskrt.models.yolact.ranges import AT_LEAST, RULES
 from maskrt.models.yolact.trunks import TRUNKS
 from maskrt.runtime.contract import Inside, Keypoints, Layers
+from maskrt.runtime.errors import CheckpointError
 from maskrt.runtime.tasks.instances.options import CanvasGrid, InstancesOptions, Prototypes
 
 NMS_KINDS = ("fast", "fast_cross_class", "greedy")
@@ -27,6 +28,7 @@ class YolactConfig(ModelConfig):
 
     num_classes: int = 81  # with background, which is class 0 inside the network
     backbone: str = "resnet101"  # one of TRUNKS
+    deformable_every: int = 0  # residual blocks of C3 to C5; 0: none (models/yolact/deformable.py)
     norm: str = "bn"  # of the trunk: "bn", or "frozen_bn" with ImageNet weights; "gn" from scratch
     frozen_bn_epsilon: float = 1e-5
     channels: int = 256  # of the pyramid, the protonet and the head
@@ -52,6 +54,7 @@ class YolactConfig(ModelConfig):
     nms_a_class: int = 200  # best rows of a class that Fast NMS looks at
     nms_candidates: int = 1000  # best (prior, class) pairs of all that the NMS can see
     max_detections: int = 100
+    mask_iou: bool = False  # scores are those of masks, by a network's word (models/yolact/rescoring.py)
     mask_outputs: str = "factors"  # prototypes and coefficients; "masks": put together inside the graph
     # Training (models/yolact/losses.py)
     positive_iou: float = 0.5
@@ -60,6 +63,7 @@ class YolactConfig(ModelConfig):
     box_weight: float = 1.5
     mask_weight: float = 6.125
     semantic_weight: float = 1.0
+    mask_iou_weight: float = 25.0
     masks_an_image: int = 100  # positive priors whose masks are learned, drawn at random
     min_box_px: float = 4.0  # smaller objects are not learned
 
@@ -74,6 +78,11 @@ class YolactConfig(ModelConfig):
             mask_outputs=MASK_OUTPUTS,
         )
         check_ranges(vars(self), RULES, AT_LEAST)
+        if self.deformable_every and not self.backbone.startswith("resnet"):
+            raise CheckpointError(
+                f"model configuration: deformable_every is {self.deformable_every} with {self.backbone}, "
+                "expected 0: only residual blocks have a convolution to deform."
+            )
 
     @property
     def family(self) -> str:
@@ -107,8 +116,9 @@ class YolactConfig(ModelConfig):
         return {"network": network, "priors a cell": str(self.priors_a_cell), "NMS": self.nms_kind}
 
     def options(self, rows: str, keypoints: Keypoints | None) -> InstancesOptions:
-        """As every family's. What is dropped by its score is so for each class, or for a prior's best."""
-        of_each = self.score_every_class or self.nms_kind != "fast"
+        """As every family's. What is dropped by its score is so for each class, or for a prior's best; of
+        masks' scores nothing is."""
+        of_each = (self.score_every_class or self.nms_kind != "fast") and not self.mask_iou
         masks: CanvasGrid = CanvasGrid(PROTOTYPES_MAP_PX, PROTOTYPES_TIMES, MASK_THRESHOLD)
         if self.mask_outputs == "factors":
             masks = Prototypes(PROTOTYPES_MAP_PX, PROTOTYPES_TIMES, MASK_THRESHOLD, self.prototypes)
@@ -128,3 +138,15 @@ class YolactConfig(ModelConfig):
 
 #: What the authors' published weights were trained with.
 PUBLISHED = YolactConfig(placement="stretch", square_priors=True, score_every_class=False)
+
+#: Of YOLACT++ (arXiv:1912.06218): sizes of priors by thirds of an octave, and the mask-IoU net. Of a
+#: ResNet-50 every block is deformable.
+PUBLISHED_PLUS = YolactConfig(
+    placement="stretch",
+    score_every_class=False,
+    deformable_every=3,
+    mask_iou=True,
+    prior_sizes_px=tuple(
+        tuple(size * 2 ** (third / 3) for third in range(3)) for size in (24, 48, 96, 192, 384)
+    ),
+)

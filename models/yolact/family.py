@@ -28,7 +28,7 @@ class YolactFamily(Family[YolactConfig, Yolact]):
 
     presets: Mapping[str, Preset[YolactConfig]] = PRESETS
     readers: tuple[Reader, ...] = (YOLACT, MMDETECTION)
-    losses = ("loss_class", "loss_box", "loss_mask", "loss_semantic")
+    losses = ("loss_class", "loss_box", "loss_mask", "loss_mask_iou", "loss_semantic")
     losses_in_bar = ("loss_mask",)
 
     def read_config(self, values: Mapping[str, Any]) -> YolactConfig:
@@ -70,7 +70,7 @@ class YolactFamily(Family[YolactConfig, Yolact]):
 
     def head_layers(self, config: YolactConfig) -> HeadLayers:
         """As every family's."""
-        return HeadLayers(classes=("head.classes.", "semantic."))
+        return HeadLayers(classes=("head.classes.", "semantic.", "mask_iou.last."), branches=("mask_iou.",))
 
 
 def family(name: str) -> YolactFamily:

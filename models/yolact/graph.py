@@ -7,12 +7,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskrt.models.graph import InferenceGraph
+from maskrt.models.parts.boxes import blank_past, gather_rows
 from maskrt.models.parts.canvas import NormaliseCanvas
 from maskrt.models.parts.fold import fold_batch_norm
+from maskrt.models.yolact.deformable import DeformableConv
 from maskrt.models.yolact.detections import Detections
 from maskrt.models.yolact.layout import LEVELS, TRUNK
 from maskrt.models.yolact.losses import inside_boxes
 from maskrt.models.yolact.network import Yolact
+from maskrt.models.yolact.rescoring import MaskIou, rescored
 
 
 class YolactGraph(InferenceGraph):
@@ -26,6 +29,10 @@ class YolactGraph(InferenceGraph):
         self.canvas = NormaliseCanvas(model.config.mean, model.config.std)
         self.backbone, self.protonet, self.head = copied.backbone, copied.protonet, copied.head
         self.detections = Detections(model.config)
+        self.mask_iou = copied.mask_iou
+        for module in copied.modules():
+            if isinstance(module, DeformableConv):
+                module.as_operator = True
 
     def forward(self, images: Tensor, image_sizes: Tensor) -> tuple[Tensor, ...]:
         """As every family's."""
@@ -36,10 +43,26 @@ class YolactGraph(InferenceGraph):
         sums = self.protonet(levels[0])
         *found, coefficients = self.detections(*said, canvas, image_sizes)
         prototypes = functional.relu(sums.to(canvas.dtype))
+        if self.mask_iou is not None:
+            found, coefficients = self._rescored(self.mask_iou, found, coefficients, prototypes, canvas)
         taps = (*(maps[name] for name in (*TRUNK, *LEVELS)), *(one for kind in said for one in kind), sums)
         if self.config.mask_outputs == "factors":
             return *found, coefficients, prototypes, canvas, *taps
         return *found, assembled(prototypes, coefficients, found[1], canvas), canvas, *taps
+
+    def _rescored(
+        self, judge: MaskIou, found: list[Tensor], coefficients: Tensor, prototypes: Tensor, canvas: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """The detections by the scores of their masks, in the order of these."""
+        counts, boxes, scores, labels = found
+        masks = assembled(prototypes, coefficients, boxes, canvas)
+        of_masks = rescored(
+            judge, masks.flatten(0, 1), scores.flatten(), labels.flatten().to(torch.int64)
+        ).view(scores.shape)
+        there = torch.arange(scores.shape[1], device=scores.device)[None] < counts[:, None]
+        scores, order = torch.topk(torch.where(there, of_masks, -1.0), scores.shape[1])
+        boxes, coefficients = gather_rows(boxes, order), gather_rows(coefficients, order)
+        return [counts, boxes, blank_past(scores, counts), torch.gather(labels, 1, order)], coefficients
 
     def units(self) -> dict[str, list[nn.Module]]:
         """Each stage's blocks or another module of the trunk, the pyramid, the protonet, the head."""

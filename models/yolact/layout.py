@@ -34,6 +34,7 @@ STRIDES_PX = dict(zip(LEVELS, (8, 16, 32, 64, 128), strict=True))
 PROTOTYPES_MAP_PX, PROTOTYPES_TIMES = STRIDES_PX["P3"], 2  # twice as many cells as P3 has
 
 IN_FLOAT = "coefficients"  # the group: an error of a coefficient is one of the whole mask
+MOST_BLOCKS = 23  # of a stage: ResNet-101's third
 #: The first that fits counts. Darknet and MobileNet number their stages otherwise than ResNets.
 GROUPS = (
     ("backbone.body.conv1", "stem"),
@@ -43,6 +44,7 @@ GROUPS = (
     ("backbone.fpn", "fpn"),
     ("protonet", "protonet"),
     ("head.coefficients", IN_FLOAT),
+    ("mask_iou", IN_FLOAT),
     ("head", "head"),
 )
 UNITS = (
@@ -73,4 +75,14 @@ def inside_of(config: YolactConfig) -> Inside:
 
 def layers_of(config: YolactConfig) -> Layers:
     """How a model's layers are named and grouped."""
-    return Layers(GROUPS, IN_FLOAT, (), UNITS)
+    return Layers((*_offsets(config.deformable_every), *GROUPS), IN_FLOAT, (), UNITS)
+
+
+def _offsets(every: int) -> list[tuple[str, str]]:
+    """The groups of what moves the samples of deformable convolutions: rounded, it would round places."""
+    blocks = range(0, MOST_BLOCKS, every) if every else ()
+    return [
+        (f"backbone.body.layer{stage}.{block}.conv2.offsets", IN_FLOAT)
+        for stage in (2, 3, 4)
+        for block in blocks
+    ]

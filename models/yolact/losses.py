@@ -5,9 +5,10 @@
 | class | cross-entropy of positive priors and of three times as many background priors, an image's hardest |
 | box | smooth L1 of positive priors' deltas |
 | mask | binary cross-entropy within the object's box, over the box's area, of positive priors |
+| mask_iou | of YOLACT++: smooth L1 of what is said of these masks' IoU (models/yolact/rescoring.py) |
 | semantic | binary cross-entropy of each class on P3, over the map's area, of all images |
 
-The first three are sums over the batch, divided by its positive priors. Objects smaller than `min_box_px`
+All but the last are sums over the batch, divided by its positive priors. Objects smaller than `min_box_px`
 are left out: the authors mean to leave those out that are below 4 px of 550, but compare pixels with 4 /
 550.
 """
@@ -23,6 +24,7 @@ from torch.nn import functional
 from maskrt.models.yolact.layout import LEVELS
 from maskrt.models.yolact.matching import BACKGROUND, matched
 from maskrt.models.yolact.priors import corners, encoded, per_prior, prior_sides, priors_of
+from maskrt.models.yolact.rescoring import iou_loss
 from maskrt.runtime.preprocess import round_up
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def losses_of(model: Yolact, images: list[Tensor], targets: list[dict[str, Any]]
     ]
     positives = sum(int((classes > 0).sum()) for classes, _ in found) or 1
     sums = {"loss_class": logits.sum() * 0, "loss_box": deltas.sum() * 0, "loss_mask": prototypes.sum() * 0}
+    ious = prototypes.float().sum() * 0
     for row, ((boxes, _, masks), (classes, objects)) in enumerate(zip(learned, found, strict=True)):
         own = classes > 0
         if not own.any():
@@ -68,16 +71,18 @@ def losses_of(model: Yolact, images: list[Tensor], targets: list[dict[str, Any]]
         sums["loss_box"] = sums["loss_box"] + functional.smooth_l1_loss(
             deltas[row, own], wanted, reduction="sum"
         )
-        sums["loss_mask"] = sums["loss_mask"] + _mask_loss(
+        of_masks, of_ious = _mask_loss(
+            model,
             prototypes[row].float(),
             torch.tanh(coefficients[row, own]),
             boxes[objects[own]],
             masks,
-            objects[own],
+            (objects[own], classes[own]),
             size,
-            config.masks_an_image,
         )
-    return {
+        sums["loss_mask"], ious = sums["loss_mask"] + of_masks, ious + of_ious
+    judged = {"loss_mask_iou": ious * config.mask_iou_weight / positives} if config.mask_iou else {}
+    return judged | {
         "loss_class": sums["loss_class"] / positives,
         "loss_box": sums["loss_box"] * config.box_weight / positives,
         "loss_mask": sums["loss_mask"] * config.mask_weight / positives,
@@ -132,29 +137,36 @@ def _class_loss(logits: Tensor, classes: Tensor, config: YolactConfig) -> Tensor
 
 
 def _mask_loss(
+    model: Yolact,
     prototypes: Tensor,
     coefficients: Tensor,
     boxes: Tensor,
     masks: Tensor,
-    objects: Tensor,
+    matched_to: tuple[Tensor, Tensor],
     size: tuple[int, int],
-    most: int,
-) -> Tensor:
-    """prototypes: (K, h, w); coefficients: (R, K), after their tanh, boxes (R, 4) in canvas px and objects
-    (R,) of positive priors; masks: (G, H, W). most: rows that are learned, the others' part is made up
-    for."""
-    rows = len(objects)
+) -> tuple[Tensor, Tensor]:
+    """prototypes: (K, h, w); coefficients: (R, K), after their tanh, boxes (R, 4) in canvas px, objects and
+    classes (R,) of positive priors; masks: (G, H, W). Returns the masks' loss and that of their IoU.
+
+    Of more than `masks_an_image` rows some are learned, and make up for the others in the first."""
+    objects, classes = matched_to
+    rows, most = len(objects), model.config.masks_an_image
     if rows > most:
         drawn = torch.randperm(rows, device=objects.device)[:most]
-        coefficients, boxes, objects = coefficients[drawn], boxes[drawn], objects[drawn]
+        coefficients, boxes = coefficients[drawn], boxes[drawn]
+        objects, classes = objects[drawn], classes[drawn]
     height, width = prototypes.shape[1:]
     wanted = _at_size(masks, height, width)[objects]
     cells = boxes * boxes.new_tensor([width / size[1], height / size[0]] * 2)
     logits = (coefficients @ prototypes.flatten(1)).view(-1, height, width)
     each = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-    each = torch.where(inside_boxes(cells, height, width), each, 0).sum(dim=(1, 2))
+    inside = inside_boxes(cells, height, width)
     areas = (cells[:, 2] - cells[:, 0]) * (cells[:, 3] - cells[:, 1])
-    return (each / areas).sum() * rows / len(objects)
+    loss = (torch.where(inside, each, 0).sum(dim=(1, 2)) / areas).sum() * rows / len(objects)
+    if model.mask_iou is None:
+        return loss, logits.sum() * 0
+    predicted = torch.where(inside, logits.sigmoid(), 0)
+    return loss, iou_loss(model.mask_iou, predicted, wanted, classes - 1)
 
 
 def _semantic_loss(logits: Tensor, learned: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:

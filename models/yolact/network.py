@@ -16,6 +16,7 @@ from maskrt.models.parts.backbones import norm_layer
 from maskrt.models.yolact.config import YolactConfig
 from maskrt.models.yolact.layout import LEVELS
 from maskrt.models.yolact.losses import losses_of
+from maskrt.models.yolact.rescoring import MaskIou
 from maskrt.models.yolact.trunks import PYRAMID, Trunk, build_trunk
 
 
@@ -116,7 +117,8 @@ class Yolact(nn.Module):
     def __init__(self, config: YolactConfig) -> None:
         super().__init__()
         self.config = config
-        body = build_trunk(config.backbone, norm_layer(config.norm, config.frozen_bn_epsilon))
+        norm = norm_layer(config.norm, config.frozen_bn_epsilon)
+        body = build_trunk(config.backbone, norm, deformable_every=config.deformable_every)
         channels, priors = config.channels, config.priors_a_cell
         self.backbone = Backbone(
             body,
@@ -127,11 +129,15 @@ class Yolact(nn.Module):
         self.protonet = Protonet(channels, config.prototypes)
         self.head = Head(channels, priors, config.num_classes, config.prototypes)
         self.semantic = nn.Conv2d(channels, config.classes_found, 1)  # in training alone
-        for part in (self.backbone.fpn, self.protonet, self.head, self.semantic):
+        self.mask_iou = MaskIou(config.classes_found) if config.mask_iou else None
+        own = (self.backbone.fpn, self.protonet, self.head, self.semantic, self.mask_iou)
+        for part in (one for one in own if one is not None):
             for module in part.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.xavier_uniform_(module.weight)
                     nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        if self.mask_iou is not None:  # a ReLU follows: from 0 on, half of the classes would learn nothing
+            nn.init.constant_(self.mask_iou.last.bias, 0.5)  # type: ignore[arg-type]
 
     def forward(self, images: list[Tensor], targets: list[dict[str, Any]]) -> dict[str, Tensor]:
         """In training: the losses of images (3, h, w) in 0–1 and their targets (models/yolact/losses.py)."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from maskrt.models.family import Preset
-from maskrt.models.yolact.config import YolactConfig
+from maskrt.models.yolact.config import PUBLISHED_PLUS, YolactConfig
 
 # Learns a few hundred instances from scratch on two CPU cores within minutes. Half the paper's channels
 # quarter what the pyramid, the protonet and the head cost.
@@ -32,4 +32,12 @@ SMALL_RUN: dict[str, Any] = {
 # For tests: a picture of 192 × 256 px, whose prototypes are 48 × 64.
 TINY = replace(SMALL, channels=32, prototypes=8, min_size_px=192, max_size_px=256)
 
-PRESETS = {"yolact": Preset(SMALL, SMALL_RUN)}
+# YOLACT++ in the same form: deformable convolutions in a third of the blocks, nine priors a cell, rescoring.
+SMALL_PLUS = replace(
+    SMALL,
+    deformable_every=PUBLISHED_PLUS.deformable_every,
+    mask_iou=True,
+    prior_sizes_px=PUBLISHED_PLUS.prior_sizes_px,
+)
+
+PRESETS = {"yolact": Preset(SMALL, SMALL_RUN), "yolact++": Preset(SMALL_PLUS, SMALL_RUN)}

@@ -17,8 +17,10 @@ from torchvision.ops import FrozenBatchNorm2d
 from maskrt.models.yolact.layout import LEVELS
 from maskrt.models.yolact.losses import batched
 from maskrt.models.yolact.network import Yolact
+from maskrt.models.yolact.rescoring import LEAST_CELLS
 
 CLASS_STD, BOX_STD, COEFFICIENT_STD, PROTOTYPE_STD = 3.0, 1.0, 1.0, 1.0
+IOU, IOU_STD = 0.7, 0.05  # of what the mask-IoU net says
 BRANCH_SCALE = 0.2  # of a residual block's branch: with more, rounding grows from block to block
 BACKGROUND = 6.0  # what the background's logits are raised by: of some thousand priors, tens are an object
 
@@ -53,6 +55,13 @@ def randomise(model: Yolact, image: Tensor, seed: int = 0) -> Yolact:
     finally:
         for hook in hooks:
             hook.remove()
+    if model.mask_iou is not None:
+        masks = torch.rand((4, LEAST_CELLS, LEAST_CELLS), generator=generator)
+        hook = model.mask_iou.last.register_forward_hook(_adapt_output(IOU_STD))
+        model.mask_iou(masks)
+        hook.remove()
+        iou_bias: Any = model.mask_iou.last.bias
+        iou_bias += IOU
     bias: Any = head.classes.bias
     bias[:: model.config.num_classes] += BACKGROUND
     return model

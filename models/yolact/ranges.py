@@ -11,9 +11,14 @@ RULES = (
     ),
     CLASSES,
     from_0_to(1, "score_threshold nms positive_iou negative_iou frozen_bn_epsilon"),
-    from_0_to(MOST, "negatives_a_positive box_weight mask_weight semantic_weight min_box_px"),
+    from_0_to(MOST, "negatives_a_positive box_weight mask_weight semantic_weight mask_iou_weight min_box_px"),
     MEAN,
     STD,
+    Rule(
+        "deformable_every",
+        lambda value: type(value) is int and 0 <= value <= MOST,
+        f"a whole number from 0 to {MOST}",
+    ),
     Rule("prior_ratios", are_positive, "at least one number, all above 0"),
     Rule(
         "prior_sizes_px",

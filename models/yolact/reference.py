@@ -18,6 +18,7 @@ from maskrt.models.eager import Found, Reference
 from maskrt.models.yolact.layout import BOX_DELTAS, CLASS_LOGITS, COEFFICIENT_LOGITS, LEVELS, PROTOTYPE_LOGITS
 from maskrt.models.yolact.network import Yolact
 from maskrt.models.yolact.priors import decoded, per_prior, prior_sides, priors_of
+from maskrt.models.yolact.rescoring import rescored
 from maskrt.runtime.backends.session import Outputs
 from maskrt.runtime.contract import CANVAS, Stages
 
@@ -89,16 +90,21 @@ class YolactReference(Reference[Yolact]):
         rows, labels = self._kept(scores, inside if config.clip_before_nms else boxes)
         best = scores[rows, labels].sort(descending=True, stable=True).indices[: config.max_detections]
         rows, labels = rows[best], labels[best]
-        boxes = inside[rows]
+        own = scores[rows, labels]
+        if self.model.mask_iou is not None and len(rows):
+            masks = self._masks(prototypes, coefficients[rows], inside[rows], size)
+            own = rescored(self.model.mask_iou, masks, own, labels)
+            best = own.sort(descending=True, stable=True).indices
+            rows, labels, own = rows[best], labels[best], own[best]
         found: Found = {
-            "boxes": boxes,
-            "scores": scores[rows, labels],
+            "boxes": inside[rows],
+            "scores": own,
             "labels": labels,
             "coefficients": coefficients[rows],
             "prototypes": prototypes,
         }
         if config.mask_outputs == "masks":
-            found["masks"] = self._masks(prototypes, coefficients[rows], boxes, size)
+            found["masks"] = self._masks(prototypes, coefficients[rows], inside[rows], size)
         return found
 
     def _masks(

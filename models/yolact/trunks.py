@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torchvision.models import mobilenet_v2
 from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.resnet import ResNet
 
 from maskrt.models.parts.backbones import Norm, build_body
+from maskrt.models.yolact.deformable import make_deformable
 
 TRUNKS = ("resnet18", "resnet34", "resnet50", "resnet101", "darknet53", "mobilenet_v2")
 LEAK = 0.1  # Darknet's leaky ReLU
@@ -46,13 +48,16 @@ class Trunk(IntermediateLayerGetter):
         return found
 
 
-def build_trunk(name: str, norm: Norm) -> Trunk:
-    """One of `TRUNKS`, randomly initialised."""
+def build_trunk(name: str, norm: Norm, *, deformable_every: int = 0) -> Trunk:
+    """One of `TRUNKS`, randomly initialised. deformable_every: of a ResNet's blocks; 0 for none."""
     if name == "darknet53":
         return Trunk(Darknet(norm), _DARKNET, (256, 512, 1024))
     if name == "mobilenet_v2":
         return Trunk(mobilenet_v2(weights=None, norm_layer=norm).features, _MOBILENET, (32, 64, 160))
     body = build_body(name, norm)
+    if deformable_every:
+        assert isinstance(body, ResNet)
+        make_deformable(body, deformable_every)
     top = int(getattr(body, "inplanes"))  # noqa: B009 - of a ResNet, which is all that is left
     return Trunk(body, _RESNET, (top // 4, top // 2, top))
 

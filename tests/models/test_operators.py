@@ -12,14 +12,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 from torchvision.ops import MultiScaleRoIAlign, batched_nms
 
+from maskrt.export.engine.deform_conv import NativeDeformConv
 from maskrt.models.operators import OPSET, TRANSLATIONS, attach_bodies
+from maskrt.runtime.onnx_pass import run_passes
 
 STRIDES = (4, 8, 16, 32)
 CANVAS_PX = 256
 # ONNX Runtime sums a bin's samples in another order than torchvision: a few float32 roundings.
 POOLED_TOLERANCE = 5e-6
+DEFORMED_TOLERANCE = 2e-5  # of sums of 36 products, samples weighed in another order
 
 NASTY_ROIS = {
     "empty": [50, 50, 50, 50],
@@ -199,6 +203,49 @@ def test_grouped_nms_is_torchvisions_batched_nms(seed: int) -> None:
     kept = above[batched_nms(boxes[0][above], scores[0][above], groups[0][above], 0.5)][:20]
     assert indices[0, : counts[0]].tolist() == kept.tolist()
     assert not indices[0, counts[0] :].any()
+
+
+class DeformGraph(nn.Module):
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, values: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.ops.maskrt.deform_conv(values, offsets, mask, weight, bias, 3, self.stride, 1)
+
+
+def deform_inputs(stride: int, moved_px: float) -> tuple[Tensor, ...]:
+    """On maps of 9×12: offsets of some px, so that samples leave the map."""
+    random = torch.Generator().manual_seed(0)
+    height, width = -(-9 // stride), -(-12 // stride)
+    return (
+        torch.randn(2, 4, 9, 12, generator=random),
+        moved_px * torch.randn(2, 18, height, width, generator=random),
+        torch.rand(2, 9, height, width, generator=random),
+        torch.randn(5, 4, 3, 3, generator=random),
+        torch.randn(5, generator=random),
+    )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_onnx_body_of_deform_conv_is_the_torch_definition(stride: int) -> None:
+    inputs = deform_inputs(stride, moved_px=3.0)
+    model = as_model(DeformGraph(stride), inputs)
+    expected = DeformGraph(stride)(*inputs).numpy()
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    np.testing.assert_allclose(run(session, inputs)[0], expected, atol=DEFORMED_TOLERANCE, rtol=0)
+    native = onnx.ModelProto.FromString(model.SerializeToString())
+    run_passes(native, (NativeDeformConv(),))
+    onnx.checker.check_model(native, full_check=True)
+    assert not native.functions
+    session = onnxruntime.InferenceSession(native.SerializeToString())
+    np.testing.assert_allclose(run(session, inputs)[0], expected, atol=DEFORMED_TOLERANCE, rtol=0)
+
+
+def test_a_deform_conv_that_moves_nothing_and_counts_all_is_a_convolution() -> None:
+    values, offsets, mask, weight, bias = deform_inputs(1, moved_px=0.0)
+    found = DeformGraph(1)(values, offsets, torch.ones_like(mask), weight, bias)
+    torch.testing.assert_close(found, conv2d(values, weight, bias, padding=1), atol=1e-4, rtol=0)
 
 
 def test_two_operators_that_would_need_different_bodies_are_refused() -> None:

@@ -16,6 +16,7 @@ from maskrt.calibration.rewrite.equalise import EqualiseLayers, ReplaceWeights
 from maskrt.calibration.rewrite.placement import place
 from maskrt.calibration.rewrite.qdq import Quantise
 from maskrt.calibration.rewrite.restore import ReturnToFloat32
+from maskrt.export.engine.deform_conv import NativeDeformConv
 from maskrt.export.engine.for_8_6 import CastBehindPlugins, LowerToOpset17
 from maskrt.export.engine.long_topk import GroupLongTopK
 from maskrt.export.engine.rewrite import CastBytesFirst, DropFunctions, HoldConstants
@@ -63,6 +64,8 @@ LONG = """float[1, 20000] x) => (float[1, 50] y, int64[1, 50] i) <int64[1] k = {
 PLUGIN = """float16[1, 4, 8, 8] f, float[5, 4] r, int32[5] b) => (float16[5, 4, 7, 7] y)
     <float16[5, 4, 7, 7] p> { p = maskrt.PyramidRoiAlign (r, b, f) y = Relu (p) }"""
 FUNCTIONS = """<domain: "maskrt", opset_import: ["": 18]> Twice (x) => (y) { y = Add (x, x) }"""
+DEFORM = """float[1, 4, 8, 8] x, float[1, 18, 8, 8] o, float[1, 9, 8, 8] m, float[2, 4, 3, 3] w, float[2] b)
+    => (float[1, 2, 8, 8] y) { y = maskrt.DeformConv <kernel = 3, stride = 1, padding = 1> (x, o, m, w, b) }"""
 SHAPE = "float[2, 3] x) => (int64[1] y) { y = Shape <start = 1> (x) }"
 STAGES = "float[4] x) => (float[4] y, float[4] s) { s = Relu (x) y = Neg (s) }"
 
@@ -90,6 +93,7 @@ CASES = {
     "CastBytesFirst": Case(CastBytesFirst, lambda: text(BYTES)),
     "GroupLongTopK": Case(GroupLongTopK, lambda: text(LONG)),
     "LowerToOpset17": Case(LowerToOpset17, lambda: text(SHAPE)),
+    "NativeDeformConv": Case(NativeDeformConv, lambda: text(DEFORM, functions=FUNCTIONS)),
     "CastBehindPlugins": Case(CastBehindPlugins, lambda: text(PLUGIN)),
     "HideStages": Case(HideStages, staged),
     "NumberByOperator": Case(NumberByOperator, lambda: text(CONSTANT)),

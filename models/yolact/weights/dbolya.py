@@ -19,12 +19,14 @@ from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
 from maskrt.models.parts.class_names import name_classes
 from maskrt.models.parts.translate import translate
-from maskrt.models.yolact.config import PUBLISHED, YolactConfig
+from maskrt.models.yolact.config import PUBLISHED, PUBLISHED_PLUS, YolactConfig
 from maskrt.runtime.errors import CheckpointError
 
 CLASS_LAYER = "prediction_layers.0.conf_layer.weight"
 BOX_LAYER = "prediction_layers.0.bbox_layer.weight"
 MASK_LAYER = "prediction_layers.0.mask_layer.weight"
+MASK_IOU_LAYER = "maskiou_net.maskiou_net.0.weight"
+OFFSETS = re.compile(r"backbone\.layers\.2\.(\d+)\.conv2\.conv_offset_mask\.weight")
 DARKNET_LAYER = "backbone._preconv.0.weight"
 SEMANTIC_LAYER = "semantic_seg_conv.weight"
 # By the blocks in the third stage of the trunk: arXiv:1512.03385, table 1.
@@ -54,6 +56,10 @@ PASCAL = (
 )
 # Our keys as regular expressions, and the files' in their place. The files' pyramid begins at the top.
 NAMES = (
+    (
+        r"backbone\.body\.layer(\d)\.(.*)\.offsets\.(\w+)",
+        lambda key: f"backbone.layers.{int(key[1]) - 1}.{key[2]}.conv_offset_mask.{key[3]}",
+    ),
     (r"backbone\.body\.stem\.(.*)", r"backbone._preconv.\1"),
     (r"backbone\.body\.layer(\d)\.(.*)", lambda key: f"backbone.layers.{int(key[1]) - 1}.{key[2]}"),
     (r"backbone\.body\.(.*)", r"backbone.\1"),
@@ -68,6 +74,8 @@ NAMES = (
     (r"head\.boxes\.(\w+)", r"prediction_layers.0.bbox_layer.\1"),
     (r"head\.coefficients\.(\w+)", r"prediction_layers.0.mask_layer.\1"),
     (r"semantic\.(\w+)", r"semantic_seg_conv.\1"),
+    (r"mask_iou\.layers\.(\d)\.(\w+)", lambda key: f"maskiou_net.maskiou_net.{2 * int(key[1])}.{key[2]}"),
+    (r"mask_iou\.last\.(\w+)", r"maskiou_net.maskiou_net.10.\1"),
 )
 #: Of files of its first version: a second copy of the trunk, and a third level below P5.
 RETIRED = re.compile(r"backbone\.layer\d.*|fpn\.downsample_layers\.[2-9]\..*|.*\.num_batches_tracked")
@@ -111,6 +119,8 @@ def _config(weights: Mapping[str, Tensor], name: str, source: str) -> YolactConf
     """By the weights' shapes, and by the configuration of that name."""
     cell = weights[BOX_LAYER].shape[0] // 4
     base = replace(PUBLISHED, **SETTINGS.get(name, {}))
+    if MASK_IOU_LAYER in weights:
+        base = replace(PUBLISHED_PLUS, deformable_every=_deformable_every(weights))
     if cell != base.priors_a_cell:
         raise CheckpointError(
             f"{source}: has {cell} priors a cell, expected {base.priors_a_cell}. What is read is listed in "
@@ -135,6 +145,12 @@ def _config(weights: Mapping[str, Tensor], name: str, source: str) -> YolactConf
         channels=weights[CLASS_LAYER].shape[1],
         **colours,
     )
+
+
+def _deformable_every(weights: Mapping[str, Tensor]) -> int:
+    """As the third stage, the longest, has it: 1 of a ResNet-50, 3 of a ResNet-101; 0 of none."""
+    deformed = sorted(int(m[1]) for key in weights if (m := OFFSETS.fullmatch(key)))
+    return deformed[1] if len(deformed) > 1 else 0
 
 
 YOLACT = Reader("a checkpoint of dbolya/yolact", is_yolact, from_yolact)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from maskrt.models.load import load_checkpoint
-from maskrt.models.yolact.config import PUBLISHED
+from maskrt.models.yolact.config import PUBLISHED, PUBLISHED_PLUS
 from maskrt.models.yolact.network import Yolact
 from maskrt.runtime.errors import CheckpointError
 
@@ -20,6 +20,8 @@ TRUNK = (
     (r"backbone\.body\.stem\.", "backbone._preconv."),
     (r"backbone\.body\.layer(\d)\.", lambda m: f"backbone.layers.{int(m[1]) - 1}."),
     (r"backbone\.body\.", "backbone."),
+    (r"mask_iou\.layers\.(\d)\.", lambda m: f"maskiou_net.maskiou_net.{2 * int(m[1])}."),
+    (r"mask_iou\.last\.", "maskiou_net.maskiou_net.10."),
 )
 REST = {
     "backbone.fpn.laterals.0": "fpn.lat_layers.2",
@@ -44,6 +46,7 @@ REST = {
 
 
 def theirs(key: str) -> str:
+    key = key.replace(".conv2.offsets.", ".conv2.conv_offset_mask.")
     layer, _, kind = key.rpartition(".")
     if layer in REST:
         return f"{REST[layer]}.{kind}"
@@ -65,6 +68,26 @@ def written(folder: Path, name: str, backbone: str = "resnet50", classes: int = 
     """A file as the authors' code would write it."""
     torch.save({theirs(key): value for key, value in weights(backbone, classes).items()}, folder / name)
     return folder / name
+
+
+@pytest.mark.parametrize(("backbone", "every"), [("resnet50", 1), ("resnet101", 3)])
+def test_yolact_plus_is_known_by_its_layers(tmp_path: Path, backbone: str, every: int) -> None:
+    """Every block of the smaller ResNet is deformable, every third of the larger."""
+    config = replace(
+        PUBLISHED_PLUS, backbone=backbone, deformable_every=every, channels=8, prototypes=4, num_classes=3
+    )
+    torch.manual_seed(0)
+    own = Yolact(config).state_dict()
+    torch.save(
+        {theirs(key): value for key, value in own.items()}, tmp_path / "yolact_plus_base_54_800000.pth"
+    )
+
+    loaded = load_checkpoint(tmp_path / "yolact_plus_base_54_800000.pth", ["a", "b"])
+
+    assert loaded.config == config
+    assert loaded.config.priors_a_cell == 9
+    for key, value in own.items():
+        assert key.endswith("num_batches_tracked") or torch.equal(loaded.state_dict[key], value), key
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "darknet53"])
