@@ -34,7 +34,11 @@ from maskrt.runtime.tasks import task_of
 from maskrt.runtime.tasks.instances.compare.match import match
 from maskrt.runtime.tasks.instances.result import Result
 
-CASE = {"detectron2": "detectron2-r50-fpn", "mmdetection": "mmdetection-r50-fpn"}
+CASE = {
+    "detectron2": "detectron2-r50-fpn",
+    "detectron2-c4": "detectron2-r50-c4",
+    "mmdetection": "mmdetection-r50-fpn",
+}
 PROGRAM = Path(__file__).parent / "originals" / "matterport_photographs.py"
 BOX_PX, SCORE, MASK_IOU = 0.05, 1e-3, 0.99  # what counts as the same
 
