@@ -71,7 +71,7 @@ class Search:
             f"does not pass: {reasons}. Worst:{named}\nLooking for the layers that must go back to float, in "
             f"at most {MOST_EVALUATIONS} evaluations."
         )
-        found = fall_back(self.plan, self._harm(), self._verdict)
+        found = fall_back(self.plan, self._harm(), self._trial)
         if found is None:
             raise AccuracyError(
                 f"no plan with a layer in INT8 passes: {reasons}. Worst:{named}\n"
@@ -84,6 +84,15 @@ class Search:
             f"{', '.join(back)}"
         )
         return found
+
+    def _trial(self, plan: Plan) -> Verdict:
+        """The verdict on a plan of the search, which is told."""
+        verdict = self._verdict(plan)
+        back = len(self.plan.int8_layers) - len(plan.int8_layers)
+        reason = (verdict.failures or [verdict.report.undecided])[0]
+        ended = "passes" if verdict.settled else f"does not pass: {reason}"
+        say(f"evaluation {self.judge.verdicts}: {back} layers back in float {ended}")
+        return verdict
 
     def _verdict(self, plan: Plan) -> Verdict:
         return self.judge.judge(self.build(plan))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import onnx
@@ -90,6 +91,18 @@ def test_three_commands_find_the_same_figures_and_answers(model: Path, int8: Pat
     assert len(calibrated.findings) > 5
     assert calibrated.findings == evaluated.findings == compared.findings
     assert calibrated.undecided == evaluated.undecided == compared.undecided
+
+
+def test_a_search_tells_each_evaluation_and_writes_nothing_where_no_plan_passes(
+    model: Path, val: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(calibrate, model, "--data", val, "-o", tmp_path / "x.onnx", "--limit", "score=1e-9") == 1
+
+    said = " ".join(capsys.readouterr().err.split())
+    for number in (2, 3):
+        assert re.search(rf"evaluation {number}: \d layers back in float does not pass: score differs", said)
+    assert "no plan with a layer in INT8 passes: score differs" in said
+    assert not (tmp_path / "x.onnx").exists()
 
 
 def test_a_file_that_is_written_anyway_bears_the_verdict(int8: Path) -> None:
