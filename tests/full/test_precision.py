@@ -108,12 +108,12 @@ def test_on_a_hard_model_the_gate_finds_the_layers_and_the_rest_stays_int8(
     assert hard.calibrate(tmp_path / "again.onnx", "--plan", output.with_suffix(".plan.json")) == 0
 
 
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("made", ["droplets_onnx", "droplets_int8"])
 def test_the_same_file_with_another_number_of_threads_loses_nothing(
-    precision: str, droplets_onnx: Path, droplets_int8: Path, data_dir: Path
+    made: str, data_dir: Path, request: pytest.FixtureRequest
 ) -> None:
     """Sums in another order are no loss, whatever they do to AP."""
-    file = {"fp32": droplets_onnx, "int8": droplets_int8}[precision]
+    file = request.getfixturevalue(made)
     data = ("--data", str(data_dir / "droplets/val"), "--class-name", "droplet")
     assert run("maskrt.runtime.evaluate", str(file), *data, "--threads", "1", "--against", str(file)) == 0
 
