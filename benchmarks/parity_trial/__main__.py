@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import torch
 
-from benchmarks.parity_trial import class_maps
+from benchmarks.parity_trial import class_maps, yolact
 from benchmarks.parity_trial.controls import all_controls
 from benchmarks.parity_trial.faults import CLASSES, Planted, all_faults
 from maskrt.export.onnx_model import export_onnx
@@ -138,6 +138,21 @@ def class_map_trial(only: str, geometry: str) -> list[list[str]]:
         return planted(faults, path, model, picture, file)
 
 
+def yolact_trial(only: str) -> list[list[str]]:
+    """The rows of a YOLACT: the file as it is first, then its faults."""
+    picture = load_dataset("synthetic:16:7")[1].image()
+    with tempfile.TemporaryDirectory() as name:
+        path = yolact.small_checkpoint(Path(name), picture)
+        checkpoint, (height, width) = load_checkpoint(path), yolact.SIZE
+        model = export_onnx(checkpoint, checkpoint.contract(height_px=height, width_px=width, batch=1))
+        file = Path(name) / "model.onnx"
+        onnx.save_model(model, file)
+        if said := said_of(path, file, picture):
+            raise AssertionError(f"the file as exported does not pass: {said[0]}")
+        faults = [fault for fault in yolact.all_faults() if only in fault.name]
+        return planted(faults, path, model, picture, file)
+
+
 def main() -> None:
     """Print what was caught; exit code 1 for a fault that passed or a false alarm."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -146,11 +161,14 @@ def main() -> None:
     parser.add_argument("--no-controls", action="store_true")
     parser.add_argument("-o", "--output", type=Path, help="rows as JSON")
     parser.add_argument("--class-maps", action="store_true", help="in FCN-8s of both geometries")
+    parser.add_argument("--yolact", action="store_true", help="in a YOLACT")
     options = parser.parse_args()
     faults = [fault for fault in all_faults() if options.only in fault.name][options.first - 1 :]
     if options.class_maps:
         maps = [class_map_trial(options.only, geometry) for geometry in class_maps.SIZES]
         rows = {"faults": [row for of_one in maps for row in of_one], "controls": []}
+    elif options.yolact:
+        rows = {"faults": yolact_trial(options.only), "controls": []}
     else:
         rows = trial(faults, controls=not options.no_controls)
     if options.output:

@@ -224,6 +224,15 @@ def test_a_shift_is_named_that_mends_most_of_the_wrong_masks() -> None:
     assert pasted(crops) == ""
 
 
+def test_masks_over_a_canvas_need_not_be_square() -> None:
+    """Once they were compared with their own transpose, which has another shape."""
+    wide = np.concatenate([PROBABILITIES, PROBABILITIES], axis=2)
+    flipped = [dataclasses.replace(crop, bits=~crop.bits) for crop in FIVE.crops or ()]
+    candidate = dataclasses.replace(FIVE, crops=tuple(flipped))
+    (cause,) = mask_culprits(FIVE, candidate, (wide, wide[:, ::-1]), FP32)
+    assert cause.endswith("before any paste: upside down")
+
+
 def test_a_model_without_masks_has_no_marks_of_them() -> None:
     bare = dataclasses.replace(FIVE, crops=None)
     assert mask_culprits(FIVE, bare, (PROBABILITIES, None), FP32) == []

@@ -143,7 +143,8 @@ def _output_cause(expected: NDArray, found: NDArray) -> str:
         ),
         *((f"of the detection {step:+d} rows on", np.roll(expected, -step, axis=0)) for step in (-1, 1)),
     ):
-        if _power(found - guess) <= EXPLAINED * _power(found - expected):
+        # Of masks that are no squares, as those over a canvas, none is another transposed.
+        if guess.shape == found.shape and _power(found - guess) <= EXPLAINED * _power(found - expected):
             return f"{what}: {name}"
     ratio = float(np.vdot(found, expected) / max(np.vdot(expected, expected), 1e-12))
     if _power(found - ratio * expected) <= EXPLAINED * _power(found - expected):

@@ -1,0 +1,1 @@
+"""What parity knows of YOLACT, without PyTorch."""
