@@ -93,6 +93,15 @@ class Graph:
                         break
         return found
 
+    def reach(self, layer: str) -> int:
+        """How many layers compute with what a layer makes, itself included."""
+        waiting, made = list(self.layers[layer].nodes), set[str]()
+        while waiting:
+            new = set(waiting.pop().output) - made
+            made |= new
+            waiting += [reader for name in new for reader in self.consumers.get(name, [])]
+        return sum(any(made & set(node.output) for node in one.nodes) for one in self.layers.values())
+
     def activated(self, node: NodeProto) -> str:
         """The activated output of a node: of the ReLU if that is its only reader, else its own."""
         readers = self.consumers.get(node.output[0], [])

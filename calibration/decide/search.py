@@ -98,10 +98,13 @@ class Search:
         return self.judge.judge(self.build(plan))
 
     def _harm(self) -> dict[str, float]:
-        """How much eight bits harm each INT8 layer: the worst tensor that it reads or makes."""
+        """How much each INT8 layer harms: the worst tensor that it reads or makes, by the layers it reaches.
+
+        What the stem loses, all layers compute with; what a mask head loses, the masks alone.
+        """
         graph, lost = Graph(self.source.graph), {d.tensor: d.harm for d in self._distortions}
         return {
-            name: max((lost.get(t, 0.0) for t in graph.around(name)), default=0.0)
+            name: graph.reach(name) * max((lost.get(t, 0.0) for t in graph.around(name)), default=0.0)
             for name in self.plan.int8_layers
         }
 

@@ -128,6 +128,21 @@ def test_a_layer_is_judged_by_the_tensors_that_it_reads_and_makes() -> None:
     assert graph.around("b") == {"stage_a", "b", "sum_b", "y"}
 
 
+def test_a_layer_reaches_those_that_compute_with_what_it_makes() -> None:
+    model = parse(
+        """float[1, 4, 8, 8] x) => (float[1, 4, 8, 8] y, float[1, 4, 8, 8] z {
+            a = Conv <kernel_shape = [1, 1]> (x, a_weight)
+            b = Relu (a)
+            c = Conv <kernel_shape = [1, 1]> (b, c_weight)
+            y = Conv <kernel_shape = [1, 1]> (c, y_weight)
+            z = Conv <kernel_shape = [1, 1]> (b, z_weight)
+        }""",
+        {f"{name}.weight": (4, 4, 1, 1) for name in "acyz"},
+    )
+    graph = Graph(model.graph)
+    assert {name: graph.reach(name) for name in "acyz"} == {"a": 4, "c": 2, "y": 1, "z": 1}
+
+
 def test_a_plan_says_how_much_of_the_model_it_puts_into_eight_bits() -> None:
     assert PLAN.summary == "8 of 8 layers in INT8"
     assert PLAN.without(LAYERS[:3]).summary == "5 of 8 layers in INT8"
