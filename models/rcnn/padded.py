@@ -8,6 +8,7 @@ does not.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 PADDED_TO_PX = 32
@@ -30,4 +31,5 @@ def as_they_were(boxes: Tensor, sizes: Tensor) -> Tensor:
 
 
 def _ratio(sizes: Tensor) -> Tensor:
-    return (sizes / padded_sizes(sizes)).flip(1).repeat(1, 2)[:, None]
+    ratio = (sizes / padded_sizes(sizes)).flip(1)
+    return torch.cat([ratio, ratio], dim=1)[:, None]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import onnx
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 from torchvision.models.detection.image_list import ImageList
 
+from maskrt.export.engine.supported import refusals
 from maskrt.models.rcnn.config import C5, MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.padded import as_they_leave, as_they_were
@@ -110,3 +112,18 @@ def test_boxes_by_the_padded_size_are_smaller_by_its_share() -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         replace(NARROW, **settings)
+
+
+class Leaving(nn.Module):
+    def forward(self, boxes: Tensor, sizes: Tensor) -> Tensor:
+        return as_they_leave(boxes, sizes)
+
+
+def test_tensorrt_takes_what_scales_boxes() -> None:
+    """Once it was a Tile, which is in no table of what its parsers take."""
+    program = torch.onnx.export(
+        Leaving(), (torch.rand(2, 5, 4), torch.ones(2, 2)), dynamo=True, verbose=False
+    )
+    assert program is not None
+    model = onnx.shape_inference.infer_shapes(program.model_proto)
+    assert refusals(model, (10, 3)) == []
