@@ -11,7 +11,16 @@ import json
 from dataclasses import asdict
 from importlib import metadata
 
-from benchmarks.mask_rcnn import FOLDER, HEIGHT_PX, MODEL, WIDTH_PX, canvas, make_models, processor
+from benchmarks.mask_rcnn import (
+    CHECKPOINT,
+    FOLDER,
+    HEIGHT_PX,
+    MODEL,
+    WIDTH_PX,
+    canvas,
+    make_models,
+    processor,
+)
 
 INT8_MODEL = FOLDER / "resnet50.int8.onnx"
 CALIBRATION = "synthetic:4:7"
@@ -61,7 +70,7 @@ def main() -> None:
     from maskrt.runtime.bench import infer_call, interleave, print_timings
     from maskrt.runtime.commands.cli import say
     from maskrt.runtime.files.atomic import write_text
-    from maskrt.runtime.files.kinds import CHECKPOINT, OWN_NAME
+    from maskrt.runtime.files.kinds import OWN_NAME
 
     make_models()
     share = make_int8()

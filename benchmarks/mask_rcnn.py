@@ -111,7 +111,7 @@ def main() -> None:
     from maskrt.runtime.bench import interleave, measure, print_timings
     from maskrt.runtime.commands.cli import say
     from maskrt.runtime.files.atomic import write_text
-    from maskrt.runtime.files.kinds import CHECKPOINT, OWN_NAME
+    from maskrt.runtime.files.kinds import OWN_NAME
 
     make_models()
     title = f"R50-FPN, 1x{HEIGHT_PX}x{WIDTH_PX}, FP32, {rounds} rounds"
