@@ -101,13 +101,16 @@ def infer_call(session: Session, images: NDArray, image_sizes: NDArray[np.float3
     return lambda: session.infer(own, image_sizes)
 
 
-def masks_call(session: Session, images: list[NDArray[np.uint8]], canvas: Canvas) -> Callable[[], object]:
-    """A call from images, laid on the canvas in the session's own dtype, to full-size masks.
+def masks_call(
+    session: Session, images: list[NDArray[np.uint8]], sides: tuple[int, int]
+) -> Callable[[], object]:
+    """A call from images to full-size masks, by the session's own rules on a canvas of these sides, (height,
+    width).
 
     Of a model that gives no masks, to boxes.
     """
     contract, task = session.contract, task_of(session.contract)
-    own = replace(canvas, dtype=contract.canvas.dtype)
+    own = replace(contract.canvas, height_px=sides[0], width_px=sides[1])
 
     def call() -> object:
         batch = preprocess(images, own)
@@ -227,8 +230,8 @@ def time_batch(
     batch = preprocess(images, canvas)
     _check_canvas(candidates, batch)
     network = [(c.name, infer_call(c.session, batch.images, batch.image_sizes)) for c in candidates]
-    whole = [(c.name, masks_call(c.session, images, canvas)) for c in candidates]
     count, height, width = batch.images.shape[:3]
+    whole = [(c.name, masks_call(c.session, images, (height, width))) for c in candidates]
     return Run((count, height, width), interleave(network, rounds), interleave(whole, rounds))
 
 

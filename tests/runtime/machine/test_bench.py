@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from maskrt.runtime import bench
-from maskrt.runtime.backends.open import Outputs, Session
+from maskrt.runtime.backends.open import Outputs, Session, open_session
 from maskrt.runtime.backends.open_onnx import installed
-from maskrt.runtime.bench import Timing, main, masks_call, measure, print_timings
+from maskrt.runtime.bench import Candidate, Timing, main, masks_call, measure, print_timings, time_batch
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.inputs.images import read_image
+from maskrt.runtime.preprocess import preprocess
 
 Make = Callable[..., Contract]
 Run = Callable[..., Any]
@@ -104,12 +105,33 @@ def test_images_are_laid_on_one_canvas_for_every_model(
         "infer",
         lambda self, images, sizes: (seen.append(images.shape), infer(self, images, sizes))[1],
     )
-    fixed = contract_with(height_px=160, width_px=224).canvas
 
-    masks = masks_call(tiny_session, [picture] * 2, fixed)()
+    masks = masks_call(tiny_session, [picture] * 2, (160, 224))()
 
     assert seen == [(2, 160, 224, 3)]
     assert [m.shape for m in masks] == [(3, *picture.shape[:2])] * 2
+
+
+def test_each_model_resizes_images_by_its_own_rule(
+    contract_with: Make, write_model: Write, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's filter takes several times as long as OpenCV's, and a model's users wait for it."""
+    seen: list[np.ndarray] = []
+    infer = Session.infer
+    monkeypatch.setattr(
+        Session, "infer", lambda self, images, sizes: (seen.append(images), infer(self, images, sizes))[1]
+    )
+    rules = ("torch", "pil")
+    sessions = [open_session(write_model(contract=contract_with(resize=rule))) for rule in rules]
+    candidates = [Candidate(Path(rule), "", one) for rule, one in zip(rules, sessions, strict=True)]
+
+    time_batch(candidates, [picture], sessions[0].contract.canvas, rounds=3)
+
+    laid = [preprocess([picture], session.contract.canvas).images for session in sessions]
+    assert (laid[0] != laid[1]).any()
+    whole = seen[len(seen) // 2 :]
+    assert [np.array_equal(one, laid[0]) for one in whole] == [True, False, False, True] * 2 + [True, False]
+    assert [np.array_equal(one, laid[1]) for one in whole] == [False, True, True, False] * 2 + [False, True]
 
 
 def test_the_table_tells_times_in_ms_and_images_a_second(capsys: pytest.CaptureFixture[str]) -> None:
