@@ -22,6 +22,13 @@ PLACED = {
     "native": "none, but to {long} px where a side is longer; at the upper left, padded",
     "stretch": "both sides to the canvas, or to {long} px where it is of any size, bilinear",
 }
+#: Whose filter resizes, as people know it.
+FILTERS = {
+    "torch": "torch's filter, nothing smoothed",
+    "pil": "Pillow's filter, which smooths where it shrinks",
+    "opencv": "OpenCV's filter",
+    "skimage": "skimage's filter, nothing smoothed",
+}
 #: Of a checkpoint's provenance, by its keys; the rest is maskrt's own bookkeeping.
 ORIGIN = {
     "data": "trained on",
@@ -78,6 +85,7 @@ def _input(contract: Contract) -> list[str]:
         "pixels": f"RGB, {canvas.dtype}, 0 to 255; mean {_numbers(contract.normalise.mean)} and deviation "
         f"{_numbers(contract.normalise.std)} (of 0 to 1) are applied inside the file",
         "resize": resize,
+        "resized by": f"{FILTERS[canvas.resize]} (`{canvas.resize}`); sides rounded `{canvas.rounding}`",
     }
     return [*_table(rows), "", "`maskrt infer` and `maskrt.load` do all of it; nothing is to be typed again."]
 

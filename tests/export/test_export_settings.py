@@ -15,6 +15,7 @@ from maskrt.export.model_card import model_card
 from maskrt.models.checkpoint import read_checkpoint
 from maskrt.models.load import load_checkpoint
 from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.contract import RESIZES
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity import command as parity
 from maskrt.runtime.parity.recorded.bundle import open_bundle
@@ -61,6 +62,8 @@ def test_the_card_says_what_the_contract_and_the_checkpoint_say(foreign: Path) -
         "| canvas, px | 128 × 160 (height × width), stride 32 |",
         "mean 0.485, 0.456, 0.406",
         "| resize | short side to 128 px, long side at most 160 px",
+        "| resized by | torch's filter, nothing smoothed (`torch`); sides rounded `down` |",
+        "| masks | 28 × 28 a box, pasted by the rule `torchvision`, cut at 0.5 |",
         "The checkpoint holds no metrics.",
         f"| its SHA-256 | {contract.origin.checkpoint_sha256} |",
         "| chosen at export | frozen_bn_epsilon=1e-05, min_size_px=128, max_size_px=160, rpn_post_nms_test=60 |",
@@ -68,6 +71,17 @@ def test_the_card_says_what_the_contract_and_the_checkpoint_say(foreign: Path) -
         "- **License** of the weights and of the data: …",
     ):
         assert said in card
+
+
+@pytest.mark.parametrize("resize", sorted(RESIZES))
+def test_a_card_names_the_rules_of_pixels_of_its_own_file(resize: str, foreign: Path) -> None:
+    settings = {"resize": resize, "size_rounding": "nearest", "mask_paste": "pixel_middles"}
+    checkpoint = load_checkpoint(foreign).with_settings(settings, "the test")
+
+    card = model_card(checkpoint, checkpoint.contract(), Path("model.onnx"), foreign)
+
+    assert f"(`{resize}`); sides rounded `nearest` |" in card
+    assert "pasted by the rule `pixel_middles`" in card
 
 
 def test_a_card_shows_the_metrics_and_the_origin_of_a_checkpoint_of_maskrt(random_checkpoint: Path) -> None:

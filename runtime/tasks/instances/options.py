@@ -36,7 +36,7 @@ class BoxGrid:
     @property
     def described(self) -> str:
         """For a model card."""
-        return f"{self.size} × {self.size} a box"
+        return f"{self.size} × {self.size} a box, pasted by the rule `{self.paste}`"
 
 
 @dataclass(frozen=True)
