@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto
 
-from maskrt.calibration.decide.candidate import build, read_model, share_in_int8, sign
+from maskrt.calibration.decide.candidate import build, check_made_alike, read_model, share_in_int8, sign
 from maskrt.calibration.decide.gate import Verdict, open_judge
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
@@ -51,15 +51,13 @@ class Floats:
 def read_floats(path: Path, asked: Asked) -> Floats:
     """Read the models, and check that they belong together.
 
-    Raises ModelError for files that are none of maskrt's, CalibrationError for two of different checkpoints.
+    Raises ModelError for files that are none of maskrt's, and for two that are not of one model.
     """
     source, contract = read_model(path, "fp32")
     check_weights(path)  # before ranges of NaN are measured, and kept
     base, base_contract = read_model(asked.onto, "fp16") if asked.onto else (source, contract)
-    if base_contract.origin.checkpoint_sha256 != contract.origin.checkpoint_sha256:
-        raise CalibrationError(
-            f"{asked.onto}: made from another checkpoint than {path}. Export both from one."
-        )
+    if asked.onto:
+        check_made_alike(asked.onto, base_contract, path, contract)
     follows_training = asked.flavour == TENSORRT and not asked.from_cache
     learned = contract.precision.details.get(LEARNED_SCALES, {}) if follows_training else {}
     return Floats(path, source, contract, base, base_contract, learned)

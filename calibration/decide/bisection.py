@@ -15,7 +15,7 @@ import onnx
 import typer
 from onnx import ModelProto
 
-from maskrt.calibration.decide.candidate import put_contract, read_model
+from maskrt.calibration.decide.candidate import check_made_alike, put_contract, read_model
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import FLOAT, INT8, Plan
 from maskrt.calibration.measure.images import CalibrationImage, find
@@ -81,10 +81,7 @@ class Trials:
                 f"{candidate}: only an ONNX file can be bisected. Give the one that it was built from."
             )
         self.model, self.contract = read_model(candidate, *FLOAT_KEY)
-        if self.contract.origin.checkpoint_sha256 != contract.origin.checkpoint_sha256:
-            raise ModelError(
-                f"{candidate}: made from another checkpoint than {reference}. Export both from one."
-            )
+        check_made_alike(candidate, self.contract, reference, contract)
         if self.contract.precision.details.get(EQUALISED):
             EqualiseLayers()(self.source)  # what goes back to float32 has its neighbours' factors
         self.units = reduced_units(self.model)

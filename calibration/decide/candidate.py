@@ -16,6 +16,7 @@ from maskrt.calibration.rewrite.placement import place
 from maskrt.calibration.rewrite.qdq import Quantise, Ranges
 from maskrt.runtime.contract import INPUT_NAMES, METADATA_KEY, Contract
 from maskrt.runtime.errors import ModelError
+from maskrt.runtime.parity.promises import broken_promises
 
 
 def read_model(path: Path, *precisions: str) -> tuple[ModelProto, Contract]:
@@ -40,6 +41,20 @@ def read_model(path: Path, *precisions: str) -> tuple[ModelProto, Contract]:
             f"alone. Export it again: maskrt export CHECKPOINT -o {path}"
         )
     return model, contract
+
+
+def check_made_alike(path: Path, contract: Contract, of: Path, float32: Contract) -> None:
+    """Check that `path`, of that contract, is the same model as the float32 file `of`, by the same rules.
+
+    Raises ModelError for another checkpoint's, or where pictures or results are treated otherwise: what
+    was measured by one rule would be said of the other.
+    """
+    if contract.origin.checkpoint_sha256 != float32.origin.checkpoint_sha256:
+        raise ModelError(f"{path}: made from another checkpoint than {of}. Export both from one.")
+    if broken := broken_promises(float32, contract):
+        raise ModelError(
+            f"{path}: exported otherwise than {of}: {broken[0]}. Export both with the same options."
+        )
 
 
 def observed_tensors(graph: Graph) -> list[str]:

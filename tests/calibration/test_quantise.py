@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -13,10 +14,11 @@ from maskrt.calibration.decide.candidate import put_contract, read_model
 from maskrt.calibration.decide.plan import Plan
 from maskrt.calibration.measure.ranges import KnownRanges
 from maskrt.calibration.options import Asked, Judging
-from maskrt.runtime.contract import LEARNED_SCALES, Precision
-from maskrt.runtime.errors import AccuracyError, CalibrationError, OptionError
+from maskrt.runtime.contract import LEARNED_SCALES, Contract, Precision
+from maskrt.runtime.errors import AccuracyError, CalibrationError, ModelError, OptionError
 
 LEARNED = {"backbone.body.conv1": 0.02}
+Change = Callable[[Contract], Contract]
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +26,25 @@ def floats(random_onnx: Path) -> quantise.Floats:
     return quantise.read_floats(random_onnx, Asked())
 
 
-def signed(source: Path, path: Path, precision: Precision, **origin: str) -> Path:
+def with_canvas(**changes: str) -> Change:
+    return lambda contract: contract.on_canvas(**changes)
+
+
+def pasted(rule: str) -> Change:
+    def change(contract: Contract) -> Contract:
+        masks = dataclasses.replace(contract.options.masks, paste=rule)
+        return dataclasses.replace(contract, options=dataclasses.replace(contract.options, masks=masks))
+
+    return change
+
+
+def signed(
+    source: Path, path: Path, precision: Precision, change: Change = lambda contract: contract, **origin: str
+) -> Path:
     """The model with another contract."""
     model, contract = read_model(source, "fp32")
     origin_there = dataclasses.replace(contract.origin, **origin)
-    put_contract(model, dataclasses.replace(contract, precision=precision, origin=origin_there))
+    put_contract(model, dataclasses.replace(change(contract), precision=precision, origin=origin_there))
     onnx.save_model(model, path)
     return path
 
@@ -45,8 +61,26 @@ def test_they_go_into_a_half_one_of_the_same_checkpoint_alone(random_onnx: Path,
     assert (read.contract.precision.name, read.base_contract.precision.name) == ("fp32", "fp16")
 
     signed(random_onnx, half, Precision("fp16"), checkpoint_sha256="0" * 64)
-    with pytest.raises(CalibrationError, match="made from another checkpoint than"):
+    with pytest.raises(ModelError, match="made from another checkpoint than"):
         quantise.read_floats(random_onnx, asked)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (with_canvas(resize="pil"), "canvas.resize pil, the reference's torch"),
+        (with_canvas(rounding="nearest"), "canvas.rounding nearest, the reference's down"),
+        (pasted("pixel_middles"), "instances.masks.paste pixel_middles, the reference's torchvision"),
+    ],
+    ids=["resize", "rounding", "paste"],
+)
+def test_ranges_by_one_rule_of_pixels_are_not_for_a_file_with_another(
+    change: Change, named: str, random_onnx: Path, tmp_path: Path
+) -> None:
+    half = signed(random_onnx, tmp_path / "half.onnx", Precision("fp16"), change)
+
+    with pytest.raises(ModelError, match=f"half.onnx: exported otherwise than .*its contract says {named}"):
+        quantise.read_floats(random_onnx, Asked(flavour="tensorrt", onto=half))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from onnx import ModelProto, TensorProto, helper
 from benchmarks.samples import scene
 from maskrt.calibration import calibrate
 from maskrt.calibration.decide.bisection import smallest
-from maskrt.calibration.decide.candidate import put_contract
+from maskrt.calibration.decide.candidate import put_contract, read_model
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
 from maskrt.calibration.flavours import TENSORRT
@@ -270,12 +270,20 @@ def another_checkpoint(path: Path) -> Path:
     return path
 
 
+def resized_otherwise(path: Path) -> Path:
+    model, contract = read_model(path, "int8")
+    put_contract(model, contract.on_canvas(resize="pil"))
+    onnx.save_model(model, path)
+    return path
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda a: [a[0], a[0], a[2]], "a model in fp32, expected int8 or fp16"),
         (lambda a: [a[1], a[1], a[2]], "a model in int8, expected fp32"),
         (lambda a: [another_checkpoint(a[0]), *a[1:]], "made from another checkpoint than"),
+        (lambda a: [a[0], resized_otherwise(a[1]), a[2]], "its contract says canvas.resize pil, the"),
         (lambda a: [a[0], a[1].with_suffix(".engine"), a[2]], "only an ONNX file can be bisected"),
     ],
 )
