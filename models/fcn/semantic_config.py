@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from maskrt.models.config import ModelConfig
 from maskrt.models.parts.settings import Rule, check_choices, check_ranges, counted
-from maskrt.runtime.contract import CANVAS, Inside, Keypoints, Part, Tap
+from maskrt.runtime.contract import CANVAS, RESIZES, Inside, Keypoints, Part, Tap
 from maskrt.runtime.tasks.semantic.options import MOST_CLASSES, SEMANTIC, SemanticOptions
 
 PLACEMENTS = ("native", "corner")
@@ -29,18 +30,24 @@ class SemanticConfig(ModelConfig):
     min_size_px: int = 384
     max_size_px: int = 512
     placement: str = "native"  # not resized but to fit `max_size_px`; "corner": to `min_size_px`
+    resize: str = "torch"  # whose filter: one of RESIZES (`Canvas` in runtime/contract/sections.py)
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     semantic_scores: bool = False  # beside the class map, the logits that it was made of
 
     def __post_init__(self) -> None:
-        check_choices(self, placement=PLACEMENTS)
+        check_choices(self, placement=PLACEMENTS, resize=tuple(RESIZES))
         check_ranges(vars(self), RULES, {})
 
     @property
     def classes_found(self) -> int:
         """All of them."""
         return self.num_classes
+
+    @property
+    def resizing(self) -> dict[str, Any]:
+        """As its setting says."""
+        return {"resize": self.resize}
 
     def options(self, rows: str, keypoints: Keypoints | None) -> SemanticOptions:
         """As every family's."""

@@ -53,6 +53,7 @@ def from_torchvision(
         network=network,
         backbone=_backbone(state_dict, source),
         auxiliary=any(key.startswith(AUXILIARY) for key in state_dict),
+        resize="pil",  # its `transforms()` and its reference scripts resize PIL images
     )
     provenance = {"source": "torchvision state dict"}
     return Checkpoint(config, classes, dict(state_dict), provenance=provenance, sha256=sha256)

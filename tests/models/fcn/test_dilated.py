@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.models import segmentation
+from torchvision.transforms._presets import SemanticSegmentation
 
 from maskrt.models.fcn.dilated.config import DilatedConfig
 from maskrt.models.load import load_checkpoint
 from maskrt.runtime.errors import CheckpointError
+from maskrt.runtime.preprocess import preprocess
 
 RESNETS = ["fcn_resnet50", "fcn_resnet101", "deeplabv3_resnet50", "deeplabv3_resnet101"]
 MOBILENETS = ["deeplabv3_mobilenet_v3_large", "lraspp_mobilenet_v3_large"]
@@ -52,6 +56,18 @@ def test_a_state_dict_is_read_and_gives_torchvisions_numbers(
     model: Any = read.build()
     with torch.no_grad():
         torch.testing.assert_close(model.whole(canvas)[1], theirs(canvas)["out"], rtol=0, atol=0)
+
+
+def test_pictures_are_resized_as_by_the_transforms_of_torchvisions_weights(tmp_path: Path) -> None:
+    """On every pixel; enlarged and made smaller, landscape and portrait."""
+    torch.save(build(MOBILENETS[1], 21, auxiliary=False).state_dict(), tmp_path / "model.pth")
+    read = load_checkpoint(tmp_path / "model.pth").with_settings({"min_size_px": 64}, "the test")
+    transforms = SemanticSegmentation(resize_size=64, mean=(0.0,) * 3, std=(1.0,) * 3)
+    draw = np.random.default_rng(0)
+    for size in ((41, 57), (97, 83), (150, 203), (331, 250), (64, 90)):
+        picture = draw.integers(0, 256, (*size, 3), np.uint8)
+        theirs = transforms(Image.fromarray(picture)).permute(1, 2, 0).mul(255).round().numpy()
+        np.testing.assert_array_equal(preprocess([picture], read.contract().canvas).images[0], theirs)
 
 
 def test_other_classes_ask_for_their_names(tmp_path: Path) -> None:
