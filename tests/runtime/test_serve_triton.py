@@ -19,9 +19,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
 import maskrt
 from maskrt.runtime import serve_triton
-from maskrt.runtime.backends.open import Outputs, open_session
+from maskrt.runtime.backends.open import Outputs, Session, open_session
 from maskrt.runtime.backends.trt.engine_file import write_engine
 from maskrt.runtime.contract import Contract
+from maskrt.runtime.preprocess import preprocess
 from tests.runtime.conftest import BOXES_ALONE, WITH_POINTS
 from tests.runtime.engines import make_header
 
@@ -29,12 +30,13 @@ Make = Callable[..., Contract]
 Run = Callable[..., Any]
 Write = Callable[..., Path]
 FIXED = {"batch": 2, "height_px": 96, "width_px": 64}
+DETECTRON2S = {"resize": "pil", "rounding": "nearest_by_side", "paste": "pixel_middles"}
 MIN_SCORE = 0.5
 
 
 @pytest.fixture(
-    params=[{}, FIXED, BOXES_ALONE, WITH_POINTS],
-    ids=["any size and batch", "fixed", "boxes alone", "with points"],
+    params=[{}, FIXED, BOXES_ALONE, WITH_POINTS, DETECTRON2S],
+    ids=["any size and batch", "fixed", "boxes alone", "with points", "by Detectron2's rules"],
 )
 def model(request: pytest.FixtureRequest, write_model: Write, contract_with: Make) -> Path:
     return write_model(contract=contract_with(**request.param))
@@ -180,6 +182,24 @@ def test_clients_are_given_what_the_model_finds(
         expected = [result.to_line(0) for result in loaded(pictures, min_score=MIN_SCORE)]
     assert [len(line["detections"]) for line in expected] == [2, 0, 2], "the control: there is what to find"
     assert [line for (line,) in answers] == expected
+
+
+def test_pictures_are_laid_by_the_rules_of_the_model_s_contract(
+    served: Callable[[list[list[bytes]]], list[Any]],
+    model: Path,
+    picture: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[np.ndarray] = []
+    infer = Session.infer
+    monkeypatch.setattr(
+        Session, "infer", lambda self, images, sizes: (seen.append(images), infer(self, images, sizes))[1]
+    )
+
+    served([[encoded(picture)]])
+
+    expected = preprocess([picture], open_session(model).contract.canvas).images
+    np.testing.assert_array_equal(seen[0][:1], expected)
 
 
 def test_a_request_may_hold_several_images_of_one_canvas(
