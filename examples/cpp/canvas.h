@@ -1,4 +1,5 @@
-// From a picture to the canvas that the model takes; the rule of runtime/preprocess.py.
+// From a picture to the canvas that the model takes, as runtime/preprocess.py does it for a contract whose canvas has
+// placement "corner", resize "torch" and rounding "down". A model with other rules needs its own here.
 #pragma once
 
 #include <algorithm>

@@ -3,7 +3,10 @@
 //   maskrt engine unpack model.engine -o model.plan
 //   maskrt_infer model.plan libmaskrt_plugins.so picture.ppm 800 1333
 //
-// The two numbers are contract.canvas.min_size_px and max_size_px of `maskrt engine inspect model.engine --json`.
+// The two numbers are contract.canvas.min_size_px and max_size_px of `maskrt engine inspect model.engine --json`. The
+// rest of contract.canvas must be placement "corner", resize "torch", rounding "down", stride 32: what canvas.h does,
+// and what torchvision's models have and those trained here. Another project's have other rules (docs/checkpoints.md,
+// "Whose pixels"), and find other things by these.
 // Instead of the library "-" says that the plan carries it ("plugin_embedded": true) or needs none ("operators":
 // "body"). One source for TensorRT 8.6 and 10.3 to 11.
 #include <NvInfer.h>
