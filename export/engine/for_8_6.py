@@ -7,8 +7,8 @@ from collections.abc import Callable
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from maskrt.export.engine.supported import PLUGINS
-from maskrt.export.engine.values import Values, attributes, label, standard_nodes
+from maskrt.export.engine.supported import is_ours
+from maskrt.export.engine.values import STANDARD, Values, attributes, label, standard_nodes
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.onnx_pass import OnnxPass, expect, replace_nodes
 
@@ -39,7 +39,7 @@ class LowerToOpset17(OnnxPass):
         values, before = Values(model.graph), _outline(model)
         nodes: list[NodeProto] = []
         for node in model.graph.node:
-            rule = RULES_8_6.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+            rule = RULES_8_6.get(node.op_type) if node.domain in STANDARD else None
             nodes += rule(node, values) if rule else [node]
         replace_nodes(model.graph, nodes)
         opset = _opset(model)
@@ -91,11 +91,11 @@ class CastBehindPlugins(OnnxPass):
 
 
 def _is_plugins_half(node: NodeProto, name: str, values: Values) -> bool:
-    return node.op_type in PLUGINS and values.element_type(name) == TensorProto.FLOAT16
+    return is_ours(node) and values.element_type(name) == TensorProto.FLOAT16
 
 
 def _opset(model: ModelProto) -> onnx.OperatorSetIdProto:
-    return next(opset for opset in model.opset_import if opset.domain in ("", "ai.onnx"))
+    return next(opset for opset in model.opset_import if opset.domain in STANDARD)
 
 
 def _outline(model: ModelProto) -> list[bytes]:

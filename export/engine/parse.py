@@ -11,7 +11,7 @@ from typing import Any
 from onnx import ModelProto
 
 from maskrt.export.engine.prepare import SHOWN
-from maskrt.export.engine.supported import PLUGINS
+from maskrt.export.engine.supported import is_ours
 from maskrt.export.engine.values import label
 from maskrt.runtime.backends.trt.library import clear_errors, logger, major_minor, reported_errors
 from maskrt.runtime.backends.trt.plugins import take_python_error
@@ -84,7 +84,7 @@ def explain(reports: list[tuple[str, int, str]], model: ModelProto, source: str)
     for code, index, description in reports[:SHOWN]:
         inside = 0 <= index < len(model.graph.node)
         subject = label(model.graph.node[index]) if inside else "the file"
-        if inside and model.graph.node[index].op_type in PLUGINS:
+        if inside and is_ours(model.graph.node[index]):
             remedy = PLUGIN
         meaning = MEANINGS.get(code, f"TensorRT's error {code}")
         problems.append(f"{subject}: {meaning} ({' '.join(description.split())})")

@@ -11,18 +11,18 @@ import onnx
 import onnx.inliner
 from onnx import ModelProto
 
-from maskrt.export.engine.deform_conv import SINCE, NativeDeformConv, inlined
+from maskrt.export.engine.deform_conv import SINCE, HalfDeformConv, NativeDeformConv
 from maskrt.export.engine.for_8_6 import CastBehindPlugins, LowerToOpset17
 from maskrt.export.engine.long_topk import GroupLongTopK
 from maskrt.export.engine.rewrite import CastBytesFirst, DropFunctions, HoldConstants
-from maskrt.export.engine.supported import PLUGINS, Version, refusals
+from maskrt.export.engine.supported import Version, is_ours, refusals
 from maskrt.export.engine.values import without_weights
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.onnx_pass import run_passes
 
 SHOWN = 5  # refusals that go into a message
 EVERY_VERSION = (DropFunctions(), HoldConstants(), CastBytesFirst(), GroupLongTopK())
-FOR_8_6 = (LowerToOpset17(), HoldConstants(), CastBehindPlugins())
+FOR_8_6 = (LowerToOpset17(), HoldConstants(), HalfDeformConv(), CastBehindPlugins())
 EXPORT_AGAIN = "Export it again with this maskrt, or use a newer TensorRT (docs/tensorrt.md)."
 
 
@@ -61,8 +61,6 @@ def _written(model: ModelProto, version: Version, operators: str) -> ModelProto:
     """The model in the form of this parser, whether or not it takes it."""
     if version >= SINCE:
         run_passes(model := _copied(model), (NativeDeformConv(),))
-    elif operators == "plugin":
-        model = inlined(model)
     if operators == "body":
         prepared = onnx.shape_inference.infer_shapes(onnx.inliner.inline_local_functions(model))
     else:
@@ -79,4 +77,4 @@ def _copied(model: ModelProto) -> ModelProto:
 
 def custom_nodes(model: ModelProto) -> list[str]:
     """Names of the nodes that are our operators."""
-    return [node.name for node in model.graph.node if node.op_type in PLUGINS]
+    return [node.name for node in model.graph.node if is_ours(node)]

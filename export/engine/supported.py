@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto
 
-from maskrt.export.engine.values import Values, attributes, label, standard_nodes
+from maskrt.export.engine.values import STANDARD, Values, attributes, label, standard_nodes
 from maskrt.export.plugins.python_operators import OPERATORS
 from maskrt.models.parts.tensorrt_limits import TOPK_LIMIT
 
@@ -56,6 +56,11 @@ def _column(version: Version) -> tuple[str, int]:
     return COLUMNS[max(since for since in COLUMNS if since <= version)]
 
 
+def is_ours(node: NodeProto) -> bool:
+    """True for an operator of ours, which has a plugin. ONNX has a DeformConv too, of its own domain."""
+    return node.op_type in PLUGINS and node.domain not in STANDARD
+
+
 def refusals(model: ModelProto, version: Version) -> list[str]:
     """List what this version's parser does not take of a model without functions, a sentence each.
 
@@ -66,12 +71,12 @@ def refusals(model: ModelProto, version: Version) -> list[str]:
     found = [
         f"opset {opset.version}, the newest it takes is {newest}"
         for opset in model.opset_import
-        if opset.domain in ("", "ai.onnx") and opset.version > newest
+        if opset.domain in STANDARD and opset.version > newest
     ]
     found += [
         f"{label(node)}: an operator of the domain '{node.domain}', which has no plugin"
         for node in model.graph.node
-        if node.domain not in ("", "ai.onnx") and node.op_type not in PLUGINS
+        if node.domain not in STANDARD and not is_ours(node)
     ]
     for node in standard_nodes(model.graph):
         rows = _table()

@@ -11,6 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
+STANDARD = ("", "ai.onnx")  # names of ONNX's own domain
 WEIGHT_BYTES = 4096  # above it an initializer is no scale and no threshold
 
 
@@ -92,4 +93,4 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 def standard_nodes(graph: GraphProto) -> Iterator[NodeProto]:
     """Nodes of ONNX's own operators."""
-    return (node for node in graph.node if node.domain in ("", "ai.onnx"))
+    return (node for node in graph.node if node.domain in STANDARD)

@@ -1,1 +1,1 @@
-"""The TensorRT plugins PyramidRoiAlign and GroupedNms: CUDA kernels, a C++ library, a Python counterpart."""
+"""The TensorRT plugins PyramidRoiAlign, GroupedNms and DeformConv: CUDA kernels, a C++ library, Python."""

@@ -20,6 +20,10 @@ MAX_IMAGE_BYTES = 1 << 32  # of a feature map in half precision, its channels pa
 MAX_ROWS = 32768
 MAX_GROUPS = 131071
 WORD_BITS = 64
+MAX_KERNEL, MAX_STRIDE, MAX_PADDING = 64, 1024, 1024  # of a deformable convolution
+MAX_CELLS = 1 << 30
+MAX_BLOCKS_ALONG_Y = 65535  # CUDA C++ Programming Guide, technical specifications: y-dimension of a grid
+TILE_OUTPUTS = 128
 
 
 class Storage(IntEnum):
@@ -29,7 +33,7 @@ class Storage(IntEnum):
     HALF_CHANNELS_LAST = 1
 
 
-ROI_ALIGN_KINDS = {Storage.FLOAT: "float_linear", Storage.HALF_CHANNELS_LAST: "half_channels_last"}
+KINDS = {Storage.FLOAT: "float_linear", Storage.HALF_CHANNELS_LAST: "half_channels_last"}
 
 
 class RoiAlignParams(ctypes.Structure):
@@ -73,6 +77,29 @@ class NmsParams(ctypes.Structure):
         ("rows", ctypes.c_int),
         ("num_groups", ctypes.c_int),
         ("max_output", ctypes.c_int),
+    ]
+
+
+class DeformConvParams(ctypes.Structure):
+    """deform_conv_core.h: DeformConvParams."""
+
+    _fields_ = [
+        ("values", ctypes.c_void_p),
+        ("offsets", ctypes.c_void_p),
+        ("mask", ctypes.c_void_p),
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("output", ctypes.c_void_p),
+        ("batch", ctypes.c_int),
+        ("channels", ctypes.c_int),
+        ("height", ctypes.c_int),
+        ("width", ctypes.c_int),
+        ("outputs", ctypes.c_int),
+        ("output_height", ctypes.c_int),
+        ("output_width", ctypes.c_int),
+        ("kernel", ctypes.c_int),
+        ("stride", ctypes.c_int),
+        ("padding", ctypes.c_int),
     ]
 
 
@@ -121,8 +148,15 @@ def roi_align_launch(params: RoiAlignParams, storage: Storage, mode: str) -> Lau
     per_block, limit = (16, 224) if last else (64, 256)
     width = min(min(groups, per_block) if last else params.output_height * params.output_width, limit)
     threads = _ceil_div(limit // width * width, 32) * 32
-    kernel = f"maskrt_roi_align_{ROI_ALIGN_KINDS[storage]}_{mode}"
+    kernel = f"maskrt_roi_align_{KINDS[storage]}_{mode}"
     return Launch(kernel, params.count, _ceil_div(groups, per_block), threads)
+
+
+def deform_conv_launch(params: DeformConvParams, storage: Storage) -> Launch:
+    """deform_conv_block.h: deform_conv_grid."""
+    places = params.output_height * params.output_width
+    slices = params.batch * _ceil_div(params.outputs, TILE_OUTPUTS)
+    return Launch(f"maskrt_deform_conv_{KINDS[storage]}", _ceil_div(places, 16), slices, TILE_OUTPUTS)
 
 
 def nms_launches(params: NmsParams) -> list[Launch]:

@@ -21,6 +21,8 @@ from maskrt.runtime.files.guard import Writes
 FOLDER = Path(__file__).resolve().parent
 LIBRARY = "libmaskrt_plugins.so"
 SOURCES = (
+    "deform_conv.cu",
+    "deform_conv_operator.cpp",
     "nms.cu",
     "nms_operator.cpp",
     "plugin_blob.cpp",
@@ -110,7 +112,7 @@ def command(
         Writes(kinds.LIBRARY),
     ] = None,
 ) -> None:
-    """Build the TensorRT plugins (RoIAlign over a feature pyramid, NMS within groups) for this machine.
+    """Build the TensorRT plugins (RoIAlign over a pyramid, NMS within groups, DeformConv) for this machine.
 
     Prints the library's path. Needs nvcc and TensorRT's headers, no GPU.
 

@@ -1,5 +1,6 @@
 // The kernels' block programs on a CPU, behind a C interface: what the tests hold against torchvision, bit by bit.
 // Build: g++ -std=c++17 -O2 -ffp-contract=off -shared -fPIC host_shim.cpp -o libmaskrt_host.so
+#include "deform_conv_block.h"
 #include "nms_block.h"
 #include "roi_align_block.h"
 #include "roi_align_levels.h"
@@ -29,6 +30,12 @@ void roi_align(RoiAlignParams const& params, bool max, bool backwards) {
                         });
 }
 
+template <class Storage>
+void deform_conv(DeformConvParams const& params, bool backwards) {
+    run<DeformConvShared>(deform_conv_grid(params), params, backwards,
+                          deform_conv_block<Storage, CpuBlock>);
+}
+
 }  // namespace
 
 extern "C" {
@@ -46,6 +53,13 @@ void maskrt_host_roi_align_grid(RoiAlignParams const* params, int storage, Grid*
 int maskrt_host_roi_level(RoiAlignParams const* params, float const* roi) { return roi_level(*params, roi); }
 
 float maskrt_host_level_threshold(int level, int canonical_level) { return level_threshold(level, canonical_level); }
+
+void maskrt_host_deform_conv(DeformConvParams const* params, int storage, int backwards) {
+    if (storage == 0) deform_conv<LinearFloat>(*params, backwards);
+    if (storage == 1) deform_conv<ChannelsLastHalf>(*params, backwards);
+}
+
+void maskrt_host_deform_conv_grid(DeformConvParams const* params, Grid* grid) { *grid = deform_conv_grid(*params); }
 
 void maskrt_host_grouped_nms(NmsParams const* params, int backwards) {
     using Block = CpuBlock;

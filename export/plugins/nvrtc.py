@@ -12,11 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from maskrt.export.plugins.abi import Launch, NmsParams, RoiAlignParams
+from maskrt.export.plugins.abi import Launch
 from maskrt.runtime.errors import MaskrtError, MissingDependencyError
 
 SOURCES = Path(__file__).resolve().parent
-PROGRAMS = ("roi_align.cu", "nms.cu")
 OPTIONS = ("--std=c++17",)  # division and square root stay IEEE's: no fast math
 
 
@@ -83,10 +82,10 @@ def compile_program(program: str, arch: int) -> bytes:
 
 @functools.cache
 def _functions(context: int, arch: int) -> dict[str, Any]:
-    """Every kernel of both programs, loaded into a CUDA context; they live as long as it does."""
+    """Every kernel of all programs, loaded into a CUDA context; they live as long as it does."""
     driver, _ = bindings()
     functions = {}
-    for program, kernels in zip(PROGRAMS, (ROI_ALIGN_KERNELS, NMS_KERNELS), strict=True):
+    for program, kernels in PROGRAMS.items():
         module = _call("cuModuleLoadData", *driver.cuModuleLoadData(compile_program(program, arch)))
         for name in kernels:
             functions[name] = _call("cuModuleGetFunction", *driver.cuModuleGetFunction(module, name.encode()))
@@ -99,6 +98,14 @@ ROI_ALIGN_KERNELS = tuple(
     for mode in ("avg", "max")
 )
 NMS_KERNELS = tuple(f"maskrt_nms_{step}" for step in ("rank", "mask", "sweep", "emit"))
+DEFORM_CONV_KERNELS = tuple(
+    f"maskrt_deform_conv_{storage}" for storage in ("float_linear", "half_channels_last")
+)
+PROGRAMS = {
+    "roi_align.cu": ROI_ALIGN_KERNELS,
+    "nms.cu": NMS_KERNELS,
+    "deform_conv.cu": DEFORM_CONV_KERNELS,
+}
 
 
 def load_kernels() -> dict[str, Any]:
@@ -117,9 +124,9 @@ def load_kernels() -> dict[str, Any]:
     return _functions(int(context), 10 * major + minor)
 
 
-def launch(kernel_launch: Launch, params: RoiAlignParams | NmsParams, stream: int) -> None:
+def launch(kernel_launch: Launch, params: ctypes.Structure, stream: int) -> None:
     """Put one kernel on a stream; it takes `params` by value. An empty grid launches nothing."""
-    if kernel_launch.x == 0:
+    if kernel_launch.x == 0 or kernel_launch.y == 0:
         return
     driver, _ = bindings()
     arguments = (ctypes.c_void_p * 1)(ctypes.addressof(params))

@@ -1,5 +1,6 @@
 // What TensorRT looks up when it loads the library: the plugin creators, and where to log.
 // Nothing here links against TensorRT: its interfaces are abstract classes, and it calls us.
+#include "deform_conv_operator.h"
 #include "nms_operator.h"
 #include "roi_align_operator.h"
 #if NV_TENSORRT_MAJOR >= 10
@@ -17,8 +18,9 @@ namespace {
 CreatorInterface* const* creators(int32_t& count) {
     static maskrt::Creator<maskrt::RoiAlignOperator> roi_align;
     static maskrt::Creator<maskrt::NmsOperator> nms;
-    static CreatorInterface* const list[] = {&roi_align, &nms};
-    count = 2;
+    static maskrt::Creator<maskrt::DeformConvOperator> deform_conv;
+    static CreatorInterface* const list[] = {&roi_align, &nms, &deform_conv};
+    count = 3;
     return list;
 }
 

@@ -1,50 +1,28 @@
-"""The two operators for the Python plugin: attributes, checks and launches, without TensorRT's classes.
+"""The operators for the Python plugin: attributes, checks and launches, without TensorRT's classes.
 
-They do what roi_align_operator.cpp and nms_operator.cpp do, on a machine that cannot compile these.
+They do what roi_align_operator.cpp, nms_operator.cpp and deform_conv_operator.cpp do, on a machine that
+cannot compile these.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 
 from maskrt.export.plugins import abi
-from maskrt.export.plugins.abi import Storage
-from maskrt.runtime.errors import ModelError
-
-Shape: TypeAlias = Sequence[Any]  # of integers, or of TensorRT's dimension expressions
-Step: TypeAlias = tuple[abi.Launch, ctypes.Structure]
-
-
-class TensorKind(NamedTuple):
-    """Type and format of a tensor, by TensorRT's names."""
-
-    type: str
-    format: str
-
-
-REAL, INTEGER = TensorKind("FLOAT", "LINEAR"), TensorKind("INT32", "LINEAR")
-HALF_CHANNELS_LAST = TensorKind("HALF", "HWC8")
-STORAGE = {REAL: Storage.FLOAT, HALF_CHANNELS_LAST: Storage.HALF_CHANNELS_LAST}
-
-
-class Tensors(NamedTuple):
-    """The tensors of a launch: shapes and kinds of the inputs, and device addresses."""
-
-    shapes: Sequence[Sequence[int]]
-    kinds: Sequence[TensorKind]
-    inputs: Sequence[int]
-    outputs: Sequence[int]
-    workspace: int
-
-
-def _expect(holds: bool, operator: str, got: str, expected: str) -> None:
-    if not holds:
-        raise ModelError(f"maskrt::{operator}: {got}; expected {expected}.")
+from maskrt.export.plugins.python_tensors import (
+    INTEGER,
+    REAL,
+    STORAGE,
+    Shape,
+    Step,
+    TensorKind,
+    Tensors,
+    expect,
+)
 
 
 def read_fields(operator: Any, fields: Mapping[str, np.ndarray]) -> Any:
@@ -62,7 +40,7 @@ def read_fields(operator: Any, fields: Mapping[str, np.ndarray]) -> Any:
             values[name] = kind(array.ravel()[0])
     missing = [name for name in operator.REQUIRED if name not in values]
     got = f"attribute '{', '.join(missing)}' is missing"
-    _expect(not missing, operator.NAME, got, "the node to carry it")
+    expect(not missing, operator.NAME, got, "the node to carry it")
     return operator(**values)
 
 
@@ -109,19 +87,19 @@ class RoiAlignOperator:
     def __post_init__(self) -> None:
         for name in ("output_height", "output_width"):
             bins = getattr(self, name)
-            _expect(1 <= bins <= abi.MAX_BINS, self.NAME, f"{name} is {bins}", f"1 to {abi.MAX_BINS}")
+            expect(1 <= bins <= abi.MAX_BINS, self.NAME, f"{name} is {bins}", f"1 to {abi.MAX_BINS}")
         ratio, scale = self.sampling_ratio, self.canonical_scale
-        _expect(ratio <= 1024, self.NAME, f"sampling_ratio is {ratio}", "0 to 1024")
-        _expect(self.aligned in (0, 1), self.NAME, f"aligned is {self.aligned}", "0 or 1")
+        expect(ratio <= 1024, self.NAME, f"sampling_ratio is {ratio}", "0 to 1024")
+        expect(self.aligned in (0, 1), self.NAME, f"aligned is {self.aligned}", "0 or 1")
         known = f"one of {abi.METHODS}"
-        _expect(self.method in abi.METHODS, self.NAME, f"method is '{self.method}'", known)
+        expect(self.method in abi.METHODS, self.NAME, f"method is '{self.method}'", known)
         modes = {"pool": ("max",), "crop": ("avg",)}.get(self.method, ("avg", "max"))
         expected = " or ".join(f"'{mode}'" for mode in modes) + f" with method '{self.method}'"
-        _expect(self.mode in modes, self.NAME, f"mode is '{self.mode}'", expected)
-        _expect(scale > 0, self.NAME, f"canonical_scale is {scale}", "a positive size")
+        expect(self.mode in modes, self.NAME, f"mode is '{self.mode}'", expected)
+        expect(scale > 0, self.NAME, f"canonical_scale is {scale}", "a positive size")
         powers = all(stride > 0 and stride & (stride - 1) == 0 for stride in self.strides)
         ascending = list(self.strides) == sorted(set(self.strides))
-        _expect(
+        expect(
             1 <= len(self.strides) <= abi.MAX_LEVELS and powers and ascending,
             self.NAME, f"strides is {self.strides}", "1 to 5 powers of two, ascending, one a feature map",
         )  # fmt: skip
@@ -133,7 +111,7 @@ class RoiAlignOperator:
     def output_shapes(self, inputs: Sequence[Shape]) -> list[list[Any]]:
         """(R, C, output_height, output_width); a new dimension is a plain int."""
         levels = len(self.strides)
-        _expect(
+        expect(
             len(inputs) == 2 + levels and len(inputs[0]) == 2 and len(inputs[2]) == 4,
             self.NAME, f"the node has {len(inputs)} inputs, with {[len(s) for s in inputs]} dimensions",
             f"rois (R, 4), batch_indices (R,) and {levels} feature maps (N, C, H, W)",
@@ -150,15 +128,15 @@ class RoiAlignOperator:
         """Raise for shapes that do not fit together; of upper bounds only ranks and constants are checked."""
         self.output_shapes(inputs)
         rois, indices, first = (tuple(shape) for shape in inputs[:3])
-        _expect(rois[1] == 4, self.NAME, f"rois are {rois}", "(R, 4)")
+        expect(rois[1] == 4, self.NAME, f"rois are {rois}", "(R, 4)")
         one_each = len(indices) == 1 and (not exact or indices == rois[:1])
-        _expect(one_each, self.NAME, f"batch_indices are {indices} for rois {rois}", "one a RoI")
+        expect(one_each, self.NAME, f"batch_indices are {indices} for rois {rois}", "one a RoI")
         for i, shape in enumerate(inputs[2:]):
             together = len(shape) == 4 and shape[1] == first[1] and (not exact or shape[0] == first[0])
             got = f"feature map {i} is {tuple(shape)}"
-            _expect(together, self.NAME, f"{got}, the first {first}", "(N, C, H, W) with the same N and C")
+            expect(together, self.NAME, f"{got}, the first {first}", "(N, C, H, W) with the same N and C")
             fits = not exact or 2 * (shape[1] + 7) * shape[2] * shape[3] < abi.MAX_IMAGE_BYTES
-            _expect(fits, self.NAME, f"an image of {got}", "less than 4 GiB")
+            expect(fits, self.NAME, f"an image of {got}", "less than 4 GiB")
 
     def workspace_bytes(self, inputs: Sequence[Shape]) -> int:
         """None is needed."""
@@ -194,9 +172,9 @@ class NmsOperator:
     num_groups: int
 
     def __post_init__(self) -> None:
-        _expect(self.max_output >= 1, self.NAME, f"max_output is {self.max_output}", "at least 1")
+        expect(self.max_output >= 1, self.NAME, f"max_output is {self.max_output}", "at least 1")
         known = 1 <= self.num_groups <= abi.MAX_GROUPS
-        _expect(known, self.NAME, f"num_groups is {self.num_groups}", f"1 to {abi.MAX_GROUPS}")
+        expect(known, self.NAME, f"num_groups is {self.num_groups}", f"1 to {abi.MAX_GROUPS}")
 
     def output_types(self, inputs: Sequence[Any], integer: Any) -> list[Any]:
         """Indices and counts are int32."""
@@ -206,7 +184,7 @@ class NmsOperator:
         """indices (N, max_output) and counts (N,)."""
         dims = [len(shape) for shape in inputs]
         got = f"inputs have {dims} dimensions"
-        _expect(dims == [3, 2, 2], self.NAME, got, "boxes (N, R, 4), scores and groups (N, R)")
+        expect(dims == [3, 2, 2], self.NAME, got, "boxes (N, R, 4), scores and groups (N, R)")
         return [[inputs[0][0], self.max_output], [inputs[0][0]]]
 
     def supports(self, position: int, kinds: Sequence[TensorKind]) -> bool:
@@ -219,9 +197,9 @@ class NmsOperator:
         boxes, scores, groups = (tuple(shape) for shape in inputs)
         got = f"boxes are {boxes}, scores {scores}, groups {groups}"
         together = boxes[2] == 4 and (not exact or scores == groups == boxes[:2])
-        _expect(together, self.NAME, got, "(N, R, 4), (N, R) and (N, R)")
+        expect(together, self.NAME, got, "(N, R, 4), (N, R) and (N, R)")
         few = f"at most {abi.MAX_ROWS} rows an image; keep the best ones first (TopK)"
-        _expect(not exact or boxes[1] <= abi.MAX_ROWS, self.NAME, got, few)
+        expect(not exact or boxes[1] <= abi.MAX_ROWS, self.NAME, got, few)
 
     def workspace_bytes(self, inputs: Sequence[Shape]) -> int:
         """Bytes of device memory for inputs as large as these."""
@@ -236,4 +214,84 @@ class NmsOperator:
         return [(launch, params) for launch in abi.nms_launches(params)]
 
 
-OPERATORS = (RoiAlignOperator, NmsOperator)
+@dataclass(frozen=True)
+class DeformConvOperator:
+    """A convolution whose samples are moved and weighed (deform_conv_core.h)."""
+
+    NAME: ClassVar = "DeformConv"
+    OUTPUTS: ClassVar = 1
+    REQUIRED: ClassVar = ("kernel", "stride", "padding")
+    KINDS: ClassVar = {"kernel": int, "stride": int, "padding": int}
+
+    kernel: int
+    stride: int
+    padding: int
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "kernel": (1, abi.MAX_KERNEL),
+            "stride": (1, abi.MAX_STRIDE),
+            "padding": (0, abi.MAX_PADDING),
+        }
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name)
+            expect(least <= value <= most, self.NAME, f"{name} is {value}", f"{least} to {most}")
+
+    def output_types(self, inputs: Sequence[Any], integer: Any) -> list[Any]:
+        """The output has the values' type."""
+        return [inputs[0]]
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[list[Any]]:
+        """(N, O, h, w)."""
+        dims = [len(shape) for shape in inputs]
+        expected = "values (N, C, H, W), offsets, mask and weight of 4 dimensions, and bias (O,)"
+        expect(dims == [4, 4, 4, 4, 1], self.NAME, f"inputs have {dims} dimensions", expected)
+        return [[inputs[0][0], inputs[3][0], *list(inputs[2])[2:]]]
+
+    def supports(self, position: int, kinds: Sequence[TensorKind]) -> bool:
+        """Values and output have one of the kernels' layouts, the same one; all else is float32."""
+        if position == 0:
+            return kinds[0] in STORAGE
+        return kinds[position] == (REAL if position < 5 else kinds[0])
+
+    def check(self, inputs: Sequence[Shape], exact: bool = True) -> None:
+        """Raise for shapes that do not fit together; of upper bounds as above."""
+        self.output_shapes(inputs)
+        values, offsets, mask, weight, bias = (tuple(shape) for shape in inputs)
+        got = f"values are {values}, offsets {offsets}, mask {mask}, weight {weight}, bias {bias}"
+        taps = self.kernel**2
+        samples = (offsets[1], mask[1], *weight[2:]) == (2 * taps, taps, self.kernel, self.kernel)
+        expected = f"2K offsets and K values of the mask a place, with K = kernel^2 = {taps}"
+        expect(samples, self.NAME, got, expected)
+        expected = "weight (O, C, kernel, kernel) and bias (O,) for C channels: one group"
+        expect((weight[1], bias[0]) == (values[1], weight[0]), self.NAME, got, expected)
+        if not exact:
+            return
+        moves = [side + 2 * self.padding - self.kernel for side in values[2:]]
+        places = tuple(move // self.stride + 1 for move in moves)
+        together = min(moves) >= 0 and offsets[2:] == mask[2:] == places
+        together = together and values[0] == offsets[0] == mask[0]
+        expected = f"offsets and mask for each image and each place of the output: {self}"
+        expect(together, self.NAME, got, expected)
+        cells = max(values[2] * values[3], mask[2] * mask[3])
+        few = (
+            cells <= abi.MAX_CELLS and values[0] * -(-weight[0] // abi.TILE_OUTPUTS) <= abi.MAX_BLOCKS_ALONG_Y
+        )
+        expected = f"at most {abi.MAX_CELLS} cells of a map, and {abi.MAX_BLOCKS_ALONG_Y} times "
+        expected += f"{abi.TILE_OUTPUTS} channels of the output over the batch"
+        expect(few, self.NAME, got, expected)
+
+    def workspace_bytes(self, inputs: Sequence[Shape]) -> int:
+        """None is needed."""
+        return 0
+
+    def steps(self, tensors: Tensors) -> list[Step]:
+        """The kernel launch."""
+        (batch, channels, height, width), _, mask, weight, _ = tensors.shapes
+        sizes = (batch, channels, height, width, weight[0], *mask[2:])
+        attributes = (self.kernel, self.stride, self.padding)
+        params = abi.DeformConvParams(*tensors.inputs, *tensors.outputs, *sizes, *attributes)
+        return [(abi.deform_conv_launch(params, STORAGE[tensors.kinds[0]]), params)]
+
+
+OPERATORS = (RoiAlignOperator, NmsOperator, DeformConvOperator)

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from maskrt.export.plugins import nvrtc
-from maskrt.export.plugins.python_operators import OPERATORS, TensorKind, Tensors, read_fields, write_fields
+from maskrt.export.plugins.python_operators import OPERATORS, read_fields, write_fields
+from maskrt.export.plugins.python_tensors import TensorKind, Tensors
 from maskrt.runtime.errors import MaskrtError, MissingDependencyError
 
 NAMESPACE = "maskrt"

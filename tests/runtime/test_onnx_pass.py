@@ -16,7 +16,7 @@ from maskrt.calibration.rewrite.equalise import EqualiseLayers, ReplaceWeights
 from maskrt.calibration.rewrite.placement import place
 from maskrt.calibration.rewrite.qdq import Quantise
 from maskrt.calibration.rewrite.restore import ReturnToFloat32
-from maskrt.export.engine.deform_conv import NativeDeformConv
+from maskrt.export.engine.deform_conv import HalfDeformConv, NativeDeformConv
 from maskrt.export.engine.for_8_6 import CastBehindPlugins, LowerToOpset17
 from maskrt.export.engine.long_topk import GroupLongTopK
 from maskrt.export.engine.rewrite import CastBytesFirst, DropFunctions, HoldConstants
@@ -25,6 +25,7 @@ from maskrt.export.stages import HideStages, ShowStages
 from maskrt.runtime.errors import CalibrationError, ContractError, ExportError
 from maskrt.runtime.onnx_pass import OnnxPass, PassError, run_passes
 from tests.calibration.graphs import parse, quantised, seen_ranges
+from tests.export.deformed import deformed
 
 ONE = "<kernel_shape = [1, 1]>"
 
@@ -94,6 +95,7 @@ CASES = {
     "GroupLongTopK": Case(GroupLongTopK, lambda: text(LONG)),
     "LowerToOpset17": Case(LowerToOpset17, lambda: text(SHAPE)),
     "NativeDeformConv": Case(NativeDeformConv, lambda: text(DEFORM, functions=FUNCTIONS)),
+    "HalfDeformConv": Case(HalfDeformConv, lambda: onnx.shape_inference.infer_shapes(deformed(half=True))),
     "CastBehindPlugins": Case(CastBehindPlugins, lambda: text(PLUGIN)),
     "HideStages": Case(HideStages, staged),
     "NumberByOperator": Case(NumberByOperator, lambda: text(CONSTANT)),

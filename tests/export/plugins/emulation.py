@@ -67,6 +67,11 @@ class EmulatedKernels(Kernels):
     def launch_grouped_nms(self, params, backwards):
         self._launch(lambda part, stream: part.emulated_grouped_nms(ctypes.byref(params), stream))
 
+    def launch_deform_conv(self, params, storage, backwards):
+        self._launch(
+            lambda part, stream: part.emulated_deform_conv(ctypes.byref(params), int(storage), stream)
+        )
+
     def _launch(self, launch: Callable[[ctypes.CDLL, Stream], int]) -> None:
         count = len(self.parts)
         streams = [Stream(i, count, self.barrier, self.late, self.dropped) for i in range(count)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from maskrt.export.plugins.abi import Storage
-from maskrt.export.plugins.python_operators import NmsOperator, RoiAlignOperator
+from maskrt.export.plugins.python_operators import DeformConvOperator, NmsOperator, RoiAlignOperator
 from tests.export.plugins.emulation import EmulatedKernels
 from tests.export.plugins.kernels import HostKernels, Kernels
 
@@ -56,6 +56,21 @@ def pool(
     return [kernels.roi_align(operator, maps, rois, batch, storage)]
 
 
+def deform(
+    kernels: Kernels, storage: Storage, operator: DeformConvOperator, outputs: int
+) -> list[np.ndarray]:
+    """Two images of 13 channels, 9 x 11; samples leave the map, and one place is no number."""
+    rng = np.random.default_rng(outputs)
+    taps, sides = operator.kernel**2, (9, 11)
+    moves = [side + 2 * operator.padding - operator.kernel for side in sides]
+    places = [move // operator.stride + 1 for move in moves]
+    offsets = rng.normal(0, 3, (2, 2 * taps, *places))
+    offsets[0, 0, 0, 0] = np.nan
+    mask, weight = rng.random((2, taps, *places)), rng.standard_normal((outputs, 13, *[operator.kernel] * 2))
+    others = [offsets, mask, weight, rng.standard_normal(outputs)]
+    return [kernels.deform_conv(operator, rng.standard_normal((2, 13, *sides)), others, storage)]
+
+
 CASES = {
     "nms 2 images": lambda kernels: suppress(kernels, 2, 100, 3, 40),
     "nms 1 row": lambda kernels: suppress(kernels, 1, 1, 1, 3),
@@ -74,8 +89,20 @@ CASES = {
         )
         for storage in Storage
     },
+    **{
+        f"deform_conv {storage.name}": lambda kernels, storage=storage: deform(
+            kernels, storage, DeformConvOperator(3, 1, 1), 11
+        )
+        for storage in Storage
+    },
 }
 WIDE = {
+    **{
+        f"deform_conv {storage.name} 5x5, two slices": lambda kernels, storage=storage: deform(
+            kernels, storage, DeformConvOperator(5, 2, 1), 140
+        )
+        for storage in Storage
+    },
     "nms a second tile": lambda kernels: suppress(kernels, 1, 2070, 60, 300),
     "nms 5 levels of 1000": lambda kernels: suppress(kernels, 1, 5000, 5, 1000),
     "nms 2 images, 40 chunks": lambda kernels: suppress(kernels, 2, 2500, 20, 300),

@@ -132,6 +132,13 @@ static std::vector<PluginField> nms_fields() {
             {"num_groups", &groups, PluginFieldType::kINT32, 1}};
 }
 
+static std::vector<PluginField> deform_conv_fields() {
+    static int32_t const kernel = 3, stride = 2, padding = 1;
+    return {{"kernel", &kernel, PluginFieldType::kINT32, 1},
+            {"stride", &stride, PluginFieldType::kINT32, 1},
+            {"padding", &padding, PluginFieldType::kINT32, 1}};
+}
+
 #if NV_TENSORRT_MAJOR >= 10
 #include "plugin_probe_v3.h"
 #else
@@ -144,6 +151,13 @@ static std::vector<Tensor> roi_align_tensors(DataType type, TensorFormat format)
     for (Extent side : {64, 32, 16, 8}) tensors.push_back({{2, 256, side, side}, type, format});
     tensors.push_back({{1000, 256, 7, 14}, type, format});
     return tensors;
+}
+
+static std::vector<Tensor> deform_conv_tensors(DataType type, TensorFormat format) {
+    DataType const real = DataType::kFLOAT;
+    TensorFormat const linear = TensorFormat::kLINEAR;
+    return {{{2, 128, 69, 69}, type, format},     {{2, 18, 35, 35}, real, linear}, {{2, 9, 35, 35}, real, linear},
+            {{256, 128, 3, 3}, real, linear}, {{256}, real, linear},           {{2, 256, 35, 35}, type, format}};
 }
 
 int main(int, char** arguments) {
@@ -191,6 +205,16 @@ int main(int, char** arguments) {
     nms.bounds(many, 3);
     many[0].shape[2] = 5;
     nms.bounds(many, 3);
+
+    Probe deform_conv(creator_named(creators, count, "DeformConv"), deform_conv_fields());
+    for (DataType type : {DataType::kFLOAT, DataType::kHALF, DataType::kINT8})
+        for (TensorFormat format : {TensorFormat::kLINEAR, TensorFormat::kHWC8})
+            deform_conv.formats(deform_conv_tensors(type, format));
+    std::vector<Tensor> deformed = deform_conv_tensors(DataType::kFLOAT, TensorFormat::kLINEAR);
+    deform_conv.shapes(deformed, 5);
+    deformed[3].shape[1] = 64;  // two groups
+    deform_conv.shapes(deformed, 5);
+    deform_conv.shapes(deformed, 4);
 
     std::vector<PluginField> fields = roi_align_fields();
     fields.pop_back();

@@ -12,14 +12,9 @@ import pytest
 
 from maskrt.export.plugins import nvrtc
 from maskrt.export.plugins.abi import Storage
-from maskrt.export.plugins.python_operators import (
-    HALF_CHANNELS_LAST,
-    INTEGER,
-    REAL,
-    NmsOperator,
-    RoiAlignOperator,
-    Tensors,
-)
+from maskrt.export.plugins.python_operators import DeformConvOperator, NmsOperator, RoiAlignOperator
+from maskrt.export.plugins.python_tensors import HALF_CHANNELS_LAST, INTEGER, REAL, Tensors
+from tests.export.plugins.kernels import pack
 
 torch = pytest.importorskip("torch")
 torchvision = pytest.importorskip("torchvision")
@@ -142,6 +137,32 @@ def test_nms_is_the_host_builds(host, images, rows, groups, ties):
         for got, want in zip(outputs, expected, strict=True):
             np.testing.assert_array_equal(got.cpu().numpy(), want)
             got.fill_(-7)
+
+
+@pytest.mark.parametrize("storage", Storage)
+@pytest.mark.parametrize(("channels", "outputs", "stride"), [(128, 128, 1), (13, 140, 2)])
+def test_deform_conv_is_the_host_builds(host, channels, outputs, stride, storage):
+    operator, sides = DeformConvOperator(3, stride, 1), (35, 40)
+    places = [(side - 1) // stride + 1 for side in sides]
+    shapes = [(2, 18, *places), (2, 9, *places), (outputs, channels, 3, 3), (outputs,)]
+    values = torch.randn(2, channels, *sides)
+    others = [
+        3 * torch.randn(shapes[0]),
+        torch.rand(shapes[1]),
+        0.1 * torch.randn(shapes[2]),
+        torch.randn(outputs),
+    ]
+    expected = host.deform_conv(operator, values.numpy(), [each.numpy() for each in others], storage)
+    last = storage is Storage.HALF_CHANNELS_LAST
+    packed, output = (
+        torch.from_numpy(pack(each, storage)).cuda() for each in (values.numpy(), np.zeros_like(expected))
+    )
+    kinds, given = [KINDS[storage], *[REAL] * 4], [packed, *(each.cuda() for each in others)]
+    launcher(operator, [tuple(values.shape), *shapes], kinds, given, [output])()
+    found = output.permute(0, 3, 1, 2)[:, :outputs] if last else output
+    # The same samples; the device may fuse their sums, of 9 products a channel.
+    tolerance = {"rtol": 1e-4, "atol": 1e-4} if not last else {"rtol": 2e-3, "atol": 1e-3}
+    np.testing.assert_allclose(found.float().cpu().numpy(), expected.astype(np.float32), **tolerance)
 
 
 def test_a_cuda_graph_captures_both():

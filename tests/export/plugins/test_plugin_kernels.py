@@ -36,6 +36,16 @@ def test_launch_of_roi_align(host, size, channels, storage):
     assert launch.threads % 32 == 0
 
 
+@pytest.mark.parametrize("storage", Storage)
+@pytest.mark.parametrize("outputs", [1, 127, 128, 129, 512])
+@pytest.mark.parametrize("sides", [(0, 5), (1, 1), (4, 4), (17, 18), (138, 138)])
+def test_launch_of_deform_conv(host, sides, outputs, storage):
+    params = abi.DeformConvParams(batch=3, outputs=outputs, output_height=sides[0], output_width=sides[1])
+    grid = Grid()
+    host.library.maskrt_host_deform_conv_grid(ctypes.byref(params), ctypes.byref(grid))
+    assert as_tuple(abi.deform_conv_launch(params, storage)) == as_tuple(grid)
+
+
 @pytest.mark.parametrize("rows", [0, 1, 32, 33, 64, 65, 4819, abi.MAX_ROWS])
 @pytest.mark.parametrize("groups", [1, 5, 91, abi.MAX_GROUPS])
 def test_launches_and_work_space_of_nms(host, rows, groups):
@@ -57,9 +67,11 @@ def test_every_launched_kernel_exists():
     params = abi.RoiAlignParams(count=1, channels=8, output_height=7, output_width=7)
     modes = ("avg", "max")
     roi_align = {abi.roi_align_launch(params, storage, mode).kernel for storage in Storage for mode in modes}
-    assert (roi_align, nms) == (set(nvrtc.ROI_ALIGN_KERNELS), set(nvrtc.NMS_KERNELS))
+    deform_conv = {abi.deform_conv_launch(abi.DeformConvParams(), storage).kernel for storage in Storage}
+    launched = {"roi_align.cu": roi_align, "nms.cu": nms, "deform_conv.cu": deform_conv}
+    assert launched == {program: set(kernels) for program, kernels in nvrtc.PROGRAMS.items()}
     sources = "".join((nvrtc.SOURCES / program).read_text() for program in nvrtc.PROGRAMS)
-    assert roi_align | nms == set(re.findall(r"_KERNEL\((maskrt_\w+),", sources))
+    assert roi_align | nms | deform_conv == set(re.findall(r"_KERNEL\((maskrt_\w+),", sources))
 
 
 def test_half_precision_of_the_host_build_is_numpys(host):
@@ -95,11 +107,8 @@ def compiled(program: str, arch: int) -> bytes:
     return nvrtc.compile_program(program, arch)
 
 
-PROGRAMS = [("roi_align.cu", nvrtc.ROI_ALIGN_KERNELS), ("nms.cu", nvrtc.NMS_KERNELS)]
-
-
 @pytest.mark.parametrize("arch", [75, 80, 86, 87, 89, 90, 100, 110])
-@pytest.mark.parametrize(("program", "kernels"), PROGRAMS)
+@pytest.mark.parametrize(("program", "kernels"), nvrtc.PROGRAMS.items())
 def test_nvrtc_compiles_every_kernel(program, kernels, arch):
     cubin = compiled(program, arch)
     assert cubin[:4] == b"\x7fELF"
@@ -107,7 +116,7 @@ def test_nvrtc_compiles_every_kernel(program, kernels, arch):
 
 
 @pytest.mark.parametrize("arch", [80, 86, 87, 89, 90, 100, 110])
-@pytest.mark.parametrize(("program", "kernels"), PROGRAMS)
+@pytest.mark.parametrize(("program", "kernels"), nvrtc.PROGRAMS.items())
 def test_machine_code_takes_few_registers_and_spills_in_no_inner_loop(program, kernels, arch, tmp_path):
     """64 registers let four blocks of 256 threads share a multiprocessor."""
     code = kernels_of(compiled(program, arch), tmp_path)

@@ -50,19 +50,25 @@ def test_what_tensorrt_asks_of_a_plugin_before_it_runs(real_library, real_tools,
     subprocess.run([str(nvcc), *flags, str(source), "-o", str(probe), "-ldl"], check=True)
     said = subprocess.run([str(probe), str(real_library)], capture_output=True, text=True, check=True).stdout
     facts = said.splitlines()
-    assert facts[:2] == ["creator PyramidRoiAlign 1 maskrt 9", "creator GroupedNms 1 maskrt 4"]
-    # Shapes that do not fit together, a missing map, too many rows; bounds with other channels, and boxes of 5 values.
-    assert facts.count("configured NO") == (3 if tensorrt.version[0] >= 10 else 2)
+    fields = {"PyramidRoiAlign": 9, "GroupedNms": 4, "DeformConv": 3}
+    assert facts[:3] == [f"creator {name} 1 maskrt {count}" for name, count in fields.items()]
+    # Shapes that do not fit together (of RoIAlign, of DeformConv), a missing map, too many rows, no bias; bounds with
+    # other channels, and boxes of 5 values.
+    assert facts.count("configured NO") == (5 if tensorrt.version[0] >= 10 else 3)
     assert [line for line in facts if line.startswith("bounds")] == [
         "bounds taken yes",
         "bounds taken NO",
     ] * 2
     assert len([line for line in facts if line.endswith(" NO")]) == facts.count("configured NO") + 2
-    assert sum(line.endswith("is the same yes") for line in facts) == 6
+    assert sum(line.endswith("is the same yes") for line in facts) == 9
     every, not_features = "formats 1 1 1 1 1 1 1", "formats 1 1 0 1 1 1 1"
     float_half_int8 = [every, *[not_features] * 3, every, *[not_features] * 4]
-    assert [line for line in facts if line.startswith("formats")] == [*float_half_int8, "formats 1 1 1 1 1"]
+    both, neither = "formats 1 1 1 1 1 1", "formats 0 1 1 1 1 1"
+    deformed = [both, neither, neither, both, neither, neither]
+    found = [line for line in facts if line.startswith("formats")]
+    assert found == [*float_half_int8, "formats 1 1 1 1 1", *deformed]
     assert facts.count("shape 1000 256 7 14") == 2
+    assert facts.count("shape 2 256 35 35") == 2
     assert facts.count("shape 2 100") == facts.count("shape 2") == 2
     assert "refused without strides yes" in facts
     if tensorrt.version[0] >= 10:
@@ -71,11 +77,14 @@ def test_what_tensorrt_asks_of_a_plugin_before_it_runs(real_library, real_tools,
         )
         rest = "canonical_scale=0x1.cp+7 method=warp mode=max"
         assert f"timing PyramidRoiAlign {attributes} {rest}" in facts
+        assert "timing DeformConv kernel=3 stride=2 padding=1" in facts
         assert sum(line.startswith("timing GroupedNms iou_threshold=0x1p-1 ") for line in facts) == 1
     for message in (
         "PyramidRoiAlign: feature map 2 is (2, 128, 16, 16), the first (2, 256, 64, 64)",
         "PyramidRoiAlign: the node has 5 inputs; expected rois, batch_indices and 4 feature maps",
         "GroupedNms: boxes are (2, 40000, 4), scores (2, 40000), groups (2, 40000); expected at most 32768 rows",
         "PyramidRoiAlign: attribute 'strides' is missing",
+        "DeformConv: the node has 4 inputs; expected values, offsets, mask, weight and bias",
+        "DeformConv: values are (2, 128, 69, 69), offsets (2, 18, 35, 35), mask (2, 9, 35, 35), weight (256, 64, 3, 3), ",
     ):
         assert f"log maskrt::{message}" in said

@@ -12,27 +12,26 @@ import pytest
 
 from maskrt.export.plugins import nvrtc, python_plugin
 from maskrt.export.plugins.python_operators import (
-    HALF_CHANNELS_LAST,
-    INTEGER,
     OPERATORS,
-    REAL,
+    DeformConvOperator,
     NmsOperator,
     RoiAlignOperator,
-    TensorKind,
     read_fields,
     write_fields,
 )
+from maskrt.export.plugins.python_tensors import HALF_CHANNELS_LAST, INTEGER, REAL, TensorKind
 from maskrt.runtime.errors import MaskrtError, MissingDependencyError, ModelError
 
 ROI_ALIGN = RoiAlignOperator(
     7, 14, (4, 8, 16, 32), sampling_ratio=2, aligned=1, method="warp", mode="max", canonical_scale=112.0
 )
 NMS = NmsOperator(0.5, 0.05, 100, 5)
+DEFORM = DeformConvOperator(3, 2, 1)
 HALF_LINEAR = TensorKind("HALF", "LINEAR")
 SHAPES = [(1000, 4), (1000,), (2, 256, 64, 64), (2, 256, 32, 32), (2, 256, 16, 16), (2, 256, 8, 8)]
 
 
-@pytest.mark.parametrize("operator", [ROI_ALIGN, RoiAlignOperator(1, 1, (8,)), NMS])
+@pytest.mark.parametrize("operator", [ROI_ALIGN, RoiAlignOperator(1, 1, (8,)), NMS, DEFORM])
 def test_attributes_survive_an_engine(operator):
     assert read_fields(type(operator), write_fields(operator)) == replace(
         operator, **{k: float(np.float32(v)) for k, v in vars(operator).items() if isinstance(v, float)}
@@ -231,6 +230,8 @@ def test_regions_are_float32_whatever_the_features():
 def test_shapes_of_the_outputs():
     assert ROI_ALIGN.output_shapes(SHAPES) == [[1000, 256, 7, 14]]
     assert NMS.output_shapes([(2, 9, 4), (2, 9), (2, 9)]) == [[2, 100], [2]]
+    deformed = [(2, 8, 9, 12), (2, 18, 5, 6), (2, 9, 5, 6), (7, 8, 3, 3), (7,)]
+    assert DEFORM.output_shapes(deformed) == [[2, 7, 5, 6]]
 
 
 def test_importing_the_plugins_imports_neither_tensorrt_nor_cuda():

@@ -23,7 +23,9 @@ ROI_ALIGN = {
     "mode": "max",
 }
 NMS = {"iou_threshold": 0.5, "score_threshold": 0.05, "max_output": 100, "num_groups": 5}
-PLUGINS = {"PyramidRoiAlign": ROI_ALIGN, "GroupedNms": NMS}
+DEFORM_CONV = {"kernel": 3, "stride": 2, "padding": 1}
+PLUGINS = {"PyramidRoiAlign": ROI_ALIGN, "GroupedNms": NMS, "DeformConv": DEFORM_CONV}
+OTHER = {"PyramidRoiAlign": {"mode": "avg"}, "GroupedNms": {"num_groups": 6}, "DeformConv": {"stride": 1}}
 SECOND_GENERATION = not hasattr(trt, "IPluginV3")
 
 
@@ -119,9 +121,7 @@ def test_a_plugin_survives_serialisation_and_cloning(library, name):
     restored = get_creator(name).deserialize_plugin("node", data)
     assert bytes(restored.serialize()) == data
     assert bytes(plugin.clone().serialize()) == data
-    other = create(
-        name, {**PLUGINS[name], **({"mode": "avg"} if name == "PyramidRoiAlign" else {"num_groups": 6})}
-    )
+    other = create(name, PLUGINS[name] | OTHER[name])
     assert bytes(other.serialize()) != data
     for length in (0, 1, 11, len(data) - 1):
         assert get_creator(name).deserialize_plugin("node", data[:length]) is None
@@ -136,6 +136,12 @@ def test_a_plugin_survives_serialisation_and_cloning(library, name):
         ("PyramidRoiAlign", {"mode": "mean"}),
         ("GroupedNms", {"num_groups": 0}),
         ("GroupedNms", {"iou_threshold": 1}),
+        ("DeformConv", {"kernel": 0}),
+        ("DeformConv", {"stride": -1}),
+        ("DeformConv", {"padding": 2**31 - 1}),
+        ("DeformConv", {"kernel": [3, 3]}),
+        ("DeformConv", {"stride": 1.0}),
+        ("DeformConv", {"padding": "one"}),
     ],
 )
 def test_wrong_attributes_are_refused(library, name, change, capfd):

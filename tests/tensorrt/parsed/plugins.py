@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from maskrt.models.operators import grouped_nms, pyramid_roi_align
+from maskrt.models.operators import deform_conv, grouped_nms, pyramid_roi_align
 from tests.tensorrt.parsed.maps import Inputs, Parameters
 
 FLOAT32, INT32, CHAR = 1, 5, 6  # nvinfer1::PluginFieldType
@@ -49,6 +49,8 @@ def plugin(p: Parameters, x: Inputs, spare: int) -> list[Tensor]:
     name, known = p["plugin"]["name"], attributes(p["plugin"])
     if name == "GroupedNms":
         return list(grouped_nms(x[0], x[1], x[2].int(), **known))
+    if name == "DeformConv":
+        return [deform_conv(*(x[i].float() for i in range(5)), **known).to(x[0].dtype)]
     if name == "PyramidRoiAlign":
         known["aligned"] = bool(known["aligned"])
         return [pyramid_roi_align(x[0], x[1].int(), [x[i] for i in sorted(x)[2:]], **known)]

@@ -10,6 +10,7 @@
 #include "cuda_runtime_api.h"
 
 #define asm(...) convert(#__VA_ARGS__, value, half)
+#include "deform_conv.cu"
 #include "nms.cu"
 #include "roi_align.cu"
 #undef asm
@@ -135,6 +136,11 @@ EXPORT void emulated_free(std::barrier<>* barrier) { delete barrier; }
 EXPORT int emulated_roi_align(RoiAlignParams const* params, int storage, int max, EmulatedStream stream) {
     stream.call = call<RoiAlignParams>;
     return launch_roi_align(static_cast<FeatureStorage>(storage), max, *params, &stream);
+}
+
+EXPORT int emulated_deform_conv(DeformConvParams const* params, int storage, EmulatedStream stream) {
+    stream.call = call<DeformConvParams>;
+    return launch_deform_conv(static_cast<FeatureStorage>(storage), *params, &stream);
 }
 
 EXPORT int emulated_grouped_nms(NmsParams const* params, EmulatedStream stream) {
