@@ -132,9 +132,10 @@ def _advise_small(source: Path, contract: Contract) -> None:
 
 
 def _load_operators(trt: Any, chosen: Operators) -> None:
+    trt.init_libnvinfer_plugins(logger(), "")  # TensorRT's own RoiAlign and DeformConv are of them
     if chosen.kind == "body":
-        trt.init_libnvinfer_plugins(logger(), "")  # TensorRT's own RoiAlign is one of them
-    elif chosen.library is not None:
+        return
+    if chosen.library is not None:
         load_library(chosen.library)
     else:
         load_python()

@@ -68,12 +68,9 @@ def build(path: Path, by: str, precision: str) -> Any:
     """The operator's engine, loaded. Raises MaskrtError where this TensorRT does not take it."""
     trt = import_tensorrt()
     version = major_minor(trt.__version__)
-    if by == "body":
-        trt.init_libnvinfer_plugins(logger(), "")
-    elif libraries := find_libraries(trt.__version__):
-        load_library(libraries[0])
-    else:
-        load_python()
+    trt.init_libnvinfer_plugins(logger(), "")
+    if by == "plugin":
+        load_ours(trt)
     builder = trt.Builder(logger())
     network = create_network(trt, builder, version)
     prepared = prepare(onnx.load_model(path), version, by, str(path))
@@ -87,6 +84,14 @@ def build(path: Path, by: str, precision: str) -> Any:
     if engine is None:
         raise trt_failure(f"{path}: TensorRT does not load the plan that it has just built")
     return engine
+
+
+def load_ours(trt: Any) -> None:
+    """Our plugins: the library, or where there is none the ones in Python."""
+    if libraries := find_libraries(trt.__version__):
+        load_library(libraries[0])
+    else:
+        load_python()
 
 
 def tensors(engine: Any) -> tuple[Inputs, Outputs]:

@@ -1,4 +1,4 @@
-"""The two operators alone, as ONNX files: with torchvision's answers, and at the size of real use."""
+"""The operators alone, as ONNX files: with torchvision's answers, and at the size of real use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
-from torchvision.ops import MultiScaleRoIAlign, batched_nms
+from torchvision.ops import MultiScaleRoIAlign, batched_nms, deform_conv2d
 
 from benchmarks.gpu_check.bundle import Operator
 from maskrt.export.onnx_model import save_onnx
@@ -21,6 +21,8 @@ GROUPS, IOU_THRESHOLD, KEPT = 5, 0.7, 1000
 # Sums of four samples in another order, and a device that fuses multiply and add: some float32 roundings of
 # values around 1. In FP16 the result is rounded to 11 bits on top of that.
 FP32_TOLERANCE, FP16_TOLERANCE = 1e-5, 1e-3
+# Sums of 1152 products, each output near 1.
+DEFORMED_TOLERANCE = 1e-4
 SMALL_CANVAS_PX, USUAL_CANVAS_PX = (256, 320), (800, 1344)
 
 
@@ -43,6 +45,14 @@ class Nms(nn.Module):
     def forward(self, boxes: Tensor, scores: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
         """boxes (N, R, 4), scores and groups (N, R) → indices (N, KEPT), counts (N,)."""
         return torch.ops.maskrt.grouped_nms(boxes, scores, groups, IOU_THRESHOLD, 0.0, KEPT, GROUPS)
+
+
+class Deform(nn.Module):
+    """A 3×3 of C3 at 550 px, as YOLACT++ has it."""
+
+    def forward(self, values: Tensor, offsets: Tensor, mask: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """values (N, C, H, W) → (N, O, H, W)."""
+        return torch.ops.maskrt.deform_conv(values, offsets, mask, weight, bias, 3, 1, 1)
 
 
 def record_operators(folder: Path) -> tuple[Operator, ...]:
@@ -72,6 +82,10 @@ def record_operators(folder: Path) -> tuple[Operator, ...]:
     inputs = (candidates[None], scores[None], groups[None].to(torch.int32))
     answers = (indices, torch.tensor([len(kept)], dtype=torch.int32))
     recorded.append(_record(folder, "grouped_nms", "fp32", Nms(), inputs, answers, 0.0))
+    inputs = deformed(128, 69)
+    values, offsets, mask, weight, bias = inputs
+    answers = (deform_conv2d(values, offsets, weight, bias, padding=1, mask=mask),)
+    recorded.append(_record(folder, "deform_conv", "fp32", Deform(), inputs, answers, DEFORMED_TOLERANCE))
     return tuple(recorded)
 
 
@@ -87,6 +101,15 @@ def boxes(count: int, canvas_px: tuple[int, int]) -> Tensor:
     generator = _seed(count)
     corner = torch.rand(count, 2, generator=generator) * torch.tensor([canvas_px[1], canvas_px[0]])
     return torch.cat([corner, corner + torch.exp(torch.rand(count, 2, generator=generator) * 6)], dim=1)
+
+
+def deformed(channels: int, side: int) -> tuple[Tensor, ...]:
+    """A square map, offsets of some px, what each sample counts, and weights for outputs near 1."""
+    generator = _seed(channels)
+    sizes = ((1, channels, side, side), (1, 18, side, side), (channels, channels, 3, 3), (channels,))
+    values, offsets, weight, bias = (torch.randn(*size, generator=generator) for size in sizes)
+    mask = torch.rand(1, 9, side, side, generator=generator)
+    return values, 2 * offsets, mask, weight / (9 * channels) ** 0.5, bias
 
 
 def typed(features: Tensor, precision: str) -> Tensor:

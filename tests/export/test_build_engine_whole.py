@@ -20,6 +20,7 @@ from maskrt.runtime.backends.trt.device import Gpu
 from maskrt.runtime.backends.trt.engine_file import read_plan
 from maskrt.runtime.contract import METADATA_KEY
 from maskrt.runtime.errors import ExportError
+from tests.export.deformed import deformed
 from tests.runtime.conftest import make_contract
 
 PLAN = b"what TensorRT has built"
@@ -82,6 +83,24 @@ def test_what_tensorrt_built_is_written_and_its_layers_are_told(
     assert bytes(read_plan(model.with_suffix(".engine"))) == PLAN
     assert (report.plugins, report.unknown) == (("node_kept",), "")
     assert "activations 3 MiB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("operators", ["plugin", "body"])
+def test_tensorrts_own_plugins_are_there_before_the_parser_begins(
+    operators: str, tensorrt: TensorRt, tmp_path: Path
+) -> None:
+    """Its parser makes one of them of ONNX's DeformConv (onnx-tensorrt at 10.1, importerUtils.cpp)."""
+    deform = deformed()
+    deform.metadata_props.add(key=METADATA_KEY, value=FIXED.to_json())
+    onnx.save(deform, tmp_path / "model.onnx")
+    tensorrt.tells({"Layers": []})
+    parser = tensorrt.OnnxParser.return_value
+    parser.parse.side_effect = lambda _: tensorrt.init_libnvinfer_plugins.called
+
+    _, report = build(tmp_path / "model.onnx", tmp_path / "model.engine", operators=operators)
+
+    assert parser.parse.called
+    assert report.plugins == ()  # none of ours, which would be missing in the engine
 
 
 @pytest.mark.parametrize(

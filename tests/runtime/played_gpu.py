@@ -211,17 +211,23 @@ class PlayedEngine:
 
 
 class PlayedTensorRt:
-    """The module, of which the runtime alone is used. `plans`: what it was given to load."""
+    """The module, of which the runtime alone is used. `plans`: what it was given to load, each once TensorRT's own
+    plugins are there."""
 
     __version__ = "10.3.0"
 
     def __init__(self, engine: PlayedEngine | None) -> None:
-        self.engine, self.plans = engine, []
+        self.engine, self.plans, self.own_plugins = engine, [], False
 
     def Runtime(self, _: Any) -> Any:
         return SimpleNamespace(deserialize_cuda_engine=self._load)
 
+    def init_libnvinfer_plugins(self, _: Any, namespace: str) -> bool:
+        self.own_plugins = True
+        return True
+
     def _load(self, plan: Any) -> PlayedEngine | None:
+        assert self.own_plugins, "a DeformConv in the plan would not be found"
         self.plans.append(plan)
         return self.engine
 

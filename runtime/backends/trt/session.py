@@ -57,9 +57,8 @@ class TrtSession(Session):
         trt = import_tensorrt()
         gpu = describe_gpu()  # first of all that touches the GPU: TensorRT 8.6 crashes where there is none
         check_fit(path, self.header, Machine(trt.__version__, gpu.name, gpu.compute_capability, PLATFORM))
-        if self.header.operators == "body":
-            trt.init_libnvinfer_plugins(logger(), "")  # TensorRT's own RoiAlign is one of its plugins
-        elif not self.header.plugin_embedded:
+        trt.init_libnvinfer_plugins(logger(), "")  # TensorRT's own RoiAlign and DeformConv are plugins too
+        if self.header.operators != "body" and not self.header.plugin_embedded:
             load_for_engine(self.header.plugin_sha256, Path(path))
         self._engine = _deserialise(trt, path, self.header)
         self._stages = _check_tensors(self.name, self._engine, self.header)

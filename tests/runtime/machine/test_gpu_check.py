@@ -181,7 +181,7 @@ def test_operators_alone_give_torchvision_s_answers_on_onnx_runtime(tmp_path: Pa
             feed = {value.name: arrays[value.name] for value in session.get_inputs()}
             for name, got in zip(names, session.run(names, feed), strict=True):
                 assert difference(got, arrays[name]) <= operator.tolerance
-    assert {o.name for o in operators} == {"roi_align", "roi_align_usual", "grouped_nms"}
+    assert {o.name for o in operators} == {"roi_align", "roi_align_usual", "grouped_nms", "deform_conv"}
 
 
 def test_what_nobody_foresaw_is_a_line_in_the_report(

@@ -308,7 +308,6 @@ def test_a_folder_that_runs_no_programs_is_named_where_a_library_is_unpacked(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_flag=flags))
     monkeypatch.setattr(trt_session, "load_for_engine", lambda *_: "the plugins")
-    monkeypatch.setattr(PlayedTensorRt, "init_libnvinfer_plugins", lambda *_: True, raising=False)
     monkeypatch.setattr(PlayedTensorRt, "_load", lambda *_: None)
 
     with pytest.raises(TensorRtError, match=r"refuses its plan\..*maskrt build") as caught:
