@@ -44,6 +44,12 @@ def read_inlined(path: str | Path) -> tuple[bytes, dict[str, str]]:
     )
 
 
+def read_native(model: str | bytes) -> bytes:
+    """An ONNX file with ONNX's DeformConv in place of ours (maskrt.export.engine.deform_conv.read_native)."""
+    native = _sibling("maskrt.export.engine.deform_conv", "running ONNX Runtime's own DeformConv", "export")
+    return native.read_native(model)
+
+
 def read_with_stages(path: str | Path) -> bytes:
     """An ONNX file with its stages made outputs (maskrt.export.stages.read_with_stages)."""
     return _sibling("maskrt.export.stages", f"looking into {path}", "export").read_with_stages(Path(path))

@@ -1,4 +1,4 @@
-"""Reads an ONNX file's metadata, and checks that its weights are finite numbers, without the package onnx.
+"""Reads an ONNX file's metadata and functions, and checks that its weights are finite numbers, without onnx.
 
 A network whose weights are NaN finds nothing, on any picture, and its outputs look sound. Only the file's
 initializers are read, by protobuf's wire format (protobuf.dev, "Encoding") and onnx.proto's numbers.
@@ -18,6 +18,7 @@ from maskrt.runtime.errors import ModelError
 
 METADATA, KEY, VALUE = 14, 1, 2  # fields of ModelProto and StringStringEntryProto
 GRAPH, INITIALIZER = 7, 5  # fields of ModelProto and GraphProto
+FUNCTION, FUNCTION_NAME = 25, 1  # fields of ModelProto and FunctionProto
 DATA_TYPE, FLOAT_DATA, NAME, RAW_DATA = 2, 4, 8, 9  # of TensorProto
 FLOATS: dict[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),
@@ -58,6 +59,22 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         texts = [(bytes(one.get(KEY, b"")), bytes(one.get(VALUE, b""))) for one in entries]
         del entries
     return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in texts}
+
+
+def function_names(path: str | Path) -> set[str]:
+    """Names of the model's own functions; nothing of a file that is no ONNX."""
+    with (
+        open(path, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        return functions_of(view)
+
+
+def functions_of(model: memoryview) -> set[str]:
+    """The same of a model in memory."""
+    functions = (dict(_fields(function)) for number, function in _fields(model) if number == FUNCTION)
+    return {bytes(fields.get(FUNCTION_NAME, b"")).decode("utf-8", "replace") for fields in functions}
 
 
 def _bad(model: memoryview) -> list[tuple[str, int, int]]:

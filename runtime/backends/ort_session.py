@@ -1,8 +1,12 @@
-"""Backend ONNX Runtime: runs an exported model with its operators' function bodies, on CPU or CUDA."""
+"""Backend ONNX Runtime: runs an exported model with its operators' function bodies, on CPU or CUDA.
+
+Where it has a DeformConv of its own, that takes our body's place (own_operators.py).
+"""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskrt.runtime.backends.onnx_weights import check_weights
+from maskrt.runtime.backends.own_operators import own_form
 from maskrt.runtime.backends.promises import check_graph, read_promises
 from maskrt.runtime.backends.session import Outputs, Session, failed_call
 from maskrt.runtime.contract import INPUT_NAMES, PREFIX, Contract, Stages
@@ -133,10 +138,17 @@ def load_onnx(model: str | bytes, name: str, device: str, threads: int | None = 
     # R50-FPN at 800×1088 it adds 230 MB and no speed.
     options.enable_mem_pattern = False
     options.intra_op_num_threads = threads or _allowed_cores()
-    try:
-        session = onnxruntime.InferenceSession(
-            model, sess_options=options, providers=PROVIDERS[device], disabled_optimizers=WRONG_OPTIMISERS
+
+    def opened(form: str | bytes) -> Any:
+        return onnxruntime.InferenceSession(
+            form, sess_options=options, providers=PROVIDERS[device], disabled_optimizers=WRONG_OPTIMISERS
         )
+
+    if device == "cpu" and (own := own_form(model)) is not None:
+        with suppress(Exception):  # it has no kernel for it: then the body serves
+            return opened(own)
+    try:
+        session = opened(model)
     except Exception as error:  # onnxruntime's exceptions share no base class but Exception
         raise ModelError(
             f"{name}: ONNX Runtime cannot load it ({first_line(error)}). "
