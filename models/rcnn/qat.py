@@ -17,7 +17,7 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from maskrt.models.parts.fake_quantise import FakeQuantise
-from maskrt.models.parts.layout import FPN
+from maskrt.models.parts.layout import C5, FPN
 from maskrt.models.parts.quantisers import Points, freeze_batch_norms, layers_of
 from maskrt.runtime.errors import MaskrtError
 
@@ -29,24 +29,25 @@ def fake_quantise(model: FasterRCNN) -> None:
 
     A point is named by the first layer that reads it, "<module>.input.<level>", level 0 unless the layer
     serves several; or "<module>.output" where an addition reads it.
-    Raises MaskrtError for another backbone than a residual network under a pyramid, or another mask head than
-    a convolutional one.
+    Raises MaskrtError for another backbone than a residual network under a pyramid or a single level, or
+    another mask head than a convolutional one.
     """
-    heads, points = model.roi_heads, Points(model)
+    heads, points, layout = model.roi_heads, Points(model), model.backbone.layout
     convolutional = not heads.has_mask() or hasattr(heads.mask_predictor, "conv5_mask")
-    if model.backbone.layout != FPN or not convolutional:
+    if layout not in (FPN, C5) or not convolutional:
         raise MaskrtError(
-            "--qat: only ResNets under a feature pyramid are known, with convolutional mask heads. Quantise "
-            "this model after training: maskrt calibrate MODEL.onnx --data IMAGES"
+            "--qat: only ResNets under a feature pyramid or one level of it are known, with convolutional "
+            "mask heads. Quantise this model after training: maskrt calibrate MODEL.onnx --data IMAGES"
         )
     freeze_batch_norms(model)
     _round_backbone(model, points)
     rpn = points.name_of(layers_of(model.rpn.head.conv)[0])
-    pyramid = [points.new(f"{rpn}.input.{k}") for k in range(FPN.pooled)]
-    model.backbone.register_forward_hook(lambda _, args, maps: _each(maps, [*pyramid, pyramid[-1]]))
+    pyramid = [points.new(f"{rpn}.input.{k}") for k in range(layout.pooled)]
+    pyramid += [pyramid[-1]] * (len(layout.levels) - layout.pooled)  # P6 is cells of P5
+    model.backbone.register_forward_hook(lambda _, args, maps: _each(maps, pyramid))
     for conv in layers_of(model.rpn.head.conv)[1:]:
         name = points.name_of(conv)
-        levels = cycle([points.new(f"{name}.input.{k}") for k in range(len(FPN.levels))])
+        levels = cycle([points.new(f"{name}.input.{k}") for k in range(len(layout.levels))])
         conv.register_forward_pre_hook(lambda _, args, levels=levels: (next(levels)(args[0]),))
     of_rois = [heads.box_head]
     if heads.has_mask():
@@ -80,9 +81,10 @@ def _round_backbone(model: FasterRCNN, points: Points) -> None:
             if block.downsample is not None and not isinstance(block.downsample[1], nn.GroupNorm):
                 output = points.new(f"{name}.downsample.0.output")
                 block.downsample.register_forward_hook(lambda _, args, value, output=output: output(value))
-    ends.append(points.new("backbone.fpn.inner_blocks.3.0.input.0"))
-    merged = [points.new(f"backbone.fpn.layer_blocks.{k}.0.input.0") for k in range(len(ends))]
-    fpn.forward = _rounded_pyramid(fpn, ends, merged)
+    levels = len(fpn.inner_blocks)
+    ends.append(points.new(f"backbone.fpn.inner_blocks.{levels - 1}.0.input.0"))
+    merged = [points.new(f"backbone.fpn.layer_blocks.{k}.0.input.0") for k in range(levels)]
+    fpn.forward = _rounded_pyramid(fpn, ends[-levels:], merged)
 
 
 def _rounded_pyramid(fpn: Any, ends: list[FakeQuantise], merged: list[FakeQuantise]) -> Callable[..., Any]:
@@ -96,7 +98,9 @@ def _rounded_pyramid(fpn: Any, ends: list[FakeQuantise], merged: list[FakeQuanti
             doubled = interpolate(above, size=sides[index].shape[-2:], mode="nearest")
             above = merged[index](sides[index] + doubled)
             levels.insert(0, fpn.layer_blocks[index](above))
-        levels, names = fpn.extra_blocks(levels, sides, list(maps))
+        names = list(maps)
+        if fpn.extra_blocks is not None:
+            levels, names = fpn.extra_blocks(levels, sides, names)
         return dict(zip(names, levels, strict=True))
 
     return forward

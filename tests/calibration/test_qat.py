@@ -260,6 +260,7 @@ def test_a_model_without_masks_rounds_all_the_rest() -> None:
 def test_a_network_whose_points_are_not_known_is_refused(settings: dict[str, str]) -> None:
     config = dataclasses.replace(C4 if "neck" in settings else MaskRcnnConfig(), **settings)  # type: ignore[arg-type]
     with pytest.raises(
-        MaskrtError, match="only ResNets under a feature pyramid are known, with convolutional"
+        MaskrtError,
+        match="only ResNets under a feature pyramid or one level of it are known, with convolutional",
     ):
         fake_quantise(build_mask_rcnn(config))
