@@ -1,7 +1,7 @@
 """Gives ONNX Runtime its own DeformConv in place of our operator's body, where it has a kernel for it.
 
 A file has the operator with its body, which every ONNX Runtime runs. The kernel computes the same, somewhat
-faster (docs/yolact.md). Which installation has one, a trial alone can tell: `load_onnx` makes it.
+faster. Which installation has one, a trial alone can tell: `load_onnx` makes it.
 """
 
 from __future__ import annotations
