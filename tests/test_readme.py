@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import re
@@ -15,6 +16,8 @@ import pytest
 
 from benchmarks.samples import confident_checkpoint, scene
 from maskrt.__main__ import VERBS
+from maskrt.models.load import load_checkpoint
+from maskrt.models.rcnn.presets import PRESETS
 from maskrt.runtime.files.atomic import write_png
 from maskrt.training.data import load_dataset
 from tests.runtime.videos import write_video
@@ -54,6 +57,8 @@ def test_the_commands_of_the_readme_work(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder)
+    short = dataclasses.replace(PRESETS["tiny"], run=PRESETS["tiny"].run | {"epochs": 1})
+    monkeypatch.setitem(PRESETS, "small", short)  # what is trained is replaced anyway, below
     verbs = []
     for _, verb, *arguments in commands():
         verbs.append(verb)
@@ -64,7 +69,8 @@ def test_the_commands_of_the_readme_work(
         if verb == "train":
             # A dozen steps teach nothing, and parity has nothing to compare where nothing is found.
             small = {"min_size_px": 256, "max_size_px": 320, "rpn_post_nms_test": 100}
-            confident_checkpoint("resnet18", num_classes=5, **small).save(folder / "confident.pt")
+            narrow = {"fpn_channels": 64, "mask_convs": (64,) * 2}
+            confident_checkpoint("resnet18", num_classes=5, **small, **narrow).save(folder / "confident.pt")
             rename_classes(folder / "confident.pt", folder / "out/mine/best.pt")
     assert verbs == [
         "inspect-data",
@@ -84,10 +90,6 @@ def test_the_commands_of_the_readme_work(
 
 def rename_classes(source: Path, target: Path) -> None:
     """Give a checkpoint the names of the data set that the README's commands evaluate it on."""
-    import dataclasses
-
-    from maskrt.models.load import load_checkpoint
-
     checkpoint = load_checkpoint(source)
     dataclasses.replace(checkpoint, classes=load_dataset("synthetic:1").classes).save(target)
 

@@ -22,7 +22,7 @@ from maskrt.training.data import load_dataset
 TOY = {"toy": "tests.conformance.toy"}
 #: All that are registered, and one that is registered here: the proof that this is all it takes.
 NAMES = (*FAMILIES, *TOY)
-SCENES = "synthetic:3:7"
+SCENES = "synthetic:2:7"
 
 
 @dataclass(frozen=True)

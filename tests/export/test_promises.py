@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from maskrt.export.onnx_model import export_onnx
+from maskrt.export.onnx_model import EXPORT_STEPS, WRITE, export_onnx
 from maskrt.export.promises import check_promises
 from maskrt.models import FAMILIES
 from maskrt.models.checkpoint import Checkpoint
@@ -118,5 +118,7 @@ def test_an_export_is_held_to_it(
     monkeypatch.setattr(
         ToyGraph, "forward", lambda self, images, image_sizes: whole(self, images, image_sizes)[:-1]
     )
+    begun: list[str] = []
     with pytest.raises(ExportError, match=r"without 'stage\.cells'"):
-        export_onnx(toy, contract)
+        export_onnx(toy, contract, begun.append)
+    assert [*begun, WRITE] == list(EXPORT_STEPS), "what the bar of maskrt export goes by"

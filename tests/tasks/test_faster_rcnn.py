@@ -13,11 +13,9 @@ import pytest
 from benchmarks.samples import scene
 from maskrt.calibration.decide.gate import Judge
 from maskrt.calibration.measure.images import CalibrationImage
-from maskrt.models.rcnn.layout import MASK_LOGITS
 from maskrt.runtime import evaluate, infer
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
 from maskrt.runtime.tasks.instances.drawing.draw import draw
 from maskrt.runtime.tasks.instances.measure.coco import STATISTICS
@@ -59,35 +57,6 @@ def test_its_results_have_boxes_and_no_masks(faster_rcnn: Models) -> None:
     assert (draw(scene(1), result) != scene(1)).any()
     with pytest.raises(ValueError, match="no masks"):
         result.masks  # noqa: B018
-
-
-def test_it_is_at_parity_stage_by_stage(faster_rcnn: Models, picture: Path, tmp_path: Path) -> None:
-    out, page = tmp_path / "parity.json", tmp_path / "parity.html"
-    assert ended(parity, *faster_rcnn, picture, "--forced", "-o", out, "--html", page) == 0
-    report = json.loads(out.read_text())
-    assert report["summary"]["instances"] > 10
-    assert report["summary"]["mask_iou"] is None
-    stages = {stage["stage"] for stage in report["stages"]["per_stage"]}
-    assert {"P2", "box_deltas", "detections"} <= stages
-    assert MASK_LOGITS not in stages
-    assert {"backbone", "detections"} <= {part["part"] for part in report["parts"]}
-
-
-def test_parity_fails_for_a_box_head_that_is_off(faster_rcnn: Models, picture: Path, tmp_path: Path) -> None:
-    model = onnx.load(faster_rcnn[1])
-    weights = next(t for t in model.graph.initializer if t.name == BOX_LAYER)
-    values = onnx.numpy_helper.to_array(weights) * np.float32(1.01)
-    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
-    onnx.save(model, tmp_path / "off.onnx")
-    out = tmp_path / "parity.json"
-    assert ended(parity, faster_rcnn[0], tmp_path / "off.onnx", picture, "-o", out) == 1
-    assert json.loads(out.read_text())["stages"]["first"]["stage"] == "box_deltas"
-
-
-def test_a_recorded_reference_serves_for_it_too(faster_rcnn: Models, picture: Path, tmp_path: Path) -> None:
-    bundle = tmp_path / "boxes.npz"
-    assert ended(parity, "record", faster_rcnn[0], picture, "-o", bundle) == 0
-    assert ended(parity, "check", bundle, faster_rcnn[1]) == 0
 
 
 def test_infer_writes_boxes_and_refuses_to_write_masks(

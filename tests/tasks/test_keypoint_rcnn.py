@@ -15,7 +15,7 @@ import pytest
 from benchmarks.samples import POINTS, scene
 from maskrt.calibration.decide.gate import Judge
 from maskrt.calibration.measure.images import CalibrationImage
-from maskrt.models.rcnn.layout import KEYPOINT_LOGITS, MASK_LOGITS
+from maskrt.models.rcnn.layout import KEYPOINT_LOGITS
 from maskrt.runtime import evaluate, infer
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.backends.ort_session import OrtSession
@@ -50,19 +50,6 @@ def test_the_file_promises_points_by_name(keypoint_rcnn: Models) -> None:
     assert contract.options.keypoints.names == POINTS
     mirrored = [POINTS[other] for other in contract.options.keypoints.mirrored]
     assert mirrored[:3] == ["nose", "right_eye", "left_eye"]
-
-
-def test_it_is_at_parity_stage_by_stage(keypoint_rcnn: Models, picture: Path, tmp_path: Path) -> None:
-    out, page = tmp_path / "parity.json", tmp_path / "parity.html"
-    assert ended(parity, *keypoint_rcnn, picture, "--forced", "-o", out, "--html", page) == 0
-    report = json.loads(out.read_text())
-    assert report["summary"]["instances"] > 10
-    assert report["summary"]["keypoint_difference_px"]["max"] < 0.25
-    stages = {stage["stage"] for stage in report["stages"]["per_stage"]}
-    assert {KEYPOINT_LOGITS, "keypoints"} <= stages
-    assert MASK_LOGITS not in stages
-    assert {"keypoint_pooling", "keypoint_head"} <= {part["part"] for part in report["parts"]}
-    assert "keypoint difference (px)" in page.read_text()
 
 
 def move_points(model: onnx.ModelProto, shift_px: float) -> None:
@@ -111,12 +98,6 @@ def test_the_gate_of_int8_judges_it_by_its_points_too(keypoint_rcnn: Models) -> 
     moved = judge.judge(model)
     assert [failure.partition(" by")[0] for failure in moved.failures] == ["keypoints differ"]
     assert moved.loss > 0.03, "and what moves them is seen to when layers are ranked"
-
-
-def test_a_recorded_reference_serves_for_it_too(keypoint_rcnn: Models, picture: Path, tmp_path: Path) -> None:
-    bundle = tmp_path / "points.npz"
-    assert ended(parity, "record", keypoint_rcnn[0], picture, "-o", bundle) == 0
-    assert ended(parity, "check", bundle, keypoint_rcnn[1]) == 0
 
 
 def test_results_are_in_the_pictures_own_pixels(keypoint_rcnn: Models) -> None:
