@@ -17,8 +17,13 @@ if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, cores[worker % len(cores) :: workers])
 
 import pytest
+from hypothesis import settings
 
 from tests.exports import Exports, shared_folder
+
+# An example's time says how busy the machine is.
+settings.register_profile("maskrt")
+settings.load_profile("maskrt")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 #: The files that take longest, which are begun first: an xdist worker takes a file as a whole.

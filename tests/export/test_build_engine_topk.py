@@ -68,7 +68,7 @@ def test_every_tensorrt_is_given_groups_and_gets_the_same(attributes: str, versi
         np.testing.assert_array_equal(expected, actual)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     groups=st.integers(2, 6),
     each=st.integers(1, 8),

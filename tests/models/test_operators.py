@@ -194,7 +194,7 @@ def test_the_onnx_body_of_grouped_nms_is_the_torch_definition(
         np.testing.assert_array_equal(actual, expected.numpy())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000))
 def test_grouped_nms_is_torchvisions_batched_nms(seed: int) -> None:
     boxes, scores, groups = boxes_and_scores(seed, batch=1)

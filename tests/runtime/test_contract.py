@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maskrt.runtime.contract import FORMAT_VERSION, Canvas, Category, Contract, Inside, Tap
@@ -45,7 +45,6 @@ def test_comes_back_from_json_as_it_was(contract_with: Make) -> None:
 @given(
     names=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=5), threshold=st.floats(0, 1)
 )
-@settings(deadline=None)
 def test_comes_back_whatever_the_class_names(names: list[str], threshold: float, contract_with: Make) -> None:
     classes = tuple(Category(3 * i, name) for i, name in enumerate(names))
     contract = contract_with(classes=classes, score_threshold=threshold)

@@ -45,7 +45,7 @@ def torch_resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 @given(height=sides, width=sides, min_size=st.integers(16, 128), extra=st.integers(0, 128))
 @example(height=106, width=80, min_size=40, extra=27)  # 106 * (40 / 80) needs no rounding
 @example(height=1, width=300, min_size=64, extra=0)  # torchvision's own result would be 0 px high
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_sizes_are_torchvision_s(height: int, width: int, min_size: int, extra: int) -> None:
     transform = GeneralizedRCNNTransform(min_size, min_size + extra, [0, 0, 0], [1, 1, 1])
     canvas = canvas_of(min_size_px=min_size, max_size_px=min_size + extra)
@@ -86,7 +86,7 @@ def test_an_image_fits_a_fixed_canvas(height: int, width: int, canvas_height: in
 
 @given(height=sides, width=sides, new_height=sides, new_width=sides)
 @example(height=37, width=300, new_height=211, new_width=299)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_float32_resize_is_torch_s(height: int, width: int, new_height: int, new_width: int) -> None:
     image = noise(height, width)
 
@@ -97,7 +97,7 @@ def test_float32_resize_is_torch_s(height: int, width: int, new_height: int, new
 
 
 @given(height=sides, width=sides, new_height=sides, new_width=sides)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_uint8_resize_is_within_a_grey_level(
     height: int, width: int, new_height: int, new_width: int
 ) -> None:

@@ -43,7 +43,7 @@ def pillows(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 @given(sizes=st.tuples(sides, sides, sides, sides), seed=st.integers(0, 99), contrast=st.booleans())
 @example(sizes=(120, 1, 3, 90), seed=0, contrast=True)
 @example(sizes=(37, 50, 37, 90), seed=0, contrast=False)  # one pass alone
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_without_pillow_every_pixel_is_as_pillow_has_it(
     sizes: tuple[int, int, int, int], seed: int, contrast: bool
 ) -> None:
@@ -106,7 +106,7 @@ def test_skimage_s_has_black_around_the_picture(size: tuple[int, int]) -> None:
 
 
 @given(sizes=st.tuples(sides, sides, sides, sides), seed=st.integers(0, 99), flat=st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @example(sizes=(1, 1, 120, 3), seed=0, flat=True)
 def test_skimage_s_is_what_scipy_gives_it(sizes: tuple[int, int, int, int], seed: int, flat: bool) -> None:
     """skimage clips what scipy's zoom gives to the image's range; Matterport cuts it off."""
@@ -188,7 +188,6 @@ def single_level_size(height: int, width: int, short: int, longest: int) -> tupl
 @example(height=640, width=642)  # 802.5 px of 800
 @example(height=192, width=195)
 @example(height=1280, width=31)  # a tie that the two decide differently
-@settings(deadline=None)
 def test_sizes_are_rounded_as_the_originals_round(height: int, width: int) -> None:
     for short, longest in ((800, 1333), (480, 640)):
         rule = {"min_size_px": short, "max_size_px": longest}

@@ -92,7 +92,7 @@ def test_a_level_changes_where_its_exponent_is_rounded_up(side_px: float, level:
 fraction = st.floats(0, 1, width=32)
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60, database=None)
 @given(box=st.tuples(*[fraction] * 4), size=st.sampled_from([1, 2, 7, 14]), stride=st.sampled_from([4, 32]))
 def test_a_crop_is_crop_and_resize(box: tuple[float, ...], size: int, stride: int) -> None:
     height, width = 192, 320

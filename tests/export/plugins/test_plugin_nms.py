@@ -134,7 +134,7 @@ def test_a_chain_in_which_each_box_overlaps_only_its_neighbours(host, length):
 small = st.integers(0, 6).map(float)
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200, database=None)
 @given(
     st.lists(
         st.tuples(small, small, small, small, st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=90

@@ -62,7 +62,7 @@ def test_a_nasty_region_alone(host, name):
 coordinate = st.floats(-400, 700, width=32) | st.integers(-400, 700).map(float)
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=100, database=None)
 @given(
     st.lists(st.tuples(coordinate, coordinate, coordinate, coordinate), min_size=1, max_size=8),
     st.integers(0, 3),
@@ -107,7 +107,7 @@ def test_level_borders_fall_where_torchvisions_do(host, canonical):
     np.testing.assert_array_equal(roi_levels(host, operator, rois), torchvision_levels(operator, rois))
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200, database=None)
 @given(coordinate, coordinate, st.floats(0, 1500, width=32), st.floats(0, 1500, width=32))
 def test_levels_of_any_region(host, x, y, width, height):
     rois = np.array([[x, y, x + width, y + height]], np.float32)

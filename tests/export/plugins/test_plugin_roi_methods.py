@@ -124,7 +124,7 @@ def test_a_single_level_serves_nasty_regions_too(host, roi_pool):
 coordinate = st.floats(-400, 700, width=32) | st.integers(-400, 700).map(float)
 
 
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=40, database=None)
 @given(boxes=st.lists(st.tuples(*[coordinate] * 4), max_size=6), way=st.sampled_from(EVERY_WAY))
 def test_the_three_faces_pool_any_regions_alike(host, boxes, way):
     assert_alike(faces_of(*way, STRIDES).pool(host, boxes))

@@ -28,7 +28,7 @@ fractions = st.floats(0, 1, width=32)
 @example(height=90, width=1, corners=(0.0, 0.0, 1.0, 1.0), side=28, threshold=0.1, seed=1)  # runs join
 @example(height=1, width=120, corners=(0.0, 0.0, 1.0, 1.0), side=7, threshold=0.9, seed=2)
 @example(height=60, width=80, corners=(0.5, 0.5, 0.5, 0.5), side=14, threshold=0.3, seed=3)  # a point
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_encodes_the_pixels_that_torchvision_pastes(
     height: int, width: int, corners: tuple[float, ...], side: int, threshold: float, seed: int
 ) -> None:

@@ -63,7 +63,7 @@ def touches_the_image(box: np.ndarray) -> bool:
 @example(x=(12.25, 12.5), y=(7.5, 7.625), seed=2)  # within one pixel
 @example(x=(0.0, float(WIDTH)), y=(0.0, float(HEIGHT)), seed=3)
 @example(x=(79.5, 80.0), y=(59.5, 60.0), seed=4)  # the last pixel
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_decides_pixels_as_torchvision(x: tuple[float, float], y: tuple[float, float], seed: int) -> None:
     box = np.array([min(x), min(y), max(x), max(y)], np.float32)
     assume(touches_the_image(box))

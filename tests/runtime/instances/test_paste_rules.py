@@ -67,7 +67,7 @@ ORIGINALS = {"pixel_middles": detectron2_s, "matterport": matterport_s}
 @example(edges=(10.0, 40.0, 10.0, 30.0), seed=0)
 @example(edges=(10.5, 11.5, 10.5, 50.5), seed=0)  # ties of rounding
 @example(edges=(0.0, WIDTH, 0.0, HEIGHT), seed=1)
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 def test_decides_every_pixel_as_the_original_does(
     rule: str, edges: tuple[float, float, float, float], seed: int
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_box_of_no_area_takes_no_memory(rule: str, box: tuple[float, ...]) -> 
 
 @pytest.mark.parametrize("rule", PASTES)
 @given(edges=corners, seed=st.integers(0, 9))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_the_reference_pastes_the_same_by_code_of_its_own(
     rule: str, edges: tuple[float, float, float, float], seed: int
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maskrt.runtime.boxes import box_iou
@@ -183,7 +183,6 @@ box = st.tuples(*[st.floats(0, 50, width=32)] * 4).map(
 
 
 @given(st.lists(box, min_size=1, max_size=5), st.lists(box, min_size=1, max_size=5))
-@settings(deadline=None)  # the first call imports torch
 def test_box_iou_is_torchvision_s(a: list[list[float]], b: list[list[float]]) -> None:
     import torch
     from torchvision.ops import box_iou as theirs

@@ -198,16 +198,24 @@ def test_rectangles_between_pixels_are_exact(x: int, y: int, width: int, height:
     np.testing.assert_array_equal(mask, expected)
 
 
-@given(cx=st.floats(70, 150), cy=st.floats(70, 120), rx=radius, ry=radius, theta=st.floats(-4, 4))
+# No longer than twice their width: one pixel at the tip of a thin ellipse moves its centre.
+@given(
+    cx=st.floats(70, 150),
+    cy=st.floats(70, 120),
+    rx=st.floats(8, 30),
+    longer=st.floats(0.5, 2),
+    theta=st.floats(-4, 4),
+)
 def test_ellipses_have_their_area_and_centre(
-    cx: float, cy: float, rx: float, ry: float, theta: float
+    cx: float, cy: float, rx: float, longer: float, theta: float
 ) -> None:
+    ry = rx * longer
     mask = decoded({"name": "ellipse", "cx": cx, "cy": cy, "rx": rx, "ry": ry, "theta": theta})
     perimeter = 2 * math.pi * math.hypot(rx, ry)
     assert abs(mask.sum() - math.pi * rx * ry) < 0.15 * perimeter
     y, x = np.nonzero(mask)
-    assert abs(x.mean() + 0.5 - cx) < 0.5
-    assert abs(y.mean() + 0.5 - cy) < 0.5
+    assert abs(x.mean() + 0.5 - cx) < 0.3
+    assert abs(y.mean() + 0.5 - cy) < 0.3
 
 
 def test_theta_turns_clockwise_from_the_x_axis() -> None:
