@@ -16,6 +16,7 @@ from tests.export.plugins.emulation_cases import CASES, WIDE, same
 
 ROI_ALIGN = ("roi_align FLOAT align_avg ratio 2", "roi_align HALF_CHANNELS_LAST align_max ratio 0")
 NMS = ("nms 2 images", "nms 9 groups")
+DEFORM = ("deform_conv FLOAT", "deform_conv HALF_CHANNELS_LAST")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_real_threads_give_the_bits_of_the_host_build_at_full_width(case, emulat
 
 
 @pytest.mark.parametrize("late", [0, 40])  # of the first warp, which votes first, and of the second
-@pytest.mark.parametrize("case", [NMS[0], *ROI_ALIGN])
+@pytest.mark.parametrize("case", [NMS[0], *ROI_ALIGN, DEFORM[0]])
 def test_a_thread_that_comes_last_to_everything_changes_nothing(case, late, library, host):
     assert same(case, EmulatedKernels(library, late=late), host)
 
@@ -66,8 +67,11 @@ def run_cases(
     )
 
 
-# Which barrier of a block: RoIAlign's after the RoI is placed and after its samples are tabled, NMS' within a tile.
-@pytest.mark.parametrize(("case", "barrier"), [(ROI_ALIGN[0], 0), (ROI_ALIGN[1], 1), (NMS[0], 5)])
+# Which barrier of a block: RoIAlign's after the RoI is placed and after its samples are tabled, NMS' within a tile,
+# DeformConv's after its samples are taken and before others take their place.
+@pytest.mark.parametrize(
+    ("case", "barrier"), [(ROI_ALIGN[0], 0), (ROI_ALIGN[1], 1), (NMS[0], 5), (DEFORM[0], 1), (DEFORM[1], 2)]
+)
 def test_a_barrier_taken_out_is_seen(case, barrier, library, host, tmp_path):
     done = run_cases(library, host, tmp_path, (case,), late=0, dropped=barrier)
     assert done.returncode == 1 or done.returncode < 0, done.stderr  # other results, or a wild address
@@ -98,6 +102,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Every storage, method and sampling once; all of NMS' phases.
 WATCHED = (
     *NMS,
+    *DEFORM,
     *[case for case in CASES if "roi_align" in case and ("ratio 2" in case) == ("FLOAT" in case)],
 )
 
@@ -110,7 +115,7 @@ def test_threads_race_for_nothing(watched, host, tmp_path):
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("case", "barrier"), [(ROI_ALIGN[0], 0), (ROI_ALIGN[1], 1), (NMS[0], 3), (NMS[0], 5)]
+    ("case", "barrier"), [(ROI_ALIGN[0], 0), (ROI_ALIGN[1], 1), (NMS[0], 3), (NMS[0], 5), (DEFORM[0], 1)]
 )
 def test_a_barrier_taken_out_is_a_race(case, barrier, watched, host, tmp_path):
     done = run_cases(watched, host, tmp_path, (case,), dropped=barrier, LD_PRELOAD=sanitizer("tsan"))
