@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import runpy
 import sys
@@ -27,7 +28,7 @@ from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.half import to_half
 from maskrt.models.parts.quantisers import learned_scales
 from maskrt.runtime import bench, evaluate, infer, serve_triton
-from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.backends.open import open_session, read_contract
 from maskrt.runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED, MaskrtError
 from maskrt.runtime.inputs.images import read_image
 from maskrt.runtime.parity.command import main as parity
@@ -147,8 +148,16 @@ def test_it_is_calibrated_or_the_gate_says_what_it_loses(
     assert status in (0, EXIT_UNDECIDED)
     assert any(node.op_type == "QuantizeLinear" for node in onnx.load(out).graph.node)
     assert open_session(out).contract.precision.name == "int8"
+    assert_the_same_but_for_precision(out, made.model)
     found = load(out)(read_image(made.picture), min_score=MIN_SCORE)[0]
     assert len(found) >= LEAST_FOUND[made.contract.task]
+
+
+def assert_the_same_but_for_precision(model: Path, of: Path) -> None:
+    """Pictures are resized and laid, masks pasted, by the same rules, and all else that contracts say is equal."""
+    contract, before = read_contract(model), read_contract(of)
+    assert contract.precision.name != before.precision.name
+    assert dataclasses.replace(contract, precision=before.precision) == before
 
 
 def test_it_is_timed(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,6 +216,7 @@ def test_in_eight_bits_it_learns_at_every_pair_of_its_file_and_nowhere_else(made
 def test_in_half_precision_every_supported_tensorrt_takes_it(made: Made, tmp_path: Path) -> None:
     out = tmp_path / "half.onnx"
     assert ended(to_onnx.main, made.checkpoint, "-o", out, "--precision", "fp16") == 0
+    assert_the_same_but_for_precision(out, made.model)
     for version in ((8, 6), (10, 3), (10, 13), (11, 4)):
         for operators in ("plugin", "body"):
             assert refusals(prepare(onnx.load(out), version, operators, str(out)), version) == []
