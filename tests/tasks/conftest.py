@@ -14,7 +14,7 @@ from maskrt.training.data import load_dataset
 from tests.exports import Exports
 
 SMALL = {"num_classes": 5, "min_size_px": 192, "max_size_px": 256, "fpn_channels": 64}
-#: A canvas of the pictures here. To export for any size takes twice as long; keypoint_rcnn is for any.
+#: A canvas of the pictures here. To export for any size takes twice as long.
 CANVAS = {"height_px": 192, "width_px": 256, "batch": 1}
 
 
@@ -32,7 +32,7 @@ def faster_rcnn(exports: Exports) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="session")
 def keypoint_rcnn(exports: Exports) -> tuple[Path, Path]:
-    """Keypoint R-CNN on R18-FPN: its checkpoint, and the file exported from it for any size."""
+    """Keypoint R-CNN on R18-FPN: its checkpoint, and the file exported from it for one canvas."""
 
     def make() -> Checkpoint:
         small = {**SMALL, "num_classes": 2, "keypoint_convs": (64,), "max_detections": 20}
@@ -40,4 +40,4 @@ def keypoint_rcnn(exports: Exports) -> tuple[Path, Path]:
         return dataclasses.replace(made, classes=(Category(1, "person"),))
 
     checkpoint = exports.checkpoint("points", make)
-    return checkpoint, exports.onnx(checkpoint, detections="dynamic")
+    return checkpoint, exports.onnx(checkpoint, **CANVAS, detections="dynamic")

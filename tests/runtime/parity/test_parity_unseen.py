@@ -40,7 +40,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(checkpoint: Path) -> onnx.ModelProto:
     loaded = load_checkpoint(checkpoint)
-    return export_onnx(loaded, loaded.contract(height_px=192, width_px=256, detections="dynamic"))
+    return export_onnx(loaded, loaded.contract(height_px=192, width_px=256, batch=1, detections="dynamic"))
 
 
 @pytest.fixture
