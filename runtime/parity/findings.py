@@ -25,6 +25,11 @@ FEWEST_IMAGES = 30
 # Images that make a loss: of one or two the interval tells nothing. With this limit rare, large losses pass
 # only where no image shows any (docs/precision.md).
 FEWEST_CARRIERS = 3
+# Where no image loses anything the draws know nothing: with 95% certainty a share of less than 3/n of all
+# images does (the rule of three; B. Jovanovic and P. Levy, A Look at the Rule of Three, The American
+# Statistician 51, 1997). Of so many images that is 5%.
+FEWEST_UNTOUCHED = 60
+CERTAIN = 3
 AT_ONCE = 50  # draws whose weights are in memory at a time
 MOST_IMAGES = 1_000_000  # no more are asked for
 
@@ -59,15 +64,22 @@ class Finding:
             return "loses"
         within = self.low >= self.limit if self.at_least else self.high <= self.limit
         outside = self.high < self.limit if self.at_least else self.low > self.limit
-        return "loses" if outside else "holds" if within and not self._of_few else "open"
+        few = self._of_few or self._untouched
+        return "loses" if outside else "holds" if within and not few else "open"
 
     @property
     def _of_few(self) -> bool:
         return 0 < self.carriers < FEWEST_CARRIERS
 
     @property
+    def _untouched(self) -> bool:
+        return not self.carriers and not self.value and self.images < FEWEST_UNTOUCHED
+
+    @property
     def images_wanted(self) -> int | None:
         """About how many images would tell; None where no number would, the figure being its limit."""
+        if self._untouched:
+            return FEWEST_UNTOUCHED
         end = self.low if self.beyond != self.at_least else self.high
         apart = abs(self.value - self.limit)
         if not apart:
@@ -80,6 +92,13 @@ class Finding:
     @property
     def doubt(self) -> str:
         """The sentence of an open answer."""
+        if self._untouched:
+            share = min(1.0, CERTAIN / self.images)
+            return (
+                f"these {self.images} images cannot tell: {self.fault}. None of them shows a loss, so up to "
+                f"{share:.0%} of all images may have one; {FEWEST_UNTOUCHED} would tell of more than "
+                f"{CERTAIN / FEWEST_UNTOUCHED:.0%}"
+            )
         wanted = self.images_wanted
         few = ", by one or two of them" if self._of_few else ""
         would = f"about {wanted} would" if wanted else "no number of images would: it is at its limit"
@@ -104,7 +123,7 @@ def of_rows(rows: list[Row]) -> list[Finding]:
 
 def of_score(name: str, score: Mapping[str, float], max_drop: float, images: int) -> Finding:
     """The points that a score falls by (`Annotated.difference`). name: "mask AP"; max_drop: in points."""
-    lost, low, high = (-100 * score[key] for key in ("difference", "high", "low"))
+    lost, low, high = (0.0 - 100 * score[key] for key in ("difference", "high", "low"))  # never "-0.00"
     fault = f"{name} falls by {lost:.2f} points, allowed {max_drop:g} (--max-ap-drop)"
     made_by = score.get("carriers", math.inf)
     return Finding(f"{name} lost (points)", lost, low, high, max_drop, False, images, fault, made_by)
