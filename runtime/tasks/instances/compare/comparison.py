@@ -17,7 +17,7 @@ from maskrt.runtime.tasks.instances.compare import measured
 from maskrt.runtime.tasks.instances.compare.flips import flips
 from maskrt.runtime.tasks.instances.compare.match import Matching, match
 from maskrt.runtime.tasks.instances.compare.measured import Measured
-from maskrt.runtime.tasks.instances.compare.paste import Paste, paste_alike, resolve_ties
+from maskrt.runtime.tasks.instances.compare.paste import Paste, pasted_like, resolve_ties
 from maskrt.runtime.tasks.instances.compare.seen import SeenInstances
 from maskrt.runtime.tasks.instances.compare.tolerances import Tolerance
 from maskrt.runtime.tasks.instances.compare.worst import WorstCases
@@ -56,7 +56,7 @@ class InstancesComparison(Comparison):
     ) -> SeenInstances:
         """Match the instances of an image; masks are pasted alike where their boxes differ by rounding."""
         limit, ours, grid = self.tolerance, expected.result, contract.options.masks
-        _, (theirs,) = paste_alike(expected.outputs, outputs, batch, contract, within_px=limit.rounding_px)
+        (theirs,) = pasted_like(expected.outputs, outputs, batch, contract, within_px=limit.rounding_px)
         masks, paste = _compared(expected.outputs, outputs, batch, contract)
         if masks[0] is not None and masks[1] is not None and grid is not None:
             theirs = resolve_ties(

@@ -31,8 +31,17 @@ Paste = Callable[[NDArray[np.float32], NDArray[np.float32], float], MaskCrop]
 def paste_alike(
     reference: Outputs, candidate: Outputs, batch: Batch, contract: Contract, *, within_px: float
 ) -> tuple[list[Result], list[Result]]:
-    """The results of both, an item per image. Boxes are each model's own; a mask of the candidate is pasted
-    into the reference's box where no coordinate of the two differs by more than `within_px`."""
+    """The results of both, an item per image; the candidate's by `pasted_like`."""
+    theirs = pasted_like(reference, candidate, batch, contract, within_px=within_px)
+    return postprocess(reference, batch, contract), theirs
+
+
+def pasted_like(
+    reference: Outputs, candidate: Outputs, batch: Batch, contract: Contract, *, within_px: float
+) -> list[Result]:
+    """The candidate's results, an item per image. Boxes are its own; a mask is pasted into the reference's
+    box where no coordinate of the two differs by more than `within_px`."""
+    own = postprocess(candidate, batch, contract)
     first, second = Detections(**reference), Detections(**candidate)
     boxes = second.boxes.copy()
     for row, (expected, found) in enumerate(zip(first.num_detections, second.num_detections, strict=True)):
@@ -42,11 +51,10 @@ def paste_alike(
             within_px,
         )
         boxes[row, ours] = first.boxes[row, theirs]
-    own = postprocess(candidate, batch, contract)
+    if np.array_equal(boxes, second.boxes):
+        return own
     pasted = postprocess(Outputs(candidate | {"boxes": boxes}), batch, contract)
-    return postprocess(reference, batch, contract), [
-        dataclasses.replace(result, crops=other.crops) for result, other in zip(own, pasted, strict=True)
-    ]
+    return [dataclasses.replace(result, crops=other.crops) for result, other in zip(own, pasted, strict=True)]
 
 
 def resolve_ties(
