@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from maskrt.calibration.options import Asked, Images, Judging, RangeFiles
+from maskrt.runtime.commands.cli import say
 from maskrt.runtime.commands.program import Program
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import ONNX, PARTIAL_RANGES, PLOT, PRECISION_PLAN, SCALES, SENSITIVITY
@@ -69,6 +70,8 @@ def command(
     quantise.write_model(floats, asked, known, search, final, verdict, output)
     if not judging.anyway:
         end_with(verdict.report)
+    elif verdict.failures:
+        say(f"written all the same (--anyway): loses too much: {'; '.join(verdict.failures)}")
 
 
 main = Program("maskrt calibrate", command)

@@ -100,6 +100,11 @@ class Judging(Allowed):
         super().__post_init__()
         if self.min_mask_iou is not None and not 0 <= self.min_mask_iou <= 1:  # NaN is neither
             raise CalibrationError(f"--min-mask-iou {self.min_mask_iou}: expected 0 to 1.")
+        if self.min_mask_iou is not None and "mask_iou" in super().chosen:
+            raise CalibrationError(
+                "--min-mask-iou and --limit mask_iou= are one limit. Leave one of them out."
+            )
+        self.check_annotated(self.val, "--val ANNOTATIONS")
 
     @property
     def chosen(self) -> dict[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 EXIT_FAILED_CHECK = 1  # the work was done and the answer is no: parity or accuracy outside its limits
 EXIT_USER_ERROR = 2  # nothing was done: wrong arguments, unusable input (also typer's own usage errors)
 EXIT_PARTIAL = 3  # a batch job finished, but some of its inputs were skipped
-EXIT_UNDECIDED = 4  # the work was done and gives no answer: there was nothing to compare
+EXIT_UNDECIDED = 4  # the work was done and gives no answer: nothing to compare, or too few images to tell
 
 
 class MaskrtError(Exception):

@@ -84,6 +84,7 @@ def command(
 
     Example: maskrt evaluate model.onnx --data annotations/instances_val2017.json --images val2017
     """
+    allowed.check_judged(against)
     if html:
         check_matplotlib()
     dataset = load_dataset(data, images_dir=labelled.images, skip_bad=skip_bad, **labelled.reading())

@@ -52,6 +52,7 @@ def command(
 
     Example: maskrt parity best.pt model.onnx val2017/ -o parity.json
     """
+    allowed.check_annotated(data, "--data ANNOTATIONS")
     paths = find_images(inputs)
     candidate_session = open_looking(candidate, device)
     reference_session = open_reference(reference, device, candidate_session.contract)

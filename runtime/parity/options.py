@@ -16,6 +16,8 @@ from maskrt.runtime.parity.findings import MAX_DROP
 from maskrt.runtime.tasks.comparison import Comparison
 from maskrt.runtime.tasks.task import Task
 
+OPEN_ENDED = ("_px", "tail", "margin")  # ends of the names of limits that may be above 1
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -46,6 +48,9 @@ class Limits:
                 f"--limit {unknown[0]}={self.chosen[unknown[0]]:g}: there is no such limit, expected one of "
                 f"{', '.join(names)}."
             )
+        for name, value in self.chosen.items():
+            if value > 1 and not name.endswith(OPEN_ENDED):
+                raise OptionError(f"--limit {name}={value:g}: expected a share or an overlap, from 0 to 1.")
         return task.compare(precision, self.chosen)
 
 
@@ -59,6 +64,21 @@ class Allowed(Limits):
         super().__post_init__()
         if not 0 <= self.max_ap_drop < math.inf:
             raise OptionError(f"--max-ap-drop {self.max_ap_drop}: expected 0 or more.")
+
+    def check_annotated(self, annotations: str | None, option: str) -> None:
+        """Raise OptionError for a limit of AP where nothing is annotated. option: that names annotations."""
+        if annotations is None and self.max_ap_drop != MAX_DROP:
+            raise OptionError(
+                f"--max-ap-drop {self.max_ap_drop:g}: AP is measured on annotated images alone. Name some: "
+                f"{option}"
+            )
+
+    def check_judged(self, against: Path | None) -> None:
+        """Raise OptionError for limits where there is no model to hold the candidate to."""
+        if against is None and (self.limit or self.max_ap_drop != MAX_DROP):
+            raise OptionError(
+                "--limit and --max-ap-drop judge what is lost against another model. Name it: --against MODEL"
+            )
 
 
 @dataclass(frozen=True)

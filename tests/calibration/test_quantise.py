@@ -132,6 +132,8 @@ def test_ranges_of_another_graph_are_refused_before_a_model_is_run(
         (Judging, {"min_mask_iou": float("nan")}, "--min-mask-iou nan"),
         (Judging, {"max_ap_drop": -0.1}, "--max-ap-drop -0.1"),
         (Judging, {"max_ap_drop": float("nan")}, "--max-ap-drop nan"),
+        (Judging, {"max_ap_drop": 0.1}, "--max-ap-drop 0.1: AP is measured on annotated images alone"),
+        (Judging, {"min_mask_iou": 0.9, "limit": ["mask_iou=0.8"]}, "are one limit. Leave one of them out"),
     ],
 )
 def test_options_that_contradict_themselves_are_refused(
@@ -143,6 +145,6 @@ def test_options_that_contradict_themselves_are_refused(
 
 def test_the_strictest_and_the_mildest_limits_are_allowed() -> None:
     assert (
-        Judging(max_ap_drop=0.0, min_mask_iou=1.0).max_ap_drop,
+        Judging(val="val", max_ap_drop=0.0, min_mask_iou=1.0).max_ap_drop,
         Judging(min_mask_iou=0.0).min_mask_iou,
     ) == (0, 0)
