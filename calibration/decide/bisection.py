@@ -62,10 +62,14 @@ def smallest(units: list[str], passes: Callable[[list[str]], bool]) -> list[str]
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial: the units that were in float32, and why the candidate failed parity; empty if it passed."""
+    """One trial: the units that were in float32, and why the candidate failed parity; empty if it passed.
+
+    undecided: where it passed, a figure beyond its limit by what may be chance.
+    """
 
     float32: list[str]
     failures: list[str]
+    undecided: str
 
 
 class Trials:
@@ -115,9 +119,10 @@ class Trials:
                 except ModelError as error:  # NaN or infinity in an output
                     broken.append(str(error).replace(str(path), name))
                     break
-        undecided = [report.undecided] if report.undecided else []
-        self.done.append(Trial(units, broken or report.failures or undecided))
-        return not self.done[-1].failures
+        nothing = [report.results.undecided] if report.results.undecided else []
+        failures = broken or report.failures or nothing
+        self.done.append(Trial(units, failures, "" if failures else report.undecided))
+        return not failures
 
 
 def _sampled(expected: Expected) -> Expected:
@@ -228,7 +233,9 @@ def _print(facts: dict[str, Any]) -> None:
 
     found, console = facts["float32"], terminal.console()
     if not found:
-        console.print(f"{facts['candidate']}: passes as it is; nothing has to go back.", highlight=False)
+        undecided = facts["trials"][-1]["undecided"]
+        told = f"nothing has to go back, but {undecided}" if undecided else "nothing has to go back."
+        console.print(f"{facts['candidate']}: passes as it is; {told}", highlight=False)
         return
     console.print(
         f"{len(found)} of {facts['units']} must go back to float32: {', '.join(found)}", highlight=False
@@ -237,7 +244,8 @@ def _print(facts: dict[str, Any]) -> None:
     table.add_column("in float32")
     table.add_column("verdict", no_wrap=True, overflow="ellipsis")
     for trial in facts["trials"]:
-        names, failures = trial["float32"], trial["failures"]
+        names, undecided = trial["float32"], trial["undecided"]
         short = ", ".join(names) if len(names) <= len(found) else f"{len(names)} of {facts['units']}"
-        table.add_row(short or "none", failures[0] if failures else "passed")
+        passed = f"passed, undecided: {undecided}" if undecided else "passed"
+        table.add_row(short or "none", (trial["failures"] or [passed])[0])
     console.print(table)

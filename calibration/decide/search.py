@@ -20,6 +20,7 @@ from maskrt.runtime.errors import AccuracyError
 from maskrt.runtime.parity.judgement import show
 
 WORST_NAMED = 3  # tensors in the message of a failed gate
+MOST_NAMED = 12  # layers in the message of one that passed
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class Search:
     def passing_plan(self, *, fixed: bool, anyway: bool = False) -> tuple[Plan, Verdict]:
         """Find a plan that passes: the one asked for, or unless `fixed` one with layers back in float.
 
-        Where the images cannot tell what the plan loses it is taken: no layer goes back by chance. Layers go
-        back in the order of their harm, which is known before any evaluation. anyway: take the plan asked
-        for, whatever it loses. Raises AccuracyError, naming the worst tensors, where no plan passes.
+        Every plan is judged alike (`Verdict.passes`), the first as those of the search. Layers go back in the
+        order of their harm, which is known before any evaluation. anyway: take the plan asked for, whatever
+        it loses. Raises AccuracyError, naming the worst tensors, where no plan passes.
         """
         verdict = self._verdict(self.plan)
-        if anyway or not verdict.failures:
+        if anyway or verdict.passes:
             return self.plan, verdict
         show(verdict.report, f"the plan that was asked for: {self.plan.summary}")
         named = "".join(f"\n  {line}" for line in self._suspects())
@@ -79,9 +80,10 @@ class Search:
                 "--limit, or write the file all the same: --anyway"
             )
         back = [name for name in self.plan.int8_layers if name in found[0].float_layers]
+        more = f" and {len(back) - MOST_NAMED} more, which the plan lists" if len(back) > MOST_NAMED else ""
         say(
             f"passes after {self.judge.verdicts} evaluations with {len(back)} layers back in float: "
-            f"{', '.join(back)}"
+            f"{', '.join(back[:MOST_NAMED])}{more}"
         )
         return found
 
@@ -89,8 +91,10 @@ class Search:
         """The verdict on a plan of the search, which is told."""
         verdict = self._verdict(plan)
         back = len(self.plan.int8_layers) - len(plan.int8_layers)
-        reason = (verdict.failures or [verdict.report.undecided])[0]
-        ended = "passes" if verdict.settled else f"does not pass: {reason}"
+        undecided = verdict.report.undecided
+        ended = f"passes, undecided: {undecided}" if undecided else "passes"
+        if not verdict.passes:
+            ended = f"does not pass: {verdict.failures[0]}"
         say(f"evaluation {self.judge.verdicts}: {back} layers back in float {ended}")
         return verdict
 

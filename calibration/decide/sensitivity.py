@@ -11,6 +11,7 @@ import numpy as np
 from onnx import ModelProto
 
 from maskrt.calibration.decide.gate import Judge, Verdict
+from maskrt.calibration.decide.harm import harm_of
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
 from maskrt.calibration.flavours import CPU
@@ -70,9 +71,9 @@ def analyse(plan: Plan, base: ModelProto, build: Build, judge: Judge, contract: 
 class Distortion:
     """How well a tensor's 8-bit scale fits images: relative rounding error, and the share of values clipped.
 
-    layer: that the tensor comes from. harm: the share of a channel's power that is lost, the mean over its
-    channels. Where a few channels are far larger than the rest, the scale is theirs: of all values next to
-    nothing is lost, and of most channels nearly everything.
+    layer: that the tensor comes from. harm: the share of noise in what is computed with it (`harm_of`). Where
+    a few channels are far larger than the rest, the scale is theirs: of all values next to nothing is lost,
+    and of most channels nearly everything.
     """
 
     tensor: str
@@ -113,7 +114,7 @@ def distortions(
                     tensor,
                     graph.layer_before(tensor),
                     _relative(rounded, value),
-                    _harm(rounded, value),
+                    harm_of(graph, tensor, rounded, value),
                     float(np.mean((steps < floor) | (steps > top))),
                     (floor * scale, top * scale),
                     (float(value.min()), float(value.max())),
@@ -135,13 +136,6 @@ def _run(
 
 def _relative(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(actual - expected) / max(float(np.linalg.norm(expected)), 1e-12))
-
-
-def _harm(actual: np.ndarray, expected: np.ndarray) -> float:
-    """The mean over channels (axis 1) of the share of power that is lost, at most all of it."""
-    others = tuple(axis for axis in range(expected.ndim) if axis != 1)
-    power, lost = np.square(expected).sum(axis=others), np.square(actual - expected).sum(axis=others)
-    return float(np.mean(np.minimum(1.0, lost / np.maximum(power, 1e-12))))
 
 
 def plot(rows: list[Row], output: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from maskrt.calibration.decide.fallback import MOST_EVALUATIONS, fall_back
 from maskrt.calibration.decide.gate import Verdict
+from maskrt.calibration.decide.harm import harm_of, readers, weight_power
 from maskrt.calibration.decide.layers import Graph
 from maskrt.calibration.decide.plan import Plan
-from maskrt.calibration.decide.sensitivity import _harm, _relative
+from maskrt.calibration.decide.sensitivity import _relative
 from maskrt.runtime.parity.report import Report
 from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
 from maskrt.runtime.tasks.instances.compare.match import Matching, Pair
@@ -55,7 +58,7 @@ def test_the_fewest_layers_are_found_in_eight_evaluations(needed: int) -> None:
 
     assert found is not None
     assert found[0].float_layers == layers[:needed]
-    assert found[1].settled
+    assert found[1].passes
     assert 1 + len(tried) <= 8, "with the plan that was asked for"
 
 
@@ -67,7 +70,7 @@ def test_a_few_layers_with_most_of_the_harm_are_tried_first() -> None:
 
     assert found is not None
     assert found[0].float_layers == ["l7", "l40"]
-    assert tried[:2] == [1, 2], "half of the harm, and half of what is left"
+    assert tried == [2, 1], "where the harm falls most, and whether one less is enough"
 
 
 def test_layers_without_harm_are_searched_too() -> None:
@@ -95,18 +98,61 @@ def test_the_best_plan_that_was_found_counts_where_there_is_no_time_for_the_fewe
     assert len(tried) == MOST_EVALUATIONS
 
 
-def test_harm_is_that_of_the_channels_not_of_the_largest_values() -> None:
+def read_by(weights: NDArray[np.float32], op: str = "Conv <kernel_shape = [1, 1]>") -> Graph:
+    """A graph whose tensor `x` a layer reads, behind a MaxPool."""
+    made = weights.shape[op.startswith("ConvTranspose")]
+    text = f"""float[1, 64, 8, 8] x) => (float[1, {made}, 4, 4] y {{
+        pooled = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x)
+        y = {op} (pooled, a_weight)
+    }}"""
+    model = parse(text, {"a.weight": weights.shape})
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, "a.weight"))
+    return Graph(model.graph)
+
+
+def in_256_steps(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.rint(values / values.max() * 255) / 255 * values.max()
+
+
+def test_harm_is_the_noise_that_the_readers_weights_let_through() -> None:
     """Four channels a hundred times as large as the rest: of all values next to nothing is lost."""
     random = np.random.default_rng(0)
     value = np.abs(random.normal(size=(1, 64, 16, 16))).astype(np.float32)
-    even = np.rint(value / value.max() * 255) / 255 * value.max()
-    loud = value.copy()
+    weights = random.normal(size=(64, 64, 1, 1)).astype(np.float32)
+    loud, quieter = value.copy(), weights.copy()
     loud[:, :4] *= 100
-    rounded = np.rint(loud / loud.max() * 255) / 255 * loud.max()
+    quieter[:, :4] /= 100
+    unread = weights.copy()
+    unread[:, 4:] = 0
 
-    assert _relative(rounded, loud) < 0.05
-    assert _harm(even, value) < 0.001
-    assert _harm(rounded, loud) > 0.1
+    assert _relative(in_256_steps(loud), loud) < 0.05
+    assert harm_of(read_by(weights), "x", in_256_steps(value), value) < 0.001
+    assert harm_of(read_by(quieter), "x", in_256_steps(loud), loud) > 0.1, "the same function, in float"
+    assert harm_of(read_by(unread), "x", in_256_steps(loud), loud) < 0.001, "what is rounded nobody reads"
+    assert harm_of(read_by(quieter), "y", in_256_steps(loud), loud) < 0.001, "read by no weights"
+
+
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [
+        ("Conv <kernel_shape = [1, 1]>", (32, 64, 1, 1)),
+        ("Conv <kernel_shape = [1, 1], group = 32>", (32, 2, 1, 1)),
+        ("ConvTranspose <kernel_shape = [1, 1]>", (64, 32, 1, 1)),
+    ],
+)
+def test_the_weights_of_a_channel_are_found_in_every_kind_of_layer(op: str, shape: tuple[int, ...]) -> None:
+    """Only what reads channel 5 is not 0."""
+    weights = np.zeros(shape, np.float32)
+    if op.startswith("ConvT"):
+        weights[5] = 2
+    elif "group" in op:
+        weights[2, 1] = 2  # the third group reads channels 4 and 5
+    else:
+        weights[:, 5] = 2
+    graph = read_by(weights, op)
+
+    (node,) = readers(graph, "x")
+    assert np.flatnonzero(weight_power(graph, node)).tolist() == [5]
 
 
 def test_a_layer_is_judged_by_the_tensors_that_it_reads_and_makes() -> None:

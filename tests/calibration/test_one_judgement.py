@@ -5,23 +5,35 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
 from benchmarks.samples import scene
 from maskrt.calibration import calibrate
-from maskrt.calibration.decide.gate import Judge
-from maskrt.calibration.measure.images import CalibrationImage
+from maskrt.calibration.decide.candidate import observed_tensors
+from maskrt.calibration.decide.gate import Judge, Verdict
+from maskrt.calibration.decide.layers import Graph
+from maskrt.calibration.decide.plan import Plan
+from maskrt.calibration.decide.search import Search
+from maskrt.calibration.measure.images import CalibrationImage, find
+from maskrt.calibration.options import Asked
+from maskrt.calibration.quantise import read_floats
 from maskrt.runtime import evaluate
 from maskrt.runtime.backends.ort_session import OrtSession
-from maskrt.runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED
+from maskrt.runtime.errors import EXIT_FAILED_CHECK, EXIT_UNDECIDED, AccuracyError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity import command as parity
 from maskrt.runtime.parity.compare import compare
 from maskrt.runtime.parity.judgement import judge_on
 from maskrt.runtime.parity.options import Allowed
+from maskrt.runtime.parity.report import Report
 from maskrt.runtime.parity.sides import annotated_by, report_for
+from maskrt.runtime.tasks.instances.compare.comparison import InstancesComparison
+from maskrt.runtime.tasks.instances.compare.match import Matching
+from maskrt.runtime.tasks.instances.compare.tolerances import INT8
 from maskrt.training.data import load_dataset
 from tests.runtime.bisected import network
 from tests.runtime.conftest import BOXES, CLASSES, LABELS
@@ -105,6 +117,51 @@ def test_a_search_tells_each_evaluation_and_writes_nothing_where_no_plan_passes(
     assert not (tmp_path / "x.onnx").exists()
 
 
+def lost(images: int, points: float, low: float, high: float) -> Verdict:
+    """The verdict on a model that loses AP, and nothing else."""
+    report = Report(InstancesComparison(INT8), by_score_alone=True, score_name="mask AP")
+    for number in range(images):
+        report.results.add_matching(f"{number}.png", Matching((), (), ()), *[np.zeros(0, np.float32)] * 2)
+    told = {"reference": 0.8, "candidate": 0.8 - points / 100, "difference": -points / 100}
+    report.scores = {"mask": {**told, "low": -high / 100, "high": -low / 100}}
+    return Verdict(report, "mask_ap")
+
+
+LOSES, OPEN, HOLDS = lost(40, 1.5, 1, 2), lost(40, 0.5, -0.5, 1.5), lost(40, 0, -0.1, 0.1)
+
+
+def test_a_plan_of_the_search_is_judged_as_one_that_was_asked_for(
+    model: Path, val: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here two layers back are enough for the images to tell no loss, and four for them to tell that it holds."""
+    floats, images = read_floats(model, Asked()), find(str(val.parent), 1)
+    graph = Graph.of(floats.source)
+    ranges = dict.fromkeys(observed_tensors(graph), (-8.0, 8.0))
+
+    class Drawn(Judge):
+        """Gives a plan's verdict by the number of its layers in float."""
+
+        def judge(self, plan: Plan, count: int | None = None) -> Verdict:  # type: ignore[override]
+            back = len(plan.float_layers)
+            return LOSES if back < 2 else OPEN if back < 4 else HOLDS
+
+    def search(plan: Plan) -> Search:
+        judge: Any = Drawn(OrtSession(model), images)
+        build: Any = lambda plan: plan  # noqa: E731
+        return Search(floats.source, floats.contract, ranges, judge, build, plan)
+
+    plan = Plan.default(graph, "cpu", "minmax")
+    found, verdict = search(plan).passing_plan(fixed=False)
+    assert (len(found.float_layers), verdict) == (2, OPEN)
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"2 layers back in float passes, undecided: .*about 1000 would", said)
+
+    assert search(found).passing_plan(fixed=True) == (found, OPEN)
+    too_few = plan.with_float(found.float_layers[:1])
+    with pytest.raises(AccuracyError, match=r"the plan does not pass: mask AP falls by 1\.50 points"):
+        search(too_few).passing_plan(fixed=True)
+
+
 def test_a_file_that_is_written_anyway_bears_the_verdict(int8: Path) -> None:
     loss = OrtSession(int8).contract.precision.details["loss"]
 
@@ -149,8 +206,8 @@ def test_bisect_finds_layers_for_strict_limits_and_none_for_wide_ones(
     model: Path, int8: Path, val: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {}
-    # In INT8 the median is 1.8e-4, with all layers back 7e-5.
-    for name, limits in (("strict", ["--limit", "score=0.00012"]), ("wide", ALL[2:])):
+    # In INT8 the median is 1.8e-4 (interval from 2.6e-5 on), with all layers back 7e-5 (from 1e-6 on).
+    for name, limits in (("strict", ["--limit", "score=0.00002"]), ("wide", ALL[2:])):
         capsys.readouterr()
         assert run(parity, "bisect", model, int8, val.parent, "--json", *limits) == 0
         found[name] = json.loads(capsys.readouterr().out)["float32"]
@@ -191,3 +248,26 @@ def test_a_model_loses_nothing_against_itself(
     assert run(evaluate, *arguments, "--against", model) == 2
     assert "there is no such limit" in capsys.readouterr().err
     assert run(evaluate, *arguments[:-2], "--against", model) == 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "said"),
+    [
+        ("evaluate", ["--limit", "matched=0.9"], "Name it: --against MODEL"),
+        ("evaluate", ["--max-ap-drop", "1"], "Name it: --against MODEL"),
+        ("parity", ["--max-ap-drop", "1"], "Name some: --data ANNOTATIONS"),
+        ("calibrate", ["--max-ap-drop", "1"], "Name some: --val ANNOTATIONS"),
+    ],
+)
+def test_a_limit_of_what_is_not_measured_is_refused(
+    verb: str, options: list[str], said: str, model: Path, val: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, *arguments = {
+        "evaluate": [evaluate, model, "--data", val],
+        "parity": [parity, model, model, val.parent],
+        "calibrate": [calibrate, model, "--data", val, "-o", val.parent / "x.onnx"],
+    }[verb]
+
+    assert run(program, *arguments, *options) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (val.parent / "x.onnx").exists()
