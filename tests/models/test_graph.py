@@ -38,6 +38,8 @@ EXACT_COLOURS: dict[str, Any] = {"mean": (0.5, 0.4375, 0.375), "std": (0.25, 0.2
 QUICK: dict[str, Any] = {"rpn_post_nms_test": 100, "max_detections": 30}  # float64 is slow
 # What most of the time goes into; the numbers of channels change no operation.
 NARROW: dict[str, Any] = {"fpn_channels": 64, "mask_convs": (64,) * 4}
+# Of the canvas, as small for the weights' making as for the comparison.
+SIDES: dict[str, Any] = {"min_size_px": 200, "max_size_px": 300}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def assert_alike(
     Without float32's rounding nothing is left of a difference, so nothing can hide behind a tolerance.
     """
     contract = checkpoint.contract()
-    small = dataclasses.replace(contract.canvas, min_size_px=200, max_size_px=300)
+    small = dataclasses.replace(contract.canvas, **SIDES)
     batch = preprocess(images, canvas or small)
     sizes = tuple((int(h), int(w)) for h, w in batch.image_sizes)
     on_canvas = Batch(batch.images, batch.image_sizes, sizes)
@@ -97,20 +99,24 @@ def test_an_image_that_fills_a_quarter_of_its_canvas(checkpoint: Checkpoint) -> 
 
 def test_graph_of_the_second_version_finds_what_torchvision_finds() -> None:
     config = {f.name: getattr(V2, f.name) for f in dataclasses.fields(V2) if f.name != "backbone"}
-    config |= QUICK | NARROW | EXACT_COLOURS
+    config |= SIDES | QUICK | NARROW | EXACT_COLOURS
     assert_alike(confident_checkpoint("resnet18", **config), [scene(3)], "fixed", least=20)
 
 
 def test_a_graph_of_the_papers_ablations_finds_what_its_model_finds() -> None:
     pooling = {"roi_pool": "warp_max", "roi_aligned": True}
     masks = {"num_classes": 6, "mask_head": "mlp", "mask_activation": "softmax"}
-    checkpoint = confident_checkpoint("resnet18", **pooling, **masks, **QUICK, **EXACT_COLOURS)
+    checkpoint = confident_checkpoint(
+        "resnet18", **pooling, **masks, fpn_channels=64, **SIDES, **QUICK, **EXACT_COLOURS
+    )
     assert_alike(checkpoint, [scene(3)], "dynamic", least=20)
 
 
 def test_graph_with_exact_anchors_finds_what_torchvision_finds_with_them() -> None:
     """On a canvas of 160 px P6 is three positions wide, and neither 160 / 64 nor a whole stride apart."""
-    checkpoint = confident_checkpoint("resnet18", exact_anchors=True, **QUICK, **NARROW, **EXACT_COLOURS)
+    checkpoint = confident_checkpoint(
+        "resnet18", exact_anchors=True, **SIDES, **QUICK, **NARROW, **EXACT_COLOURS
+    )
     canvas = checkpoint.contract(height_px=160, width_px=224).canvas
     assert_alike(checkpoint, [scene(1)], "fixed", least=20, canvas=canvas)
 
@@ -128,7 +134,7 @@ def test_graph_of_another_backbone_finds_what_torchvision_finds(settings: MaskRc
     config = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     backbone = config.pop("backbone").replace("resnet50", "resnet18")
     # On the small canvas of this test: fewer kept than there are anchors.
-    config |= QUICK | EXACT_COLOURS | {"rpn_pre_nms_test": 1000, "rpn_post_nms_test": 30}
+    config |= SIDES | QUICK | EXACT_COLOURS | {"rpn_pre_nms_test": 1000, "rpn_post_nms_test": 30}
     assert_alike(confident_checkpoint(backbone, **config), [scene(1)], "fixed", least=20)
 
 
@@ -157,13 +163,13 @@ def test_more_rows_than_tensorrts_topk_takes_are_the_largest_still() -> None:
 
 def test_a_model_that_keeps_fewer_proposals_than_detections_pads_its_rows() -> None:
     few = {"num_classes": 2, "rpn_post_nms_test": 20}
-    checkpoint = confident_checkpoint("resnet18", **few, **NARROW, **EXACT_COLOURS)
+    checkpoint = confident_checkpoint("resnet18", **few, **SIDES, **NARROW, **EXACT_COLOURS)
     assert_alike(checkpoint, [scene(1)], "fixed", least=1)
 
 
 @pytest.mark.parametrize("norm", ["bn", "frozen_bn"])
 def test_folding_batch_norm_changes_no_feature(norm: str) -> None:
-    model = confident_checkpoint("resnet18", norm=norm, fpn_norm=True, **NARROW).build()
+    model = confident_checkpoint("resnet18", norm=norm, fpn_norm=True, **SIDES, **NARROW).build()
     folded = fold_batch_norm(model)
     norms = [m for m in folded.backbone.modules() if "BatchNorm" in type(m).__name__]
     assert not norms, f"left unfolded: {norms}"
@@ -177,7 +183,7 @@ def test_folding_batch_norm_changes_no_feature(norm: str) -> None:
 
 
 def test_folding_leaves_group_norm_and_the_original_alone() -> None:
-    model = build_mask_rcnn(confident_checkpoint("resnet18", norm="gn", **NARROW).config)
+    model = build_mask_rcnn(confident_checkpoint("resnet18", norm="gn", **SIDES, **NARROW).config)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     folded = fold_batch_norm(model)
     assert any(isinstance(m, nn.GroupNorm) for m in folded.modules())
