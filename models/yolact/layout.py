@@ -33,7 +33,7 @@ PROTOTYPE_LOGITS = "prototype_logits"
 STRIDES_PX = dict(zip(LEVELS, (8, 16, 32, 64, 128), strict=True))
 PROTOTYPES_MAP_PX, PROTOTYPES_TIMES = STRIDES_PX["P3"], 2  # twice as many cells as P3 has
 
-IN_FLOAT = "coefficients"  # the group: an error of a coefficient is one of the whole mask
+OUTPUT_LAYERS = "outputs"  # boxes, coefficients, prototypes: an error of theirs is one of the whole object
 MOST_BLOCKS = 23  # of a stage: ResNet-101's third
 #: The first that fits counts. Darknet and MobileNet number their stages otherwise than ResNets.
 GROUPS = (
@@ -42,9 +42,11 @@ GROUPS = (
     *((f"backbone.body.layer{number}", f"layer{number}") for number in (1, 2, 3, 4, 5)),
     ("backbone.body", "trunk"),
     ("backbone.fpn", "fpn"),
+    ("protonet.last", OUTPUT_LAYERS),
     ("protonet", "protonet"),
-    ("head.coefficients", IN_FLOAT),
-    ("mask_iou", IN_FLOAT),
+    ("head.boxes", OUTPUT_LAYERS),
+    ("head.coefficients", OUTPUT_LAYERS),
+    ("mask_iou", OUTPUT_LAYERS),
     ("head", "head"),
 )
 UNITS = (
@@ -74,15 +76,20 @@ def inside_of(config: YolactConfig) -> Inside:
 
 
 def layers_of(config: YolactConfig) -> Layers:
-    """How a model's layers are named and grouped."""
-    return Layers((*_offsets(config.deformable_every), *GROUPS), IN_FLOAT, (), UNITS)
+    """How a model's layers are named and grouped.
+
+    Class logits are outputs too where they cost no more than the coefficients. Those of many classes cost
+    several hundredths of all work, and are rounded.
+    """
+    few = [("head.classes", OUTPUT_LAYERS)] * (config.num_classes <= config.prototypes)
+    return Layers((*_offsets(config.deformable_every), *few, *GROUPS), OUTPUT_LAYERS, (), UNITS)
 
 
 def _offsets(every: int) -> list[tuple[str, str]]:
     """The groups of what moves the samples of deformable convolutions: rounded, it would round places."""
     blocks = range(0, MOST_BLOCKS, every) if every else ()
     return [
-        (f"backbone.body.layer{stage}.{block}.conv2.offsets", IN_FLOAT)
+        (f"backbone.body.layer{stage}.{block}.conv2.offsets", OUTPUT_LAYERS)
         for stage in (2, 3, 4)
         for block in blocks
     ]

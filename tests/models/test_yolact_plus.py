@@ -17,7 +17,7 @@ from maskrt.models.yolact.config import PUBLISHED_PLUS, YolactConfig
 from maskrt.models.yolact.deformable import DeformableConv
 from maskrt.models.yolact.graph import YolactGraph
 from maskrt.models.yolact.network import Yolact
-from maskrt.models.yolact.presets import PRESETS, TINY
+from maskrt.models.yolact.presets import TINY
 from maskrt.models.yolact.random_weights import randomise
 from maskrt.models.yolact.reference import YolactReference
 from maskrt.models.yolact.rescoring import LEAST_CELLS, MaskIou, iou_loss, rescored
@@ -159,10 +159,3 @@ def test_it_learns(lively: Yolact) -> None:
 def test_only_residual_blocks_are_deformable() -> None:
     with pytest.raises(CheckpointError, match="deformable_every is 1 with darknet53, expected 0"):
         YolactConfig(backbone="darknet53", deformable_every=1)
-
-
-def test_what_moves_samples_stays_in_float() -> None:
-    assert (
-        PRESETS["yolact++"].config.layers.group_of("backbone.body.layer3.0.conv2.offsets.weight")
-        == "coefficients"
-    )
