@@ -193,12 +193,17 @@ def test_what_a_killed_run_left_is_cleared_by_the_next_and_nothing_else(
     live = PendingFile(out / "results.jsonl", OWN_NAME)  # of a run that goes on
     mine = out / ".predictions-abcdefgh.json"  # a user's, whatever it is for
     mine.write_text("mine")
+    # Without a lock, as on some file systems: of a process that lives, and of none that this machine can have.
+    unlocked = [out / f".predictions-maskrt-{pid}-abcdefgh.json" for pid in (os.getpid(), 10**30)]
+    for path in unlocked:
+        path.write_text("[]")
 
     refused("infer", model, photo, "-o", out, code=0)
 
     assert not left.exists()
     assert not video.exists()
     assert live.temporary.exists()
+    assert all(path.exists() for path in unlocked)
     assert mine.read_text() == "mine"
     live.discard()
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from maskrt.models.fcn.weights import MEAN_BGR
-
+#: What Caffe's FCN subtracts of a picture's B G R (shelhamer/fcn.berkeleyvision.org, voc_layers.py).
+MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)
 CONVOLUTIONS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}  # a block
 Weights = dict[str, Tensor]
 
