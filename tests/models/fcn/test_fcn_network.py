@@ -185,8 +185,16 @@ def test_dropout_follows_from_the_draws() -> None:
         ({"placement": "square"}, "placement is 'square'"),
         ({"skip_scales": (1.0, 0.0)}, "two positive numbers"),
         ({"dropout": 1.0}, "dropout below 1"),
+        ({"width": 4.5}, "expected width up to 4"),
+        ({"width": 0.0}, "expected width up to 4"),
+        ({"fc_channels": 0}, "at least one channel"),
     ],
 )
 def test_settings_that_make_no_network_are_named(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(CheckpointError, match=told):
         FcnConfig(**settings)
+
+
+def test_the_widest_network_and_the_one_without_dropout_are_let_through() -> None:
+    widest = FcnConfig(width=4.0, dropout=0.0, fc_channels=1)
+    assert (widest.width, widest.dropout, widest.fc_channels) == (4.0, 0.0, 1)
