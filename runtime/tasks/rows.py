@@ -84,7 +84,8 @@ class Row:
         """Quantiles and mean of all values, None of none. What is no number is None, as JSON has it."""
         if not self.there:
             return None
-        quantiles = np.quantile(self.there, list(QUANTILES.values()))
+        with np.errstate(invalid="ignore"):  # the boundary of a mask that is empty is infinitely far
+            quantiles = np.quantile(self.there, list(QUANTILES.values()))
         spread = dict(zip(QUANTILES, map(float, quantiles), strict=True)) | {"mean": self.mean}
         return {name: jsonable(value) for name, value in spread.items()}
 

@@ -161,3 +161,10 @@ def test_json_has_no_nan_and_no_infinity() -> None:
     assert jsonable({"a": [math.nan, 1.5], "b": (math.inf, -math.inf), "c": {"d": 3}, "e": "nan"}) == {
         "a": [None, 1.5], "b": [None, None], "c": {"d": 3}, "e": "nan",
     }  # fmt: skip
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_that_are_infinitely_far_are_counted_without_a_word() -> None:
+    far = dataclasses.replace(BOX, values=((0.0, 0.0, 1.0, math.inf),))
+    assert far.spread is not None
+    assert (far.spread["median"], far.spread["max"]) == (0.5, None)
