@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,16 @@ import pytest
 from maskrt.runtime import bench
 from maskrt.runtime.backends.open import Outputs, Session, open_session
 from maskrt.runtime.backends.open_onnx import installed
-from maskrt.runtime.bench import Candidate, Timing, main, masks_call, measure, print_timings, time_batch
+from maskrt.runtime.bench import (
+    Candidate,
+    Timing,
+    interleave,
+    main,
+    masks_call,
+    measure,
+    print_timings,
+    time_batch,
+)
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.inputs.images import read_image
 from maskrt.runtime.preprocess import preprocess
@@ -21,7 +31,7 @@ Make = Callable[..., Contract]
 Run = Callable[..., Any]
 Write = Callable[..., Path]
 CANVAS, SIZES = np.zeros((1, 64, 96, 3), np.uint8), np.array([[64, 96]], np.float32)
-PAUSE_S, ROUNDS = 0.004, 9
+PAUSE_S, ROUNDS, SPINNING_S = 0.004, 9, 0.05
 
 
 @pytest.fixture
@@ -64,6 +74,28 @@ def test_speeds_are_relative_to_the_first(contract_with: Make, clock: None) -> N
     for timing in (a, b, again):
         assert 0 < timing.p10_ms <= timing.median_ms <= timing.p90_ms
         assert timing.speedup_p10 <= timing.speedup <= timing.speedup_p90
+
+
+def test_a_call_waits_for_the_threads_that_the_one_before_left_spinning() -> None:
+    spinning: list[threading.Thread] = []
+    seen: list[bool] = []
+
+    def spin() -> None:
+        end_s = time.process_time() + SPINNING_S
+        while time.process_time() < end_s:
+            pass
+
+    def leave_a_thread() -> None:
+        spinning.append(threading.Thread(target=spin))
+        spinning[-1].start()
+
+    def look() -> None:
+        seen.extend(thread.is_alive() for thread in spinning)
+
+    interleave([("spins", leave_a_thread), ("looks", look)], rounds=1)
+
+    assert seen
+    assert not any(seen)
 
 
 def test_rounds_are_interleaved_in_changing_order(contract_with: Make) -> None:
