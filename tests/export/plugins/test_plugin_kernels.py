@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import re
 
@@ -101,6 +102,7 @@ def nvrtc_archs() -> list[int]:
         pytest.skip(f"no NVRTC library on this machine: {error}")
 
 
+@functools.cache
 def compiled(program: str, arch: int) -> bytes:
     if arch not in (known := nvrtc_archs()):
         pytest.skip(f"this NVRTC compiles for {known} only")

@@ -28,6 +28,8 @@ STUCK = """
 import sys, time
 from maskrt.runtime import infer
 from maskrt.runtime.inputs import open as inputs
+from maskrt.runtime.pipeline import prefetch
+prefetch.CLOSING_S = 0.2
 read = inputs.read_image
 inputs.read_image = lambda name, **how: time.sleep(1000) if "second" in str(name) else read(name, **how)
 infer.main(sys.argv[1:])
