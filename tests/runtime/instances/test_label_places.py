@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,6 +58,18 @@ def packed(columns: int, rows: int, side: int) -> Instances:
 
 def test_a_label_alone_stands_on_the_left_upper_corner() -> None:
     assert Map(discs((100, 100, 160, 160))).place([LABEL]) == ([(100, 100 - LABEL[1])], True)
+
+
+@pytest.mark.parametrize(("beyond_px", "stays"), [(0, True), (-1, False)], ids=["touches it", "covers it"])
+def test_a_label_makes_room_for_what_its_last_column_would_cover(beyond_px: int, stays: bool) -> None:
+    (x, y), other_y = (20, 60), 30
+    other_x = x + LABEL[0] + beyond_px
+    boxes = discs((x, y, 50, 90), (other_x, other_y, 100, y - 2))
+    in_cells_of_a_pixel = replace(boxes, height_px=150, width_px=150, crops=None)
+
+    places, _ = Map(in_cells_of_a_pixel).place([LABEL, LABEL])
+
+    assert (places[0] == (x, y - LABEL[1])) == stays
 
 
 def test_nothing_found_needs_no_place() -> None:
