@@ -28,15 +28,13 @@ from maskrt.runtime.errors import ModelError
 from maskrt.runtime.files.guard import Writes
 from maskrt.runtime.files.kinds import PLOT
 from maskrt.runtime.inputs.images import find_images, read_image
+from maskrt.runtime.machine.idle import await_idle
 from maskrt.runtime.machine.peak_memory import peak_memory_bytes
 from maskrt.runtime.preprocess import Batch, preprocess
 from maskrt.runtime.reports.bench_plot import check_plot, plot_timings
 from maskrt.runtime.tasks import task_of
 
 MOST_ROUNDS = 100_000
-#: How long a call's threads may spin after it; ONNX Runtime's spin for 100 ms.
-MOST_SPINNING_S = 0.5
-LOOK_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -126,14 +124,14 @@ def masks_call(
 def interleave(runs: list[tuple[str, Callable[[], object]]], rounds: int) -> list[Timing]:
     """Time named calls: two warm-up rounds of each once, then `rounds` counted ones.
 
-    The order within a round alternates, so that none always runs on another's warm caches. Before each call
-    the threads of the one before are let fall asleep.
+    The order within a round alternates, so that none always runs on another's warm caches. Each call
+    waits until no thread of the one before spins: it would take a core.
     """
     times_ms = np.zeros((rounds + 2, len(runs)))
     for i in track(range(rounds + 2), "Measuring"):
         order = range(len(runs)) if i % 2 == 0 else reversed(range(len(runs)))
         for j in order:
-            _await_idle()
+            await_idle()
             start = time.perf_counter()
             runs[j][1]()
             times_ms[i, j] = (time.perf_counter() - start) * 1e3
@@ -147,16 +145,6 @@ def interleave(runs: list[tuple[str, Callable[[], object]]], rounds: int) -> lis
         )
         for j, (name, _) in enumerate(runs)
     ]
-
-
-def _await_idle() -> None:
-    """Wait until no thread of this process runs: one that spins takes a core from what is timed next."""
-    end_s = time.perf_counter() + MOST_SPINNING_S
-    used_s = LOOK_S
-    while used_s > LOOK_S / 10 and time.perf_counter() < end_s:
-        before_s = time.process_time()
-        time.sleep(LOOK_S)
-        used_s = time.process_time() - before_s
 
 
 def print_timings(timings: list[Timing], title: str, *, images: int = 1) -> None:

@@ -19,6 +19,7 @@ from maskrt.runtime.backends.open_onnx import fastest, noise
 from maskrt.runtime.backends.openvino_session import OpenVinoSession
 from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.errors import ModelError
+from tests.runtime.spinning import Spinning
 
 pytest.importorskip("openvino")
 # Both compute in float32, in another order: the graph is ~60 layers deep, and its sums have up to 2000 terms.
@@ -119,6 +120,19 @@ def test_a_call_that_fails_without_a_text_is_told_by_its_kind(
             ModelError, match=r"failed on a canvas of 1x32x32 \(MemoryError\)\. If memory was"
         ):
             session.infer(np.zeros((1, 32, 32, 3), np.uint8), np.array([[32, 32]], np.float32))
+
+
+def test_none_is_timed_while_threads_of_the_other_spin(
+    tiny_session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spins, looks, watched = Slow(tiny_session, 0), Slow(tiny_session, 0), Spinning()
+    monkeypatch.setattr(spins, "infer", watched.leave_a_thread)
+    monkeypatch.setattr(looks, "infer", watched.look)
+
+    fastest({"spins": spins, "looks": looks})
+
+    assert watched.seen
+    assert not any(watched.seen)
 
 
 def test_the_faster_is_taken(tiny_session: Session, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,12 +25,13 @@ from maskrt.runtime.bench import (
 from maskrt.runtime.contract import Contract
 from maskrt.runtime.inputs.images import read_image
 from maskrt.runtime.preprocess import preprocess
+from tests.runtime.spinning import Spinning
 
 Make = Callable[..., Contract]
 Run = Callable[..., Any]
 Write = Callable[..., Path]
 CANVAS, SIZES = np.zeros((1, 64, 96, 3), np.uint8), np.array([[64, 96]], np.float32)
-PAUSE_S, ROUNDS, SPINNING_S = 0.004, 9, 0.05
+PAUSE_S, ROUNDS = 0.004, 9
 
 
 @pytest.fixture
@@ -77,25 +77,12 @@ def test_speeds_are_relative_to_the_first(contract_with: Make, clock: None) -> N
 
 
 def test_a_call_waits_for_the_threads_that_the_one_before_left_spinning() -> None:
-    spinning: list[threading.Thread] = []
-    seen: list[bool] = []
+    watched = Spinning()
 
-    def spin() -> None:
-        end_s = time.process_time() + SPINNING_S
-        while time.process_time() < end_s:
-            pass
+    interleave([("spins", watched.leave_a_thread), ("looks", watched.look)], rounds=1)
 
-    def leave_a_thread() -> None:
-        spinning.append(threading.Thread(target=spin))
-        spinning[-1].start()
-
-    def look() -> None:
-        seen.extend(thread.is_alive() for thread in spinning)
-
-    interleave([("spins", leave_a_thread), ("looks", look)], rounds=1)
-
-    assert seen
-    assert not any(seen)
+    assert watched.seen
+    assert not any(watched.seen)
 
 
 def test_rounds_are_interleaved_in_changing_order(contract_with: Make) -> None:
