@@ -8,10 +8,9 @@ Weights are random, and give every class. An INT8 file is timed too where `maskr
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,11 @@ from maskrt.export.onnx_model import export_onnx, save_onnx
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.fcn.dilated.config import DilatedConfig
 from maskrt.models.fcn.dilated.network import Dilated
-from maskrt.models.fcn.random_weights import enliven
+from maskrt.models.fcn.random_weights import randomise
 from maskrt.models.fcn.reference import margins
 from maskrt.models.load import load_checkpoint
 from maskrt.runtime.backends.open import open_session
+from maskrt.runtime.bench import interleave, print_timings
 
 FOLDER = Path("out/bench")
 CLASSES = 21
@@ -43,13 +43,13 @@ HEIGHT_PX, WIDTH_PX, ROUNDS = 520, 693, 9
 
 
 def make(name: str) -> tuple[Any, Checkpoint]:
-    """torchvision's network with lively weights, and the checkpoint that is read from its state dict."""
+    """torchvision's network with confident random weights, and the checkpoint read from its state dict."""
     network, backbone = NETWORKS[name]
     torch.manual_seed(0)
     config = DilatedConfig(network=network, backbone=backbone, auxiliary=network != "lraspp")
     options = {"aux_loss": True} if config.auxiliary else {}
     theirs = getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=CLASSES, **options)
-    theirs.load_state_dict(enliven(Dilated(config), scene()).state_dict())
+    theirs.load_state_dict(randomise(Dilated(config), scene()).state_dict())
     FOLDER.mkdir(parents=True, exist_ok=True)
     torch.save(theirs.state_dict(), FOLDER / f"{name}.pth")
     return theirs.eval(), load_checkpoint(FOLDER / f"{name}.pth")
@@ -96,7 +96,7 @@ def fast() -> None:
     def eager() -> Any:
         return theirs(normalised(picture))["out"].argmax(dim=1)
 
-    sides: dict[str, Callable[[], Any]] = {"torchvision eager": eager}
+    runs: list[tuple[str, Callable[[], Any]]] = [("torchvision eager", eager)]
     int8 = FOLDER / "fcn_resnet50-fixed.int8.onnx"
     for label, file, backend in (
         ("ONNX Runtime FP32", path, "onnxruntime"),
@@ -106,17 +106,8 @@ def fast() -> None:
     ):
         if file.exists():
             session = open_session(file, backend=backend, threads=torch.get_num_threads())
-            sides[label] = lambda session=session: session.infer(picture, sizes)
-    seconds: dict[str, list[float]] = {label: [] for label in sides}
-    for turn in range(ROUNDS + 1):
-        for label, run in sides.items():
-            began = time.perf_counter()
-            run()
-            if turn:
-                seconds[label].append(time.perf_counter() - began)
-    middle = {label: float(np.median(taken)) for label, taken in seconds.items()}
-    base = middle["torchvision eager"]
-    print(json.dumps({k: {"seconds": v, "times": base / v} for k, v in middle.items()}, indent=1))
+            runs.append((label, partial(session.infer, picture, sizes)))
+    print_timings(interleave(runs, ROUNDS), f"R50-FCN at {HEIGHT_PX}x{WIDTH_PX}, to the class map")
 
 
 def main(arguments: list[str]) -> None:

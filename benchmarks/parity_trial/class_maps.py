@@ -22,7 +22,7 @@ from benchmarks.parity_trial.graph import (
 from maskrt.models import find_family
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.fcn.config import FcnConfig
-from maskrt.models.fcn.random_weights import enliven
+from maskrt.models.fcn.random_weights import randomise
 from maskrt.runtime.contract import Category
 
 CLASSES = 6
@@ -45,7 +45,7 @@ def small_checkpoint(geometry: str, folder: Path, picture: np.ndarray) -> Path:
         max_size_px=width,
     )
     torch.manual_seed(0)
-    model = enliven(find_family("fcn").build(config), picture)
+    model = randomise(find_family("fcn").build(config), picture)
     classes = tuple(Category(i, f"class {i}") for i in range(CLASSES))
     path = folder / f"{geometry}.pt"
     Checkpoint(config=config, classes=classes, state_dict=model.state_dict()).save(path)

@@ -31,7 +31,7 @@ CLASSES, PRIORS, SIZE = 6, 3, (192, 256)  # with the background; of a cell; heig
 
 
 def small_checkpoint(folder: Path, picture: NDArray) -> Path:
-    """A network with lively random weights, narrow enough that a fault takes seconds; masks are its own."""
+    """A network with confident random weights, narrow, so that a fault takes seconds; masks are its own."""
     config = YolactConfig(
         backbone="resnet18",
         num_classes=CLASSES,

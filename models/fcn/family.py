@@ -16,7 +16,7 @@ from maskrt.models.fcn.config import NETWORKS, VGG, FcnConfig
 from maskrt.models.fcn.graph import SemanticGraph
 from maskrt.models.fcn.network import Fcn, score_layer
 from maskrt.models.fcn.presets import PRESETS
-from maskrt.models.fcn.random_weights import enliven
+from maskrt.models.fcn.random_weights import randomise
 from maskrt.models.fcn.reference import SemanticReference
 from maskrt.models.fcn.trunks import RESNET_LAYERS
 from maskrt.models.fcn.weights import PUBLISHED
@@ -63,7 +63,7 @@ class FcnFamily(Family[FcnConfig, Fcn]):
             placement="corner",
         )
         torch.manual_seed(0)
-        return Checkpoint(config, classes, enliven(self.build(config), picture).state_dict())
+        return Checkpoint(config, classes, randomise(self.build(config), picture).state_dict())
 
     def for_data(self, config: FcnConfig, classes: int, keypoints: int) -> FcnConfig:
         """As every family's: the background is among the classes."""

@@ -20,7 +20,7 @@ BRANCH_SCALE = 0.2
 
 
 @torch.no_grad()
-def enliven(model: Segmenter, picture: NDArray) -> Segmenter:
+def randomise(model: Segmenter, picture: NDArray) -> Segmenter:
     """Set, in place, the norms' statistics to those of `picture` (H, W, 3) uint8, and centre and scale the
     scores of each class there. Of the weights before, the residual blocks' last norms alone change."""
     for block in model.modules():

@@ -1,7 +1,7 @@
 """The filters by which a picture is resized: of the projects that models come from, each exact to its own.
 
 All are bilinear between the middles of pixels. They differ in what they do where they shrink, at the border,
-and in their rounding; a lively network finds other things for it (docs/checkpoints.md).
+and in their rounding; confident random weights find other things for it (docs/checkpoints.md).
 """
 
 from __future__ import annotations

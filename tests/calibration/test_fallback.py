@@ -119,17 +119,17 @@ def test_harm_is_the_noise_that_the_readers_weights_let_through() -> None:
     random = np.random.default_rng(0)
     value = np.abs(random.normal(size=(1, 64, 16, 16))).astype(np.float32)
     weights = random.normal(size=(64, 64, 1, 1)).astype(np.float32)
-    loud, quieter = value.copy(), weights.copy()
-    loud[:, :4] *= 100
+    uneven, quieter = value.copy(), weights.copy()
+    uneven[:, :4] *= 100
     quieter[:, :4] /= 100
     unread = weights.copy()
     unread[:, 4:] = 0
 
-    assert _relative(in_256_steps(loud), loud) < 0.05
+    assert _relative(in_256_steps(uneven), uneven) < 0.05
     assert harm_of(read_by(weights), "x", in_256_steps(value), value) < 0.001
-    assert harm_of(read_by(quieter), "x", in_256_steps(loud), loud) > 0.1, "the same function, in float"
-    assert harm_of(read_by(unread), "x", in_256_steps(loud), loud) < 0.001, "what is rounded nobody reads"
-    assert harm_of(read_by(quieter), "y", in_256_steps(loud), loud) < 0.001, "read by no weights"
+    assert harm_of(read_by(quieter), "x", in_256_steps(uneven), uneven) > 0.1, "the same function, in float"
+    assert harm_of(read_by(unread), "x", in_256_steps(uneven), uneven) < 0.001, "what is rounded nobody reads"
+    assert harm_of(read_by(quieter), "y", in_256_steps(uneven), uneven) < 0.001, "read by no weights"
 
 
 @pytest.mark.parametrize(

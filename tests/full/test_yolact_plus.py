@@ -35,7 +35,7 @@ PLUS = replace(
 )
 
 
-def lively() -> Checkpoint:
+def confident() -> Checkpoint:
     torch.manual_seed(0)
     model = Yolact(PLUS)
     classes = tuple(Category(number, f"class {number}") for number in range(1, 4))
@@ -48,7 +48,7 @@ def lively() -> Checkpoint:
 @pytest.fixture(scope="module")
 def files(exports: Exports) -> tuple[Path, Path]:
     """The checkpoint, and the file that is exported of it."""
-    checkpoint = exports.checkpoint("yolact-plus", lively)
+    checkpoint = exports.checkpoint("yolact-plus", confident)
     return checkpoint, exports.onnx(checkpoint)
 
 

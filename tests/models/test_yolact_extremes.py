@@ -27,7 +27,7 @@ from maskrt.runtime.tasks.instances.result import Result
 FEW = replace(TINY, channels=16, max_detections=20)
 
 
-def lively(config: YolactConfig) -> tuple[Yolact, Contract]:
+def confident(config: YolactConfig) -> tuple[Yolact, Contract]:
     """A network that finds objects in a scene, and what its file promises, whatever the size of pictures."""
     torch.manual_seed(0)
     model = Yolact(config)
@@ -56,7 +56,7 @@ def results(model: Yolact, contract: Contract, pictures: list[NDArray]) -> list[
 @pytest.mark.parametrize("classes", [1, 300])
 @pytest.mark.parametrize("settings", [{}, {"mask_iou": True}, {"nms_kind": "greedy"}], ids=str)
 def test_one_class_and_three_hundred(classes: int, settings: dict[str, Any]) -> None:
-    model, contract = lively(replace(FEW, num_classes=classes + 1, **settings))
+    model, contract = confident(replace(FEW, num_classes=classes + 1, **settings))
     (found,) = results(model, contract, [scene(1)])
     assert len(found) == 20
     assert set(found.labels) <= set(range(classes))
@@ -64,13 +64,13 @@ def test_one_class_and_three_hundred(classes: int, settings: dict[str, Any]) -> 
 
 @pytest.mark.parametrize("settings", [{}, {"mask_iou": True}, {"mask_outputs": "masks"}], ids=str)
 def test_nothing_found(settings: dict[str, Any]) -> None:
-    model, contract = lively(replace(FEW, num_classes=2, score_threshold=1.0, **settings))
+    model, contract = confident(replace(FEW, num_classes=2, score_threshold=1.0, **settings))
     (found,) = results(model, contract, [scene(1)])
     assert len(found) == 0
 
 
 def test_four_pictures_at_once_are_four_pictures() -> None:
-    model, contract = lively(replace(FEW, num_classes=4))
+    model, contract = confident(replace(FEW, num_classes=4))
     picture = scene(1)
     pictures = [picture, picture[:, ::-1].copy(), picture[::-1].copy(), picture[::-1, ::-1].copy()]
     together = results(model, contract, pictures)
@@ -83,6 +83,6 @@ def test_four_pictures_at_once_are_four_pictures() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (20000, 50), (50, 20000)], ids=str)
 @pytest.mark.parametrize("placement", ["corner", "stretch"])
 def test_the_smallest_picture_and_the_longest(size: tuple[int, int], placement: str) -> None:
-    model, contract = lively(replace(FEW, num_classes=2, placement=placement, max_detections=2))
+    model, contract = confident(replace(FEW, num_classes=2, placement=placement, max_detections=2))
     (found,) = results(model, contract, [np.full((*size, 3), 90, np.uint8)])
     assert ((found.boxes >= 0) & (found.boxes <= np.array([size[1], size[0]] * 2))).all()

@@ -37,7 +37,7 @@ CLASSES = (Category(1, "a"), Category(2, "b"))
 
 
 @pytest.fixture(scope="module")
-def lively() -> Yolact:
+def confident() -> Yolact:
     torch.manual_seed(0)
     model = Yolact(PLUS)
     canvas = Checkpoint(PLUS, CLASSES, model.state_dict()).contract().canvas
@@ -46,15 +46,15 @@ def lively() -> Yolact:
 
 
 @pytest.mark.parametrize("outputs", ["factors", "masks"])
-def test_the_graph_finds_what_the_reference_finds(lively: Yolact, outputs: str) -> None:
-    lively.config = replace(PLUS, mask_outputs=outputs)
-    checkpoint = Checkpoint(lively.config, CLASSES, lively.state_dict())
+def test_the_graph_finds_what_the_reference_finds(confident: Yolact, outputs: str) -> None:
+    confident.config = replace(PLUS, mask_outputs=outputs)
+    checkpoint = Checkpoint(confident.config, CLASSES, confident.state_dict())
     contract = checkpoint.contract()
     batch = preprocess([scene(1)], contract.canvas)
 
     with torch.no_grad():
-        found = YolactGraph(lively)(torch.from_numpy(batch.images), torch.from_numpy(batch.image_sizes))
-    expected = YolactReference(lively, contract, name="eager").infer(batch.images, batch.image_sizes)
+        found = YolactGraph(confident)(torch.from_numpy(batch.images), torch.from_numpy(batch.image_sizes))
+    expected = YolactReference(confident, contract, name="eager").infer(batch.images, batch.image_sizes)
 
     assert int(found[0]) > 10
     for name, got in zip(contract.output_names, found, strict=False):
@@ -136,7 +136,7 @@ def test_what_is_learned_is_the_iou_of_masks_that_are_not_small() -> None:
     assert iou_loss(Said(2), predicted[2:], wanted[2:], torch.tensor([0])) == 0
 
 
-def test_it_learns(lively: Yolact) -> None:
+def test_it_learns(confident: Yolact) -> None:
     """Each part that it has beside YOLACT's gets a gradient."""
     torch.manual_seed(0)
     model = Yolact(replace(PLUS, prior_sizes_px=TINY.prior_sizes_px)).train()

@@ -16,7 +16,7 @@ from maskrt.models.fcn.dilated.network import Dilated
 from maskrt.models.fcn.dilated.weights import TORCHVISION
 from maskrt.models.fcn.graph import SemanticGraph
 from maskrt.models.fcn.qat import fake_quantise
-from maskrt.models.fcn.random_weights import enliven
+from maskrt.models.fcn.random_weights import randomise
 from maskrt.models.fcn.reference import SemanticReference
 from maskrt.models.parts.backbones import MOBILENET
 from maskrt.runtime.contract import Category, Contract
@@ -62,7 +62,7 @@ class DilatedFamily(Family[DilatedConfig, Dilated]):
             num_classes=len(classes), network="lraspp", backbone=MOBILENET, min_size_px=64, max_size_px=96
         )
         torch.manual_seed(0)
-        return Checkpoint(config, classes, enliven(self.build(config), picture).state_dict())
+        return Checkpoint(config, classes, randomise(self.build(config), picture).state_dict())
 
     def for_data(self, config: DilatedConfig, classes: int, keypoints: int) -> DilatedConfig:
         """As every family's: the background is among the classes."""

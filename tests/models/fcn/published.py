@@ -21,7 +21,7 @@ def bilinear(side: int, classes: int) -> Tensor:
 
 
 def write(network: str, width: int, fc: int, classes: int, seed: int = 0) -> Weights:
-    """Lively random weights under the published names. width: channels of conv1."""
+    """Confident random weights under the published names. width: channels of conv1."""
     generator = torch.Generator().manual_seed(seed)
     weights: Weights = {}
 

@@ -14,7 +14,7 @@ from maskrt.models.fcn.dilated.config import DilatedConfig
 from maskrt.models.fcn.dilated.network import Dilated
 from maskrt.models.fcn.graph import SemanticGraph
 from maskrt.models.fcn.network import Fcn
-from maskrt.models.fcn.random_weights import enliven
+from maskrt.models.fcn.random_weights import randomise
 from maskrt.models.fcn.reference import margins
 from maskrt.models.fcn.upsampling import Resized, bilinear_deconvolution, class_by_class
 from maskrt.models.transfer import take_over
@@ -76,7 +76,7 @@ NETWORKS_IN_BRIEF = [
 @pytest.mark.parametrize("config", NETWORKS_IN_BRIEF, ids=lambda config: config.title)
 def test_the_graph_finds_what_the_network_does_and_gives_what_it_promises(config: Any, picture: Any) -> None:
     torch.manual_seed(0)
-    model: Any = enliven(Fcn(config) if isinstance(config, FcnConfig) else Dilated(config), picture)
+    model: Any = randomise(Fcn(config) if isinstance(config, FcnConfig) else Dilated(config), picture)
     side = config.stride if config.stride > 1 else 1
     height, width = 96 - 96 % side, (128 if side > 1 else 101)
     images = torch.from_numpy(picture)[None, :height, :width]
@@ -106,7 +106,7 @@ def test_a_finer_network_begins_where_the_coarser_ended(
     """What it adds gives zero until it has learned."""
     torch.manual_seed(0)
     start = FcnConfig(**TINY, network=coarse, geometry=geometry)
-    checkpoint = Checkpoint(start, CLASSES, enliven(Fcn(start), picture).state_dict())
+    checkpoint = Checkpoint(start, CLASSES, randomise(Fcn(start), picture).state_dict())
     finer = Fcn(FcnConfig(**TINY, network=fine, geometry=geometry)).eval()
 
     left_out = take_over(finer, checkpoint, CLASSES)
