@@ -14,8 +14,8 @@ from maskrt.models.checkpoint import (
     parse_checkpoint,
     read_weights_file,
 )
-from maskrt.models.parts.keras_files import read_keras
-from maskrt.models.parts.pickles import read_pickle
+from maskrt.models.foreign.keras_files import read_keras
+from maskrt.models.foreign.pickles import read_pickle
 from maskrt.runtime.errors import CheckpointError
 
 

@@ -11,7 +11,7 @@ from maskrt.models.checkpoint import read_weights_file
 from maskrt.models.fcn.config import VGG, FcnConfig
 from maskrt.models.fcn.network import FC6_SIDE, Fcn
 from maskrt.models.fcn.trunks import VGG_BLOCKS
-from maskrt.models.parts.imagenet import imagenet_weights
+from maskrt.models.foreign.imagenet import imagenet_weights
 from maskrt.runtime.errors import CheckpointError
 
 #: Layers of VGG16's classifier (torchvision) that are convolutions here (arXiv:1411.4038, section 4.1).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torchvision.models.detection import FasterRCNN
 
 from maskrt.models.checkpoint import read_weights_file
-from maskrt.models.parts.imagenet import imagenet_weights
+from maskrt.models.foreign.imagenet import imagenet_weights
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.runtime.errors import CheckpointError
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
-from maskrt.models.parts.class_names import name_classes
-from maskrt.models.parts.translate import translate
+from maskrt.models.foreign.class_names import name_classes
+from maskrt.models.foreign.translate import translate
 from maskrt.models.rcnn.matterport.config import MatterportConfig
 from maskrt.models.rcnn.matterport.network import RPN_STD_DEV
 from maskrt.models.rcnn.matterport.weights_config import read_display

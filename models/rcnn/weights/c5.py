@@ -16,7 +16,7 @@ from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
-from maskrt.models.parts.translate import translate
+from maskrt.models.foreign.translate import translate
 from maskrt.models.parts.voc import VOC
 from maskrt.models.rcnn.config import C5
 from maskrt.models.rcnn.weights.conventions import mask_convs, rpn_edits

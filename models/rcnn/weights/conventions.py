@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrt.models.parts.translate import Edit
+from maskrt.models.foreign.translate import Edit
 from maskrt.models.rcnn.config import MaskRcnnConfig
 
 #: Of MaskRcnnConfig.

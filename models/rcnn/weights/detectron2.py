@@ -14,8 +14,8 @@ import torch
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
-from maskrt.models.parts.class_names import name_classes
-from maskrt.models.parts.translate import translate
+from maskrt.models.foreign.class_names import name_classes
+from maskrt.models.foreign.translate import translate
 from maskrt.models.rcnn.config import C4, MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.weights.conventions import (

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
-from maskrt.models.parts.class_names import name_classes
-from maskrt.models.parts.translate import translate
+from maskrt.models.foreign.class_names import name_classes
+from maskrt.models.foreign.translate import translate
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.weights.conventions import BGR_EDITS, HEAD_EDITS, SETTINGS, mask_convs, rgb_fractions
 from maskrt.runtime.errors import CheckpointError

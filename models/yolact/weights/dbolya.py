@@ -17,8 +17,8 @@ from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
-from maskrt.models.parts.class_names import name_classes
-from maskrt.models.parts.translate import translate
+from maskrt.models.foreign.class_names import name_classes
+from maskrt.models.foreign.translate import translate
 from maskrt.models.yolact.config import PUBLISHED, PUBLISHED_PLUS, YolactConfig
 from maskrt.runtime.errors import CheckpointError
 

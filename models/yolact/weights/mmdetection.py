@@ -14,8 +14,8 @@ from torch import Tensor
 
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.family import Reader
-from maskrt.models.parts.class_names import name_classes
-from maskrt.models.parts.translate import translate
+from maskrt.models.foreign.class_names import name_classes
+from maskrt.models.foreign.translate import translate
 from maskrt.models.rcnn.weights.conventions import rgb_fractions
 from maskrt.models.rcnn.weights.mmdetection import read_colours
 from maskrt.models.yolact.config import YolactConfig

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.originals.files import detectron2_weights
 from benchmarks.samples import confident_checkpoint, scene
 from maskrt.export import to_onnx
-from maskrt.models.parts.class_names import COCO
+from maskrt.models.foreign.class_names import COCO
 from maskrt.models.rcnn.weights.conventions import SETTINGS
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.files.atomic import write_png

@@ -14,8 +14,8 @@ from benchmarks.originals.matterport_oracle import Found, Matterport
 from benchmarks.samples import confident_checkpoint, scene
 from maskrt.export import to_onnx
 from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.foreign.class_names import COCO
 from maskrt.models.load import load_checkpoint
-from maskrt.models.parts.class_names import COCO
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.matterport.config import MatterportConfig
 from maskrt.models.rcnn.reference.network import EagerSession

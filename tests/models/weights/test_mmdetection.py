@@ -13,8 +13,8 @@ from benchmarks.originals.agreement import assert_finds, differences
 from benchmarks.originals.files import mmdetection_weights
 from benchmarks.samples import confident_checkpoint
 from maskrt.models.checkpoint import Checkpoint
+from maskrt.models.foreign.class_names import COCO, name_classes
 from maskrt.models.load import load_checkpoint
-from maskrt.models.parts.class_names import COCO, name_classes
 from maskrt.models.rcnn.config import MaskRcnnConfig
 from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.models.rcnn.weights.mmdetection import Colours, read_colours

@@ -1,0 +1,1 @@
+"""What the readers of other projects' files share: formats, renaming, the names of classes."""
