@@ -21,7 +21,6 @@ from maskrt.calibration.decide.plan import Plan
 from maskrt.calibration.flavours import CPU, TENSORRT
 from maskrt.calibration.measure.learned import tensor_at
 from maskrt.calibration.rewrite.placement import place
-from maskrt.export import to_onnx
 from maskrt.export.engine.prepare import prepare
 from maskrt.export.engine.supported import refusals
 from maskrt.models.load import load_checkpoint
@@ -35,7 +34,7 @@ from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
 from maskrt.runtime.tasks import task_of
 from maskrt.training import train
-from tests.conformance.conftest import Made, ended
+from tests.families import Made, ended
 
 MIN_SCORE = 0.1
 #: Of a picture: what is found at least, by the task. Where `results.jsonl` has it, and parity counts it.
@@ -227,11 +226,9 @@ def test_every_supported_tensorrt_takes_it(made: Made) -> None:
     assert refused(onnx.load(made.model)) == []
 
 
-def test_in_half_precision_every_supported_tensorrt_takes_it(made: Made, tmp_path: Path) -> None:
-    out = tmp_path / "half.onnx"
-    assert ended(to_onnx.main, made.checkpoint, "-o", out, "--precision", "fp16") == 0
-    assert_the_same_but_for_precision(out, made.model)
-    assert refused(onnx.load(out)) == []
+def test_in_half_precision_every_supported_tensorrt_takes_it(made: Made) -> None:
+    assert_the_same_but_for_precision(made.half, made.model)
+    assert refused(onnx.load(made.half)) == []
 
 
 class Tensor:

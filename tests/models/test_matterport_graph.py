@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from benchmarks.samples import confident_checkpoint, scene
-from maskrt.export import to_onnx
 from maskrt.export.engine.prepare import prepare
+from maskrt.export.engine.supported import NMS_LIMIT
 from maskrt.models.checkpoint import Checkpoint
 from maskrt.models.operators import DOMAIN
 from maskrt.models.parts.canvas import NormaliseCanvas
@@ -24,11 +24,12 @@ from maskrt.models.rcnn.matterport.network import CANONICAL_SCALE
 from maskrt.models.rcnn.reference.network import EagerSession
 from maskrt.runtime.backends.open import open_session
 from maskrt.runtime.contract import CANVAS
-from maskrt.runtime.errors import ExportError
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.parity.recorded.bundle import normalised_canvas
 from maskrt.runtime.preprocess import preprocess
+from tests.exports import Exports
+from tests.families import Made, make
 from tests.models.test_graph import EXACT_COLOURS, QUICK, assert_alike
 
 SIDE_PX = 192
@@ -83,39 +84,32 @@ def test_a_bundle_rebuilds_the_canvas_that_the_network_saw() -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A checkpoint and its file, by the command."""
-    folder = tmp_path_factory.mktemp("matterport")
-    confident().save(folder / "best.pt")
-    with pytest.raises(SystemExit) as finished:
-        to_onnx.main([str(folder / "best.pt"), "-o", str(folder / "model.onnx")])
-    assert not finished.value.code
-    return folder / "best.pt", folder / "model.onnx"
+def exported(exports: Exports) -> Made:
+    """The family's example and its file."""
+    return make(exports, "matterport_rcnn")
 
 
-def test_the_file_is_a_square_and_at_parity(exported: tuple[Path, Path], tmp_path: Path) -> None:
-    checkpoint, model = exported
-    canvas = open_session(model).contract.canvas
+def test_the_file_is_a_square_and_at_parity(exported: Made, tmp_path: Path) -> None:
+    canvas = open_session(exported.model).contract.canvas
     assert (canvas.placement, canvas.height_px, canvas.width_px) == ("square", SIDE_PX, SIDE_PX)
     for name, picture in (("wide", scene(1)), ("high", scene(2).transpose(1, 0, 2))):
         write_png(tmp_path / f"{name}.png", np.ascontiguousarray(picture))
     report = tmp_path / "parity.json"
     with pytest.raises(SystemExit) as finished:
-        parity([str(checkpoint), str(model), str(tmp_path), "-o", str(report)])
+        parity([str(exported.checkpoint), str(exported.model), str(tmp_path), "-o", str(report)])
     assert not finished.value.code
     assert json.loads(report.read_text())["summary"]["instances"] > 50
 
 
-def test_tensorrt_takes_its_plugins_and_not_its_bodies_of_6000_proposals(exported: tuple[Path, Path]) -> None:
-    model = onnx.load(exported[1])
+def test_tensorrt_takes_its_plugins(exported: Made) -> None:
+    model = onnx.load(exported.model)
     pools = [node for node in model.graph.node if node.op_type == "PyramidRoiAlign"]
     given = [{a.name: onnx.helper.get_attribute_value(a) for a in pool.attribute} for pool in pools]
     assert [(g["method"], g["output_height"]) for g in given] == [(b"crop", 7), (b"crop", 14)]
     assert [g["canonical_scale"] for g in given] == [pytest.approx(CANONICAL_SCALE)] * 2
     prepared = prepare(model, (10, 3), "plugin", "model.onnx")
     assert any(node.domain == DOMAIN for node in prepared.graph.node)
-    with pytest.raises(ExportError, match="6000 boxes an image, of which TensorRT's NMS considers 5000"):
-        prepare(model, (10, 3), "body", "model.onnx")
+    assert MatterportConfig().rpn_pre_nms_test > NMS_LIMIT, "so that of its own size it needs them"
 
 
 def test_masks_are_pooled_where_the_boxes_were_before_they_became_edges() -> None:

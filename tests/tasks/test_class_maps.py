@@ -16,7 +16,7 @@ from maskrt.models.load import load_checkpoint
 from maskrt.runtime.errors import EXIT_FAILED_CHECK
 from maskrt.runtime.files.atomic import write_png
 from maskrt.training import train
-from tests.conformance.conftest import ended
+from tests.families import ended
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 #: What makes the preset small enough for a test.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -23,8 +22,8 @@ from maskrt.runtime.parity.command import main as parity
 from maskrt.runtime.predictor import load
 from maskrt.runtime.tasks.instances.drawing.draw import draw
 from maskrt.runtime.tasks.instances.options import DETECTED, KEYPOINTS
+from tests.families import Made, ended
 
-Models = tuple[Path, Path]
 MIN_SCORE = 0.2
 POINT_LAYER = "keypoint_predictor.kps_score_lowres"
 
@@ -36,14 +35,8 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-def ended(main: Any, *arguments: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return int(stopped.value.code or 0)
-
-
-def test_the_file_promises_points_by_name(keypoint_rcnn: Models) -> None:
-    contract = open_session(keypoint_rcnn[1]).contract
+def test_the_file_promises_points_by_name(keypoint_rcnn: Made) -> None:
+    contract = open_session(keypoint_rcnn.model).contract
     assert (contract.task, contract.family) == ("instances", "keypoint_rcnn")
     assert contract.output_names == (*DETECTED, KEYPOINTS)
     assert contract.options.keypoints is not None
@@ -63,11 +56,11 @@ def move_points(model: onnx.ModelProto, shift_px: float) -> None:
 
 @pytest.mark.parametrize("fault", ["mirrored", "half a cell"])
 def test_parity_names_what_is_wrong_with_the_points(
-    fault: str, keypoint_rcnn: Models, picture: Path, tmp_path: Path
+    fault: str, keypoint_rcnn: Made, picture: Path, tmp_path: Path
 ) -> None:
-    model = onnx.load(keypoint_rcnn[1])
+    model = onnx.load(keypoint_rcnn.model)
     if fault == "mirrored":
-        contract = open_session(keypoint_rcnn[1]).contract
+        contract = open_session(keypoint_rcnn.model).contract
         assert contract.options.keypoints is not None
         for tensor in model.graph.initializer:
             if tensor.name.startswith(POINT_LAYER):
@@ -79,7 +72,7 @@ def test_parity_names_what_is_wrong_with_the_points(
         move_points(model, 2.5)
     onnx.save(model, tmp_path / "faulty.onnx")
     out = tmp_path / "parity.json"
-    assert ended(parity, keypoint_rcnn[0], tmp_path / "faulty.onnx", picture, "-o", out) == 1
+    assert ended(parity, keypoint_rcnn.checkpoint, tmp_path / "faulty.onnx", picture, "-o", out) == 1
     report = json.loads(out.read_text())
     assert any("keypoints differ by" in failure for failure in report["failures"])
     expected = KEYPOINT_LOGITS if fault == "mirrored" else "keypoints"
@@ -88,10 +81,10 @@ def test_parity_names_what_is_wrong_with_the_points(
         assert "all points (+2.5, +0.0) px off" in report["failures"][0]
 
 
-def test_the_gate_of_int8_judges_it_by_its_points_too(keypoint_rcnn: Models) -> None:
+def test_the_gate_of_int8_judges_it_by_its_points_too(keypoint_rcnn: Made) -> None:
     images = [CalibrationImage("scene", lambda: scene(1))]
-    judge = Judge(OrtSession(keypoint_rcnn[1]), images)
-    model = onnx.load(keypoint_rcnn[1])
+    judge = Judge(OrtSession(keypoint_rcnn.model), images)
+    model = onnx.load(keypoint_rcnn.model)
     exact = judge.judge(model)
     assert (exact.figure, exact.failures, exact.loss) == ("keypoint_ap", [], 0.0)
     move_points(model, 4.0)
@@ -100,8 +93,8 @@ def test_the_gate_of_int8_judges_it_by_its_points_too(keypoint_rcnn: Models) -> 
     assert moved.loss > 0.03, "and what moves them is seen to when layers are ranked"
 
 
-def test_results_are_in_the_pictures_own_pixels(keypoint_rcnn: Models) -> None:
-    predictor = load(keypoint_rcnn[1])
+def test_results_are_in_the_pictures_own_pixels(keypoint_rcnn: Made) -> None:
+    predictor = load(keypoint_rcnn.model)
     image = scene(1)
     twice = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     one, other = (predictor(picture, min_score=0)[0] for picture in (image, np.asarray(twice, np.uint8)))
@@ -115,11 +108,11 @@ def test_results_are_in_the_pictures_own_pixels(keypoint_rcnn: Models) -> None:
     assert other.keypoints[:, :, 0].max() > 1.5 * x.max()
 
 
-def test_points_are_drawn_written_and_handed_on(keypoint_rcnn: Models, picture: Path, tmp_path: Path) -> None:
-    result = load(keypoint_rcnn[1])(scene(1))[0]
+def test_points_are_drawn_written_and_handed_on(keypoint_rcnn: Made, picture: Path, tmp_path: Path) -> None:
+    result = load(keypoint_rcnn.model)(scene(1))[0]
     bare = draw(scene(1), result.__class__(**{**vars(result), "keypoints": None, "image": None}))
     assert (draw(scene(1), result) != bare).any()
-    assert ended(infer.main, keypoint_rcnn[1], picture, "-o", tmp_path / "out", "--min-score", 0.1) == 0
+    assert ended(infer.main, keypoint_rcnn.model, picture, "-o", tmp_path / "out", "--min-score", 0.1) == 0
     rows = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert rows
     assert all(len(row["keypoints"]) == 3 * len(POINTS) and "segmentation" not in row for row in rows)
@@ -127,14 +120,17 @@ def test_points_are_drawn_written_and_handed_on(keypoint_rcnn: Models, picture: 
     assert len(supervision.KeyPoints(**result.to_supervision_keypoints())) == len(result)
 
 
-def test_evaluate_measures_oks_ap(keypoint_rcnn: Models, tmp_path: Path) -> None:
+def test_evaluate_measures_oks_ap(keypoint_rcnn: Made, tmp_path: Path) -> None:
     """The model's own answers are the truth, so AP is 1; with every point moved by a quarter, it is not."""
     image = scene(1)
     cv2.imwrite(str(tmp_path / "a.png"), image[:, :, ::-1])
-    found = load(keypoint_rcnn[1])(image)[0].to_coco(1)
+    found = load(keypoint_rcnn.model)(image)[0].to_coco(1)
     document = {
         "images": [{"id": 1, "file_name": "a.png", "height": image.shape[0], "width": image.shape[1]}],
-        "categories": [{"id": 1, "name": "person", "keypoints": list(POINTS), "skeleton": [[1, 2]]}],
+        "categories": [
+            {"id": one.id, "name": one.name, "keypoints": list(POINTS), "skeleton": [[1, 2]]}
+            for one in keypoint_rcnn.contract.classes
+        ],
     }
 
     def measured(moved: float) -> dict[str, float]:
@@ -147,12 +143,17 @@ def test_evaluate_measures_oks_ap(keypoint_rcnn: Models, tmp_path: Path) -> None
             points[:, 2] = 2
             corners = [x, y, x + width, y, x + width, y + height, x, y + height]
             annotations.append(
-                {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": row["bbox"]}
-                | {"area": width * height, "segmentation": [corners], "keypoints": points.ravel().tolist()}
+                {"id": number, "image_id": 1, "category_id": row["category_id"], "iscrowd": 0}
+                | {
+                    "bbox": row["bbox"],
+                    "area": width * height,
+                    "segmentation": [corners],
+                    "keypoints": points.ravel().tolist(),
+                }
             )
         (tmp_path / "truth.json").write_text(json.dumps(document | {"annotations": annotations}))
         out = tmp_path / "metrics.json"
-        assert ended(evaluate.main, keypoint_rcnn[1], "--data", tmp_path / "truth.json", "-o", out) == 0
+        assert ended(evaluate.main, keypoint_rcnn.model, "--data", tmp_path / "truth.json", "-o", out) == 0
         return json.loads(out.read_text())
 
     exact, moved = measured(0.0), measured(0.25)
@@ -161,8 +162,8 @@ def test_evaluate_measures_oks_ap(keypoint_rcnn: Models, tmp_path: Path) -> None
     assert moved["box_ap"] == exact["box_ap"]
 
 
-def test_the_python_api_gives_points_in_the_picture(keypoint_rcnn: Models) -> None:
-    result = load(keypoint_rcnn[1])(scene(1), min_score=MIN_SCORE)[0]
+def test_the_python_api_gives_points_in_the_picture(keypoint_rcnn: Made) -> None:
+    result = load(keypoint_rcnn.model)(scene(1), min_score=MIN_SCORE)[0]
     assert result.keypoints is not None
     count, points, values = result.keypoints.shape
     assert (count, points, values) == (len(result), 17, 3)

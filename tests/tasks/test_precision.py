@@ -15,29 +15,18 @@ from maskrt.calibration.decide.plan import FLOAT, INT8, Plan
 from maskrt.calibration.flavours import CPU, FLAVOURS, TENSORRT
 from maskrt.calibration.measure.learned import learned_ranges
 from maskrt.calibration.rewrite.placement import place
-from maskrt.export.overflow import half_contract
 from maskrt.models.load import load_checkpoint
 from maskrt.models.parts.quantisers import learned_scales
 from maskrt.models.rcnn.qat import fake_quantise
 from maskrt.runtime.backends.open import Outputs, open_session
 from maskrt.runtime.preprocess import preprocess
 from maskrt.runtime.tasks.instances.compare.tolerances import FP32
-from tests.exports import Exports
-from tests.tasks.conftest import CANVAS
+from tests.families import Made
 
-Models = tuple[Path, Path]
 MIN_SCORE = 0.2
 # What half rounds of a heat map of random weights moves most of its best samples by; some jump to another
 # peak, as they do of random maps alone (docs/keypoints.md), and half of a network's rounding moves its boxes.
 MOST_MOVED_PX, MOST = 2.0, 0.7
-
-
-@pytest.fixture(scope="module")
-def half(keypoint_rcnn: Models, exports: Exports) -> Path:
-    """Keypoint R-CNN in half precision with fixed rows, as TensorRT takes it, for one canvas."""
-    checkpoint = load_checkpoint(keypoint_rcnn[0])
-    contract = checkpoint.contract(**CANVAS, detections="fixed")
-    return exports.onnx(keypoint_rcnn[0], half_contract(checkpoint, contract, []))
 
 
 def seen(path: Path, **options: Any) -> Outputs:
@@ -46,11 +35,11 @@ def seen(path: Path, **options: Any) -> Outputs:
     return session.infer(batch.images, batch.image_sizes)
 
 
-def test_in_half_precision_what_was_found_is_found_again(keypoint_rcnn: Models, half: Path) -> None:
-    heads = [t for t in onnx.load(half).graph.initializer if t.name.startswith("keypoint_")]
+def test_in_half_precision_what_was_found_is_found_again(keypoint_rcnn: Made) -> None:
+    heads = [t for t in onnx.load(keypoint_rcnn.half).graph.initializer if t.name.startswith("keypoint_")]
     assert len(heads) >= 3, "but for a bias that is another's twin"
     assert {t.data_type for t in heads} == {onnx.TensorProto.FLOAT16}
-    exact, rounded = (seen(model) for model in (keypoint_rcnn[1], half))
+    exact, rounded = (seen(model) for model in (keypoint_rcnn.model, keypoint_rcnn.half))
     assert "keypoints" in exact
     assert "keypoints" in rounded
     assert rounded["keypoints"].dtype == np.float32
@@ -68,7 +57,7 @@ def test_in_half_precision_what_was_found_is_found_again(keypoint_rcnn: Models, 
 def test_in_eight_bits_the_last_layers_stay_in_float(
     model: str, flavour: str, request: pytest.FixtureRequest
 ) -> None:
-    graph = Graph.of(onnx.load(request.getfixturevalue(model)[1]))
+    graph = Graph.of(onnx.load(request.getfixturevalue(model).model))
     plan = Plan.default(graph, flavour, "minmax")
     last = {"proposals.head.cls_logits", "proposals.head.bbox_pred"}
     last |= {f"detections.box_predictor.{layer}" for layer in ("cls_score", "bbox_pred")}
@@ -83,19 +72,19 @@ def test_in_eight_bits_the_last_layers_stay_in_float(
     assert set(filter(graph.names.is_output, asked_for.int8_layers)) == last - without_kernel
 
 
-def test_training_in_eight_bits_rounds_at_every_pair_of_the_file(keypoint_rcnn: Models) -> None:
-    model = load_checkpoint(keypoint_rcnn[0]).build()
+def test_training_in_eight_bits_rounds_at_every_pair_of_the_file(keypoint_rcnn: Made) -> None:
+    model = load_checkpoint(keypoint_rcnn.checkpoint).build()
     fake_quantise(model)
-    graph = Graph.of(onnx.load(keypoint_rcnn[1]))
+    graph = Graph.of(onnx.load(keypoint_rcnn.model))
     pairs = place(graph, Plan.default(graph, TENSORRT, "minmax").int8_layers, TENSORRT).scale_groups
     learned = learned_ranges(graph, learned_scales(model))
     assert set(learned) == set(pairs)
     assert any(point.startswith("roi_heads.keypoint_head.") for point in learned_scales(model))
 
 
-def test_openvino_finds_the_same(keypoint_rcnn: Models) -> None:
+def test_openvino_finds_the_same(keypoint_rcnn: Made) -> None:
     pytest.importorskip("openvino")
-    expected, got = (seen(keypoint_rcnn[1], backend=backend) for backend in ("onnxruntime", "openvino"))
+    expected, got = (seen(keypoint_rcnn.model, backend=backend) for backend in ("onnxruntime", "openvino"))
     assert "keypoints" in expected
     assert "keypoints" in got
     assert got["num_detections"][0] == expected["num_detections"][0] > 10
