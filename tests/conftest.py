@@ -61,7 +61,7 @@ def random_checkpoint(exports: Exports) -> Path:
 @pytest.fixture(scope="session")
 def random_onnx(random_checkpoint: Path, exports: Exports) -> Path:
     """The same, exported for any size and batch."""
-    return exports.onnx(random_checkpoint, detections="dynamic")
+    return exports.onnx(random_checkpoint)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -76,7 +76,7 @@ def test_the_contract_is_the_checkpoints(random_onnx: Path, random_checkpoint: P
     checkpoint = load_checkpoint(random_checkpoint)
     assert contract.origin.checkpoint_sha256 == checkpoint.sha256
     assert contract.classes == checkpoint.classes
-    assert contract.options.rows == "dynamic"
+    assert contract.options.rows == "fixed"
     assert contract.options.masks == BoxGrid(28, 0.5)
 
 
