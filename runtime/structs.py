@@ -17,6 +17,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -173,7 +174,7 @@ def _read_fields(cls: Any, value: Any, path: str) -> Any:
         problem = f"has format {got}, but this maskrt reads format {form.number}"
         raise FieldError(path, problem, "Upgrade maskrt here, or go on with this one: " if newer else "")
     known = dataclasses.fields(cls)
-    hints, keys = get_type_hints(cls, include_extras=True), {_key(field, given): field for field in known}
+    hints, keys = dict(_hints(cls)), {_key(field, given): field for field in known}
     for field in known:
         if (by := field.metadata.get(NAMED_BY)) and by.field in given:
             hints[field.name] = _kind(by, _read(hints[by.field], given[by.field], start + by.field), start)
@@ -187,6 +188,12 @@ def _read_fields(cls: Any, value: Any, path: str) -> Any:
         return cls(**values)
     except FieldError as fault:  # of __post_init__, which knows the fields' names alone
         raise FieldError(start + fault.path, fault.problem) from fault
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    """Of each field its type. To work them out takes longer than to read the fields."""
+    return get_type_hints(cls, include_extras=True)
 
 
 def _kind(by: NamedBy, name: str, start: str) -> type:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,11 @@ class Made:
     def family(self) -> Family[Any, Any]:
         return find_family(self.name)
 
-    @property
+    @cached_property
     def contract(self) -> Contract:
         return self.loaded.contract()
 
-    @property
+    @cached_property
     def loaded(self) -> Checkpoint:
         return load_checkpoint(self.checkpoint)
 
