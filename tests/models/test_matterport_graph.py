@@ -31,6 +31,8 @@ from maskrt.runtime.parity.recorded.bundle import normalised_canvas
 from maskrt.runtime.preprocess import preprocess
 from tests.models.test_graph import EXACT_COLOURS, QUICK, assert_alike
 
+pytestmark = pytest.mark.usefixtures("narrow_resnet18")
+
 SIDE_PX = 192
 SMALL: dict[str, Any] = {
     "stride_in_1x1": False,
@@ -83,7 +85,7 @@ def test_a_bundle_rebuilds_the_canvas_that_the_network_saw() -> None:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def exported(tmp_path_factory: pytest.TempPathFactory, narrow_resnet18: None) -> tuple[Path, Path]:
     """A checkpoint and its file, by the command."""
     folder = tmp_path_factory.mktemp("matterport")
     confident().save(folder / "best.pt")

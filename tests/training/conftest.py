@@ -9,35 +9,18 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from torchvision.models import resnet
 
-from maskrt.models.parts import backbones
 from maskrt.training import run as run_module
+from tests.narrow import narrow_resnets
 
 Document = dict[str, Any]
 HEIGHT, WIDTH = 30, 40
 
 
-class NarrowResNet(resnet.ResNet):
-    """A quarter of the channels in each layer after the stem."""
-
-    def _make_layer(self, block: Any, planes: int, *arguments: Any, **options: Any) -> Any:
-        return super()._make_layer(block, planes // 4, *arguments, **options)
-
-
 @pytest.fixture(scope="module")
 def narrow_resnet18() -> Iterator[None]:
-    """Where resnet18 is asked for, one of a quarter of its channels, and of the groups of its group norms.
-
-    Of a run of a few steps most of the time goes into writing the weights, and the optimiser's moments of them.
-    """
-
-    def resnet18(weights: None, norm_layer: Any) -> NarrowResNet:
-        return NarrowResNet(resnet.BasicBlock, [2, 2, 2, 2], norm_layer=norm_layer)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(resnet, "resnet18", resnet18)
-        patched.setattr(backbones, "GROUP_NORM_GROUPS", backbones.GROUP_NORM_GROUPS // 4)
+    """Of a run of a few steps most of the time goes into writing the weights, and the optimiser's moments of them."""
+    with narrow_resnets():
         yield
 
 
