@@ -104,27 +104,35 @@ def entropy(seen: Observer) -> float:
     used = int(np.flatnonzero(seen.counts)[-1]) + 1 if seen.counts.any() else 0
     if used <= LEVELS:
         return seen.peak
-    counts = seen.counts[:used].astype(np.float64)
-    candidates = np.unique([*range(LEVELS, used, KL_STRIDE), used])
-    best = min(candidates, key=lambda count: _divergence(counts, int(count)))
+    clips = np.unique([*range(LEVELS, used, KL_STRIDE), used])
+    best = clips[np.argmin(_divergences(seen.counts[:used].astype(np.float64), clips))]
     return min(float(best) * seen.edge / BINS, seen.peak)
 
 
-def _divergence(counts: NDArray[np.float64], clip: int) -> float:
-    """KL divergence of `counts`, clipped to `clip` bins, from their means over each of the levels."""
-    clipped = counts[:clip].copy()
-    occupied = clipped > 0
-    starts = np.arange(LEVELS) * clip // LEVELS
-    sums = np.add.reduceat(clipped, starts)
-    holders = np.add.reduceat(occupied.astype(np.float64), starts)
-    means = np.divide(sums, holders, out=np.zeros(LEVELS), where=holders > 0)
-    quantised = np.repeat(means, np.diff(np.append(starts, clip))) * occupied
-    clipped[-1] += counts[clip:].sum()
-    if not quantised[-1] and clipped[-1]:
-        return np.inf  # it gives probability 0 to values that were observed
-    p, q = clipped / clipped.sum(), quantised / quantised.sum()
-    here = p > 0
-    return float(np.sum(p[here] * np.log(p[here] / q[here])))
+def _divergences(counts: NDArray[np.float64], clips: NDArray[np.intp]) -> NDArray[np.float64]:
+    """KL divergence of `counts`, clipped to so many bins, from their means over each of the levels; for each
+    of `clips`.
+
+    With c the clipped counts, N their sum, and m the mean of a level's occupied bins, it is Σ c log (c / m) / N
+    + log (M / N), M the sum of the means: of levels, sums of counts are all that is asked for.
+    """
+    last, total = clips - 1, counts.sum()
+    tails = total - np.cumsum(counts)[last]
+    clipped = counts[last] + tails  # the last bin
+    own = np.append(0, np.cumsum(_times_log(counts)))[last] + _times_log(clipped)
+    edges = np.arange(LEVELS + 1) * clips[:, None] // LEVELS
+    sums, holders = (
+        np.diff(np.append(0, np.cumsum(each))[edges], axis=1) for each in (counts, (counts > 0) * 1.0)
+    )
+    logs = np.log(np.divide(sums, holders, out=np.ones_like(sums), where=sums > 0))
+    theirs = (sums * logs).sum(axis=1) + tails * logs[:, -1]
+    found = (own - theirs) / total + np.log(sums.sum(axis=1) / total)
+    # Of a last bin that was empty, values that were observed would have probability 0.
+    return np.where((counts[last] == 0) & (clipped > 0), np.inf, found)
+
+
+def _times_log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values * np.log(np.where(values > 0, values, 1))
 
 
 def mean_squared_error(seen: Observer) -> float:

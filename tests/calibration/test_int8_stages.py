@@ -15,7 +15,7 @@ from maskrt.calibration.decide.plan import Plan
 from maskrt.calibration.flavours import CPU, TENSORRT
 from maskrt.calibration.measure.collect import measure
 from maskrt.calibration.measure.images import CalibrationImage
-from maskrt.calibration.measure.scales import Key
+from maskrt.calibration.measure.scales import Key, Scales
 from maskrt.export.stages import ShowStages
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.parity.command import main as parity
@@ -23,15 +23,22 @@ from maskrt.runtime.parity.command import main as parity
 NARROWER = 20  # times: nearly all of the tensor's values are clipped
 
 
+@pytest.fixture(scope="module")
+def measured(random_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Scales:
+    """Of one scene."""
+    model, contract = read_model(random_onnx, "fp32")
+    images = [CalibrationImage("scene", lambda: scene(1))]
+    partial = tmp_path_factory.mktemp("measured") / "part.npz"
+    return measure(model, contract, images, Key.of(random_onnx, contract, "images"), partial)
+
+
 @pytest.mark.parametrize(("flavour", "shown"), [(CPU, False), (TENSORRT, True)])
 def test_parity_names_the_first_stage_after_a_scale_that_clips(
-    flavour: str, shown: bool, random_checkpoint: Path, random_onnx: Path, tmp_path: Path
+    flavour: str, shown: bool, measured: Scales, random_checkpoint: Path, random_onnx: Path, tmp_path: Path
 ) -> None:
     """shown: exported --with-stages. C3 itself is right, and what reads it is not."""
     model, contract = read_model(random_onnx, "fp32")
-    images = [CalibrationImage("scene", lambda: scene(1))]
-    key = Key.of(random_onnx, contract, "images")
-    ranges = measure(model, contract, images, key, tmp_path / "part.npz").ranges("minmax")
+    ranges = dict(measured.ranges("minmax"))
     low, high = ranges["stage.C3"]
     ranges["stage.C3"] = low / NARROWER, high / NARROWER
     if shown:

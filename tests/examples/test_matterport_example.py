@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import pytest
@@ -17,6 +19,7 @@ from maskrt.models.rcnn.network import build_mask_rcnn
 from maskrt.runtime.files.atomic import write_png
 from maskrt.runtime.inputs.images import read_image
 from tests.conftest import REPOSITORY
+from tests.narrow import narrow_resnets
 
 SCALE = 8  # of the images and their polygons, downwards
 
@@ -50,12 +53,21 @@ def example() -> ModuleType:
     return module
 
 
+@pytest.fixture
+def narrow() -> Iterator[None]:
+    """A small model is written and read sooner."""
+    with narrow_resnets():
+        yield
+
+
+@pytest.mark.usefixtures("narrow")
 def test_the_example_trains_from_a_checkpoint_and_splashes(
     example: ModuleType, droplets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start = droplets / "coco.pt"
-    sizes = {"min_size_px": 64, "max_size_px": 80, "box_samples": 16, "rpn_post_nms_test": 50}
-    config = MaskRcnnConfig(num_classes=4, backbone="resnet18", norm="bn", rpn_post_nms_train=50, **sizes)
+    sizes: dict[str, Any] = {"min_size_px": 64, "max_size_px": 80, "fpn_channels": 32, "mask_convs": (32,)}
+    few: dict[str, Any] = {"box_samples": 16, "rpn_post_nms_train": 50, "rpn_post_nms_test": 50}
+    config = MaskRcnnConfig(num_classes=4, backbone="resnet18", norm="bn", **sizes, **few)
     weights = build_mask_rcnn(config).state_dict()
     Checkpoint(config=config, classes=COCO_CLASSES[:3], state_dict=weights).save(start)
     logs = droplets / "logs"

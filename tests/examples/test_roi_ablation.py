@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -10,17 +11,27 @@ from pathlib import Path
 import cv2
 import pytest
 
+from maskrt.runtime.commands.program import Program
 from tests.conftest import REPOSITORY
 
+SCRIPT = REPOSITORY / "examples/roi_ablation/ablate.py"
 WAYS = ("pool_max", "warp_max", "warp_avg", "align_max", "align_avg")
 
 
-def ablate(output: Path, data: str) -> subprocess.CompletedProcess[str]:
-    script = REPOSITORY / "examples/roi_ablation/ablate.py"
-    arguments = ["--data", data, "--val", data, "-o", str(output)]
-    return subprocess.run(
-        [sys.executable, str(script), *arguments], cwd=REPOSITORY, capture_output=True, text=True
-    )
+def arguments(output: Path, data: str) -> list[str]:
+    return ["--data", data, "--val", data, "-o", str(output)]
+
+
+def ablate(output: Path) -> int:
+    """The exit code of the script's command in this process, where nothing is to be trained."""
+    spec = importlib.util.spec_from_file_location("ablate", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(SystemExit) as stopped:
+        Program("ablate.py", module.command)(arguments(output, "nowhere"))
+    return int(stopped.value.code or 0)
 
 
 @pytest.fixture
@@ -33,8 +44,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_finished_runs_become_a_table_beside_the_papers(runs: Path) -> None:
-    done = ablate(runs, "nowhere")
-    assert done.returncode == 0, done.stderr
+    assert ablate(runs) == 0
     rows = (runs / "ablation.md").read_text().splitlines()[2:]
     assert rows[0] == "| RoIPool (`pool_max`) | 1.2 | 90.0 | 34.6 | 26.9 | 48.8 | 26.4 |"
     assert rows[4] == "| RoIAlign, average (`align_avg`) | 41.2 | 90.0 | 74.6 | 30.3 | 51.2 | 31.5 |"
@@ -44,7 +54,8 @@ def test_finished_runs_become_a_table_beside_the_papers(runs: Path) -> None:
 
 def test_a_missing_run_is_trained_and_its_failure_told(runs: Path) -> None:
     (runs / "warp_avg/metrics.json").unlink()
-    done = ablate(runs, str(runs / "nowhere.json"))
+    words = [sys.executable, str(SCRIPT), *arguments(runs, str(runs / "nowhere.json"))]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode != 0
     assert f"{runs / 'nowhere.json'}" in done.stderr
     assert "ablate.py: training with roi_pool=warp_avg failed" in done.stderr
@@ -52,8 +63,8 @@ def test_a_missing_run_is_trained_and_its_failure_told(runs: Path) -> None:
     assert not (runs / "ablation.md").exists()
 
 
-def test_a_run_without_masks_is_no_part_of_it(runs: Path) -> None:
+def test_a_run_without_masks_is_no_part_of_it(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (runs / "align_max/metrics.json").write_text('{"box_ap": 0.5}')
-    done = ablate(runs, "nowhere")
-    assert done.returncode != 0
-    assert "align_max/metrics.json: no 'mask_ap' in it. Train with --val and masks." in done.stderr
+    assert ablate(runs) != 0
+    said = capsys.readouterr().err
+    assert "align_max/metrics.json: no 'mask_ap' in it. Train with --val and masks." in said

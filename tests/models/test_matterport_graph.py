@@ -32,6 +32,8 @@ from tests.exports import Exports
 from tests.families import Made, make
 from tests.models.test_graph import EXACT_COLOURS, QUICK, assert_alike
 
+pytestmark = pytest.mark.usefixtures("narrow_resnet18")
+
 SIDE_PX = 192
 SMALL: dict[str, Any] = {
     "stride_in_1x1": False,

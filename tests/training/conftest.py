@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,27 @@ import cv2
 import numpy as np
 import pytest
 
+from maskrt.training import run as run_module
+from tests.narrow import narrow_resnets
+
 Document = dict[str, Any]
 HEIGHT, WIDTH = 30, 40
+
+
+@pytest.fixture(scope="module")
+def narrow_resnet18() -> Iterator[None]:
+    """Of a run of a few steps most of the time goes into writing the weights, and the optimiser's moments of them."""
+    with narrow_resnets():
+        yield
+
+
+@pytest.fixture
+def without_pictures() -> Iterator[None]:
+    """Runs draw neither curves nor predictions, for tests that look at what was learned."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("plot_curves", "plot_predictions"):
+            patched.setattr(run_module, name, lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="session")

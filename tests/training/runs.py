@@ -14,7 +14,7 @@ from maskrt.training import train as train_module
 SETTINGS = (
     "min_size_px=64",
     "max_size_px=80",
-    "fpn_channels=32",
+    "fpn_channels=8",
     "box_samples=16",
     "mask_convs=16",
     "rpn_samples=16",

@@ -67,7 +67,7 @@ def test_the_shapes_are_those_of_the_paper() -> None:
 
 
 def test_its_weights_stand_once_and_learn_from_boxes_and_masks() -> None:
-    model = c4(backbone="resnet18").train()
+    model = c4(backbone="resnet18", rpn_post_nms_train=50, box_samples=32).train()
     assert not [key for key in model.state_dict() if "mask_head" in key or "layer4" in key]
     target = {
         "boxes": torch.tensor([[10.0, 10.0, 60.0, 70.0]]),

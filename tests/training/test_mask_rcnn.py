@@ -72,7 +72,7 @@ FILES = {"MobileNet 320": "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"}
 def find_few(model: Any) -> tuple[dict[str, int], int]:
     """Has a model find less than it is set to, to be quick; what it was set to."""
     before = dict(model.rpn._post_nms_top_n), model.roi_heads.detections_per_img
-    model.rpn._post_nms_top_n["testing"], model.roi_heads.detections_per_img = 100, 20
+    model.rpn._post_nms_top_n["testing"], model.roi_heads.detections_per_img = 30, 12
     return before
 
 

@@ -198,10 +198,11 @@ def test_a_cpu_s_batch_is_estimated_from_one_and_two_images() -> None:
         by_estimate(2**31, 2**31 + 2**20, 2**30, 16)
 
 
+@pytest.mark.usefixtures("narrow_resnet18")
 def test_auto_takes_steps_of_this_model_and_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """On this machine: no more than the data has, whose steps are then taken in fact."""
     model = override(
-        SMALL[0], {"min_size_px": "64", "max_size_px": "80", "fpn_channels": "32", "mask_convs": "16"}
+        SMALL[0], {"min_size_px": "64", "max_size_px": "80", "fpn_channels": "8", "mask_convs": "16"}
     )
     config = TrainConfig(optimizer="adamw")
     assert automatic_batch(load_dataset("synthetic:3"), model, config, resume=False) == 3

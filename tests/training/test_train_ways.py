@@ -17,6 +17,8 @@ from maskrt.training.config import TrainConfig, preset
 from maskrt.training.loop.fit import DetectorModule
 from tests.training.runs import SETTINGS, TINY, logged, read, run, setting, weights
 
+pytestmark = pytest.mark.usefixtures("narrow_resnet18", "without_pictures")
+
 SMALL = preset("small")
 PAPER = preset("paper")
 
