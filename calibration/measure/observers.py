@@ -113,8 +113,8 @@ def _divergences(counts: NDArray[np.float64], clips: NDArray[np.intp]) -> NDArra
     """KL divergence of `counts`, clipped to so many bins, from their means over each of the levels; for each
     of `clips`.
 
-    With c the clipped counts, N their sum, and m the mean of a level's occupied bins, it is Σ c log (c / m) / N
-    + log (M / N), M the sum of the means: of levels, sums of counts are all that is asked for.
+    With c the clipped counts, N their sum, m the mean of a level's occupied bins and M the sum of the means,
+    it is Σ c log (c / m) / N + log (M / N): of a level, the sum of its counts is all that is asked for.
     """
     last, total = clips - 1, counts.sum()
     tails = total - np.cumsum(counts)[last]

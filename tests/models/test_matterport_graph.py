@@ -31,8 +31,7 @@ from maskrt.runtime.preprocess import preprocess
 from tests.exports import Exports
 from tests.families import Made, make
 from tests.models.test_graph import EXACT_COLOURS, QUICK, assert_alike
-
-pytestmark = pytest.mark.usefixtures("narrow_resnet18")
+from tests.narrow import narrow_resnets
 
 SIDE_PX = 192
 SMALL: dict[str, Any] = {
@@ -52,14 +51,16 @@ def confident(**changes: Any) -> Checkpoint:
 
 
 def test_graph_finds_what_the_network_finds() -> None:
-    checkpoint = confident(**QUICK | EXACT_COLOURS)
-    assert_alike(checkpoint, [scene(1), scene(2).transpose(1, 0, 2)], "dynamic", least=20)
+    with narrow_resnets():
+        checkpoint = confident(**QUICK | EXACT_COLOURS)
+        assert_alike(checkpoint, [scene(1), scene(2).transpose(1, 0, 2)], "dynamic", least=20)
 
 
 def test_of_all_levels_together_only_the_best_are_kept() -> None:
     """300 of 7161 anchors, when of each level there would be more."""
-    checkpoint = confident(**QUICK | EXACT_COLOURS | {"rpn_pre_nms_test": 300, "rpn_nms": 0.9})
-    assert_alike(checkpoint, [scene(1)], "fixed", least=20)
+    with narrow_resnets():
+        checkpoint = confident(**QUICK | EXACT_COLOURS | {"rpn_pre_nms_test": 300, "rpn_nms": 0.9})
+        assert_alike(checkpoint, [scene(1)], "fixed", least=20)
 
 
 def test_around_the_picture_the_network_sees_black_and_not_zero() -> None:
