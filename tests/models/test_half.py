@@ -28,10 +28,10 @@ from maskrt.runtime.backends.ort_session import OrtSession
 from maskrt.runtime.contract import INPUT_NAMES, PREFIX
 from maskrt.runtime.files.atomic import write_png
 from tests.exports import Exports
+from tests.families import make
 
 # Half keeps 11 bits: 2.4e-4 relative a rounding, of which some twenty convolutions accumulate a few.
 FEATURE_ERROR = 5e-3
-SIZES = np.array([[256, 320]], np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -55,25 +55,31 @@ def past_half(checkpoint: Checkpoint) -> Checkpoint:
     return dataclasses.replace(checkpoint, state_dict=weights)
 
 
-def pyramid(checkpoint: Checkpoint, keep: tuple[str, ...] | None) -> list[torch.Tensor]:
-    """P2–P6 of the graph in PyTorch; `keep` None: all in float32."""
+def pyramid(
+    checkpoint: Checkpoint, keep: tuple[str, ...] | None, images: np.ndarray | None = None
+) -> list[torch.Tensor]:
+    """P2–P6 of the graph in PyTorch; `keep` None: all in float32. images: by default a scene."""
+    images = scene(1)[None] if images is None else images
     graph = MaskRcnnGraph(checkpoint.build(), detections="dynamic").eval()
     if keep is not None:
         to_half(graph, keep)
     with torch.no_grad():
-        canvas = graph.canvas(torch.from_numpy(scene(1)[None]), torch.from_numpy(SIZES))
+        canvas = graph.canvas(torch.from_numpy(images), torch.from_numpy(sizes_of(images)))
         return [level.float() for level in graph._features(canvas, {})]
+
+
+def sizes_of(images: np.ndarray) -> np.ndarray:
+    """Those of pictures that fill their canvas."""
+    return np.array([images.shape[1:3]], np.float32)
 
 
 def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
     return float((actual - expected).norm() / expected.norm())
 
 
-def test_layers_are_half_and_scores_and_boxes_are_not(
-    checkpoint: Checkpoint, random_checkpoint: Path, exports: Exports
-) -> None:
-    contract = half_contract(checkpoint, checkpoint.contract(detections="fixed"), [])  # of any size
-    path = exports.onnx(random_checkpoint, contract)
+def test_layers_are_half_and_scores_and_boxes_are_not(exports: Exports) -> None:
+    example = make(exports, "mask_rcnn")
+    path = example.half
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     types = {v.name: v.type.tensor_type.elem_type for v in (*model.graph.value_info, *model.graph.output)}
@@ -89,10 +95,12 @@ def test_layers_are_half_and_scores_and_boxes_are_not(
     assert {types[o.name] for o in model.graph.output} == {TensorProto.FLOAT, TensorProto.INT32}
     assert OrtSession(path).contract.precision.name == "fp16"
 
-    feed = dict(zip(INPUT_NAMES, (scene(1)[None], SIZES), strict=True))
+    canvas = OrtSession(path).contract.canvas
+    images = np.ascontiguousarray(scene(1)[None, : canvas.height_px, : canvas.width_px])
+    feed = dict(zip(INPUT_NAMES, (images, sizes_of(images)), strict=True))
     session = onnxruntime.InferenceSession(read_with_stages(path), providers=["CPUExecutionProvider"])
     found = session.run([PREFIX + level for level in FPN.levels], feed)
-    for level, expected in zip(found, pyramid(checkpoint, None), strict=True):
+    for level, expected in zip(found, pyramid(example.loaded, None, images), strict=True):
         assert level.dtype == np.float16
         assert 0 < relative(torch.from_numpy(level).float(), expected) < FEATURE_ERROR
 

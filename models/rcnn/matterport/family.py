@@ -52,7 +52,8 @@ class Matterport(Rcnn):
             fpn_channels=32,
             mask_convs=(32, 32),
             rpn_pre_nms_test=1000,
-            rpn_post_nms_test=300,
+            rpn_post_nms_test=100,
+            max_detections=30,
         )
         return self._example(config, classes, picture, points=None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +14,15 @@ import pytest
 
 from maskrt.models.parts.layout import FPN
 from maskrt.models.rcnn.layout import MASK_FEATURES, MASK_LOGITS, PER_PROPOSAL, PROPOSALS
-from maskrt.runtime.contract import METADATA_KEY, Contract
 from maskrt.runtime.parity.command import main
 from maskrt.runtime.tasks.instances.compare.seen import DETECTIONS
 from maskrt.runtime.tasks.instances.options import MASKS
+from tests.exports import Exports
+from tests.families import Made, make
 
 Browser = Callable[[str], tuple[str, str]]
 MAX_BYTES = 5_000_000  # of a report
+LAYER = "detections.box_head.fc6.weight"
 NUDGE = 1.01  # on the weights of one layer of about forty: what a wrong conversion does at the very least
 
 
@@ -31,43 +32,34 @@ def images(data_dir: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def small_canvas_onnx(random_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real network with a canvas of 32 px on the short side: the whole graph, at a price for tests."""
-    model = onnx.load(random_onnx)
-    (entry,) = (p for p in model.metadata_props if p.key == METADATA_KEY)
-    contract = Contract.from_json(entry.value, str(random_onnx))
-    sides = {"min_size_px": 32, "max_size_px": 64}
-    contract = dataclasses.replace(contract, config=contract.config | sides, chosen_settings=sides)
-    entry.value = contract.on_canvas(**sides).to_json()
-    path = tmp_path_factory.mktemp("small") / "small.onnx"
-    onnx.save_model(model, path)
-    return path
+def example(exports: Exports) -> Made:
+    """A small network, which is whole."""
+    return make(exports, "mask_rcnn")
 
 
 @pytest.fixture(scope="module")
-def nudged(small_canvas_onnx: Path) -> Path:
-    """The export with its largest weights (the box head's first layer) one percent too large."""
-    model = onnx.load(small_canvas_onnx)
-    largest = max(model.graph.initializer, key=lambda tensor: int(np.prod(tensor.dims)))
-    weights = onnx.numpy_helper.to_array(largest)
+def nudged(example: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The export with the weights of the box head's first layer one percent too large."""
+    model = onnx.load(example.model)
+    (layer,) = (tensor for tensor in model.graph.initializer if tensor.name == LAYER)
+    weights = onnx.numpy_helper.to_array(layer)
     assert weights.dtype == np.float32
-    largest.CopyFrom(onnx.numpy_helper.from_array(weights * np.float32(NUDGE), largest.name))
-    path = small_canvas_onnx.with_name("nudged.onnx")
+    layer.CopyFrom(onnx.numpy_helper.from_array(weights * np.float32(NUDGE), layer.name))
+    path = tmp_path_factory.mktemp("nudged") / "nudged.onnx"
     onnx.save_model(model, path)
     return path
 
 
 def test_an_export_is_its_checkpoint(
     command: Callable[..., Any],
-    random_checkpoint: Path,
-    small_canvas_onnx: Path,
+    example: Made,
     images: list[Path],
     in_browser: Browser,
     tmp_path: Path,
 ) -> None:
     out = ["-o", tmp_path / "parity.json", "--html", tmp_path / "parity.html"]
 
-    ended = command(main, random_checkpoint, small_canvas_onnx, *images, *out)
+    ended = command(main, example.checkpoint, example.model, *images, *out)
 
     facts = json.loads((tmp_path / "parity.json").read_text())
     assert ended.code == 0, facts["failures"]
@@ -81,7 +73,7 @@ def test_an_export_is_its_checkpoint(
 
 def test_a_nudge_of_one_layer_is_caught(
     command: Callable[..., Any],
-    random_checkpoint: Path,
+    example: Made,
     nudged: Path,
     images: list[Path],
     in_browser: Browser,
@@ -89,7 +81,7 @@ def test_a_nudge_of_one_layer_is_caught(
 ) -> None:
     report = tmp_path / "parity.html"
 
-    ended = command(main, random_checkpoint, nudged, images[0], "--json", "--html", report)
+    ended = command(main, example.checkpoint, nudged, images[0], "--json", "--html", report)
 
     facts = json.loads(ended.out)
     assert ended.code == 1
@@ -99,7 +91,7 @@ def test_a_nudge_of_one_layer_is_caught(
     assert named.startswith(f"class_logits is the first stage that differs ({images[0]}): SNR ")
     of_the_image = [failure for failure in others if failure.startswith(f"{images[0]}: ")]
     without = [failure for failure in others if failure not in of_the_image]
-    assert "detections.box_head.fc6.weight is not the checkpoint's: SNR 40 dB" in without[0]
+    assert f"{LAYER} is not the checkpoint's: SNR 40 dB" in without[0]
     assert all("(the file itself): " in failure or "(made inputs): " in failure for failure in without)
     assert of_the_image
     assert facts["summary"]["instances"] >= 20
