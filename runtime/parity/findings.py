@@ -20,16 +20,14 @@ from maskrt.runtime.tasks.rows import Held, Row, jsonable
 
 Answer = Literal["holds", "loses", "open"]
 MAX_DROP = 0.3  # points, of the figure that a model is judged by
-# Below, an interval itself is known roughly: its coverage is measured in docs/precision.md.
-FEWEST_IMAGES = 30
-# Images that make a loss: of one or two the interval tells nothing. With this limit rare, large losses pass
-# only where no image shows any (docs/precision.md).
-FEWEST_CARRIERS = 3
-# Where no image loses anything the draws know nothing: with 95% certainty a share of less than 3/n of all
-# images does (the rule of three; B. Jovanovic and P. Levy, A Look at the Rule of Three, The American
-# Statistician 51, 1997). Of so many images that is 5%.
-FEWEST_UNTOUCHED = 60
+# Draws know nothing of an image that is not there. What no image has, a share of less than 3/n of all images
+# has, with 95% certainty (the rule of three; B. Jovanovic and P. Levy, A Look at the Rule of Three, The
+# American Statistician 51, 1997). Of fewer images than these no score is said to hold: of rare losses that
+# would be wrong in over five of a hundred (measured, docs/precision.md).
+FEWEST_IMAGES = 100
 CERTAIN = 3
+# Images that make a loss: of one or two the interval tells nothing.
+FEWEST_CARRIERS = 3
 AT_ONCE = 50  # draws whose weights are in memory at a time
 MOST_IMAGES = 1_000_000  # no more are asked for
 
@@ -38,8 +36,8 @@ MOST_IMAGES = 1_000_000  # no more are asked for
 class Finding:
     """One figure and its limit. low, high: the ends of its 95% interval over `images` images.
 
-    fault: the sentence on the value, where it is beyond the limit or may be. carriers: how many images make
-    the value (`resample.carriers`), where that is known.
+    fault: the sentence on the value, where it is beyond the limit or may be. carriers: of what an annotated
+    set is scored, how many images make the value (`resample.carriers`).
     """
 
     name: str
@@ -50,7 +48,7 @@ class Finding:
     at_least: bool
     images: int
     fault: str
-    carriers: float = math.inf
+    carriers: float | None = None
 
     @property
     def beyond(self) -> bool:
@@ -62,49 +60,48 @@ class Finding:
         """Whether the limit holds, so far as these images tell."""
         if math.isnan(self.value):
             return "loses"
-        within = self.low >= self.limit if self.at_least else self.high <= self.limit
         outside = self.high < self.limit if self.at_least else self.low > self.limit
-        few = self._of_few or self._untouched
-        return "loses" if outside else "holds" if within and not few else "open"
+        hidden = self._of_few or self._rare_unseen
+        return "loses" if outside else "holds" if self._within and not hidden else "open"
+
+    @property
+    def _within(self) -> bool:
+        return self.low >= self.limit if self.at_least else self.high <= self.limit
 
     @property
     def _of_few(self) -> bool:
-        return 0 < self.carriers < FEWEST_CARRIERS
+        return self.carriers is not None and 0 < self.carriers < FEWEST_CARRIERS
 
     @property
-    def _untouched(self) -> bool:
-        return not self.carriers and not self.value and self.images < FEWEST_UNTOUCHED
+    def _rare_unseen(self) -> bool:
+        return self.carriers is not None and self.images < FEWEST_IMAGES
 
     @property
     def images_wanted(self) -> int | None:
         """About how many images would tell; None where no number would, the figure being its limit."""
-        if self._untouched:
-            return FEWEST_UNTOUCHED
         end = self.low if self.beyond != self.at_least else self.high
         apart = abs(self.value - self.limit)
         if not apart:
             return None
         wanted = self.images * (abs(end - self.value) / apart) ** 2
-        if self._of_few:
+        if self.carriers and self._of_few:
             wanted = max(wanted, self.images * FEWEST_CARRIERS / self.carriers)
-        return _rounded(max(wanted, self.images + 1, FEWEST_IMAGES)) if wanted < MOST_IMAGES else None
+        fewest = 0 if self.carriers is None else FEWEST_IMAGES
+        return _rounded(max(wanted, self.images + 1, fewest)) if wanted < MOST_IMAGES else None
 
     @property
     def doubt(self) -> str:
         """The sentence of an open answer."""
-        if self._untouched:
-            share = min(1.0, CERTAIN / self.images)
-            return (
-                f"these {self.images} images cannot tell: {self.fault}. None of them shows a loss, so up to "
-                f"{share:.0%} of all images may have one; {FEWEST_UNTOUCHED} would tell of more than "
-                f"{CERTAIN / FEWEST_UNTOUCHED:.0%}"
-            )
-        wanted = self.images_wanted
         few = ", by one or two of them" if self._of_few else ""
+        unseen = ""
+        if self._within and self._rare_unseen:
+            share = min(1.0, CERTAIN / self.images)
+            unseen = f", and up to {share:.0%} of all images may lose more than these show"
+        wanted = self.images_wanted
         would = f"about {wanted} would" if wanted else "no number of images would: it is at its limit"
         return (
             f"these {self.images} images cannot tell: {self.fault} (95% interval {self.low:.3g} to "
-            f"{self.high:.3g}{few}); {would}"
+            f"{self.high:.3g}{few}){unseen}; {would}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -125,7 +122,7 @@ def of_score(name: str, score: Mapping[str, float], max_drop: float, images: int
     """The points that a score falls by (`Annotated.difference`). name: "mask AP"; max_drop: in points."""
     lost, low, high = (0.0 - 100 * score[key] for key in ("difference", "high", "low"))  # never "-0.00"
     fault = f"{name} falls by {lost:.2f} points, allowed {max_drop:g} (--max-ap-drop)"
-    made_by = score.get("carriers", math.inf)
+    made_by = score.get("carriers")
     return Finding(f"{name} lost (points)", lost, low, high, max_drop, False, images, fault, made_by)
 
 

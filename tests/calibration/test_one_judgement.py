@@ -167,7 +167,7 @@ def test_a_file_that_is_written_anyway_bears_the_verdict(int8: Path) -> None:
 
     assert loss["images"] == 3
     assert loss["failures"] or any(found["answer"] == "open" for found in loss["findings"])
-    assert any("judged on 3 annotated images, 30 are advised" in doubt for doubt in loss["doubts"])
+    assert any("judged on 3 annotated images, 100 are advised" in doubt for doubt in loss["doubts"])
 
 
 @pytest.mark.parametrize("limits", [NOTHING, ALL], ids=("nothing", "all"))
