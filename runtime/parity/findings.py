@@ -86,7 +86,7 @@ class Finding:
         wanted = self.images * (abs(end - self.value) / apart) ** 2
         if self.carriers and self._of_few:
             wanted = max(wanted, self.images * FEWEST_CARRIERS / self.carriers)
-        fewest = 0 if self.carriers is None else FEWEST_IMAGES
+        fewest = 0 if self.carriers is None or self.beyond else FEWEST_IMAGES  # what is beyond is soon told
         return _rounded(max(wanted, self.images + 1, fewest)) if wanted < MOST_IMAGES else None
 
     @property

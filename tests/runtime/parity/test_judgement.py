@@ -86,6 +86,9 @@ def test_how_many_images_would_tell_follows_from_the_square_root() -> None:
     assert finding(0.2, -0.2, 0.6).images_wanted == 230, "four times too wide: sixteen times the 14"
     assert finding(0.5, -0.3, 0.9).images_wanted == 230, "the end that is nearest the limit counts"
     assert finding(0.3, 0.1, 0.5).images_wanted is None, "a figure at its limit is never told from it"
+    scored = dataclasses.replace(finding(0.1, -0.1, 0.31), carriers=7)
+    assert scored.images_wanted == FEWEST_IMAGES, "fewer tell of none that it holds"
+    assert dataclasses.replace(scored, low=0.25, value=0.66, high=1.02).images_wanted == 19
     assert "these 14 images cannot tell: it is beyond" in finding(0.5, -0.3, 0.9).doubt
     assert finding(0.5, -0.3, 0.9).doubt.endswith("(95% interval -0.3 to 0.9); about 230 would")
 
