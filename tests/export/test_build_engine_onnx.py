@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +14,23 @@ import pytest
 from onnx import ModelProto
 
 from benchmarks.samples import scene
-from maskrt.calibration.decide.candidate import build as quantise
-from maskrt.calibration.decide.layers import Graph
-from maskrt.calibration.decide.plan import Plan
-from maskrt.calibration.flavours import TENSORRT
 from maskrt.export.engine import long_topk
 from maskrt.export.engine.for_8_6 import LowerToOpset17
 from maskrt.export.engine.prepare import FOR_8_6, custom_nodes, prepare
 from maskrt.export.engine.small import LONG_SIDE_PX, PROPOSALS
 from maskrt.export.engine.supported import refusals
 from maskrt.export.onnx_model import for_small_devices
-from maskrt.export.overflow import half_contract
 from maskrt.models.load import load_checkpoint
 from maskrt.models.operators import DOMAIN, attach_bodies
 from maskrt.runtime.contract import INPUT_NAMES, PREFIX
 from maskrt.runtime.errors import ExportError
 from maskrt.runtime.onnx_pass import run_passes
+from tests.export.for_tensorrt import SHAPES, Exported
 from tests.export.network_8_6 import constrain, parsed
 from tests.exports import Exports
 from tests.families import make
 
 OPERATORS = ["plugin", "body"]
-CANVAS = {"height_px": 256, "width_px": 320, "batch": 1}
-SHAPES: dict[str, dict[str, int]] = {"static": CANVAS, "dynamic": {}}
 KINDS = [
     *SHAPES,
     "static fp16",
@@ -45,37 +38,11 @@ KINDS = [
     "static int8",
     "dynamic int8",
 ]
-RANGE = (-4.0, 4.0)  # any: what is looked at are nodes and types
-
-
-class Exported:
-    """R18-FPN for TensorRT, of one canvas and of any, in every precision; each is made when it is asked for."""
-
-    def __init__(self, checkpoint: Path, exports: Exports) -> None:
-        self._checkpoint, self._exports = checkpoint, exports
-
-    @cache  # noqa: B019 - one for the module
-    def __getitem__(self, kind: str) -> ModelProto:
-        shape, _, precision = kind.partition(" ")
-        if precision == "int8":
-            return in_eight_bits(self[shape])
-        if kind == "static fp16":  # which conformance makes of every family
-            return onnx.load(make(self._exports, "mask_rcnn").half)
-        loaded = load_checkpoint(self._checkpoint)
-        contract = loaded.contract(**SHAPES[shape], detections="fixed")
-        if precision == "fp16":
-            contract = half_contract(loaded, contract, [])
-        return onnx.load(self._exports.onnx(self._checkpoint, contract))
 
 
 @pytest.fixture(scope="module")
 def exported(random_checkpoint: Path, exports: Exports) -> Exported:
     return Exported(random_checkpoint, exports)
-
-
-def in_eight_bits(model: ModelProto) -> ModelProto:
-    tensors = {name for node in model.graph.node for name in (*node.input, *node.output) if name}
-    return quantise(model, Plan.default(Graph.of(model), TENSORRT, "minmax"), dict.fromkeys(tensors, RANGE))
 
 
 def run(model: ModelProto, **feed: np.ndarray) -> list[np.ndarray]:
