@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def random_checkpoint(exports: Exports) -> Path:
 def random_onnx(random_checkpoint: Path, exports: Exports) -> Path:
     """The same, exported for any size and batch."""
     return exports.onnx(random_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def narrow_resnet18() -> Iterator[None]:
+    """Meanwhile ResNet-18 has a quarter of its channels: convolutions and the writing of weights take most of the
+    time of many tests, and their width changes no operation."""
+    from tests.narrow import narrow_resnets
+
+    with narrow_resnets():
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -126,7 +126,8 @@ def _divergences(counts: NDArray[np.float64], clips: NDArray[np.intp]) -> NDArra
     )
     logs = np.log(np.divide(sums, holders, out=np.ones_like(sums), where=sums > 0))
     theirs = (sums * logs).sum(axis=1) + tails * logs[:, -1]
-    found = (own - theirs) / total + np.log(sums.sum(axis=1) / total)
+    held = sums.sum(axis=1)
+    found = (own - theirs) / total + np.log(np.where(held > 0, held, total) / total)
     # Of a last bin that was empty, values that were observed would have probability 0.
     return np.where((counts[last] == 0) & (clipped > 0), np.inf, found)
 

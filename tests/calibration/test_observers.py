@@ -12,6 +12,7 @@ from maskrt.calibration.measure.observers import (
     MSE_CANDIDATES,
     SAMPLES,
     Observer,
+    _divergences,
     entropy,
     mean_squared_error,
     minmax,
@@ -135,3 +136,28 @@ def test_tensors_that_were_empty_or_zero_have_the_range_zero(name: str, batches:
 def test_an_empty_batch_between_others_tells_nothing() -> None:
     with_empty, without = observed([1.0, -2.0], [], [0.5]), observed([1.0, -2.0], [0.5])
     assert {n: m(with_empty) for n, m in METHODS.items()} == {n: m(without) for n, m in METHODS.items()}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("empty", [0, 200], ids=["from zero on", "with nothing below"])
+@pytest.mark.parametrize("seed", range(5))
+def test_divergences_are_those_of_the_distributions_written_out(seed: int, empty: int) -> None:
+    """p: the clipped counts, with what lies beyond in the last bin. q: the mean of each level's occupied bins."""
+    random = np.random.default_rng(seed)
+    counts = np.floor(random.exponential(3, 700)) * (random.random(700) < 0.8)
+    counts[:empty] = 0
+    clips = np.array([128, 144, 333, 512, 699, 700])
+
+    for clip, found in zip(clips, _divergences(counts, clips), strict=True):
+        p, q = counts[:clip].copy(), np.zeros(clip)
+        for level in range(LEVELS):
+            held = np.flatnonzero(p[level * clip // LEVELS : (level + 1) * clip // LEVELS])
+            held += level * clip // LEVELS
+            q[held] = p[held].sum() / max(len(held), 1)
+        p[-1] += counts[clip:].sum()
+        p, q = p / p.sum(), q / max(q.sum(), 1)
+        here = p > 0
+        if (q[here] == 0).any():
+            assert found == np.inf
+        else:
+            assert found == pytest.approx(np.sum(p[here] * np.log(p[here] / q[here])), abs=1e-9)

@@ -31,6 +31,7 @@ from tests.exports import Exports
 from tests.families import make
 
 OPERATORS = ["plugin", "body"]
+#: Half precision of any size takes half a minute more; of one canvas tests/conformance has it of every family.
 KINDS = [
     *SHAPES,
     "static fp16",

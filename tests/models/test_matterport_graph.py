@@ -112,6 +112,9 @@ def test_tensorrt_takes_its_plugins(exported: Made) -> None:
     assert [g["canonical_scale"] for g in given] == [pytest.approx(CANONICAL_SCALE)] * 2
     prepared = prepare(model, (10, 3), "plugin", "model.onnx")
     assert any(node.domain == DOMAIN for node in prepared.graph.node)
+    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.value_info}
+    nms = next(node for node in model.graph.node if node.op_type == "GroupedNms")
+    assert shapes[nms.input[0]] == [1, exported.loaded.config.rpn_pre_nms_test, 4]
     assert MatterportConfig().rpn_pre_nms_test > NMS_LIMIT, "so that of its own size it needs them"
 
 

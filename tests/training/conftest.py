@@ -11,17 +11,9 @@ import numpy as np
 import pytest
 
 from maskrt.training import run as run_module
-from tests.narrow import narrow_resnets
 
 Document = dict[str, Any]
 HEIGHT, WIDTH = 30, 40
-
-
-@pytest.fixture(scope="module")
-def narrow_resnet18() -> Iterator[None]:
-    """Of a run of a few steps most of the time goes into writing the weights, and the optimiser's moments of them."""
-    with narrow_resnets():
-        yield
 
 
 @pytest.fixture
